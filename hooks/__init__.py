@@ -1,0 +1,1 @@
+"""Git hooks; installed as ``mftgit.hooks``. The hooks themselves come with the gate."""

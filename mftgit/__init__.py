@@ -1,0 +1,14 @@
+"""A managed-file-transfer cluster whose whole configuration lives in one git repository.
+
+A change travels this way, and the modules are named after the stations::
+
+    push -> controller.receive -> model.validate -> controller.publish -> controller.notify
+         -> member.fetch -> member.verify -> member.activate -> member.apply
+         -> member.outbound.run -> adapters.event_store -> member.report -> controller.collect
+"""
+
+from loguru import logger
+
+__version__ = "0.1.0"
+
+logger.disable(__name__)  # silent in a program that imports us; see mftgit.logs

@@ -1,0 +1,32 @@
+"""The time, handed in wherever it is needed so that tests can hand in another."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the time is, in the two ways that matter."""
+
+    def boottime(self) -> float:
+        """Return seconds that never jump and go on through a suspend (``CLOCK_BOOTTIME``)."""
+
+    def now(self) -> datetime:
+        """Return the wall clock in UTC: for people and for certificates, never for ordering."""
+
+
+class SystemClock:
+    """The clocks of this machine."""
+
+    def boottime(self) -> float:
+        """See `Clock.boottime`."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return datetime.now(tz=UTC)  # noqa: TID251  this is the one place
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return ``moment`` as RFC 3339 in UTC with milliseconds, as ``2026-11-23T08:00:00.000Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,98 @@
+"""What a transfer needs of a place that files come from or go to."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from mftgit.errors import ConfigError, MftgitError, TransientError
+
+
+class EndpointLostError(TransientError):
+    """The other side went away, or did not answer in time."""
+
+
+class EndpointFullError(TransientError):
+    """The other side has no room, or took less than it was given."""
+
+
+class EndpointRefusedError(MftgitError):
+    """The other side said no: permission, quota, or a rule of its own."""
+
+
+class HostKeyError(ConfigError):
+    """The server showed a key that the location does not name."""
+
+
+class LoginError(ConfigError):
+    """The server took none of the location's ways to log in."""
+
+
+class FileMissingError(MftgitError):
+    """There is no such file or folder; somebody else moved or removed it."""
+
+
+class FileExistsAtEndpointError(MftgitError):
+    """There is a file or a folder of that name already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One regular file of a listing: its path below the listed folder with ``/``, size and time of change.
+
+    ``mtime_ns`` is nanoseconds since 1970 by the endpoint's own clock; SFTP gives whole seconds.
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+
+class Endpoint(Protocol):
+    """A place that files come from or go to. Paths are relative to the location's path, with ``/``.
+
+    A path that leaves the location (``..``, an absolute path, a link that points out of a local location) raises
+    `EndpointRefusedError`. Every method raises `TransientError` where the same call may succeed later,
+    `FileMissingError` where the path is not there, and otherwise only errors of this module. One endpoint is used by
+    one thread at a time.
+    """
+
+    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
+        """Give the regular files below ``folder`` in no order.
+
+        Links, devices and names starting with ``.mftgit`` are passed over.
+        """
+
+    def list_names(self, folder: str) -> list[str]:
+        """Give every name in ``folder``, ``.mftgit`` ones included."""
+
+    def stat(self, path: str) -> FileEntry:
+        """Give size and time of the regular file ``path``."""
+
+    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Open ``path`` for reading."""
+
+    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
+        """Write ``chunks`` to the new file ``path`` and make it last; return its size as the endpoint sees it.
+
+        Missing folders above ``path`` are made. ``on_chunk`` is called with the bytes written so far,
+        before each chunk, and stops the writing by raising.
+
+        Raises:
+            FileExistsAtEndpointError: ``path`` is there.
+        """
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        """Rename in one step. Without ``replace`` an existing ``new`` raises `FileExistsAtEndpointError`."""
+
+    def remove(self, path: str) -> None:
+        """Remove the file ``path``."""
+
+    def make_folder(self, path: str) -> None:
+        """Make the folder ``path`` and those above it; one that is there already is fine."""
+
+    def remove_folder(self, path: str) -> bool:
+        """Remove the empty folder ``path``; return False when it is not empty. One that is not there is fine."""
+
+    def close(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,1 @@
+"""What only the controller does: receive, publish, notify, collect."""

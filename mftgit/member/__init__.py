@@ -1,0 +1,1 @@
+"""What every member does, the controller too."""

@@ -1,0 +1,1 @@
+"""Take files to their destination: own, claim, send, publish, record."""

@@ -1,0 +1,218 @@
+"""The configuration of one revision as one member runs it, once it is known to be valid.
+
+Every value here is rendered: variables are replaced, defaults are filled in, references are known to
+resolve. Two generations that compare equal run alike, whatever their documents look like.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, unique
+
+from mftgit.model.names import LocationName, MemberName, TransferName
+
+
+@unique
+class Role(Enum):
+    """What a member is in the cluster."""
+
+    CONTROLLER = "controller"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """``cluster.yaml``: what holds for the cluster as a whole."""
+
+    name: str
+    lease_ttl_s: float = 15.0
+    poll_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """``members/NAME.yaml``."""
+
+    name: MemberName
+    role: Role
+    labels: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveOn:
+    """On which members a component runs: by role, by name, or by label; any one of them is enough."""
+
+    roles: frozenset[Role] = frozenset()
+    members: frozenset[MemberName] = frozenset()
+    labels: frozenset[tuple[str, str]] = frozenset()
+
+    def includes(self, member: Member) -> bool:
+        """Tell whether a component that is active on this runs on ``member``.
+
+        With labels, the member has to carry all of them.
+        """
+        return (
+            member.role in self.roles
+            or member.name in self.members
+            or (bool(self.labels) and self.labels <= set(member.labels.items()))
+        )
+
+
+EVERYWHERE = ActiveOn(roles=frozenset(Role))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalLocation:
+    """A folder of this member; a relative ``path`` is below the member's files root."""
+
+    name: LocationName
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordAuth:
+    """Log in with the password in ``file``, which lies in the member's ``secrets`` folder."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyAuth:
+    """Log in with the OpenSSH private key in ``file``, which lies in the member's ``secrets`` folder."""
+
+    file: str
+
+
+Auth = PasswordAuth | KeyAuth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SftpLocation:
+    """A folder on an SFTP server.
+
+    ``host_keys`` are OpenSSH fingerprints (``SHA256:…``, as ``ssh-keygen -l`` prints them); at least
+    one, and a server that shows another key is not talked to. ``auth`` is tried in order.
+    """
+
+    name: LocationName
+    host: str
+    port: int = 22
+    username: str
+    path: str = "."
+    host_keys: tuple[str, ...]
+    auth: tuple[Auth, ...]
+    timeout_s: float = 30.0
+
+
+Location = LocalLocation | SftpLocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CronTrigger:
+    """Fire by a five-field crontab expression in an IANA time zone, with cron's own meaning of the fields."""
+
+    expression: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalTrigger:
+    """Fire every so many seconds."""
+
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchTrigger:
+    """Look into the source every so many seconds and run when a file is there.
+
+    Looking is by listing, because shared and remote storage does not tell about changes.
+    """
+
+    every_s: float = 5.0
+
+
+Trigger = CronTrigger | IntervalTrigger | WatchTrigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Which files a transfer takes, from where.
+
+    ``path`` is below the location's path. A file is taken when it matches one of ``include`` and none of
+    ``exclude`` (globs over the path below the source) and was unchanged for ``stable_s`` seconds.
+    """
+
+    location: LocationName
+    path: str = "."
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    recursive: bool = False
+    stable_s: float = 5.0
+
+
+@unique
+class Overwrite(Enum):
+    """What happens when the destination has a file of that name already."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    OVERWRITE = "overwrite"
+    RENAME = "rename"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where the files go. A file is sent under a temporary name, then renamed."""
+
+    location: LocationName
+    path: str = "."
+    temporary_suffix: str = ".part"
+    overwrite: Overwrite = Overwrite.FAIL
+
+
+@unique
+class AfterSuccess(Enum):
+    """What happens to the source file once it is delivered."""
+
+    DELETE = "delete"
+    KEEP = "keep"
+    ARCHIVE = "archive"
+
+
+@unique
+class Ownership(Enum):
+    """How many members run a transfer at a time."""
+
+    SINGLE = "single"
+    EACH = "each"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """``transfers/NAME.yaml``: from where, to where, when, and what happens after.
+
+    ``archive_path`` is a folder in the source's location; set exactly when ``after_success`` is ARCHIVE.
+    """
+
+    name: TransferName
+    source: Source
+    destination: Destination
+    trigger: Trigger
+    after_success: AfterSuccess = AfterSuccess.DELETE
+    archive_path: str | None = None
+    ownership: Ownership = Ownership.SINGLE
+    prefer: tuple[MemberName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The configuration of one revision for one member: what is enabled and active there, and nothing else.
+
+    ``locations`` holds the locations that ``transfers`` refer to.
+    """
+
+    cluster: Cluster
+    member: Member
+    locations: Mapping[LocationName, Location] = field(default_factory=dict)
+    transfers: Mapping[TransferName, Transfer] = field(default_factory=dict)

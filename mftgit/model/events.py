@@ -1,0 +1,103 @@
+"""What happened, as facts: the stations of a change and of a file, in the past tense."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from typing import Any
+
+from mftgit.model.names import Epoch, MemberName, Revision
+
+Fact = str | int | float | bool | None | list[Any] | dict[str, Any]
+
+
+@unique
+class EventName(Enum):
+    """Every event there is; docs/reference/events.md says when each is written."""
+
+    PUSH_RECEIVED = "PushReceived"
+    PUSH_REFUSED = "PushRefused"
+    REVISION_PUBLISHED = "RevisionPublished"
+    LOGIN_FAILED = "LoginFailed"
+    OPERATOR_ADDED = "OperatorAdded"
+    OPERATOR_REMOVED = "OperatorRemoved"
+    MEMBER_INVITED = "MemberInvited"
+    MEMBER_JOINED = "MemberJoined"
+    MEMBER_STARTED = "MemberStarted"
+    MEMBER_STOPPED = "MemberStopped"
+    REVISION_FETCHED = "RevisionFetched"
+    REVISION_VERIFIED = "RevisionVerified"
+    REVISION_REFUSED = "RevisionRefused"
+    REVISION_ACTIVATED = "RevisionActivated"
+    PLAN_APPLIED = "PlanApplied"
+    OWNERSHIP_TAKEN = "OwnershipTaken"
+    OWNERSHIP_LOST = "OwnershipLost"
+    RUN_STARTED = "RunStarted"
+    RUN_FINISHED = "RunFinished"
+    RUN_FAILED = "RunFailed"
+    DELIVERY_SUCCEEDED = "DeliverySucceeded"
+    DELIVERY_FAILED = "DeliveryFailed"
+    DELIVERY_SKIPPED = "DeliverySkipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact. ``(member, seq)`` names it; ``seq`` rises by one per member, from 1.
+
+    ``at`` is the writer's wall clock, RFC 3339 in UTC with milliseconds; it orders nothing.
+    ``facts`` holds what belongs to this kind of event; no secret is ever among them.
+    """
+
+    member: MemberName
+    seq: int
+    at: str
+    event: EventName
+    revision: Revision | None = None
+    epoch: Epoch | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Fact]:
+        """Return the shape that ``events --json`` documents: the facts beside the fixed fields."""
+        return {
+            "member": self.member,
+            "seq": self.seq,
+            "at": self.at,
+            "event": self.event.value,
+            "revision": self.revision,
+            "epoch": self.epoch,
+            **self.facts,
+        }
+
+
+_FIXED = ("member", "seq", "at", "event", "revision", "epoch")
+
+
+def parse_event(value: Mapping[str, Any]) -> Event:
+    """Return the event that ``as_json`` gave ``value`` for.
+
+    Raises:
+        ValueError: a fixed field is missing or of the wrong type, or the event is unknown.
+    """
+    try:
+        member, seq, at = value["member"], value["seq"], value["at"]
+        name = EventName(value["event"])
+    except KeyError as error:
+        raise ValueError(f"an event without {error.args[0]}") from None
+    revision, epoch = value.get("revision"), value.get("epoch")
+    well_typed = (
+        isinstance(member, str)
+        and isinstance(seq, int)
+        and isinstance(at, str)
+        and isinstance(revision, str | None)
+        and isinstance(epoch, int | None)
+    )
+    if not well_typed:
+        raise ValueError("an event with a field of the wrong type")
+    return Event(
+        member=MemberName(member),
+        seq=seq,
+        at=at,
+        event=name,
+        revision=None if revision is None else Revision(revision),
+        epoch=None if epoch is None else Epoch(epoch),
+        facts={key: fact for key, fact in value.items() if key not in _FIXED},
+    )

@@ -1,0 +1,49 @@
+"""Names that are not just any string, and their parsers."""
+
+import re
+from typing import Final, NewType
+
+Revision = NewType("Revision", str)
+"""A commit id on the published branch: forty lower-case hexadecimal digits."""
+
+MemberName = NewType("MemberName", str)
+TransferName = NewType("TransferName", str)
+LocationName = NewType("LocationName", str)
+OperatorName = NewType("OperatorName", str)
+
+Epoch = NewType("Epoch", int)
+"""Which ownership of a transfer this is; rises by one with every change of owner, from 1."""
+
+MAIN: Final = "refs/heads/main"
+"""The published branch."""
+
+NAME_PATTERN: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""What a document, a member or an operator may be called: a DNS label (RFC 1123, 2.1) in lower case."""
+
+_NAME = re.compile(NAME_PATTERN)
+_REVISION = re.compile(r"[0-9a-f]{40}")
+
+
+def parse_revision(text: str) -> Revision:
+    """Return ``text`` as a revision.
+
+    Raises:
+        ValueError: ``text`` is not a full commit id.
+    """
+    if not _REVISION.fullmatch(text):
+        raise ValueError(f"not a full commit id: {text!r}")
+    return Revision(text)
+
+
+def parse_name(text: str) -> str:
+    """Return ``text`` as the name of a document, a member or an operator.
+
+    Raises:
+        ValueError: ``text`` is not a lower-case DNS label.
+    """
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not a name: use 1 to 63 lower-case letters, digits and hyphens, "
+            "with a letter or a digit at both ends"
+        )
+    return text

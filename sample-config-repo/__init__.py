@@ -1,0 +1,1 @@
+"""A complete, valid configuration; installed as ``mftgit.sample_config_repo``."""

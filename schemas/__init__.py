@@ -1,0 +1,1 @@
+"""JSON schemas of the documents and of every ``--json`` output; installed as ``mftgit.schemas``."""
