@@ -35,13 +35,18 @@ def parse_revision(text: str) -> Revision:
     return Revision(text)
 
 
+def is_name(text: str) -> bool:
+    """Tell whether ``text`` can name a document, a member or an operator."""
+    return _NAME.fullmatch(text) is not None
+
+
 def parse_name(text: str) -> str:
     """Return ``text`` as the name of a document, a member or an operator.
 
     Raises:
         ValueError: ``text`` is not a lower-case DNS label.
     """
-    if not _NAME.fullmatch(text):
+    if not is_name(text):
         raise ValueError(
             f"{text!r} is not a name: use 1 to 63 lower-case letters, digits and hyphens, "
             "with a letter or a digit at both ends"

@@ -1,0 +1,139 @@
+"""Make typed configuration from documents that have passed their schema and hold no template any more."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mftgit.model.config import (
+    EVERYWHERE,
+    ActiveOn,
+    AfterSuccess,
+    Auth,
+    Cluster,
+    CronTrigger,
+    Destination,
+    IntervalTrigger,
+    KeyAuth,
+    LocalLocation,
+    Location,
+    Member,
+    Overwrite,
+    Ownership,
+    PasswordAuth,
+    Role,
+    SftpLocation,
+    Source,
+    Transfer,
+    Trigger,
+    WatchTrigger,
+)
+from mftgit.model.names import LocationName, MemberName, TransferName
+
+Value = Mapping[str, Any]
+"""What a document says, once it has passed its schema."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Where a component runs, in the fields that are the same for every member."""
+
+    active_on: ActiveOn = EVERYWHERE
+    enabled: bool = True
+    prefer: tuple[MemberName, ...] = ()
+
+    def runs_on(self, member: Member) -> bool:
+        """Tell whether the component runs on ``member``; ``enabled: false`` always wins."""
+        return self.enabled and self.active_on.includes(member)
+
+
+def build_cluster(value: Value) -> Cluster:
+    """Return what ``cluster.yaml`` says."""
+    fields = _given(value, name=str, poll_s=float)
+    if "ttl_s" in value.get("coordinator", {}):
+        fields["lease_ttl_s"] = float(value["coordinator"]["ttl_s"])
+    return Cluster(**fields)
+
+
+def build_member(name: MemberName, value: Value) -> Member:
+    """Return what ``members/NAME.yaml`` says."""
+    return Member(name=name, role=Role(value["role"]), **_given(value, labels=dict, variables=dict))
+
+
+def build_scope(value: Value) -> Scope:
+    """Return where the component of a transfer, an account or a service runs."""
+    return Scope(**_given(value, active_on=_active_on, enabled=bool, prefer=tuple))
+
+
+def _active_on(value: str | list[str] | Mapping[str, Mapping[str, str]]) -> ActiveOn:
+    if isinstance(value, str):
+        return {
+            "all": EVERYWHERE,
+            "controller": ActiveOn(roles=frozenset({Role.CONTROLLER})),
+            "nodes": ActiveOn(roles=frozenset({Role.NODE})),
+        }[value]
+    if isinstance(value, list):
+        return ActiveOn(members=frozenset(MemberName(name) for name in value))
+    return ActiveOn(labels=frozenset(value["labels"].items()))
+
+
+def build_location(name: LocationName, value: Value) -> Location:
+    """Return what ``locations/NAME.yaml`` says, once its templates are replaced."""
+    if value["type"] == "local":
+        return LocalLocation(name=name, path=value["path"])
+    return SftpLocation(
+        name=name,
+        host=value["host"],
+        username=value["username"],
+        host_keys=tuple(value["host_keys"]),
+        auth=tuple(_auth(way) for way in value["auth"]),
+        **_given(value, port=int, path=str, timeout_s=float),
+    )
+
+
+def _auth(way: Value) -> Auth:
+    if "password" in way:
+        return PasswordAuth(file=way["password"]["file"])
+    return KeyAuth(file=way["private_key"]["file"])
+
+
+def build_transfer(name: TransferName, value: Value) -> Transfer:
+    """Return what ``transfers/NAME.yaml`` says, once its templates are replaced."""
+    fields = _given(
+        value,
+        source=_source,
+        destination=_destination,
+        trigger=_trigger,
+        ownership=Ownership,
+        prefer=tuple,
+    )
+    if after := value.get("after_success"):
+        fields["after_success"] = AfterSuccess(after["action"])
+        fields["archive_path"] = after.get("path")
+    return Transfer(name=name, **fields)
+
+
+def _source(value: Value) -> Source:
+    return Source(
+        location=LocationName(value["location"]),
+        **_given(value, path=str, include=tuple, exclude=tuple, recursive=bool, stable_s=float),
+    )
+
+
+def _destination(value: Value) -> Destination:
+    return Destination(
+        location=LocationName(value["location"]),
+        **_given(value, path=str, temporary_suffix=str, overwrite=Overwrite),
+    )
+
+
+def _trigger(value: Value) -> Trigger:
+    if "cron" in value:
+        return CronTrigger(**_given(value["cron"], expression=str, timezone=str))
+    if "interval" in value:
+        return IntervalTrigger(**_given(value["interval"], every_s=float))
+    return WatchTrigger(**_given(value["watch"], every_s=float))
+
+
+def _given(value: Value, **readers: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the fields that the document has, read; the others keep the default of the type."""
+    return {name: read(value[name]) for name, read in readers.items() if name in value}

@@ -1,0 +1,173 @@
+"""Check one document by itself: syntax, secrets, schema, templates, and what follows from its own fields."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+from mftgit.model.build import (
+    Scope,
+    build_cluster,
+    build_location,
+    build_member,
+    build_scope,
+    build_transfer,
+)
+from mftgit.model.compose import MAX_PROBLEMS_PER_FILE
+from mftgit.model.config import Cluster, Location, Member, Transfer
+from mftgit.model.documents import Document, Kind, Reading, problem_at
+from mftgit.model.json_value import Json, Position, join_pointer
+from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.plaintext import find_plaintext
+from mftgit.model.problem import Problem
+from mftgit.model.schema_check import SchemaChecker
+from mftgit.model.schema_words import show
+from mftgit.model.templates import Variable, fill_in, find_templates, is_well_formed, names_in
+from mftgit.model.transfer_rules import check_transfer
+
+Built = Cluster | Member | Location | Transfer
+
+_TEMPLATED: Final = (Kind.LOCATION, Kind.TRANSFER)
+_SCOPED: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE)
+# The name is the file's, and the same content may lie under two names: `named` puts it in.
+_BUILD: Final[Mapping[Kind, Callable[[Mapping[str, Any]], Built]]] = {
+    Kind.CLUSTER: build_cluster,
+    Kind.MEMBER: lambda value: build_member(MemberName(""), value),
+    Kind.LOCATION: lambda value: build_location(LocationName(""), value),
+    Kind.TRANSFER: lambda value: build_transfer(TransferName(""), value),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """A document that fits its schema.
+
+    ``variables`` are those that its templates name, in order of the alphabet; where there are none, ``built`` is
+    set, its name left empty, unless the kind is one that a later version brings.
+    """
+
+    document: Document
+    variables: tuple[str, ...] = ()
+    scope: Scope = field(default_factory=Scope)
+    built: Built | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What is known of a document before any other is looked at. Problems carry no file name."""
+
+    kind: Kind
+    problems: tuple[Problem, ...] = ()
+    document: Document | None = None
+    sound: Sound | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A document with one member's values in the place of its templates; without problems it is built."""
+
+    built: Built | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def check_reading(
+    kind: Kind, reading: Reading, checker: SchemaChecker, timezones: frozenset[str]
+) -> Checked:
+    """Return what is to be said of a document by itself."""
+    document = reading.document
+    if document is None:
+        return Checked(kind=kind, problems=reading.problems)
+    positions = document.positions()
+    secrets = _first(find_plaintext(document.value, positions))
+    problems = [*secrets, *_outside(secrets, checker.check(document.value, positions))]
+    templates = dict(find_templates(document.value)) if kind in _TEMPLATED else {}
+    problems += _first(_malformed(templates, positions))
+    if problems:
+        return Checked(kind=kind, document=document, problems=tuple(problems))
+    variables = sorted({name for text in templates.values() for name in names_in(text)})
+    filled = Filled() if variables else _build(kind, document.value, positions, timezones)
+    sound = Sound(
+        document=document,
+        variables=tuple(variables),
+        scope=build_scope(document.value) if kind in _SCOPED else Scope(),
+        built=filled.built,
+    )
+    return Checked(kind=kind, document=document, problems=filled.problems, sound=sound)
+
+
+def fill(
+    kind: Kind,
+    document: Document,
+    variables: Mapping[str, Variable],
+    checker: SchemaChecker,
+    timezones: frozenset[str],
+) -> Filled:
+    """Return the document with ``variables``, which have to be all that it names, held against its schema again."""
+    value, positions = fill_in(document.value, variables), document.positions()
+    problems = checker.check(value, positions)
+    return (
+        Filled(problems=tuple(problems)) if problems else _build(kind, value, positions, timezones)
+    )
+
+
+def build_filled(kind: Kind, document: Document, variables: Mapping[str, Variable]) -> Built:
+    """Return what the document says with ``variables``, which validation has found to fit.
+
+    Raises:
+        KeyError: a variable is not among ``variables``.
+    """
+    return _BUILD[kind](fill_in(document.value, variables))
+
+
+def _first(problems: Iterator[Problem]) -> list[Problem]:
+    return list(islice(problems, MAX_PROBLEMS_PER_FILE))
+
+
+def _build(
+    kind: Kind,
+    value: Mapping[str, Json],
+    positions: Mapping[str, Position],
+    timezones: frozenset[str],
+) -> Filled:
+    if kind not in _BUILD:
+        return Filled()
+    built = _BUILD[kind](value)
+    faults = check_transfer(built, timezones) if isinstance(built, Transfer) else ()
+    return Filled(
+        built=built,
+        problems=tuple(
+            problem_at(
+                positions[fault.pointer],
+                fault.pointer,
+                rule=fault.rule,
+                message=fault.message,
+                hint=fault.hint,
+            )
+            for fault in faults
+        ),
+    )
+
+
+def _outside(secrets: Iterable[Problem], problems: Iterable[Problem]) -> list[Problem]:
+    """Leave out what the schema says of a place where a secret was found: that one is to be mended first."""
+    found = [secret.pointer for secret in secrets]
+    return [
+        problem
+        for problem in problems
+        if not any(f"{problem.pointer}/".startswith(f"{pointer}/") for pointer in found)
+    ]
+
+
+def _malformed(
+    templates: Mapping[tuple[str, ...], str], positions: Mapping[str, Position]
+) -> Iterator[Problem]:
+    for parts, text in templates.items():
+        if not is_well_formed(text):
+            pointer = join_pointer(parts)
+            yield problem_at(
+                positions[pointer],
+                pointer,
+                rule="template",
+                message=f"{show(text)} holds a {{{{ that begins no template",
+                hint="write {{ variable }} with lower-case letters, digits and underscores",
+            )

@@ -1,0 +1,193 @@
+"""Which files of a tree are documents, of which kind and name; and what is wrong with the rest."""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mftgit.model.documents import ENDINGS, Kind
+from mftgit.model.names import parse_name
+from mftgit.model.problem import Problem
+from mftgit.model.tree import Entry, Tree
+
+MAX_FILES: Final = 20_000
+CLUSTER_FILE: Final = "cluster.yaml"
+FOLDERS: Final = {
+    "members": Kind.MEMBER,
+    "locations": Kind.LOCATION,
+    "transfers": Kind.TRANSFER,
+    "accounts": Kind.ACCOUNT,
+    "services": Kind.SERVICE,
+}
+NOT_YET: Final = ("event-handlers", "secrets")
+"""Folders that a later version will read; passing over them now would promise what is not done."""
+
+_PLAIN_FILES: Final = (0o100644, 0o100755)
+_MODES: Final = {0o120000: "a symbolic link", 0o160000: "a submodule", 0o040000: "a folder"}
+_CLUSTER_TWINS: Final = ("cluster.yml", "cluster.json")
+_KNOWN: Final = (*FOLDERS, *NOT_YET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentFile:
+    """A file that is a document by its place; its content has not been looked at."""
+
+    path: str
+    kind: Kind
+    name: str
+    ending: str
+    entry: Entry
+
+
+def sort_files(tree: Tree) -> tuple[list[DocumentFile], list[Problem]]:
+    """Return the documents of ``tree`` in the order of their paths, and what is wrong with places, names and modes."""
+    if len(tree) > MAX_FILES:
+        return [], [_too_many(len(tree))]
+    documents: list[DocumentFile] = []
+    problems = [*_missing_cluster(tree), *_same_names(tree)]
+    for path in sorted(tree):
+        place = _place(path, tree[path])
+        if isinstance(place, DocumentFile):
+            documents.append(place)
+        elif place is not None:
+            problems.append(place)
+    return documents, [*problems, *_same_documents(documents)]
+
+
+def printable(path: str) -> str:
+    """Return ``path`` with what is not UTF-8 or not to be printed told by its number."""
+    return (
+        path
+        if path.isprintable()
+        else path.encode("unicode_escape", "backslashreplace").decode("ascii")
+    )
+
+
+def _too_many(count: int) -> Problem:
+    return Problem(
+        file=CLUSTER_FILE,
+        rule="limit",
+        message=f"the repository has {count:,} files; at most {MAX_FILES:,} are looked at",
+        hint="configuration only: files to transfer do not belong into the repository",
+    )
+
+
+def _missing_cluster(tree: Tree) -> Iterator[Problem]:
+    if CLUSTER_FILE in tree:
+        return
+    twin = next((name for name in _CLUSTER_TWINS if name in tree), None)
+    yield Problem(
+        file=CLUSTER_FILE,
+        rule="missing-file",
+        message=f"there is no {CLUSTER_FILE}" if tree else "the repository is empty",
+        hint=f"rename {twin} to {CLUSTER_FILE}"
+        if twin
+        else f"add {CLUSTER_FILE} with a line as: name: acme-bank",
+    )
+
+
+def _same_names(tree: Tree) -> Iterator[Problem]:
+    """Give the paths that a file system that ignores case, or composes characters, takes for one (Unicode, D145)."""
+    seen: dict[str, str] = {}
+    for path in sorted(tree):
+        key = path.lower() if path.isascii() else _fold(path)
+        first = seen.setdefault(key, path)
+        if first != path:
+            yield Problem(
+                file=printable(path),
+                rule="same-name",
+                message=f"{printable(path)} and {printable(first)} are the same name on some file systems",
+                hint="rename or remove one of them",
+            )
+
+
+def _fold(path: str) -> str:
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+
+
+def _same_documents(documents: list[DocumentFile]) -> Iterator[Problem]:
+    seen: dict[tuple[Kind, str], str] = {}
+    for file in documents:
+        first = seen.setdefault((file.kind, file.name), file.path)
+        if first != file.path:
+            yield Problem(
+                file=file.path,
+                rule="same-name",
+                message=f"{file.path} and {first} are both the {file.kind.value} {file.name!r}",
+                hint="keep one of them",
+            )
+
+
+def _place(path: str, entry: Entry) -> DocumentFile | Problem | None:
+    """Return what ``path`` is: a document, a problem, or nothing that mftgit looks at."""
+    folder, slash, rest = path.partition("/")
+    if not slash:
+        return _top_level(path, entry)
+    if folder in NOT_YET:
+        return _problem(
+            path,
+            "folder",
+            f"{folder}/ is not known to this version",
+            f"remove {folder}/, or use a later version",
+        )
+    if folder in FOLDERS:
+        return _in_folder(path, FOLDERS[folder], rest, entry)
+    if folder.lower() in _KNOWN:
+        return _problem(
+            path, "folder", f"{printable(folder)}/ is not read", f"call it {folder.lower()}/"
+        )
+    return None
+
+
+def _top_level(path: str, entry: Entry) -> DocumentFile | Problem | None:
+    if path == CLUSTER_FILE:
+        wrong = _wrong_mode(path, entry)
+        return wrong or DocumentFile(
+            path=path, kind=Kind.CLUSTER, name="cluster", ending=".yaml", entry=entry
+        )
+    if path in _CLUSTER_TWINS:
+        return _problem(path, "name", f"{path} is not read", f"call it {CLUSTER_FILE}")
+    if path.lower() in _KNOWN:
+        what = _MODES.get(entry.mode, "a file")
+        return _problem(
+            path, "mode", f"{path} is {what}, not a folder", "make it a folder, or remove it"
+        )
+    return None
+
+
+def _in_folder(path: str, kind: Kind, rest: str, entry: Entry) -> DocumentFile | Problem:
+    if wrong := _wrong_mode(path, entry):
+        return wrong
+    if "/" in rest:
+        return _problem(
+            path, "folder", "a folder within a folder of documents", "move the file one folder up"
+        )
+    ending = next((known for known in ENDINGS if rest.endswith(known)), None)
+    if ending is None:
+        return _problem(
+            path,
+            "ending",
+            "this is no document; they end in .yaml, .yml or .json",
+            "rename it, or move it elsewhere",
+        )
+    try:
+        name = parse_name(rest.removesuffix(ending))
+    except ValueError as error:
+        return _problem(path, "name", str(error), "rename the file")
+    return DocumentFile(path=path, kind=kind, name=name, ending=ending, entry=entry)
+
+
+def _wrong_mode(path: str, entry: Entry) -> Problem | None:
+    if entry.mode in _PLAIN_FILES:
+        return None
+    what = _MODES.get(entry.mode, f"of mode {entry.mode:o}")
+    return _problem(
+        path,
+        "mode",
+        f"{printable(path)} is {what}, not a plain file",
+        "put the document itself here",
+    )
+
+
+def _problem(path: str, rule: str, message: str, hint: str) -> Problem:
+    return Problem(file=printable(path), rule=rule, message=message, hint=hint)

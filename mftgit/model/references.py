@@ -1,0 +1,256 @@
+"""The rules across documents: what one says of another has to hold, on every member that would run it.
+
+Their cost is linear in documents and members: members are grouped by the values that a document asks for, and
+what was worked out for a group is remembered.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mftgit.model.checked import Built, Filled, Sound
+from mftgit.model.config import (
+    ActiveOn,
+    LocalLocation,
+    Location,
+    Member,
+    Role,
+    SftpLocation,
+    Transfer,
+)
+from mftgit.model.documents import Kind
+from mftgit.model.grouping import Grouping, Names, group_members
+from mftgit.model.json_value import join_pointer
+from mftgit.model.names import MemberName
+from mftgit.model.parts import Part, Parts, declared_members, sound_parts
+from mftgit.model.problem import Problem
+from mftgit.model.referred import referred
+from mftgit.model.schema_words import did_you_mean
+from mftgit.model.templates import Variable, first_use
+from mftgit.model.transfer_rules import check_folders
+
+Fill = Callable[[Part, Sound, Mapping[str, Variable]], Filled]
+"""Gives a document with these values in the place of its templates, checked."""
+
+_HINTS: Final = 20
+"""So many near words are looked for; among thousands of names each takes a tenth of a second."""
+
+_ANY_CONTROLLER: Final = MemberName("a controller without a document")
+_ANY_NODE: Final = MemberName("a node without a document")
+_NO_DOCUMENTS: Final = {
+    _ANY_CONTROLLER: Member(name=_ANY_CONTROLLER, role=Role.CONTROLLER),
+    _ANY_NODE: Member(name=_ANY_NODE, role=Role.NODE),
+}
+"""Who runs things in a repository that declares no member: whoever joins, with no labels and no variables."""
+
+
+def check_across(parts: Parts, fill: Fill) -> list[Problem]:
+    """Return what is wrong between the documents of one revision, each problem once."""
+    across = _Across(parts=parts, fill=fill)
+    across.run()
+    return list(across.problems)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Across:
+    parts: Parts
+    fill: Fill
+    problems: dict[Problem, None] = field(default_factory=dict)
+    members: dict[MemberName, Member] = field(init=False)
+    known_variables: frozenset[str] = field(init=False)
+    all_members_read: bool = field(init=False)
+    hints: dict[tuple[str, str], str] = field(default_factory=dict)
+    eligible: dict[ActiveOn, Names] = field(default_factory=dict)
+    groupings: dict[tuple[tuple[str, ...], Names], Grouping] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        declared = declared_members(self.parts)
+        documents = self.parts[Kind.MEMBER]
+        # While a member's document is broken, nobody knows what it would have brought.
+        self.all_members_read = len(declared) == len(documents)
+        self.members = declared if documents else dict(_NO_DOCUMENTS)
+        self.known_variables = frozenset(
+            name for member in self.members.values() for name in member.variables
+        )
+
+    def run(self) -> None:
+        self._one_controller()
+        for kind in (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE):
+            for part, sound in sound_parts(self.parts, kind):
+                self._check_scope(part, sound)
+        for kind in (Kind.LOCATION, Kind.TRANSFER):
+            for part, sound in sound_parts(self.parts, kind):
+                self._check_variables(part, sound)
+        for part, sound in sound_parts(self.parts, Kind.TRANSFER):
+            self._check_transfer(part, sound)
+        for part in self.parts[Kind.TRANSFER].values():
+            self._check_names(part)
+
+    def _check_names(self, part: Part) -> None:
+        """Check the references of a document that does not fit its schema, so that all is told at once."""
+        if part.checked.sound is None and part.checked.document is not None:
+            for pointer, kind, name in referred(part.checked.document):
+                self._is_declared(part, pointer, kind, name)
+
+    def _report(self, part: Part, pointer: str, rule: str, message: str, hint: str) -> None:
+        self.problems[part.problem(pointer, rule=rule, message=message, hint=hint)] = None
+
+    def _near(self, what: str, word: str, known: Iterable[str]) -> str:
+        if (what, word) not in self.hints:
+            self.hints[what, word] = did_you_mean(word, known) if len(self.hints) < _HINTS else ""
+        return self.hints[what, word]
+
+    def _one_controller(self) -> None:
+        controllers = [
+            name for name, member in self.members.items() if member.role is Role.CONTROLLER
+        ]
+        for name in controllers[1:]:
+            self._report(
+                self.parts[Kind.MEMBER][name],
+                "/role",
+                "one-controller",
+                f"member {controllers[0]!r} is the controller already",
+                "a cluster has one controller: make this one a node",
+            )
+
+    def _is_declared(self, part: Part, pointer: str, kind: Kind, name: str) -> bool:
+        if name in self.parts[kind]:
+            return True
+        self._report(
+            part,
+            pointer,
+            "reference",
+            f"there is no {kind.value} {name!r}",
+            self._near(kind.value, name, self.parts[kind]) or f"add {kind.value}s/{name}.yaml",
+        )
+        return False
+
+    def _check_scope(self, part: Part, sound: Sound) -> None:
+        scope = sound.scope
+        unknown = 0
+        for index, name in enumerate(_listed_members(sound)):
+            unknown += not self._is_declared(part, f"/active_on/{index}", Kind.MEMBER, name)
+        eligible = self._eligible(scope.active_on)
+        if scope.enabled and self.all_members_read and not eligible and not unknown:
+            self._report(
+                part,
+                "/active_on",
+                "nobody",
+                "no member would run this",
+                "change active_on, declare a member that fits, or say enabled: false",
+            )
+        for index, name in enumerate(scope.prefer):
+            pointer = f"/prefer/{index}"
+            declared = self._is_declared(part, pointer, Kind.MEMBER, name)
+            if declared and name in self.members and name not in eligible:
+                self._report(
+                    part,
+                    pointer,
+                    "prefer",
+                    f"member {name!r} is preferred, but active_on leaves it out",
+                    "take it out of prefer, or into active_on",
+                )
+
+    def _eligible(self, active_on: ActiveOn) -> Names:
+        if active_on not in self.eligible:
+            self.eligible[active_on] = tuple(
+                name for name, member in self.members.items() if active_on.includes(member)
+            )
+        return self.eligible[active_on]
+
+    def _check_variables(self, part: Part, sound: Sound) -> None:
+        for name in sound.variables if self.all_members_read else ():
+            if name not in self.known_variables:
+                self._report(
+                    part,
+                    _first_use(sound, name),
+                    "variable",
+                    f"no member defines the variable {name!r}",
+                    self._near("variable", name, self.known_variables)
+                    or f"add {name} to the variables in members/NAME.yaml",
+                )
+
+    def _check_transfer(self, part: Part, sound: Sound) -> None:
+        names = self._eligible(sound.scope.active_on) if sound.scope.enabled else ()
+        variants = [
+            (group, built)
+            for group, built in self._variants(part, sound, names)
+            if isinstance(built, Transfer)
+        ]
+        for group, transfer in variants:
+            self._check_locations(part, transfer, group)
+
+    def _check_locations(self, part: Part, transfer: Transfer, group: Names) -> None:
+        name = transfer.destination.location
+        sources = self._locations(part, "/source/location", transfer.source.location, group)
+        # Told for the whole group, whatever keeps the source from being built.
+        self._locations(part, "/destination/location", name, group)
+        for subgroup, source in sources:
+            for _, destination in self._locations(
+                part, "/destination/location", name, subgroup, tell=False
+            ):
+                for fault in check_folders(transfer, source, destination):
+                    self._report(part, fault.pointer, fault.rule, fault.message, fault.hint)
+
+    def _locations(
+        self, part: Part, pointer: str, name: str, group: Names, *, tell: bool = True
+    ) -> list[tuple[Names, Location]]:
+        if not self._is_declared(part, pointer, Kind.LOCATION, name):
+            return []
+        located = self.parts[Kind.LOCATION][name]
+        if located.checked.sound is None:
+            return []
+        return [
+            (subgroup, built)
+            for subgroup, built in self._variants(located, located.checked.sound, group, tell=tell)
+            if isinstance(built, LocalLocation | SftpLocation)
+        ]
+
+    def _variants(
+        self, part: Part, sound: Sound, names: Names, *, tell: bool = True
+    ) -> list[tuple[Names, Built]]:
+        """Return what ``part`` comes to on the members ``names``; without templates, the same on all of them."""
+        if sound.built is not None:
+            return [(names, sound.built)]
+        grouping = self._grouping(sound.variables, names)
+        filled = [(group, self.fill(part, sound, values)) for values, group in grouping.groups]
+        if tell:
+            for variable, name in grouping.missing.items():
+                self._report_missing(part, sound, variable, name)
+            for group, outcome in filled:
+                self._report_filled(part, outcome, group[0])
+        return [(group, outcome.built) for group, outcome in filled if outcome.built is not None]
+
+    def _report_filled(self, part: Part, filled: Filled, name: MemberName) -> None:
+        for problem in filled.problems:
+            message = f"{problem.message}, with the values of {_who(name)}"
+            self.problems[replace(problem, file=part.path, message=message)] = None
+
+    def _report_missing(self, part: Part, sound: Sound, variable: str, name: MemberName) -> None:
+        if variable in self.known_variables:
+            self._report(
+                part,
+                _first_use(sound, variable),
+                "variable",
+                f"{_who(name)} does not define the variable {variable!r}",
+                f"add it to the variables in members/{name}.yaml, or change active_on",
+            )
+
+    def _grouping(self, variables: tuple[str, ...], names: Names) -> Grouping:
+        key = (variables, names)
+        if key not in self.groupings:
+            self.groupings[key] = group_members(self.members, names, variables)
+        return self.groupings[key]
+
+
+def _listed_members(sound: Sound) -> list[str]:
+    active_on = sound.document.value.get("active_on")
+    return [str(name) for name in active_on] if isinstance(active_on, list) else []
+
+
+def _first_use(sound: Sound, variable: str) -> str:
+    return join_pointer(first_use(sound.document.value, variable))
+
+
+def _who(name: MemberName) -> str:
+    return name if name in _NO_DOCUMENTS else f"member {name!r}"

@@ -1,0 +1,138 @@
+"""Rules of one transfer that no schema can express; they hold for rendered transfers only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Final
+
+from cronsim import CronSim, CronSimError
+
+from mftgit.model.config import CronTrigger, LocalLocation, Location, Transfer
+from mftgit.model.schema_words import did_you_mean, show
+
+_CRON_FIELDS: Final = 5
+_SOME_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with a transfer, and which field of its document says so."""
+
+    pointer: str
+    rule: str
+    message: str
+    hint: str
+
+
+def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fault]:
+    """Give what is wrong with ``transfer`` by itself."""
+    if isinstance(transfer.trigger, CronTrigger):
+        yield from _check_cron(transfer.trigger, timezones)
+    for field, globs in (
+        ("include", transfer.source.include),
+        ("exclude", transfer.source.exclude),
+    ):
+        for index, glob in enumerate(globs):
+            if wrong := _wrong_glob(glob):
+                yield Fault(
+                    pointer=f"/source/{field}/{index}",
+                    rule="glob",
+                    message=f"the pattern {show(glob)} {wrong}",
+                    hint="patterns are those of a shell: * ? [abc] and **, not regular expressions",
+                )
+
+
+def _check_cron(trigger: CronTrigger, timezones: frozenset[str]) -> Iterator[Fault]:
+    pointer = "/trigger/cron"
+    if reason := _wrong_cron(trigger.expression):
+        yield Fault(
+            pointer=f"{pointer}/expression",
+            rule="cron",
+            message=f"{show(trigger.expression)} is no crontab expression: {reason}",
+            hint="write minute, hour, day of month, month and day of week, as: 30 1 * * 1-5",
+        )
+    # The default is known everywhere, and a document that leaves it out has no place to point at.
+    if trigger.timezone != "UTC" and trigger.timezone not in timezones:
+        yield Fault(
+            pointer=f"{pointer}/timezone",
+            rule="timezone",
+            message=f"the time zone {show(trigger.timezone)} is not known",
+            hint=did_you_mean(trigger.timezone, timezones)
+            or "use a name of the IANA database, as Europe/Berlin",
+        )
+
+
+def _wrong_cron(expression: str) -> str | None:
+    count = len(expression.split())
+    if count != _CRON_FIELDS:
+        return f"it has {count} fields and not five"
+    try:
+        CronSim(expression, _SOME_DAY)
+    except CronSimError as error:
+        return str(error).lower()
+    return None
+
+
+def _wrong_glob(glob: str) -> str | None:
+    if glob.startswith("^") or glob.endswith("$") or "|" in glob:
+        return "looks like a regular expression"
+    if "[" in glob and "]" not in glob[glob.rindex("[") + 2 :]:
+        return "has a [ that is not closed"
+    return None
+
+
+def check_folders(transfer: Transfer, source: Location, destination: Location) -> Iterator[Fault]:
+    """Give the ways in which ``transfer`` would feed its own source.
+
+    Two location documents may stand for one place, so places are compared and not names.
+    """
+    taken = _folder(source, transfer.source.path)
+    given = _folder(destination, transfer.destination.path)
+    recursive = transfer.source.recursive
+    if _space(source, taken) == _space(destination, given) and _touch(
+        taken, given, nested=recursive
+    ):
+        yield Fault(
+            pointer="/destination",
+            rule="feeds-itself",
+            message="the files would arrive where they are taken from",
+            hint="use another folder"
+            + (", outside of the source's, or recursive: false" if recursive else ""),
+        )
+    if transfer.archive_path is None:
+        return
+    kept = _folder(source, transfer.archive_path)
+    if kept == taken or (recursive and kept.is_relative_to(taken)):
+        yield Fault(
+            pointer="/after_success/path",
+            rule="feeds-itself",
+            message="the archive is where the files are taken from",
+            hint="use another folder"
+            + (", outside of the source's, or recursive: false" if recursive else ""),
+        )
+
+
+def _touch(first: PurePosixPath, second: PurePosixPath, *, nested: bool) -> bool:
+    return first == second or (
+        nested and (first.is_relative_to(second) or second.is_relative_to(first))
+    )
+
+
+def _folder(location: Location, path: str) -> PurePosixPath:
+    return _join(location.path, path)
+
+
+@lru_cache(maxsize=4096)
+def _join(first: str, second: str) -> PurePosixPath:
+    return PurePosixPath(first, second)
+
+
+def _space(location: Location, folder: PurePosixPath) -> tuple[str | int, ...]:
+    """Return what two places have to share before their paths can be compared."""
+    if isinstance(location, LocalLocation):
+        return ()
+    # A relative path begins in the home folder of the user.
+    home = "" if folder.is_absolute() else location.username
+    return (location.host.lower(), location.port, home)

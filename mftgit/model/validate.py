@@ -1,0 +1,145 @@
+"""Validate a whole revision: every problem at once, by the same rules wherever it is asked.
+
+The cost follows the change: what a document says by itself is worked out once for each content.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Final
+
+from mftgit.model.checked import Checked, Filled, Sound, check_reading, fill
+from mftgit.model.documents import MAX_SIZE_BYTES, Document, Kind, read_document, too_large
+from mftgit.model.parts import Part, Parts
+from mftgit.model.places import DocumentFile, sort_files
+from mftgit.model.problem import Problem
+from mftgit.model.references import check_across
+from mftgit.model.schema_check import SchemaChecker
+from mftgit.model.templates import Variable
+from mftgit.model.tree import Tree
+
+MAX_PROBLEMS: Final = 1000
+CACHED_DOCUMENTS: Final = 65_536
+"""Three revisions of the largest repository, at about two kilobytes for each document."""
+CACHED_FILLINGS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What was found in a tree.
+
+    ``problems`` are in the order of file and line, at most `MAX_PROBLEMS` and a last one that tells how many
+    more there are. ``documents`` are those that could be read, by path. ``parts`` is for `render`.
+    """
+
+    problems: tuple[Problem, ...]
+    documents: Mapping[str, Document]
+    parts: Parts = field(repr=False)
+
+
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
+class _Content:
+    """What the memory of checked documents goes by: everything but ``load``, which is let go of after its use."""
+
+    kind: Kind
+    oid: str
+    json: bool
+    load: Callable[[], bytes] = field(compare=False)
+
+    def take(self) -> bytes:
+        """Give the content, once; a memory that kept ``load`` would keep the whole repository behind it."""
+        load, self.load = self.load, bytes
+        return load()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filling:
+    """What the memory of filled documents goes by: the content and the values with their types."""
+
+    kind: Kind
+    oid: str
+    json: bool
+    values: tuple[tuple[str, type, Variable], ...]
+    document: Document = field(compare=False)
+
+
+class Validator:
+    """Validates trees. It remembers what it saw, within bounds; threads may share it.
+
+    Args:
+        schemas: the schema of each kind by the kind's name; others are passed over.
+        timezones: the names of the time zones that this machine knows.
+    """
+
+    def __init__(self, schemas: Mapping[str, Any], timezones: frozenset[str]) -> None:
+        self._checkers = {kind: SchemaChecker(schemas[kind.value]) for kind in Kind}
+        self._timezones = timezones
+        # functools' memory is bounded, drops what was not used longest, and takes its own lock.
+        self._check = lru_cache(maxsize=CACHED_DOCUMENTS)(self._check_content)
+        self._fill = lru_cache(maxsize=CACHED_FILLINGS)(self._fill_content)
+
+    def validate(self, tree: Tree) -> Validation:
+        """Return what is wrong in ``tree``, and what was read. Only ``load`` of an entry can raise."""
+        files, problems = sort_files(tree)
+        parts: dict[Kind, dict[str, Part]] = {kind: {} for kind in Kind}
+        documents: dict[str, Document] = {}
+        for file in files:
+            checked = self._check_file(file)
+            problems.extend(replace(problem, file=file.path) for problem in checked.problems)
+            parts[file.kind][file.name] = Part(
+                path=file.path, name=file.name, oid=file.entry.oid, checked=checked
+            )
+            if checked.document is not None:
+                documents[file.path] = checked.document
+        problems.extend(check_across(parts, self._fill_part))
+        return Validation(problems=_capped(problems), documents=documents, parts=parts)
+
+    def _check_file(self, file: DocumentFile) -> Checked:
+        if file.entry.size_bytes > MAX_SIZE_BYTES:
+            return Checked(kind=file.kind, problems=(too_large(file.entry.size_bytes),))
+        return self._check(
+            _Content(
+                kind=file.kind,
+                oid=file.entry.oid,
+                json=file.ending == ".json",
+                load=file.entry.load,
+            )
+        )
+
+    def _check_content(self, content: _Content) -> Checked:
+        reading = read_document(content.take(), json=content.json)
+        return check_reading(content.kind, reading, self._checkers[content.kind], self._timezones)
+
+    def _fill_part(self, part: Part, sound: Sound, values: Mapping[str, Variable]) -> Filled:
+        return self._fill(
+            _Filling(
+                kind=part.checked.kind,
+                oid=part.oid,
+                json=part.path.endswith(".json"),
+                values=tuple((name, type(value), value) for name, value in values.items()),
+                document=sound.document,
+            )
+        )
+
+    def _fill_content(self, filling: _Filling) -> Filled:
+        return fill(
+            filling.kind,
+            filling.document,
+            {name: value for name, _, value in filling.values},
+            self._checkers[filling.kind],
+            self._timezones,
+        )
+
+
+def _capped(problems: list[Problem]) -> tuple[Problem, ...]:
+    problems.sort()
+    if len(problems) <= MAX_PROBLEMS:
+        return tuple(problems)
+    hidden = problems[MAX_PROBLEMS]
+    more = replace(
+        hidden,
+        rule="limit",
+        message=f"{len(problems) - MAX_PROBLEMS:,} more problems, from here on",
+        hint="mend those above first",
+    )
+    return (*problems[:MAX_PROBLEMS], more)

@@ -1,0 +1,26 @@
+"""What holds for every test."""
+
+import os
+import shutil
+
+import pytest
+from hypothesis import settings
+
+# The same examples every time; `HYPOTHESIS_PROFILE=deep` looks further.
+settings.register_profile("default", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("deep", max_examples=5000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_BESIDE_PATH = "/usr/sbin:/sbin:/usr/lib/openssh"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose outside program is missing; in CI, where nothing may be missing, fail it."""
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            if shutil.which(program) or shutil.which(program, path=_BESIDE_PATH):
+                continue
+            reason = f"{program} is not installed; CONTRIBUTING.md says which package has it"
+            if os.environ.get("CI"):
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)

@@ -1,0 +1,174 @@
+"""What a document says becomes typed configuration, with the defaults of the types where it says nothing."""
+
+from typing import Any
+
+import pytest
+
+from mftgit.model.build import (
+    Scope,
+    build_cluster,
+    build_location,
+    build_member,
+    build_scope,
+    build_transfer,
+)
+from mftgit.model.config import (
+    EVERYWHERE,
+    ActiveOn,
+    AfterSuccess,
+    Cluster,
+    CronTrigger,
+    Destination,
+    IntervalTrigger,
+    KeyAuth,
+    LocalLocation,
+    Member,
+    Overwrite,
+    Ownership,
+    PasswordAuth,
+    Role,
+    SftpLocation,
+    Source,
+    Transfer,
+    Trigger,
+    WatchTrigger,
+)
+from mftgit.model.names import LocationName, MemberName, TransferName
+
+A, B, T = LocationName("a"), LocationName("b"), TransferName("t")
+LEAST: dict[str, Any] = {
+    "source": {"location": "a"},
+    "destination": {"location": "b"},
+    "trigger": {"watch": {}},
+}
+
+
+def test_a_cluster_has_the_defaults_of_its_type() -> None:
+    assert build_cluster({"name": "c"}) == Cluster(name="c")
+    assert build_cluster({"name": "c", "coordinator": {"type": "shared-folder"}}) == Cluster(
+        name="c"
+    )
+
+
+def test_a_cluster_takes_what_the_document_says() -> None:
+    value = {"name": "c", "poll_s": 7, "coordinator": {"type": "shared-folder", "ttl_s": 4}}
+    assert build_cluster(value) == Cluster(name="c", lease_ttl_s=4.0, poll_s=7.0)
+
+
+def test_a_member_takes_what_the_document_says() -> None:
+    name = MemberName("m")
+    assert build_member(name, {"role": "node"}) == Member(name=name, role=Role.NODE)
+    assert build_member(
+        name, {"role": "controller", "labels": {"k": "v"}, "variables": {"x": 1, "y": True}}
+    ) == Member(name=name, role=Role.CONTROLLER, labels={"k": "v"}, variables={"x": 1, "y": True})
+
+
+@pytest.mark.parametrize(
+    ("value", "active_on"),
+    [
+        ("all", EVERYWHERE),
+        ("controller", ActiveOn(roles=frozenset({Role.CONTROLLER}))),
+        ("nodes", ActiveOn(roles=frozenset({Role.NODE}))),
+        (["m", "n"], ActiveOn(members=frozenset({MemberName("m"), MemberName("n")}))),
+        ({"labels": {"k": "v"}}, ActiveOn(labels=frozenset({("k", "v")}))),
+    ],
+)
+def test_active_on_has_five_forms(value: object, active_on: ActiveOn) -> None:
+    assert build_scope({"active_on": value}) == Scope(active_on=active_on)
+
+
+def test_what_is_not_enabled_runs_nowhere() -> None:
+    member = Member(name=MemberName("m"), role=Role.NODE)
+    assert build_scope({}).runs_on(member)
+    assert not build_scope({"enabled": False}).runs_on(member)
+    assert not build_scope({"active_on": "controller"}).runs_on(member)
+
+
+def test_a_local_location_has_a_path() -> None:
+    assert build_location(A, {"type": "local", "path": "p"}) == LocalLocation(name=A, path="p")
+
+
+def test_an_sftp_location_takes_what_the_document_says() -> None:
+    least: dict[str, Any] = {
+        "type": "sftp",
+        "host": "h",
+        "username": "u",
+        "host_keys": ["k"],
+        "auth": [{"password": {"file": "p"}}, {"private_key": {"file": "q"}}],
+    }
+    auth = (PasswordAuth(file="p"), KeyAuth(file="q"))
+    assert build_location(A, least) == SftpLocation(
+        name=A, host="h", username="u", host_keys=("k",), auth=auth
+    )
+    assert build_location(A, {**least, "port": 22.0, "path": "x", "timeout_s": 3}) == SftpLocation(
+        name=A,
+        host="h",
+        port=22,
+        username="u",
+        path="x",
+        host_keys=("k",),
+        auth=auth,
+        timeout_s=3.0,
+    )
+
+
+def test_a_transfer_has_the_defaults_of_its_type() -> None:
+    assert build_transfer(T, LEAST) == Transfer(
+        name=T,
+        source=Source(location=A),
+        destination=Destination(location=B),
+        trigger=WatchTrigger(),
+    )
+
+
+def test_a_transfer_takes_what_the_document_says() -> None:
+    value = {
+        "source": {
+            "location": "a",
+            "path": "p",
+            "include": ["i"],
+            "exclude": ["e"],
+            "recursive": True,
+            "stable_s": 1,
+        },
+        "destination": {
+            "location": "b",
+            "path": "q",
+            "temporary_suffix": ".t",
+            "overwrite": "rename",
+        },
+        "trigger": {"interval": {"every_s": 9}},
+        "after_success": {"action": "archive", "path": "s"},
+        "ownership": "each",
+        "prefer": ["m"],
+    }
+    assert build_transfer(T, value) == Transfer(
+        name=T,
+        source=Source(
+            location=A, path="p", include=("i",), exclude=("e",), recursive=True, stable_s=1.0
+        ),
+        destination=Destination(
+            location=B, path="q", temporary_suffix=".t", overwrite=Overwrite.RENAME
+        ),
+        trigger=IntervalTrigger(every_s=9.0),
+        after_success=AfterSuccess.ARCHIVE,
+        archive_path="s",
+        ownership=Ownership.EACH,
+        prefer=(MemberName("m"),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "trigger"),
+    [
+        ({"cron": {"expression": "* * * * *"}}, CronTrigger(expression="* * * * *")),
+        (
+            {"cron": {"expression": "1 * * * *", "timezone": "Europe/Berlin"}},
+            CronTrigger(expression="1 * * * *", timezone="Europe/Berlin"),
+        ),
+        ({"interval": {"every_s": 2}}, IntervalTrigger(every_s=2.0)),
+        ({"watch": {"every_s": 0.5}}, WatchTrigger(every_s=0.5)),
+    ],
+)
+def test_a_trigger_has_three_forms(value: object, trigger: Trigger) -> None:
+    assert build_transfer(T, {**LEAST, "trigger": value}).trigger == trigger

@@ -1,0 +1,154 @@
+"""Which files are documents follows from their places, and what does not belong there is a problem."""
+
+import pytest
+from config_tree import VALID, entry, found, only, tree, validator
+
+from mftgit.model.places import MAX_FILES, printable, sort_files
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "README.md",
+        ".gitignore",
+        ".github/workflows/validate.yml",
+        "trust/allowed_signers",
+        "__init__.py",
+        "docs/members/x.txt",
+        "other.yaml",
+    ],
+)
+def test_files_in_other_places_are_passed_over(path: str) -> None:
+    assert found({path: "not: [a document"}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("members/README.md", "ending"),
+        ("members/.gitkeep", "ending"),
+        ("members/node-3.YAML", "ending"),
+        ("members/node-3.yaml.bak", "ending"),
+        ("members/berlin/node-3.yaml", "folder"),
+        ("members/Node-3.yaml", "name"),
+        ("members/.yaml", "name"),
+        ("members/-a.yaml", "name"),
+        ("members/a b.yaml", "name"),
+        ("members/" + "a" * 64 + ".yaml", "name"),
+        ("members/a\nb.yaml", "name"),
+        ("Members/node-3.yaml", "folder"),
+        ("secrets/partner.yaml", "folder"),
+        ("event-handlers/mail.yaml", "folder"),
+        ("cluster.yml", "name"),
+        ("cluster.json", "name"),
+        ("services", "mode"),
+    ],
+)
+def test_what_does_not_belong_into_a_folder_of_documents_is_a_problem(path: str, rule: str) -> None:
+    problem = only({path: "role: node\n"})
+    assert problem.rule == rule
+    assert problem.file == printable(path)
+    assert problem.hint
+
+
+def test_a_folder_that_a_later_version_reads_is_not_known() -> None:
+    assert only({"secrets/a.yaml": ""}).message == "secrets/ is not known to this version"
+
+
+@pytest.mark.parametrize("ending", [".yml", ".json"])
+def test_a_document_may_end_in_yml_or_json(ending: str) -> None:
+    assert found({f"members/node-3{ending}": '{"role": "node"}'}) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        (0o120000, "a symbolic link"),
+        (0o160000, "a submodule"),
+        (0o040000, "a folder"),
+        (0o104755, "of mode 104755"),
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["members/node-1.yaml", "cluster.yaml", "members/sub/x", "locations/x"]
+)
+def test_only_plain_files_are_documents(path: str, mode: int, what: str) -> None:
+    files = {**tree(VALID), path: entry("role: node", mode)}
+    problem = next(each for each in validator().validate(files).problems if each.rule == "mode")
+    assert problem.file == path
+    assert what in problem.message
+
+
+def test_an_executable_document_is_a_document() -> None:
+    assert (
+        validator()
+        .validate({**tree(VALID), "members/x.yaml": entry("role: node", 0o100755)})
+        .problems
+        == ()
+    )
+
+
+@pytest.mark.parametrize("mode", [0o120000, 0o160000])
+def test_a_link_in_the_place_of_a_folder_is_a_problem(mode: int) -> None:
+    (problem,) = validator().validate({**tree(VALID), "accounts": entry("../x", mode)}).problems
+    assert (problem.file, problem.rule) == ("accounts", "mode")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("README.md", "readme.md"),
+        ("docs/caf\u00e9", "docs/cafe\u0301"),
+        ("stra\u00dfe", "STRASSE"),
+        ("\u212a", "k"),
+    ],
+)
+def test_paths_that_some_file_systems_take_for_one_are_a_problem_that_names_both(
+    first: str, second: str
+) -> None:
+    problem = only({first: "a", second: "b"})
+    assert problem.rule == "same-name"
+    assert first in problem.message
+    assert second in problem.message
+
+
+def test_two_documents_of_one_name_are_a_problem_that_names_both() -> None:
+    problem = only({"members/node-1.json": '{"role": "node"}'})
+    assert problem.rule == "same-name"
+    assert "members/node-1.json and members/node-1.yaml" in problem.message or (
+        "members/node-1.yaml and members/node-1.json" in problem.message
+    )
+
+
+def test_an_empty_repository_is_a_problem() -> None:
+    (problem,) = validator().validate({}).problems
+    assert (problem.file, problem.rule, problem.message) == (
+        "cluster.yaml",
+        "missing-file",
+        "the repository is empty",
+    )
+
+
+def test_a_repository_without_cluster_yaml_is_a_problem() -> None:
+    assert only({"cluster.yaml": None}).message == "there is no cluster.yaml"
+
+
+def test_a_cluster_document_of_another_ending_is_told_to_be_renamed() -> None:
+    assert ("cluster.yaml", "", "missing-file") in found(
+        {"cluster.yaml": None, "cluster.yml": "name: a"}
+    )
+    (missing, _) = sort_files(tree({"cluster.yml": "name: a"}))[1]
+    assert missing.hint == "rename cluster.yml to cluster.yaml"
+
+
+def test_too_many_files_are_counted_and_not_looked_at() -> None:
+    files = {f"docs/{number}": entry("") for number in range(MAX_FILES)}
+    assert sort_files({**files, "cluster.yaml": entry("name: a")})[1][0].rule == "limit"
+    assert sort_files({**dict(list(files.items())[1:]), "cluster.yaml": entry("name: a")})[1] == []
+
+
+def test_a_name_that_cannot_be_printed_is_told_by_numbers() -> None:
+    assert printable("caf\u00e9") == "caf\u00e9"
+    assert printable("a\x1b\udcff\n") == r"a\x1b\udcff\n"
+    path = b"members/\xff.yaml".decode(errors="surrogateescape")
+    assert only({path: "role: node"}).file == r"members/\udcff.yaml"

@@ -1,0 +1,77 @@
+"""A secret in plain text is found whatever its key looks like, and is never repeated."""
+
+import pytest
+
+from mftgit.model.documents import Document, parse_document
+from mftgit.model.plaintext import find_plaintext, is_secret
+
+SECRET = "hunter2-hunter2"
+
+
+def pointers(text: str) -> list[str]:
+    document = parse_document("x.yaml", text.encode())
+    assert isinstance(document, Document), document
+    found = list(find_plaintext(document.value, document.positions()))
+    assert not any(SECRET in str(problem) for problem in found)
+    return [problem.pointer for problem in found]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password",
+        "PASSWORD",
+        "Passphrase",
+        "pass-phrase",
+        "secret",
+        "client_secret",
+        "client-secret",
+        "clientSecret",
+        "token",
+        "tokens",
+        "api_key",
+        "api-key",
+        "APIKEY",
+        "private_key",
+        "Private-Key",
+        "partner_password",
+    ],
+)
+def test_a_text_under_a_password_like_key_is_a_secret(key: str) -> None:
+    assert pointers(f"{key}: {SECRET}") == [f"/{key}"]
+    assert pointers(f"a: [{{{key}: [x: {SECRET}]}}]") == [f"/a/0/{key}/0/x"]
+    assert pointers(f"{key}: 12345") == [f"/{key}"]
+    assert is_secret(["a", key, "b"])
+
+
+@pytest.mark.parametrize(
+    "key", ["password_file", "tokenizer", "secretary", "keys", "key", "passwords_are_here"]
+)
+def test_a_key_that_only_sounds_alike_is_none(key: str) -> None:
+    assert pointers(f"{key}: x") == []
+
+
+@pytest.mark.parametrize("value", ["", "~", "true", "[]", "{}", '""'])
+def test_nothing_under_a_password_like_key_is_no_secret(value: str) -> None:
+    assert pointers(f"password: {value}") == []
+
+
+def test_a_reference_to_a_file_is_no_secret() -> None:
+    assert pointers("auth: [{password: {file: partner.password}}]") == []
+
+
+def test_only_a_reference_and_nothing_beside_it_passes() -> None:
+    assert pointers(f"password: {{file: x, value: {SECRET}}}") == [
+        "/password/file",
+        "/password/value",
+    ]
+    assert pointers(f"token: {{password: {{file: {SECRET}}}}}") == ["/token/password/file"]
+    assert pointers(f"token: [{{file: {SECRET}}}]") == ["/token/0/file"]
+    assert pointers(f"token: {{a: {{file: {SECRET}}}}}") == ["/token/a/file"]
+
+
+def test_a_private_key_is_found_anywhere() -> None:
+    assert pointers("a: |\n  -----BEGIN OPENSSH PRIVATE KEY-----\n  x\n") == ["/a"]
+    assert pointers('private_key: {file: "-----BEGIN RSA PRIVATE KEY-----"}') == [
+        "/private_key/file"
+    ]

@@ -1,0 +1,198 @@
+"""What no schema can express about one transfer: cron, time zones, patterns, and files that go in a circle."""
+
+import zoneinfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.config import (
+    AfterSuccess,
+    CronTrigger,
+    Destination,
+    LocalLocation,
+    Location,
+    PasswordAuth,
+    SftpLocation,
+    Source,
+    Transfer,
+    Trigger,
+    WatchTrigger,
+)
+from mftgit.model.names import LocationName, TransferName
+from mftgit.model.transfer_rules import check_folders, check_transfer
+
+ZONES = frozenset(zoneinfo.available_timezones())
+A, B = LocationName("a"), LocationName("b")
+
+
+def transfer(
+    *,
+    source: Source | None = None,
+    to: str = ".",
+    trigger: Trigger | None = None,
+    archive_path: str | None = None,
+) -> Transfer:
+    return Transfer(
+        name=TransferName("t"),
+        source=source or Source(location=A),
+        destination=Destination(location=B, path=to),
+        trigger=trigger or WatchTrigger(),
+        after_success=AfterSuccess.DELETE if archive_path is None else AfterSuccess.ARCHIVE,
+        archive_path=archive_path,
+    )
+
+
+def local(path: str) -> LocalLocation:
+    return LocalLocation(name=A, path=path)
+
+
+def sftp(path: str, *, host: str = "h", port: int = 22, username: str = "u") -> SftpLocation:
+    return SftpLocation(
+        name=A,
+        host=host,
+        port=port,
+        username=username,
+        path=path,
+        host_keys=("k",),
+        auth=(PasswordAuth(file="p"),),
+    )
+
+
+def cron(expression: str, timezone: str = "UTC") -> list[tuple[str, str]]:
+    found = check_transfer(
+        transfer(trigger=CronTrigger(expression=expression, timezone=timezone)), ZONES
+    )
+    return [(each.rule, each.hint) for each in found]
+
+
+@pytest.mark.parametrize(
+    "expression", ["* * * * *", "30 1 * * 1-5", "*/5 0-6 1,15 JAN MON", "0 0 L * *", "0 0 29 2 *"]
+)
+def test_a_crontab_expression_is_taken(expression: str) -> None:
+    assert cron(expression) == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "* * * *",
+        "0 * * * * *",
+        "60 * * * *",
+        "a * * * *",
+        "0 0 30 2 *",
+        "@daily",
+        "1-0 * * * *",
+        "*/0 * * * *",
+    ],
+)
+def test_what_is_no_crontab_expression_is_a_problem(expression: str) -> None:
+    ((rule, hint),) = cron(expression)
+    assert rule == "cron"
+    assert "30 1 * * 1-5" in hint
+
+
+@given(st.text(st.sampled_from("0159*/-,#LWM ONJA\u0663x"), max_size=30))
+def test_no_expression_makes_the_rule_raise(expression: str) -> None:
+    assert len(cron(expression)) <= 1
+
+
+def test_a_time_zone_has_to_be_known() -> None:
+    assert cron("* * * * *", "Europe/Berlin") == []
+    assert cron("* * * * *", "Europe/Berln") == [("timezone", "did you mean 'Europe/Berlin'?")]
+    assert cron("* * * * *", "Ankh-Morpork") == [
+        ("timezone", "use a name of the IANA database, as Europe/Berlin")
+    ]
+
+
+def test_the_default_time_zone_is_known_on_a_machine_without_any() -> None:
+    every_minute = transfer(trigger=CronTrigger(expression="* * * * *"))
+    assert list(check_transfer(every_minute, frozenset())) == []
+
+
+def test_expression_and_time_zone_can_both_be_wrong() -> None:
+    assert [rule for rule, _ in cron("x", "y")] == ["cron", "timezone"]
+
+
+@pytest.mark.parametrize(
+    "glob",
+    ["*", "*.csv", "**/*.csv", "a[0-9].txt", "[!a]*", "[]]x", "[]", "report (1)+.csv", "*.*"],
+)
+def test_a_pattern_of_a_shell_is_taken(glob: str) -> None:
+    expected = ["glob"] if glob == "[]" else []
+    found = check_transfer(transfer(source=Source(location=A, include=(glob,))), ZONES)
+    assert [each.rule for each in found] == expected
+
+
+@pytest.mark.parametrize("glob", ["^a", ".*$", "a|b", "[a", "a[", "[!", "[a]["])
+def test_a_regular_expression_or_an_open_bracket_is_a_problem(glob: str) -> None:
+    source = Source(location=A, include=("*", glob), exclude=(glob,))
+    found = list(check_transfer(transfer(source=source), ZONES))
+    assert [each.pointer for each in found] == ["/source/include/1", "/source/exclude/0"]
+
+
+def feeds(found: Transfer, source: Location, destination: Location) -> list[str]:
+    return [each.pointer for each in check_folders(found, source, destination)]
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "recursive", "circle"),
+    [
+        (".", ".", False, True),
+        ("in", "in", False, True),
+        ("in", "./in/", False, True),
+        ("in", "in/sub", False, False),
+        ("in", "in/sub", True, True),
+        ("in/sub", "in", False, False),
+        ("in/sub", "in", True, True),
+        ("in", "inside", True, False),
+        ("in", "out", True, False),
+        (".", "out", True, True),
+    ],
+)
+def test_a_transfer_must_not_feed_itself(
+    path: str, to: str, *, recursive: bool, circle: bool
+) -> None:
+    found = transfer(source=Source(location=A, path=path, recursive=recursive), to=to)
+    assert feeds(found, local("x"), local("x")) == (["/destination"] if circle else [])
+    assert feeds(found, sftp("/x"), sftp("/x")) == (["/destination"] if circle else [])
+    assert feeds(found, local("x"), local("y")) == []
+    assert feeds(found, local("/x"), sftp("/x")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "circle"),
+    [
+        (local("a/b"), local("a//b/."), True),
+        (local("/a"), local("a"), False),
+        (sftp("/a"), sftp("/a", host="H", username="other"), True),
+        (sftp("a"), sftp("a", username="other"), False),
+        (sftp("/a"), sftp("/a", port=23), False),
+        (sftp("/a"), sftp("/a", host="other"), False),
+    ],
+)
+def test_places_are_compared_and_not_names(
+    source: Location, destination: Location, *, circle: bool
+) -> None:
+    assert bool(feeds(transfer(), source, destination)) is circle
+
+
+@pytest.mark.parametrize(
+    ("path", "archive_path", "recursive", "circle"),
+    [
+        ("in", "in", False, True),
+        ("in", "in/sent", False, False),
+        ("in", "in/sent", True, True),
+        ("in", "sent", True, False),
+        ("in/deep", "in", True, False),
+        (".", "sent", False, False),
+        (".", "sent", True, True),
+    ],
+)
+def test_the_archive_is_not_where_files_are_taken(
+    path: str, archive_path: str, *, recursive: bool, circle: bool
+) -> None:
+    source = Source(location=A, path=path, recursive=recursive)
+    found = transfer(source=source, archive_path=archive_path)
+    assert feeds(found, local("x"), local("y")) == (["/after_success/path"] if circle else [])
