@@ -16,6 +16,13 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content`` in one step that readers see whole; a power cut may lose it."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh.write_bytes(content)
+    fresh.replace(path)
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Append ``line`` and a newline to ``path`` in one write, and make it last."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -1,0 +1,240 @@
+"""Get one branch from the controller over smart HTTP, with limits on everything that the other side decides."""
+
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+import urllib3
+from dulwich.client import HttpGitClient
+from dulwich.errors import GitProtocolError
+from dulwich.object_store import BaseObjectStore
+from dulwich.objects import ObjectID
+from dulwich.refs import Ref
+
+from mftgit.adapters.git_objects import get_commit
+from mftgit.errors import MftgitError, TransientError
+
+_SPOOL_BYTES = 4 << 20
+_MESSAGE_BYTES = 500
+_OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
+
+# What dulwich's client raises when the other side does not keep to the protocol.
+_BAD_TALK = (AssertionError, GitProtocolError, IndexError, KeyError, TypeError, ValueError)
+
+
+class RemoteUnreachableError(TransientError):
+    """The controller cannot be reached, hung up, took too long, or is in trouble itself."""
+
+
+class RemoteUntrustedError(MftgitError):
+    """The server could not prove to be the controller."""
+
+
+class RemoteRefusedError(MftgitError):
+    """The controller said no."""
+
+
+class RemoteBrokenError(MftgitError):
+    """What came is no git, not whole, or too much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to get and from where; see `GitStore.fetch`."""
+
+    url: str
+    ca_file: Path | None
+    headers: Callable[[str, str], Mapping[str, str]]
+    ref: str
+    max_bytes: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The tip of the branch, and a pack with what was not known here; None when all of it was."""
+
+    tip: ObjectID
+    pack: BinaryIO | None
+
+
+@contextmanager
+def download(request: Request, store: BaseObjectStore, known: list[ObjectID]) -> Iterator[Found]:
+    """Ask for the branch and give what came; the pack is a file that is gone after the block.
+
+    ``known`` are tips that ``store`` has with all their history.
+
+    Raises:
+        RemoteUnreachableError, RemoteUntrustedError, RemoteRefusedError, RemoteBrokenError: see `GitStore.fetch`.
+    """
+    with (
+        tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as pack,
+        _Pool(request) as pool,
+    ):
+        client = _Client(request, pool)
+        wanted = _Wanted(request.ref.encode(), store)
+        try:
+            client.fetch_pack(
+                urlsplit(request.url).path or "/",
+                wanted,
+                _Haves(store, known),
+                pack.write,
+                protocol_version=0,
+            )
+        except _BAD_TALK as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise RemoteBrokenError(
+                f"{request.url} does not talk git as expected: {text}"
+            ) from error
+        if wanted.tip is None:
+            raise RemoteRefusedError(
+                f"{request.url} has no {request.ref}: nothing was published there yet, "
+                "or this is another repository"
+            )
+        pack.seek(0)
+        yield Found(tip=wanted.tip, pack=cast("BinaryIO", pack) if wanted.asked else None)
+
+
+class _Wanted:
+    """Says which objects to ask for: the tip, unless it is here already."""
+
+    def __init__(self, ref: bytes, store: BaseObjectStore) -> None:
+        self._ref = Ref(ref)
+        self._store = store
+        self.tip: ObjectID | None = None
+        self.asked = False
+
+    def __call__(self, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+        del depth  # never given by us
+        self.tip = refs.get(self._ref)
+        self.asked = self.tip is not None and self.tip not in self._store
+        return [self.tip] if self.tip is not None and self.asked else []
+
+
+class _Haves:
+    """Tells the server which commits are here, newest first, so that it finds one that it knows at once.
+
+    The controller's main only grows. dulwich stops asking after 256; its own walker goes in no order.
+    """
+
+    def __init__(self, store: BaseObjectStore, tips: list[ObjectID]) -> None:
+        self._store = store
+        self._todo = deque(dict.fromkeys(tips))
+        self._seen = set(tips)
+
+    def __next__(self) -> ObjectID | None:
+        if not self._todo:
+            return None
+        oid = self._todo.popleft()
+        parents = get_commit(self._store, oid).parents
+        self._todo.extend(parent for parent in parents if parent not in self._seen)
+        self._seen.update(parents)
+        return oid
+
+    def ack(self, sha: ObjectID, /) -> None:
+        """Take note that the server has ``sha``; over HTTP everything was told before."""
+
+    def nak(self) -> None:
+        """Take note that nothing is common."""
+
+
+class _Pool(urllib3.PoolManager):
+    """Connections that trust one certificate authority, follow no redirect, and sign each request."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=None if request.ca_file is None else str(request.ca_file),
+            timeout=urllib3.Timeout(connect=request.timeout_s, read=request.timeout_s),
+            retries=False,
+        )
+        self._headers_for = request.headers
+
+    def urlopen(  # type: ignore[override]  # as urllib3 does itself
+        self,
+        method: str,
+        url: str,
+        redirect: bool = True,  # noqa: ARG002, FBT001, FBT002  urllib3's signature
+        **kw: Any,
+    ) -> urllib3.BaseHTTPResponse:
+        """Send one request with fresh headers of its own."""
+        headers = {**kw.pop("headers", {}), **self._headers_for(method, urlsplit(url).path or "/")}
+        return super().urlopen(method, url, redirect=False, headers=headers, **kw)
+
+
+class _Client(HttpGitClient):
+    """dulwich's client, with our errors, and without its fallback to the dumb protocol."""
+
+    def __init__(self, request: Request, pool: _Pool) -> None:
+        super().__init__(request.url, pool_manager=pool)
+        self._left_bytes = request.max_bytes
+        self._max_bytes = request.max_bytes
+        self._deadline = time.monotonic() + request.timeout_s
+
+    def _http_request(
+        self,
+        url: str,
+        headers: dict[str, str] | None = None,
+        data: bytes | Iterator[bytes] | None = None,
+        raise_for_status: bool = True,  # noqa: ARG002, FBT001, FBT002  dulwich's signature
+    ) -> tuple[Any, Callable[[int], bytes]]:
+        with _our_errors(url):
+            response: Any = self.pool_manager.request(
+                "GET" if data is None else "POST",
+                url,
+                body=data,
+                headers={"Pragma": "no-cache", **(headers or {})},
+                preload_content=False,
+            )
+        try:
+            self._check(url, response)
+        except MftgitError:
+            response.close()
+            raise
+        response.content_type = response.headers.get("Content-Type")
+        response.redirect_location = ""
+        return response, lambda size: self._read(url, response, size)
+
+    def _check(self, url: str, response: Any) -> None:
+        """Raise unless this is a whole-hearted answer of a smart server."""
+        if response.status == _OK:
+            kind = response.headers.get("Content-Type", "")
+            if not kind.startswith("application/x-git-upload-pack-"):
+                raise RemoteBrokenError(
+                    f"{url} answered with {kind or 'no content type'}, expected git: is this the controller?"
+                )
+            return
+        with _our_errors(url):
+            text = " ".join(response.read(_MESSAGE_BYTES).decode("utf-8", "replace").split())
+        message = f"{url} answered {response.status}: {text or response.reason}"
+        if response.status >= _SERVER_ERROR or response.status == _TOO_MANY:
+            raise RemoteUnreachableError(message)
+        raise RemoteRefusedError(message)
+
+    def _read(self, url: str, response: Any, size: int) -> bytes:
+        if time.monotonic() > self._deadline:
+            raise RemoteUnreachableError(f"{url} took too long to send everything")
+        with _our_errors(url):
+            chunk: bytes = response.read(size)
+        self._left_bytes -= len(chunk)
+        if self._left_bytes < 0:
+            raise RemoteBrokenError(
+                f"{url} sent more than {self._max_bytes} bytes, which is the limit"
+            )
+        return chunk
+
+
+@contextmanager
+def _our_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except urllib3.exceptions.SSLError as error:
+        raise RemoteUntrustedError(f"{url} could not prove who it is: {error}") from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise RemoteUnreachableError(f"{url} cannot be reached: {error}") from error

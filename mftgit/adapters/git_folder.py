@@ -1,0 +1,69 @@
+"""The folder of a bare repository: made whole or not at all, locked by one writer, swept after a crash."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+
+from dulwich.repo import Repo
+
+from mftgit.adapters.durable import sync_folder, write_file
+from mftgit.adapters.git_quarantine import PREFIX
+from mftgit.model.names import MAIN
+
+_LOCK_NAME = "mftgit.flock"
+_LEFT_BEHIND = (
+    "*.lock",
+    "refs/**/*.lock",
+    "objects/**/*.lock",
+    "objects/tmp_pack_*",
+    "objects/pack/tmp*",
+    "objects/pack/.tmp*",
+)
+
+
+def make_repository(path: Path) -> None:
+    """Make a bare repository without hooks under ``path``, which is empty or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    branch = MAIN.removeprefix("refs/heads/").encode()
+    with Repo.init_bare(str(fresh), default_branch=branch) as repo:
+        config = repo.get_config()
+        config.set((b"repack",), b"writeBitmaps", b"false")  # see git_objects.Objects
+        config.set((b"gc",), b"auto", b"0")
+        config.write_to_path()
+    for name in ("HEAD", "config"):
+        write_file(fresh / name, (fresh / name).read_bytes())
+    fresh.rename(path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the repository against other threads and other processes; the lock of a dead process is free."""
+    descriptor = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sweep_repository(path: Path) -> tuple[str, ...]:
+    """Remove locks, half-written packs and quarantines; return their names.
+
+    Whoever calls holds the lock and knows that no push is under way.
+    """
+    packs = (path / "objects/pack").glob("*.pack")
+    left = [pack for pack in packs if not pack.with_suffix(".idx").exists()]
+    for pattern in _LEFT_BEHIND:
+        left += path.glob(pattern)
+    folders = list(path.glob(f"objects/{PREFIX}*"))
+    for file in left:
+        file.unlink(missing_ok=True)
+    for folder in folders:
+        rmtree(folder)
+    return tuple(sorted(str(each.relative_to(path)) for each in (*left, *folders)))

@@ -1,0 +1,243 @@
+"""Answer git's smart HTTP requests for one repository, whole request in and whole response out.
+
+The server hands over a body that was received to its end and takes one that is complete: none of dulwich's WSGI
+application is used, because it needs the legacy ``write`` callable and undoes chunked encoding a second time.
+"""
+
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import SEEK_END
+from typing import BinaryIO, cast
+from urllib.parse import parse_qs
+
+from dulwich.errors import GitProtocolError
+from dulwich.pack import PackFileDisappeared
+from dulwich.protocol import ReceivableProtocol
+from loguru import logger
+
+from mftgit.adapters.git_pack import PackLimits
+from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, PushWire, Settled
+from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git_upload import UploadPack
+from mftgit.errors import TransientError
+
+_UPLOAD, _RECEIVE = "git-upload-pack", "git-receive-pack"
+_SPOOL_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16
+_GZIP = 16 + zlib.MAX_WBITS
+_NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Pragma": "no-cache"}
+
+_Talk = Callable[[BinaryIO, Callable[[bytes], int]], None]
+"""Reads a body and writes a response."""
+
+# What dulwich's handlers raise for a request that is not as the protocol has it.
+_MALFORMED = (AssertionError, GitProtocolError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitRequest:
+    """One request. ``path`` is below the repository's URL and begins with ``/``; names of headers are lower case.
+
+    ``body`` was freed of chunked encoding, but not of gzip; the caller closes it. ``who`` is authenticated.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: BinaryIO
+    who: str
+    may_push: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitResponse:
+    """One response; ``body`` stands at its start and is closed by the caller."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: BinaryIO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """How large a request's body may be after gzip is undone."""
+
+    upload_bytes: int = 1 << 20
+    receive_bytes: int = 64 << 20
+
+
+class GitHttp:
+    """The git side of the controller's HTTP server; `handle` may be called by several threads at once."""
+
+    def __init__(
+        self,
+        store: GitStore,
+        *,
+        gate: Gate,
+        settled: Settled,
+        limits: HttpLimits | None = None,
+    ) -> None:
+        self._store = store
+        self._limits = limits or HttpLimits()
+        packs = PackLimits(pack_bytes=self._limits.receive_bytes)
+        self._door = Door(store=store, gate=gate, settled=settled, limits=packs)
+
+    def handle(self, request: GitRequest) -> GitResponse:
+        """Answer ``request``; never raises for what a client or the disk does."""
+        try:
+            return self._route(request)
+        except _RefusedError as refused:
+            return _text(refused.status, str(refused), refused.headers)
+        except _MALFORMED as error:
+            logger.warning("a malformed git request", who=request.who, error=str(error))
+            return _text(400, f"malformed git request: {error}")
+        except (TransientError, OSError, PackFileDisappeared) as error:
+            logger.warning("a git request failed for now", who=request.who, error=str(error))
+            return _text(503, "the repository cannot be reached just now; try again")
+        except Exception:
+            logger.exception("a git request failed", who=request.who)
+            return _text(500, "internal error; see the controller's log")
+
+    def _route(self, request: GitRequest) -> GitResponse:
+        if request.path == "/info/refs":
+            _only("GET", request)
+            return self._advertise(request)
+        if request.path in {f"/{_UPLOAD}", f"/{_RECEIVE}"}:
+            _only("POST", request)
+            return self._serve(request, request.path[1:])
+        raise _RefusedError(
+            404, f"there is no {request.path} here; only git's smart HTTP is spoken"
+        )
+
+    def _advertise(self, request: GitRequest) -> GitResponse:
+        service = parse_qs(request.query).get("service", [""])[0]
+        if service not in {_UPLOAD, _RECEIVE}:
+            raise _RefusedError(404, "only git's smart HTTP is spoken here; use git 1.6.6 or newer")
+        _may(request, service)
+
+        def talk(body: BinaryIO, write: Callable[[bytes], int]) -> None:
+            proto = ReceivableProtocol(body.read, write)
+            proto.write_pkt_line(b"# service=" + service.encode() + b"\n")
+            proto.write_pkt_line(None)
+            with self._store.repo() as repo:
+                if service == _UPLOAD:
+                    UploadPack(repo, proto, advertise=True).handle()
+                else:
+                    pack = GuardedReceivePack(
+                        repo, proto, self._door, who=request.who, advertise=True
+                    )
+                    pack.handle()
+
+        return _answer(f"application/x-{service}-advertisement", request.body, talk)
+
+    def _serve(self, request: GitRequest, service: str) -> GitResponse:
+        _may(request, service)
+        expected = f"application/x-{service}-request"
+        if request.headers.get("content-type") != expected:
+            raise _RefusedError(415, f"expected a body of the type {expected}")
+        upload = service == _UPLOAD
+        limit = self._limits.upload_bytes if upload else self._limits.receive_bytes
+        talk: _Talk = self._upload if upload else self._receiver(request.who)
+        with _plain(request, limit) as body:
+            return _answer(f"application/x-{service}-result", body, talk)
+
+    def _upload(self, body: BinaryIO, write: Callable[[bytes], int]) -> None:
+        with self._store.repo() as repo:
+            UploadPack(repo, ReceivableProtocol(body.read, write), advertise=False).handle()
+
+    def _receiver(self, who: str) -> _Talk:
+        def receive(body: BinaryIO, write: Callable[[bytes], int]) -> None:
+            with self._store.repo() as repo:
+                proto = PushWire(body.read, write)
+                GuardedReceivePack(repo, proto, self._door, who=who, advertise=False).handle()
+
+        return receive
+
+
+class _RefusedError(Exception):
+    """The request is answered with this status and text."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers or {}
+
+
+def _only(method: str, request: GitRequest) -> None:
+    if request.method != method:
+        raise _RefusedError(405, f"{request.path} takes {method} only", {"Allow": method})
+
+
+def _may(request: GitRequest, service: str) -> None:
+    if service == _RECEIVE and not request.may_push:
+        raise _RefusedError(
+            403, f"{request.who} may not push here: ask for the role of an operator, or fetch only"
+        )
+
+
+def _answer(kind: str, body: BinaryIO, talk: _Talk) -> GitResponse:
+    out = _spool()
+    try:
+        talk(body, out.write)
+    except BaseException:
+        out.close()
+        raise
+    size_bytes = out.tell()
+    out.seek(0)
+    headers = {"Content-Type": kind, "Content-Length": str(size_bytes), **_NO_CACHE}
+    return GitResponse(status=200, headers=headers, body=out)
+
+
+def _text(status: int, text: str, headers: Mapping[str, str] | None = None) -> GitResponse:
+    content = text.encode("utf-8", "backslashreplace") + b"\n"
+    out = _spool()
+    out.write(content)
+    out.seek(0)
+    plain = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(content))}
+    return GitResponse(status=status, headers={**plain, **_NO_CACHE, **(headers or {})}, body=out)
+
+
+@contextmanager
+def _plain(request: GitRequest, limit: int) -> Iterator[BinaryIO]:
+    """Give the body without gzip, at its start.
+
+    Some hundred kilobytes of gzip can hold hundreds of megabytes, so that what counts is the inflated size.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding == "identity":
+        request.body.seek(0, SEEK_END)
+        _within(request.body, limit)
+        request.body.seek(0)
+        yield request.body
+    elif encoding in {"gzip", "x-gzip"}:
+        with _spool() as out:
+            _inflate(request.body, out, limit)
+            out.seek(0)
+            yield out
+    else:
+        raise _RefusedError(415, f"the content encoding {encoding!r} is not spoken here")
+
+
+def _inflate(source: BinaryIO, out: BinaryIO, limit: int) -> None:
+    engine = zlib.decompressobj(_GZIP)
+    try:
+        while not engine.eof and (chunk := engine.unconsumed_tail or source.read(_CHUNK_BYTES)):
+            out.write(engine.decompress(chunk, _CHUNK_BYTES))
+            _within(out, limit)
+    except zlib.error as error:
+        raise _RefusedError(400, f"the body is not gzip: {error}") from None
+    if not engine.eof:
+        raise _RefusedError(400, "the gzip body ends too early")
+
+
+def _within(out: BinaryIO, limit: int) -> None:
+    if out.tell() > limit:
+        raise _RefusedError(413, f"the request is larger than {limit} bytes, which is the limit")
+
+
+def _spool() -> BinaryIO:
+    return cast("BinaryIO", tempfile.SpooledTemporaryFile(_SPOOL_BYTES))

@@ -1,0 +1,228 @@
+"""Keep objects that came from outside apart from the repository until they are known to be whole and wanted."""
+
+import stat
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
+from dulwich.index import validate_path_element_hfs, validate_path_element_ntfs
+from dulwich.object_store import DiskObjectStore
+from dulwich.objects import S_ISGITLINK, Commit, ObjectID, ShaFile, parse_tree
+from dulwich.objects import Tree as GitTree
+from dulwich.pack import UnresolvedDeltas
+
+from mftgit.adapters.durable import sync_folder
+from mftgit.adapters.git_objects import (
+    BrokenHistoryError,
+    Objects,
+    Sizes,
+    get_commit,
+    get_object,
+    get_tree,
+    is_ancestor,
+    load_blob,
+    read_tree,
+)
+from mftgit.adapters.git_pack import PackError, PackLimits, check_pack
+from mftgit.model.names import Revision
+from mftgit.model.tree import Tree
+
+PREFIX = "incoming-"
+"""How the folder of a quarantine begins; `GitStore.sweep` removes those that a crash left."""
+
+_OID_BYTES = 20
+
+# What dulwich raises for a pack that is not a good one.
+_BAD_PACK = (
+    ApplyDeltaError,
+    AssertionError,
+    ChecksumMismatch,
+    FileFormatException,
+    IndexError,
+    KeyError,
+    UnresolvedDeltas,
+    ValueError,
+    zlib.error,
+)
+
+
+class Quarantine:
+    """A folder of objects that sees the repository's objects, but is not seen by the repository.
+
+    Use it as a context manager: on leaving, everything that was not brought in is gone.
+    """
+
+    def __init__(self, main: DiskObjectStore, sizes: Sizes) -> None:
+        self._main = main
+        self._sizes = sizes
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=main.path))
+        (self._folder / "pack").mkdir()
+        self._store = _Incoming(self._folder, main)
+        self._fresh: frozenset[ObjectID] = frozenset()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._store.close()
+        rmtree(self._folder, ignore_errors=True)
+
+    def take(self, pack: BinaryIO, limits: PackLimits) -> None:
+        """Take in a pack, which may be thin, from its start to its end.
+
+        Raises:
+            PackError: it is malformed, or larger than ``limits``.
+        """
+        pack.seek(0)
+        count = check_pack(pack, limits)
+        if count == 0:
+            return
+        pack.seek(0)
+        try:
+            self._store.add_thin_pack(pack.read, None)
+        except _BAD_PACK as error:
+            text = " ".join(str(error).split())
+            raise PackError(f"the pack is broken: {type(error).__name__}: {text}") from error
+        self._fresh = frozenset(self._own_ids())
+
+    def add(self, objects: list[ShaFile]) -> None:
+        """Take in objects that were made here."""
+        self._store.add_objects([(found, None) for found in objects])
+        self._fresh = frozenset(self._own_ids())
+
+    def is_commit(self, oid: Revision) -> bool:
+        """Tell whether ``oid`` is a commit, in here or in the repository."""
+        try:
+            get_commit(self._store, ObjectID(oid.encode()))
+        except BrokenHistoryError:
+            return False
+        return True
+
+    def grows(self, old: Revision, new: Revision) -> bool:
+        """Tell whether the commit ``new``, which is whole, is ``old`` or has it behind it."""
+        return is_ancestor(self._store, ObjectID(old.encode()), ObjectID(new.encode()))
+
+    def fault(self, tip: Revision) -> str | None:
+        """Tell in one sentence which object behind ``tip`` is missing or malformed; None when all is well.
+
+        What the repository has already is taken as whole: objects get there only through here.
+        """
+        try:
+            self._check(ObjectID(tip.encode()))
+        except BrokenHistoryError as error:
+            return str(error)
+        return None
+
+    def tree(self, revision: Revision) -> Tree:
+        """Return the files of ``revision``; see `read_tree`. They load as long as the quarantine stands."""
+        return read_tree(
+            self._store, revision, self._sizes, lambda oid: load_blob(self._store, oid)
+        )
+
+    def bring_in(self) -> list[Path]:
+        """Move the objects into the repository so that they outlive a crash; return the new files.
+
+        A pack becomes visible by its index, so that goes last.
+        """
+        self._store.close()
+        target = Path(self._main.pack_dir)
+        brought = []
+        for pack in sorted((self._folder / "pack").glob("*.pack")):
+            names = (pack.name, pack.with_suffix(".idx").name)
+            if all((target / name).exists() for name in names):
+                continue  # the same objects are there under the same name
+            brought += [(pack.parent / name).replace(target / name) for name in names]
+        sync_folder(target)
+        return brought
+
+    def _own_ids(self) -> Iterator[ObjectID]:
+        for pack in self._store.packs:
+            yield from pack
+
+    def _check(self, tip: ObjectID) -> None:
+        if not isinstance(get_object(self._store, tip, "object"), Commit):
+            return  # a tag or the like: refused by its kind
+        todo, seen = [tip], {tip}
+        trees: set[ObjectID] = set()
+        while todo:
+            oid = todo.pop()
+            commit = get_commit(self._store, oid)
+            if oid not in self._fresh:
+                continue
+            _well_formed(commit)
+            self._check_tree(commit.tree, trees)
+            todo += [parent for parent in commit.parents if parent not in seen]
+            seen.update(commit.parents)
+
+    def _check_tree(self, root: ObjectID, seen: set[ObjectID]) -> None:
+        todo = [root]
+        while todo:
+            oid = todo.pop()
+            if oid in seen:
+                continue
+            seen.add(oid)
+            tree = get_tree(self._store, oid)
+            if oid not in self._fresh:
+                continue
+            _safe_names(tree)
+            for _, mode, child in tree.items():
+                if stat.S_ISDIR(mode):
+                    todo.append(child)
+                elif not S_ISGITLINK(mode):
+                    self._check_blob(child)
+
+    def _check_blob(self, oid: ObjectID) -> None:
+        # A remembered size proves nothing: the blob may have come with a push that was refused.
+        if oid not in self._fresh and oid not in self._main:
+            raise BrokenHistoryError(f"blob {oid.decode()} is missing")
+        self._sizes.of(self._store, oid)
+
+
+class _Incoming(Objects):
+    """The objects of a quarantine, with the repository's own store as what they may refer to."""
+
+    def __init__(self, folder: Path, main: DiskObjectStore) -> None:
+        super().__init__(str(folder), object_format=main.object_format, fsync_object_files=True)
+        self._alternates = [main]
+
+    def close(self) -> None:
+        """Close the packs in here, and leave the repository's open."""
+        alternates, self._alternates = self._alternates, None
+        super().close()
+        self._alternates = alternates
+
+
+def _safe_names(tree: GitTree) -> None:
+    """Refuse what C git's fsck refuses: double names, and names that some system takes for ``.git``."""
+    _well_formed(tree)
+    if len(list(parse_tree(tree.as_raw_string(), _OID_BYTES))) != len(tree):
+        raise BrokenHistoryError(f"tree {tree.id.decode()} holds one name twice")
+    for name in tree:
+        if not (validate_path_element_ntfs(name) and _hfs_safe(name)):
+            raise BrokenHistoryError(f"tree {tree.id.decode()} holds the unsafe name {name!r}")
+
+
+def _hfs_safe(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return True  # no name of HFS+; the rules on documents refuse it with a better text
+    return validate_path_element_hfs(name)
+
+
+def _well_formed(found: ShaFile) -> None:
+    try:
+        found.check()
+    except (FileFormatException, ChecksumMismatch, ValueError) as error:
+        kind = found.type_name.decode()
+        raise BrokenHistoryError(f"{kind} {found.id.decode()} is malformed: {error}") from error

@@ -1,0 +1,250 @@
+"""Take pushes in: git's receive-pack on dulwich, where nothing is kept unless the gate accepts it.
+
+The stock handler of dulwich 1.2.21 puts objects into the repository before anybody looked at them, does not ask
+whether they are whole, and reports success for refs that another push moved meanwhile.
+"""
+
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, cast
+
+from dulwich.errors import GitProtocolError
+from dulwich.objects import ObjectID
+from dulwich.protocol import (
+    CAPABILITY_ATOMIC,
+    CAPABILITY_SIDE_BAND_64K,
+    SIDE_BAND_CHANNEL_PROGRESS,
+    ReceivableProtocol,
+)
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+from dulwich.server import ReceivePackHandler
+from loguru import logger
+
+from mftgit.adapters.git_objects import StoreBusyError, StoreError
+from mftgit.adapters.git_pack import PackError, PackLimits
+from mftgit.adapters.git_quarantine import Quarantine
+from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git_upload import OneRepo
+from mftgit.model.names import Revision
+from mftgit.model.push import ATOMIC, REPEATED, Push, RefUpdate, Verdict, stale, unreadable
+from mftgit.model.tree import Tree
+
+Gate = Callable[[Push], Verdict]
+"""Decides one ref of a push; may be called by several threads at once."""
+
+Settled = Callable[[Push, Verdict], None]
+"""Told the outcome of each ref, once, after it moved or was refused; one push at a time, in the order of moving."""
+
+_MAX_LINES = 1_000  # of commands in one push; half a million of them would be 4 s of CPU
+_SPOOL_BYTES = 4 << 20
+_ZERO = b"0" * 40
+_TOLD_BYTES = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What every push to one repository has in common."""
+
+    store: GitStore
+    gate: Gate
+    settled: Settled
+    limits: PackLimits = field(default_factory=PackLimits)
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+
+
+class PushWire(ReceivableProtocol):
+    """The conversation of a push: bounded, and without what a shallow clone tells about itself.
+
+    dulwich takes a ``shallow`` line for a malformed command. It can be left out: whether the objects suffice is
+    found by looking at them.
+    """
+
+    def __init__(self, read: Callable[[int], bytes], write: Callable[[bytes], int]) -> None:
+        super().__init__(read, write)
+        self._lines = 0
+
+    def read_pkt_line(self) -> bytes | None:
+        """Return the next line that is a command, or None at the end of the commands."""
+        while True:
+            self._lines += 1
+            if self._lines > _MAX_LINES:
+                raise GitProtocolError(f"a push of more than {_MAX_LINES} commands")
+            line = super().read_pkt_line()
+            if line is None or not line.startswith(b"shallow "):
+                return line
+
+
+class GuardedReceivePack(ReceivePackHandler):
+    """One push by ``who``, or the advertisement before it."""
+
+    def __init__(
+        self, repo: Repo, proto: ReceivableProtocol, door: Door, *, who: str, advertise: bool
+    ) -> None:
+        super().__init__(OneRepo(repo), ["/"], proto, stateless_rpc=True, advertise_refs=advertise)
+        self._door = door
+        self._who = who
+        self._wire = proto
+
+    def _on_pre_receive(self, client_refs: object) -> None:
+        """Run no hook: none is installed, and there are no objects to look at yet."""
+
+    def _on_post_receive(self, client_refs: object) -> None:
+        """Run no hook: what moved is told through ``settled``."""
+
+    def _apply_pack(
+        self, refs: list[tuple[ObjectID, ObjectID, Ref]]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Give the status of the pack, then that of each ref, as the base class reports them."""
+        updates = [_update(*command) for command in refs]
+        unpacked = b"ok"
+        with self._door.store.quarantine() as quarantine:
+            try:
+                if any(update.new is not None for update in updates):
+                    self._take(quarantine)
+            except PackError as error:
+                unpacked = _line(str(error))
+                pushes = [_undecided(self._who, update) for update in updates]
+                verdicts = [unreadable(str(error))] * len(pushes)
+                self._tell_settled(list(zip(pushes, verdicts, strict=True)))
+            else:
+                pushes = [self._push(quarantine, update) for update in updates]
+                verdicts = self._decide(pushes)
+                verdicts = self._settle(quarantine, pushes, verdicts)
+        self._explain(verdicts)
+        yield b"unpack", unpacked
+        for (_, _, name), verdict in zip(refs, verdicts, strict=True):
+            yield name, b"ok" if verdict.reason is None else _line(verdict.reason)
+
+    def _take(self, quarantine: Quarantine) -> None:
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+            left = self._door.limits.pack_bytes
+            while chunk := self._wire.recv(1 << 16):
+                left -= len(chunk)
+                if left < 0:
+                    limit = self._door.limits.pack_bytes
+                    raise PackError(f"the pack is larger than {limit} bytes")
+                spool.write(chunk)
+            quarantine.take(cast("BinaryIO", spool), self._door.limits)
+
+    def _push(self, quarantine: Quarantine, update: RefUpdate) -> Push:
+        """Find out what the gate needs to know of one ref."""
+        if update.new is None:
+            return _undecided(self._who, update, self._door.store.head(update.ref))
+        new = update.new
+        fault = quarantine.fault(new)
+        is_commit = fault is None and quarantine.is_commit(new)
+        grows = is_commit and (update.old is None or quarantine.grows(update.old, new))
+
+        def tree() -> Tree:
+            return quarantine.tree(new)
+
+        return Push(
+            who=self._who,
+            update=update,
+            current=self._door.store.head(update.ref),
+            fault=fault,
+            is_commit=is_commit,
+            is_fast_forward=grows,
+            tree=tree,
+        )
+
+    def _decide(self, pushes: Sequence[Push]) -> list[Verdict]:
+        times = Counter(push.update.ref for push in pushes)
+        verdicts = [self._ask(push) if times[push.update.ref] == 1 else REPEATED for push in pushes]
+        if self.has_capability(CAPABILITY_ATOMIC) and not all(v.accepted for v in verdicts):
+            return [ATOMIC if verdict.accepted else verdict for verdict in verdicts]
+        return verdicts
+
+    def _ask(self, push: Push) -> Verdict:
+        try:
+            return self._door.gate(push)
+        except StoreError as error:  # the tree is too large or broken
+            return Verdict(reason="cannot be read", explanation=(str(error),))
+
+    def _settle(
+        self, quarantine: Quarantine, pushes: Sequence[Push], verdicts: Sequence[Verdict]
+    ) -> list[Verdict]:
+        """Move what was accepted, as far as it is still possible, and tell what became of each ref."""
+        accepted = [p.update for p, v in zip(pushes, verdicts, strict=True) if v.accepted]
+        atomic = self.has_capability(CAPABILITY_ATOMIC)
+        groups = [accepted] if accepted and atomic else [[update] for update in accepted]
+        refused: dict[str, Verdict] = {}
+        with self._door.one_at_a_time:
+            for group in groups:
+                refused |= self._move(quarantine, group)
+            final = [
+                refused.get(push.update.ref, verdict) if verdict.accepted else verdict
+                for push, verdict in zip(pushes, verdicts, strict=True)
+            ]
+            self._tell_settled(list(zip(pushes, final, strict=True)))
+        return final
+
+    def _move(self, quarantine: Quarantine, group: Sequence[RefUpdate]) -> dict[str, Verdict]:
+        """Move a group of refs, all or none but for accidents; return the verdicts of those that did not."""
+        store = self._door.store
+        try:
+            moved = store.move(group, bring_in=quarantine.bring_in)
+        except StoreBusyError as error:
+            moved = tuple(update for update in group if store.head(update.ref) == update.new)
+            busy = Verdict(reason="busy, push again", explanation=(str(error),))
+            return {update.ref: busy for update in group if update not in moved}
+        return {
+            update.ref: stale(update.old, store.head(update.ref))
+            for update in group
+            if update not in moved
+        }
+
+    def _tell_settled(self, outcomes: Sequence[tuple[Push, Verdict]]) -> None:
+        for push, verdict in outcomes:
+            try:
+                self._door.settled(push, verdict)
+            except Exception:
+                logger.exception("what became of a push could not be told", ref=push.update.ref)
+
+    def _explain(self, verdicts: Sequence[Verdict]) -> None:
+        """Write the explanations to the pusher's terminal, where git puts ``remote:`` before each line."""
+        if not self.has_capability(CAPABILITY_SIDE_BAND_64K):
+            return
+        for verdict in verdicts:
+            for text in verdict.explanation:
+                line = _printable(text) + b"\n"
+                for start in range(0, len(line), _TOLD_BYTES):
+                    part = line[start : start + _TOLD_BYTES]
+                    self.proto.write_sideband(SIDE_BAND_CHANNEL_PROGRESS, part)
+
+
+def _update(old: ObjectID, new: ObjectID, name: Ref) -> RefUpdate:
+    return RefUpdate(
+        ref=name.decode("utf-8", "surrogateescape"),
+        old=None if old == _ZERO else Revision(old.decode()),
+        new=None if new == _ZERO else Revision(new.decode()),
+    )
+
+
+def _undecided(who: str, update: RefUpdate, current: Revision | None = None) -> Push:
+    """Return a push of which no object was looked at."""
+    return Push(
+        who=who,
+        update=update,
+        current=current,
+        fault=None,
+        is_commit=False,
+        is_fast_forward=False,
+        tree=dict,
+    )
+
+
+def _printable(text: str) -> bytes:
+    """Return ``text`` without what could act on a terminal: names in it were chosen by whoever pushes."""
+    shown = "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+    return shown.encode("utf-8", "backslashreplace")
+
+
+def _line(text: str) -> bytes:
+    return _printable(" ".join(text.split()))[:900]

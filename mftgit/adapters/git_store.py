@@ -1,0 +1,296 @@
+"""Hold the history of the configuration in a bare git repository on disk."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from dulwich.file import FileLocked
+from dulwich.objects import ObjectID
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from mftgit.adapters.durable import sync_folder
+from mftgit.adapters.git_commit import LogEntry, log_entry, make_commit
+from mftgit.adapters.git_fetch import RemoteBrokenError, Request, download
+from mftgit.adapters.git_folder import locked, make_repository, sweep_repository
+from mftgit.adapters.git_objects import (
+    Sizes,
+    StoreBusyError,
+    StoreError,
+    get_commit,
+    is_ancestor,
+    load_blob,
+    open_repo,
+    read_tree,
+)
+from mftgit.adapters.git_pack import PackError, PackLimits
+from mftgit.adapters.git_quarantine import Quarantine
+from mftgit.model.names import MAIN, Revision
+from mftgit.model.push import RefUpdate
+from mftgit.model.tree import Tree
+
+FETCHED = "refs/mftgit/fetched"
+"""Where `GitStore.fetch` puts the tip, apart from main, which says what is in force here."""
+
+_ZERO = ObjectID(b"0" * 40)
+_LOCKED_TRIES, _LOCKED_WAIT_S = 40, 0.05
+HeadersFor = Callable[[str, str], Mapping[str, str]]
+
+
+class GitStore:
+    """A bare repository. Any thread may call any method; each works on a Repo object that no other thread has.
+
+    Every method raises `StoreError` where the repository is not as expected.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sizes = Sizes()
+        self._idle: list[Repo] = []
+        self._closed = False
+        self._mutex = threading.Lock()
+        with self.repo():
+            pass  # a wrong path shall fail here
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Open the repository ``path``, made first where the folder is empty or not there.
+
+        A crash leaves either the whole repository under ``path`` or none.
+
+        Raises:
+            StoreError: ``path`` holds something else.
+        """
+        if not path.exists() or not any(path.iterdir()):
+            make_repository(path)
+        return cls(path)
+
+    def close(self) -> None:
+        """Close every file. The store cannot be used afterwards."""
+        with self._mutex:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for repo in idle:
+            repo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def repo(self) -> Iterator[Repo]:
+        """Give a Repo to this thread for the time of the block. For the git adapters only."""
+        with self._mutex:
+            idle = self._idle.pop() if self._idle else None
+        repo = idle or open_repo(self.path)
+        try:
+            yield repo
+        finally:
+            with self._mutex:
+                keep = not self._closed
+                if keep:
+                    self._idle.append(repo)
+            if not keep:
+                repo.close()
+
+    def head(self, ref: str = MAIN) -> Revision | None:
+        """Return the revision that ``ref`` names, or None when there is no such ref."""
+        with self.repo() as repo:
+            return _head(repo, ref)
+
+    def tree(self, revision: Revision) -> Tree:
+        """Return the files of ``revision``; contents are read when they are asked for.
+
+        Raises:
+            StoreError: the revision is not there, broken, or larger than what is taken (git_objects).
+        """
+        with self.repo() as repo:
+            return read_tree(repo.object_store, revision, self.sizes, self._load)
+
+    def is_ancestor(self, ancestor: Revision, descendant: Revision) -> bool:
+        """Tell whether ``ancestor`` is ``descendant`` or can be reached from it, whatever the commit times say."""
+        with self.repo() as repo:
+            return is_ancestor(repo.object_store, _oid(ancestor), _oid(descendant))
+
+    def log(self, limit: int, ref: str = MAIN) -> tuple[LogEntry, ...]:
+        """Return the newest ``limit`` commits of ``ref`` along first parents, newest first."""
+        entries: list[LogEntry] = []
+        with self.repo() as repo:
+            revision = _head(repo, ref)
+            while revision is not None and len(entries) < limit:
+                commit = get_commit(repo.object_store, _oid(revision))
+                entries.append(log_entry(revision, commit))
+                parents = commit.parents
+                revision = Revision(parents[0].decode()) if parents else None
+        return tuple(entries)
+
+    def commit_documents(
+        self,
+        files: Mapping[str, bytes],
+        *,
+        message: str,
+        author: str,
+        now: datetime,
+        parent: Revision | None,
+        ref: str = MAIN,
+    ) -> Revision:
+        """Commit exactly ``files`` on top of ``parent`` and move ``ref`` there.
+
+        ``author`` has the form ``Name <address>``.
+
+        Raises:
+            StoreBusyError: ``ref`` is not at ``parent``; nothing was changed.
+        """
+        commit, objects = make_commit(files, parent=parent, message=message, author=author, now=now)
+        revision = Revision(commit.id.decode())
+        with self.quarantine() as quarantine:
+            quarantine.add(objects)
+            update = RefUpdate(ref=ref, old=parent, new=revision)
+            if not self.move([update], bring_in=quarantine.bring_in):
+                raise StoreBusyError(f"{ref} is not at {parent}: somebody else moved it; try again")
+        return revision
+
+    def set_ref(self, ref: str, *, old: Revision | None, new: Revision) -> bool:
+        """Move ``ref`` from ``old`` to ``new``; return False, and change nothing, when it is not at ``old``.
+
+        Raises:
+            StoreBusyError: another program held the ref for two seconds.
+        """
+        return bool(self.move([RefUpdate(ref=ref, old=old, new=new)], bring_in=lambda: ()))
+
+    def move(
+        self, updates: Sequence[RefUpdate], *, bring_in: Callable[[], Iterable[Path]]
+    ) -> tuple[RefUpdate, ...]:
+        """Move refs by compare-and-swap under the repository's lock; return those that moved.
+
+        ``bring_in`` brings their objects, between comparing and swapping; where no ref moves after all, the files
+        that it returns are removed again. Nothing is brought in unless every ref is where it is expected.
+
+        Raises:
+            StoreBusyError: another program held a ref for two seconds; the refs before it may have moved.
+        """
+        with locked(self.path), self.repo() as repo:
+            if any(_head(repo, update.ref) != update.old for update in updates):
+                return ()
+            brought = list(bring_in())
+            moved: tuple[RefUpdate, ...] = ()
+            try:
+                for update in updates:
+                    if self._swap(repo, update):
+                        moved = (*moved, update)
+            finally:
+                if not moved:
+                    for file in brought:
+                        file.unlink(missing_ok=True)
+        return moved
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        ca_file: Path | None,
+        headers: HeadersFor,
+        ref: str = MAIN,
+        max_bytes: int = 256 << 20,
+        timeout_s: float = 60.0,
+    ) -> Revision:
+        """Get ``ref`` and its history from the repository at ``url``; name it `FETCHED` and return it.
+
+        ``headers(method, path)`` is asked anew for every request; ``path`` comes without the query. The server's
+        certificate must be signed by ``ca_file``, and the environment's settings for proxies and certificates do not
+        count. ``timeout_s`` bounds the whole of it, ``max_bytes`` what the server sends. A fetch that fails leaves no
+        object behind.
+
+        Raises:
+            RemoteUnreachableError: the same call may succeed later.
+            RemoteUntrustedError: the certificate does not prove that this is the controller.
+            RemoteRefusedError: it answered that it will not.
+            RemoteBrokenError: what it sent is no whole repository, or larger than the limits.
+        """
+        request = Request(
+            url=url,
+            ca_file=ca_file,
+            headers=headers,
+            ref=ref,
+            max_bytes=max_bytes,
+            timeout_s=timeout_s,
+        )
+        with self.repo() as repo, self.quarantine() as quarantine:
+            before = _head(repo, FETCHED)
+            known = [_oid(tip) for tip in (before, _head(repo, MAIN)) if tip is not None]
+            with download(request, repo.object_store, known) as found:
+                if found.pack is not None:
+                    _take(quarantine, found.pack, max_bytes)
+            tip = Revision(found.tip.decode())
+            _whole(quarantine, tip)
+            update = RefUpdate(ref=FETCHED, old=before, new=tip)
+            if not self.move([update], bring_in=quarantine.bring_in):
+                raise StoreBusyError(f"{FETCHED} moved during a fetch; fetch again")
+        return tip
+
+    @contextmanager
+    def quarantine(self) -> Iterator[Quarantine]:
+        """Give an empty place for objects that are not part of the repository yet."""
+        with self.repo() as repo, Quarantine(repo.object_store, self.sizes) as quarantine:
+            yield quarantine
+
+    def sweep(self) -> tuple[str, ...]:
+        """Remove what a crash left: locks, half-written packs, quarantines; return their names.
+
+        To be called at start only, before anything else uses the repository.
+        """
+        with locked(self.path):
+            return sweep_repository(self.path)
+
+    def _load(self, oid: ObjectID) -> bytes:
+        with self.repo() as repo:
+            return load_blob(repo.object_store, oid)
+
+    def _swap(self, repo: Repo, update: RefUpdate) -> bool:
+        old = _ZERO if update.old is None else _oid(update.old)
+        if update.new is None:
+            raise StoreError(f"{update.ref} cannot be deleted")
+        name = _ref(update.ref)
+        for _ in range(_LOCKED_TRIES):
+            # Among ourselves the lock above decides; this one is held by C git's gc for a moment.
+            with suppress(FileLocked):
+                moved = repo.refs.set_if_equals(name, old, _oid(update.new))
+                sync_folder((self.path / update.ref).parent)
+                return moved
+            threading.Event().wait(_LOCKED_WAIT_S)
+        raise StoreBusyError(f"{update.ref} is locked by another program; try again")
+
+
+def _take(quarantine: Quarantine, pack: BinaryIO, max_bytes: int) -> None:
+    try:
+        quarantine.take(pack, PackLimits(pack_bytes=max_bytes))
+    except PackError as error:
+        raise RemoteBrokenError(f"the controller sent a bad pack: {error}") from error
+
+
+def _whole(quarantine: Quarantine, tip: Revision) -> None:
+    fault = quarantine.fault(tip)
+    if fault is None and not quarantine.is_commit(tip):
+        fault = f"{tip} is not a commit"
+    if fault is not None:
+        raise RemoteBrokenError(f"the controller sent a history that is not whole: {fault}")
+
+
+def _head(repo: Repo, ref: str) -> Revision | None:
+    try:
+        return Revision(repo.refs[_ref(ref)].decode())
+    except KeyError:
+        return None
+
+
+def _ref(ref: str) -> Ref:
+    return Ref(ref.encode("utf-8", "surrogateescape"))
+
+
+def _oid(revision: Revision) -> ObjectID:
+    return ObjectID(revision.encode())

@@ -1,0 +1,141 @@
+"""Send commits to whoever clones or fetches: git's upload-pack on dulwich, with what dulwich 1.2.21 lacks.
+
+Against the stock handler: the advertisement does not walk the history; packs of a few objects are written without
+looking through every stored pack for deltas (100 ms become 8); a tip that was advertised a moment ago is still served
+after the branch moved; a plain fetch in a shallow clone works.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from dulwich.object_store import MissingObjectFinder
+from dulwich.objects import ObjectID
+from dulwich.pack import write_pack_from_container
+from dulwich.protocol import (
+    CAPABILITY_FILTER,
+    CAPABILITY_NO_DONE,
+    COMMAND_DEEPEN,
+    COMMAND_SHALLOW,
+    Protocol,
+)
+from dulwich.refs import Ref
+from dulwich.repo import ParentsProvider, Repo
+from dulwich.server import Backend, BackendRepo, UploadPackHandler, _ProtocolGraphWalker
+
+from mftgit.adapters.git_objects import get_commit
+from mftgit.model.names import MAIN
+
+_RECENT = 64
+"""How many tips back a client may be that asked before the branch moved."""
+
+_REUSE_DELTAS_FROM = 200
+"""From so many objects on, looking for stored deltas costs less than sending whole objects."""
+
+
+class OneRepo(Backend):
+    """dulwich's way to find a repository: there is only one."""
+
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
+
+    def open_repository(self, path: str) -> BackendRepo:
+        """Return the one repository, whatever ``path`` is."""
+        del path
+        return self._repo
+
+
+class UploadPack(UploadPackHandler):
+    """One request for the advertisement, or one for a pack."""
+
+    def __init__(self, repo: Repo, proto: Protocol, *, advertise: bool) -> None:
+        super().__init__(OneRepo(repo), ["/"], proto, stateless_rpc=True, advertise_refs=advertise)
+
+    def capabilities(self) -> list[bytes]:
+        """Return what is offered; without partial clones, which dulwich offers and then fails."""
+        return [name for name in super().capabilities() if name != CAPABILITY_FILTER]
+
+    def set_client_capabilities(self, caps: Iterable[bytes]) -> None:
+        """Take what the client can do; git asks for a filter even where none is offered."""
+        super().set_client_capabilities(
+            [name for name in caps if name.partition(b"=")[0] != CAPABILITY_FILTER]
+        )
+
+    def handle(self) -> None:
+        """Answer the request."""
+        walker = _Walker(
+            self, self.repo.object_store, self.repo.get_peeled, self.repo.refs.get_symrefs
+        )
+        refs = {name: oid for name, oid in self.repo.get_refs().items() if _public(name)}
+        if self.advertise_refs:
+            walker.determine_wants(refs)
+            return
+        wants = walker.determine_wants(self._with_recent(refs))
+        if wants:
+            self._send(walker, wants)
+
+    def _send(self, walker: "_Walker", wants: Sequence[ObjectID]) -> None:
+        self._processing_have_lines = True
+        store = self.repo.object_store
+        haves = store.find_common_revisions(walker)  # answers ACK and NAK on the way
+        if walker.deepened:
+            haves = []  # what the client has does not say what it lacks
+        parents = ParentsProvider(store, shallows=walker.shallow)
+        missing = MissingObjectFinder(
+            store,
+            haves=haves,
+            wants=wants,
+            shallow=walker.shallow,
+            get_parents=lambda commit: parents.get_parents(commit.id, commit),
+        )
+        object_ids = list(missing)
+        if not walker.handle_done(not self.has_capability(CAPABILITY_NO_DONE), self._done_received):
+            return
+        self._start_pack_send_phase()
+        write_pack_from_container(
+            self.write_pack_data,
+            store,
+            object_ids,
+            object_format=self.repo.object_format,
+            reuse_deltas=len(object_ids) >= _REUSE_DELTAS_FROM,
+        )
+        self.proto.write_pkt_line(None)
+
+    def _with_recent(self, refs: Mapping[Ref, ObjectID]) -> dict[Ref, ObjectID]:
+        """Return ``refs`` and, under made-up names, where main was before: its last first parents."""
+        behind = islice(self._first_parents(refs.get(Ref(MAIN.encode()))), _RECENT)
+        return {**refs, **{Ref(b"recent/%d" % i): oid for i, oid in enumerate(behind)}}
+
+    def _first_parents(self, tip: ObjectID | None) -> Iterator[ObjectID]:
+        while tip is not None:
+            yield tip
+            parents = get_commit(self.repo.object_store, tip).parents
+            tip = parents[0] if parents else None
+
+
+class _Walker(_ProtocolGraphWalker):
+    """The conversation about wants and haves."""
+
+    deepened = False
+
+    def _handle_shallow_request(self, wants: Sequence[ObjectID]) -> None:
+        """Take the ``shallow`` lines, and go on without ``deepen``, as a plain fetch in a shallow clone does.
+
+        The stock method takes the end of such a request for an error.
+        """
+        while True:
+            command, value = self.read_proto_line((COMMAND_DEEPEN, COMMAND_SHALLOW, None))
+            if command is None:
+                self.shallow.update(self.client_shallow)
+                return
+            if command == COMMAND_DEEPEN and isinstance(value, int):
+                self.unread_proto_line(command, value)
+                self.deepened = True
+                super()._handle_shallow_request(wants)
+                return
+            if isinstance(value, bytes):
+                self.client_shallow.add(ObjectID(value))
+
+
+def _public(name: Ref) -> bool:
+    """Tell whether a ref is for others: not HEAD of a branch that is not there, and not our own bookkeeping."""
+    return not name.startswith(b"refs/mftgit/")

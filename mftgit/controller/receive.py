@@ -1,0 +1,78 @@
+"""The controller's gate: decide about each ref of a push, and record what became of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from mftgit.model.events import EventName, Fact
+from mftgit.model.names import Revision
+from mftgit.model.problem import Problem, format_problem
+from mftgit.model.push import ACCEPTED, Push, Verdict, judge
+from mftgit.model.tree import Tree
+
+Record = Callable[[EventName, Revision | None, Mapping[str, Fact]], None]
+"""Writes one event of this member."""
+
+_ADVICE = "nothing was published; fix the above and push again (check first: mftgit validate .)"
+
+
+class Findings(Protocol):
+    """What validation found; `mftgit.model.validate.Validation` is one."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every problem, in the order in which they are told; none means valid."""
+
+
+class Checks(Protocol):
+    """What validates a tree; `mftgit.model.validate.Validator` does."""
+
+    def validate(self, tree: Tree) -> Findings:
+        """Return every problem of ``tree``."""
+
+
+class Receive:
+    """Decides about pushes. `decide` may be called by several threads at once."""
+
+    def __init__(
+        self,
+        checks: Checks,
+        record: Record,
+        publish: Callable[[Push, Revision], None],
+    ) -> None:
+        """Call ``publish`` with each accepted push and its revision once main has moved there."""
+        self._checks = checks
+        self._record = record
+        self._publish = publish
+
+    def decide(self, push: Push) -> Verdict:
+        """Return whether the ref may move: first by name and history, then by what the files say."""
+        self._record(EventName.PUSH_RECEIVED, push.update.new, _facts(push))
+        verdict = judge(push)
+        return self._validate(push) if verdict.accepted else verdict
+
+    def settle(self, push: Push, verdict: Verdict) -> None:
+        """Record a refusal, or publish what moved; to be called once for each ref when all is done."""
+        update = push.update
+        if verdict.reason is not None:
+            facts = {
+                **_facts(push),
+                "reason": verdict.reason,
+                "explanation": list(verdict.explanation),
+            }
+            self._record(EventName.PUSH_REFUSED, update.new, facts)
+        elif update.new is not None and update.new != update.old:
+            self._publish(push, update.new)
+
+    def _validate(self, push: Push) -> Verdict:
+        problems = self._checks.validate(push.tree()).problems
+        if not problems:
+            return ACCEPTED
+        count = f"{len(problems)} problem" if len(problems) == 1 else f"{len(problems)} problems"
+        return Verdict(
+            reason=f"not valid: {count}",
+            explanation=(*map(format_problem, problems), _ADVICE),
+        )
+
+
+def _facts(push: Push) -> dict[str, Fact]:
+    return {"who": push.who, "ref": push.update.ref, "previous": push.update.old}
