@@ -1,0 +1,199 @@
+"""Claims: files taken out of the source by rename, and the fence that takes them over.
+
+The fence is one for claims and for intents: a folder per epoch, of which the highest counts. A successor raises its own
+folder first and looks for a higher one after, then renames every entry of the lower folders into its own and **removes
+the lower folders**. From then on no rename of a predecessor into them can succeed, however late it comes, also not one
+that was begun with the folder's handle already in hand. (To rename the folder away would not do that.)
+"""
+
+from contextlib import suppress
+from typing import Final
+
+from mftgit.adapters.endpoint import (
+    Endpoint,
+    EndpointRefusedError,
+    FileExistsAtEndpointError,
+    FileMissingError,
+)
+from mftgit.member.outbound.own import OwnershipEndedError
+from mftgit.model.claim import ClaimId, format_claim, join, parse_claim, unique_name
+from mftgit.model.names import Epoch
+
+_ROUNDS: Final = 100
+"""How often a lower folder is emptied before we say that it cannot be; only a predecessor at work refills it."""
+
+
+def take_over(endpoint: Endpoint, base: str, epoch: Epoch) -> None:
+    """Make ``base/EPOCH`` the only epoch's folder below ``base``, with everything that lower ones held.
+
+    May be interrupted anywhere and done again, by this epoch or by a higher one.
+
+    Raises:
+        OwnershipEndedError: a higher epoch was here; nothing of it was touched.
+        EndpointRefusedError: a lower folder does not become empty.
+    """
+    own = f"{base}/{epoch}"
+    endpoint.make_folder(own)
+    epochs = [int(name) for name in endpoint.list_names(base) if name.isdecimal()]
+    if max(epochs, default=epoch) > epoch:
+        raise OwnershipEndedError(f"epoch {max(epochs)} has taken over from epoch {epoch}")
+    # From the highest down: where two hold one name, the lower epoch's is the newer. Its owner wrote again after the
+    # other had adopted what was there; and the other wrote nothing, because the lower folder still stands.
+    for lower in sorted((other for other in epochs if other < epoch), reverse=True):
+        _empty_and_remove(endpoint, f"{base}/{lower}", own)
+
+
+def _empty_and_remove(endpoint: Endpoint, lower: str, own: str) -> None:
+    for _ in range(_ROUNDS):
+        try:
+            names = endpoint.list_names(lower)
+        except FileMissingError:
+            return
+        for name in names:
+            _adopt(endpoint, f"{lower}/{name}", f"{own}/{name}")
+        if endpoint.remove_folder(lower):
+            return
+    raise EndpointRefusedError(
+        f"the folder {lower} of an earlier owner does not become empty: "
+        "see what is in it, and that no member with a lower epoch writes there"
+    )
+
+
+def _adopt(endpoint: Endpoint, old: str, new: str) -> None:
+    """Rename one entry; its name holds an id that is given once, so a ``new`` that is there is the same, older."""
+    try:
+        endpoint.rename(old, new, replace=True)
+    except FileMissingError:
+        try:
+            endpoint.list_names(new.rpartition("/")[0])
+        except FileMissingError:
+            raise OwnershipEndedError(f"a successor has removed {new.rpartition('/')[0]}") from None
+
+
+class Claims:
+    """The claims of one epoch at the source of one transfer.
+
+    ``source`` asks the ownership before every effect (`FencedEndpoint`); ``folder`` is the transfer's source path and
+    ``area`` what its epochs are counted under (`RunContext.area`).
+    """
+
+    def __init__(self, source: Endpoint, *, folder: str, area: str, epoch: Epoch) -> None:
+        self._source = source
+        self._folder = folder
+        self._base = join(folder, f".mftgit/{area}/claims")
+        self._epoch = epoch
+        self._own = f"{self._base}/{epoch}"
+
+    def take_over(self, *, needed: bool) -> None:
+        """Raise this epoch's folder and adopt what lower epochs hold; see `take_over`.
+
+        Without ``needed`` (the source is kept as it is, and may be read-only) only where there are claims already.
+        """
+        if needed or self._exists():
+            take_over(self._source, self._base, self._epoch)
+
+    def left_over(self) -> bool:
+        """Tell whether any epoch's folder holds a claim."""
+        if not self._exists():
+            return False
+        return any(
+            self._names(f"{self._base}/{name}")
+            for name in self._source.list_names(self._base)
+            if name.isdecimal()
+        )
+
+    def held(self) -> list["Claim"]:
+        """Return the claims of this epoch; a file that bears no claim's name is passed over and left alone."""
+        found = []
+        for name in self._names(self._own):
+            try:
+                told = parse_claim(name)
+            except ValueError:
+                continue
+            found.append(self._claim(told.id, name, told.path))
+        return found
+
+    def take(self, claim: ClaimId, path: str) -> "Claim | None":
+        """Rename the file ``path`` below the source into a claim; None when the file is gone.
+
+        Raises:
+            OwnershipEndedError: a successor has removed this epoch's folder.
+        """
+        name = format_claim(claim, path)
+        try:
+            # The name is new by its id; and only a rename that may replace is one step on every storage.
+            self._source.rename(join(self._folder, path), f"{self._own}/{name}", replace=True)
+        except FileMissingError:
+            # The reply may be wrong (NFS sends a rename again whose reply was lost): look.
+            if name not in self._own_names():
+                return None
+        return self._claim(claim, name, path)
+
+    def _claim(self, claim: ClaimId, name: str, path: str | None) -> "Claim":
+        return Claim(
+            self._source, claim=claim, path=path, at=f"{self._own}/{name}", folder=self._folder
+        )
+
+    def _own_names(self) -> list[str]:
+        try:
+            return self._source.list_names(self._own)
+        except FileMissingError:
+            raise OwnershipEndedError(f"a successor has removed {self._own}") from None
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return self._source.list_names(folder)
+        except FileMissingError:
+            return []
+
+    def _exists(self) -> bool:
+        try:
+            self._source.list_names(self._base)
+        except FileMissingError:
+            return False
+        return True
+
+
+class Claim:
+    """One claimed file. ``at`` is where it is at the source, ``path`` what it was called below the source.
+
+    ``path`` is None where the name of the claim was too short to tell it; the record does.
+    """
+
+    def __init__(
+        self, source: Endpoint, *, claim: ClaimId, path: str | None, at: str, folder: str
+    ) -> None:
+        self._source = source
+        self._folder = folder
+        self.id = claim
+        self.path = path
+        self.at = at
+
+    def put_back(self, path: str) -> bool:
+        """Give the file its own name again unless that is taken; return whether that was done."""
+        try:
+            self._source.rename(self.at, join(self._folder, path), replace=False)
+        except (FileExistsAtEndpointError, FileMissingError):
+            return False
+        return True
+
+    def delete(self) -> None:
+        """Remove the file; one that is gone is fine."""
+        with suppress(FileMissingError):
+            self._source.remove(self.at)
+
+    def archive(self, target: str) -> None:
+        """Move the file to ``target``, or beside it where that is taken; one that is gone is fine."""
+        self._source.make_folder(target.rpartition("/")[0] or ".")
+        for free in (target, unique_name(target, self.id)):
+            try:
+                self._source.rename(self.at, free, replace=False)
+            except FileExistsAtEndpointError:
+                continue
+            except FileMissingError:
+                pass
+            return
+        raise FileExistsAtEndpointError(
+            f"{target} and {unique_name(target, self.id)} are both there: "
+            "move them away, and the file is archived by the next run"
+        )

@@ -1,0 +1,134 @@
+"""What a run is given, and what a member remembers of a transfer between its runs."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Self
+
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.endpoint import Endpoint
+from mftgit.errors import ConfigError
+from mftgit.member.outbound.ledger import Ledger
+from mftgit.member.outbound.own import FencedEndpoint, Ownership
+from mftgit.model.claim import ClaimId, make_id
+from mftgit.model.events import EventName, Fact
+from mftgit.model.names import Epoch, LocationName, MemberName, Revision
+from mftgit.model.run import LONGEST_BACKOFF_S, backoff_s
+from mftgit.model.selection import Sighting
+
+
+class LocationGoneError(ConfigError):
+    """A delivery that was begun under another revision needs a location that this one has not."""
+
+
+RecordEvent = Callable[[EventName, Mapping[str, Fact]], None]
+OpenEndpoint = Callable[[LocationName], Endpoint]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    count: int
+    mark: tuple[int, int] | None
+    until: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """What one member remembers of one transfer between runs; losing it costs time and no file.
+
+    ``adopted`` is the epoch and the source that the fence stands for.
+
+    The caller makes one per transfer and hands it to every run; it is used by one thread at a time.
+    """
+
+    ledger: Ledger
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    adopted: tuple[Epoch, LocationName, str, bool] | None = None
+    failures: dict[str, _Failure] = field(default_factory=dict)
+    counter: int = 0
+
+    def failed(self, what: str, mark: tuple[int, int] | None, now: float) -> None:
+        """Remember that ``what`` (a path, an id, or "" for the run) failed; ``mark`` tells when it is another file."""
+        known = self.failures.get(what)
+        count = 1 if known is None or known.mark != mark else known.count + 1
+        self.failures = {
+            key: failure
+            for key, failure in self.failures.items()
+            if now < failure.until + LONGEST_BACKOFF_S
+        }
+        self.failures[what] = _Failure(count=count, mark=mark, until=now + backoff_s(count))
+
+    def succeeded(self, what: str) -> None:
+        """Forget the failures of ``what``."""
+        self.failures.pop(what, None)
+
+    def is_put_off(self, what: str, mark: tuple[int, int] | None, now: float) -> bool:
+        """Tell whether ``what`` failed and has neither changed nor waited for long enough since."""
+        known = self.failures.get(what)
+        return known is not None and known.mark == mark and now < known.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What a run of a transfer is given.
+
+    ``state`` is the transfer's folder on storage that the members share (``FILES_ROOT/.mftgit/transfers/KEY``), one
+    for each key of a lease. ``open_endpoint`` gives a fresh endpoint of a location, which the run closes, and raises
+    `LookupError` for one that the revision has not. ``record`` writes an event.
+    ``stopping`` ends a run after the file at hand. ``nonce`` makes ids that are never given twice.
+    """
+
+    ownership: Ownership
+    member: MemberName
+    revision: Revision | None
+    state: Path
+    clock: Clock
+    open_endpoint: OpenEndpoint
+    record: RecordEvent
+    memory: Memory
+    stopping: Event = field(default_factory=Event)
+    nonce: Callable[[], str] = lambda: secrets.token_hex(6)
+
+    @property
+    def area(self) -> str:
+        """Return the name of the folder of claims at the source: the key of the lease, by which epochs are counted."""
+        return self.state.name
+
+    def make_id(self) -> ClaimId:
+        """Return an id that was never given before."""
+        self.memory.counter += 1
+        return make_id(self.ownership.epoch, self.memory.counter, self.nonce())
+
+
+class Endpoints:
+    """The endpoints of one run: each location is opened when it is first needed and closed at the end.
+
+    What they do to files is fenced: the ownership is asked before every effect.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._open = context.open_endpoint
+        self._ownership = context.ownership
+        self._opened: dict[LocationName, FencedEndpoint] = {}
+
+    def at(self, location: LocationName) -> FencedEndpoint:
+        """Return the endpoint of ``location``; raises what opening it raises."""
+        if location not in self._opened:
+            try:
+                opened = self._open(location)
+            except LookupError as error:
+                raise LocationGoneError(
+                    f"the location {location} is not in this revision, and files are under way there: "
+                    "bring it back until they have arrived"
+                ) from error
+            self._opened[location] = FencedEndpoint(opened, self._ownership)
+        return self._opened[location]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for endpoint in self._opened.values():
+            endpoint.close()

@@ -1,0 +1,292 @@
+"""Own transfers: hold their leases in a thread of its own, and ask before every effect."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from typing import BinaryIO, Final, TypeVar
+
+from loguru import logger
+
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.coordinator import Coordinator, Grant, LeaseLostError
+from mftgit.adapters.endpoint import Endpoint, FileEntry
+from mftgit.errors import MftgitError, TransientError
+from mftgit.model.lease import deadline, renew_every_s, watch_every_s
+from mftgit.model.names import Epoch, MemberName, TransferName
+
+T = TypeVar("T")
+
+
+class OwnershipEndedError(MftgitError):
+    """The transfer is not ours any more: stop at once, without another effect."""
+
+
+class Ownership:
+    """One epoch of one transfer, for as long as it lasts. `valid` is for any thread."""
+
+    def __init__(self, grant: Grant, *, clock: Clock) -> None:
+        self._clock = clock
+        self._epoch = grant.epoch
+        self._lost = False
+        self._deadline = deadline(grant.sent_at, grant.ttl_s)
+
+    @property
+    def epoch(self) -> Epoch:
+        """Return the epoch; it never changes."""
+        return self._epoch
+
+    def valid(self) -> bool:
+        """Tell whether an effect may begin now; takes no lock and does no I/O."""
+        return not self._lost and self._clock.boottime() < self._deadline
+
+    def check(self) -> None:
+        """Do nothing while the ownership is valid; asked right before every effect.
+
+        Raises:
+            OwnershipEndedError: it is not.
+        """
+        if not self.valid():
+            raise OwnershipEndedError(f"the ownership of epoch {self._epoch} has ended")
+
+    def prolong(self, grant: Grant) -> None:
+        """Go on until the deadline of ``grant``; one that is lost stays lost."""
+        self._deadline = deadline(grant.sent_at, grant.ttl_s)
+
+    def lose(self) -> None:
+        """End now, for good."""
+        self._lost = True
+
+
+class FencedEndpoint:
+    """An `Endpoint` that asks the ownership before every effect, and before every chunk written."""
+
+    def __init__(self, endpoint: Endpoint, ownership: Ownership) -> None:
+        self._endpoint = endpoint
+        self._check = ownership.check
+
+    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
+        """See `Endpoint.list_files`."""
+        return self._endpoint.list_files(folder, recursive=recursive)
+
+    def list_names(self, folder: str) -> list[str]:
+        """See `Endpoint.list_names`."""
+        return self._endpoint.list_names(folder)
+
+    def stat(self, path: str) -> FileEntry:
+        """See `Endpoint.stat`."""
+        return self._endpoint.stat(path)
+
+    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """See `Endpoint.open_read`."""
+        return self._endpoint.open_read(path)
+
+    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
+        """See `Endpoint.write`."""
+
+        def ask(written: int) -> None:
+            self._check()
+            on_chunk(written)
+
+        self._check()
+        return self._endpoint.write(path, chunks, on_chunk=ask)
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        """See `Endpoint.rename`."""
+        self._check()
+        self._endpoint.rename(old, new, replace=replace)
+
+    def remove(self, path: str) -> None:
+        """See `Endpoint.remove`."""
+        self._check()
+        self._endpoint.remove(path)
+
+    def make_folder(self, path: str) -> None:
+        """See `Endpoint.make_folder`."""
+        self._check()
+        self._endpoint.make_folder(path)
+
+    def remove_folder(self, path: str) -> bool:
+        """See `Endpoint.remove_folder`."""
+        self._check()
+        return self._endpoint.remove_folder(path)
+
+    def close(self) -> None:
+        """See `Endpoint.close`."""
+        self._endpoint.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    grant: Grant
+    ownership: Ownership
+    renew_at: float
+
+
+NO_LONGER_WANTED: Final = "given back"
+
+
+class Keeper:
+    """Takes, renews, watches and gives back the leases of a set of transfers, in one thread.
+
+    ``taken(name, ownership)`` and ``lost(name, reason)`` are called from that thread, once each per epoch and in this
+    order; they should only pass the word on. An ownership ends by its own deadline even while this thread
+    hangs in a storage that does not answer: ``lost`` then comes late, `Ownership.valid` does not.
+    """
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        *,
+        member: MemberName,
+        ttl_s: float,
+        clock: Clock,
+        taken: Callable[[TransferName, Ownership], None],
+        lost: Callable[[TransferName, str], None],
+    ) -> None:
+        self._coordinator = coordinator
+        self._member = member
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._taken = taken
+        self._lost = lost
+        self._lock = Lock()
+        self._wanted: Mapping[TransferName, float] = {}
+        self._ended: set[TransferName] = set()
+        self._held: dict[TransferName, _Held] = {}
+        self._free_since: dict[TransferName, float] = {}
+        self._not_before: dict[TransferName, float] = {}
+        self._wake = Event()
+        self._stopping = False
+        self._thread = Thread(target=self._keep, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def want(self, keys: Mapping[TransferName, float]) -> None:
+        """Own these transfers and no others, as far as nobody else does.
+
+        The value is how long, in seconds, this member leaves a free lease to those that are preferred to it
+        (`mftgit.model.lease.preference_delay_s`). A lease that is held and not wanted any more is kept until
+        `ended` is called for it, so that runs in flight can finish.
+        """
+        with self._lock:
+            self._wanted = dict(keys)
+            self._ended -= keys.keys()
+        self._wake.set()
+
+    def ended(self, name: TransferName) -> None:
+        """Say that no run under the ownership of ``name`` goes on, and none will begin: give the lease back.
+
+        Where ``name`` is still wanted, it is left to others for two ttl and then contended for again. Where it is not,
+        this holds until it is wanted again, also for a lease that was just being taken.
+        """
+        with self._lock:
+            self._ended.add(name)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Give back every lease that `ended` was called for, let the others run out, and end the thread."""
+        with self._lock:
+            self._wanted = {}
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while True:
+            stopping = self._stopping
+            with self._lock:
+                wanted, ended = self._wanted, frozenset(self._ended)
+                self._ended -= wanted.keys()
+            self._not_before = {name: at for name, at in self._not_before.items() if name in wanted}
+            for name in [name for name in ended if name in self._held]:
+                self._give_back(name, still_wanted=name in wanted)
+            if stopping:
+                break
+            for name in list(self._held):
+                self._renew(name)
+            for name in [name for name in wanted if name not in self._held]:
+                self._contend(name, wanted[name])
+            self._wake.wait(self._pause_s(wanted))
+            self._wake.clear()
+        for name in list(self._held):
+            self._drop(name, "the member stopped before its runs had ended")
+
+    def _pause_s(self, wanted: Mapping[TransferName, float]) -> float:
+        """Return how long nothing is due."""
+        now = self._clock.boottime()
+        due = [held.renew_at - now for held in self._held.values()]
+        if any(name not in self._held for name in wanted):
+            due.append(watch_every_s(self._ttl_s))
+        return max(0.01, min(due, default=self._ttl_s))
+
+    def _contend(self, name: TransferName, delay_s: float) -> None:
+        now = self._clock.boottime()
+        if now < self._not_before.get(name, now):
+            return
+        try:
+            if delay_s and not self._waited(name, delay_s, now):
+                return
+            grant = self._coordinator.try_acquire(name)
+        except TransientError as error:
+            logger.debug("no lease for {transfer}: {reason}", transfer=name, reason=str(error))
+            return
+        if grant is None:
+            return
+        self._free_since.pop(name, None)
+        ownership = Ownership(grant, clock=self._clock)
+        self._held[name] = _Held(
+            grant=grant, ownership=ownership, renew_at=grant.sent_at + renew_every_s(self._ttl_s)
+        )
+        self._tell(self._taken, name, ownership)
+
+    def _waited(self, name: TransferName, delay_s: float, now: float) -> bool:
+        """Tell whether the lease was free, or on its way to us, for ``delay_s``."""
+        if self._coordinator.observe(name).owner not in {None, self._member}:
+            self._free_since.pop(name, None)
+            return False
+        return now - self._free_since.setdefault(name, now) >= delay_s
+
+    def _renew(self, name: TransferName) -> None:
+        held = self._held[name]
+        if not held.ownership.valid():
+            self._drop(name, "the lease could not be renewed in time")
+            return
+        if self._clock.boottime() < held.renew_at:
+            return
+        try:
+            held.grant = self._coordinator.renew(held.grant)
+        except LeaseLostError as error:
+            self._drop(name, str(error))
+        except TransientError as error:
+            logger.warning("no renewal for {transfer}: {reason}", transfer=name, reason=str(error))
+            held.renew_at = self._clock.boottime() + watch_every_s(self._ttl_s)
+        else:
+            held.ownership.prolong(held.grant)
+            held.renew_at = held.grant.sent_at + renew_every_s(self._ttl_s)
+
+    def _give_back(self, name: TransferName, *, still_wanted: bool) -> None:
+        held = self._held[name]
+        held.ownership.lose()
+        if still_wanted:
+            self._not_before[name] = self._clock.boottime() + 2 * self._ttl_s
+        try:
+            self._coordinator.release(held.grant)
+        except TransientError as error:
+            logger.warning("not released {transfer}: {reason}", transfer=name, reason=str(error))
+        self._drop(name, NO_LONGER_WANTED)
+
+    def _drop(self, name: TransferName, reason: str) -> None:
+        """Stand down; the lease is never renewed again, whatever becomes of it."""
+        self._held.pop(name).ownership.lose()
+        self._tell(self._lost, name, reason)
+
+    def _tell(
+        self, callback: Callable[[TransferName, T], None], name: TransferName, what: T
+    ) -> None:
+        try:
+            callback(name, what)
+        except Exception:  # one caller's mistake must not end every lease of this member
+            logger.exception("a callback about the lease of {transfer} failed", transfer=name)

@@ -1,0 +1,144 @@
+"""The life of a run and the life of a delivery, as tables: what is not in the table is refused."""
+
+from collections.abc import Mapping
+from enum import Enum, unique
+from typing import Final
+
+from mftgit.errors import MftgitError
+
+
+class OutOfOrderError(MftgitError):
+    """A step was taken that cannot follow the last one; nothing was changed."""
+
+
+@unique
+class DeliveryState(Enum):
+    """How far one file is. ``TAKEN``, ``READY`` and ``SKIPPED`` are written down and outlive a crash."""
+
+    SEEN = "seen"
+    TAKEN = "taken"
+    SENT = "sent"
+    READY = "ready"
+    PUBLISHED = "published"
+    RECORDED = "recorded"
+    SKIPPED = "skipped"
+    DONE = "done"
+    LEFT = "left"
+
+
+@unique
+class DeliveryStep(Enum):
+    """What happened to one file."""
+
+    TAKE = "take"
+    SEND = "send"
+    INTEND = "intend"
+    PUBLISH = "publish"
+    RECORD = "record"
+    SKIP = "skip"
+    SETTLE = "settle"
+    LEAVE = "leave"
+
+
+_D, _S = DeliveryState, DeliveryStep
+
+NEXT_DELIVERY: Final[Mapping[tuple[DeliveryState, DeliveryStep], DeliveryState]] = {
+    (_D.SEEN, _S.TAKE): _D.TAKEN,
+    (_D.TAKEN, _S.TAKE): _D.TAKEN,  # taken on from a predecessor, or tried again
+    (_D.TAKEN, _S.SEND): _D.SENT,
+    (_D.TAKEN, _S.SKIP): _D.SKIPPED,
+    (_D.TAKEN, _S.LEAVE): _D.LEFT,  # the file goes back to where it was, or was never taken
+    (_D.SENT, _S.INTEND): _D.READY,
+    (
+        _D.READY,
+        _S.INTEND,
+    ): _D.READY,  # under another name, because the first one was taken meanwhile
+    (_D.READY, _S.PUBLISH): _D.PUBLISHED,
+    (_D.READY, _S.SKIP): _D.SKIPPED,
+    (_D.PUBLISHED, _S.RECORD): _D.RECORDED,
+    (_D.RECORDED, _S.SETTLE): _D.DONE,
+    (_D.SKIPPED, _S.SETTLE): _D.DONE,
+}
+"""There is no way from READY back to TAKEN: a complete temporary with an intent is never sent again."""
+
+
+def advance(state: DeliveryState, step: DeliveryStep) -> DeliveryState:
+    """Return the state of a delivery after ``step``.
+
+    Raises:
+        OutOfOrderError: ``step`` cannot follow ``state``.
+    """
+    try:
+        return NEXT_DELIVERY[state, step]
+    except KeyError:
+        raise OutOfOrderError(f"a delivery that is {state.value} cannot {step.value}") from None
+
+
+@unique
+class RunState(Enum):
+    """How a run goes so far; the last five are how it may end."""
+
+    PENDING = "pending"
+    EMPTY = "empty"
+    GOOD = "good"
+    MIXED = "mixed"
+    BAD = "bad"
+    SUCCEEDED = "succeeded"
+    PARTLY = "partly"
+    FAILED = "failed"
+    IDLE = "idle"
+    ENDED = "ended"
+
+
+@unique
+class RunStep(Enum):
+    """What happened to a run. ``LOSE``: the ownership under it has ended."""
+
+    START = "start"
+    DELIVER = "deliver"
+    FAIL = "fail"
+    FINISH = "finish"
+    LOSE = "lose"
+
+
+_R, _T = RunState, RunStep
+_UNDER_WAY: Final = (_R.EMPTY, _R.GOOD, _R.MIXED, _R.BAD)
+
+NEXT_RUN: Final[Mapping[tuple[RunState, RunStep], RunState]] = {
+    (_R.PENDING, _T.START): _R.EMPTY,
+    (_R.EMPTY, _T.DELIVER): _R.GOOD,
+    (_R.EMPTY, _T.FAIL): _R.BAD,
+    (_R.GOOD, _T.DELIVER): _R.GOOD,
+    (_R.GOOD, _T.FAIL): _R.MIXED,
+    (_R.MIXED, _T.DELIVER): _R.MIXED,
+    (_R.MIXED, _T.FAIL): _R.MIXED,
+    (_R.BAD, _T.DELIVER): _R.MIXED,
+    (_R.BAD, _T.FAIL): _R.BAD,
+    (_R.EMPTY, _T.FINISH): _R.IDLE,
+    (_R.GOOD, _T.FINISH): _R.SUCCEEDED,
+    (_R.MIXED, _T.FINISH): _R.PARTLY,
+    (_R.BAD, _T.FINISH): _R.FAILED,
+    **{(state, _T.LOSE): _R.ENDED for state in _UNDER_WAY},
+}
+
+
+def advance_run(state: RunState, step: RunStep) -> RunState:
+    """Return the state of a run after ``step``.
+
+    Raises:
+        OutOfOrderError: ``step`` cannot follow ``state``.
+    """
+    try:
+        return NEXT_RUN[state, step]
+    except KeyError:
+        raise OutOfOrderError(f"a run that is {state.value} cannot {step.value}") from None
+
+
+FIRST_BACKOFF_S: Final = 10.0
+LONGEST_BACKOFF_S: Final = 600.0
+
+
+def backoff_s(failures: int) -> float:
+    """Return how long to wait after so many failures in a row: doubled each time, ten minutes at the most."""
+    doubled = FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 16)
+    return min(doubled, LONGEST_BACKOFF_S)

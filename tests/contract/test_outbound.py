@@ -1,0 +1,965 @@
+"""One run of a transfer over real folders: what arrives, once, whatever breaks where."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.coordinator import Grant
+from mftgit.adapters.endpoint import (
+    Endpoint,
+    EndpointFullError,
+    EndpointLostError,
+    FileEntry,
+    LoginError,
+)
+from mftgit.adapters.local import LocalEndpoint
+from mftgit.member.outbound.claims import Claims
+from mftgit.member.outbound.context import Memory, RunContext
+from mftgit.member.outbound.intents import Intent, Intents, RecordUnreadableError
+from mftgit.member.outbound.ledger import Ledger
+from mftgit.member.outbound.own import FencedEndpoint, Ownership, OwnershipEndedError
+from mftgit.member.outbound.run import RunOutcome, has_work, run_once
+from mftgit.model.claim import ClaimId, format_claim
+from mftgit.model.config import (
+    AfterSuccess,
+    Destination,
+    IntervalTrigger,
+    Overwrite,
+    Source,
+    Transfer,
+    WatchTrigger,
+)
+from mftgit.model.events import EventName, Fact
+from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.run import DeliveryState, RunState
+
+SOURCE, TARGET = LocationName("here"), LocationName("there")
+CLOCK = SystemClock()
+
+
+class Crash(BaseException):
+    """The process is gone at this point: nothing after it happens."""
+
+
+class Owner(Ownership):
+    """An owner whose deadline never comes, and that does something just before its ``at``-th effect."""
+
+    def __init__(self, epoch: int, *, at: int = 0, then: Callable[[], None] = lambda: None) -> None:
+        super().__init__(
+            Grant(key="t", epoch=Epoch(epoch), sent_at=CLOCK.boottime(), ttl_s=1e9), clock=CLOCK
+        )
+        self.effects = 0
+        self._at = at
+        self._then = then
+
+    def check(self) -> None:
+        super().check()
+        self.effects += 1
+        if self.effects == self._at:
+            self._then()
+
+
+class Consumer:
+    """A partner that takes every file away the moment it is visible, and remembers how often it came."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.got: Counter[tuple[str, bytes]] = Counter()
+
+    def take(self) -> None:
+        for path in sorted(self._folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                self.got[path.name, path.read_bytes()] += 1
+                path.unlink()
+
+
+class Watched:
+    """A real endpoint. The consumer looks after every rename; ``after`` may fail a call that has been carried out."""
+
+    def __init__(self, root: Path, consumer: Consumer | None, after: Callable[[str], None]) -> None:
+        self._real = LocalEndpoint(root)
+        self._consumer = consumer
+        self._after = after
+        self.closed = False
+
+    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
+        return self._real.list_files(folder, recursive=recursive)
+
+    def list_names(self, folder: str) -> list[str]:
+        return self._real.list_names(folder)
+
+    def stat(self, path: str) -> FileEntry:
+        return self._real.stat(path)
+
+    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
+        return self._real.open_read(path)
+
+    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
+        size = self._real.write(path, chunks, on_chunk=on_chunk)
+        self._after("write")
+        return size
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        self._real.rename(old, new, replace=replace)
+        if self._consumer is not None:
+            self._consumer.take()
+        self._after("rename")
+
+    def remove(self, path: str) -> None:
+        self._real.remove(path)
+        self._after("remove")
+
+    def make_folder(self, path: str) -> None:
+        self._real.make_folder(path)
+        self._after("make_folder")
+
+    def remove_folder(self, path: str) -> bool:
+        removed = self._real.remove_folder(path)
+        self._after("remove_folder")
+        return removed
+
+    def close(self) -> None:
+        self._real.close()
+        self.closed = True
+
+
+@dataclass
+class Site:
+    """Source, destination and shared storage, a transfer between them, and what was recorded."""
+
+    root: Path
+    transfer: Transfer
+    consumer: Consumer | None = None
+    after: Callable[[str], None] = lambda _: None
+    events: list[tuple[EventName, dict[str, Fact]]] = field(default_factory=list)
+    opened: list[Watched] = field(default_factory=list)
+    broken: dict[LocationName, Exception] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Path:
+        return self.root / "source"
+
+    @property
+    def target(self) -> Path:
+        return self.root / "target"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state" / "t"
+
+    def put(self, name: str, content: bytes, *, mtime_ns: int | None = None) -> None:
+        fresh = self.root / "fresh"
+        fresh.write_bytes(content)
+        if mtime_ns is not None:
+            os.utime(fresh, ns=(mtime_ns, mtime_ns))
+        (self.source / name).parent.mkdir(parents=True, exist_ok=True)
+        fresh.rename(self.source / name)
+
+    def open(self, location: LocationName) -> Endpoint:
+        if location in self.broken:
+            raise self.broken[location]
+        folder, consumer = {SOURCE: (self.source, None), TARGET: (self.target, self.consumer)}[
+            location
+        ]
+        self.opened.append(Watched(folder, consumer, self.after))
+        return self.opened[-1]
+
+    def context(self, ownership: Ownership | int, memory: Memory | None = None) -> RunContext:
+        if isinstance(ownership, int):
+            ownership = Owner(ownership)
+        return RunContext(
+            ownership=ownership,
+            member=MemberName("m1"),
+            revision=None,
+            state=self.state,
+            clock=CLOCK,
+            open_endpoint=self.open,
+            record=lambda event, facts: self.events.append((event, dict(facts))),
+            memory=memory or self.memory(),
+        )
+
+    def memory(self) -> Memory:
+        return Memory(ledger=Ledger(self.state))
+
+    def run(self, ownership: Ownership | int, memory: Memory | None = None) -> RunOutcome:
+        return run_once(self.transfer, self.context(ownership, memory))
+
+    def delivered(self) -> int:
+        ledger = Ledger(self.state)
+        ledger.refresh()
+        return ledger.delivered
+
+    def happened(self, event: EventName) -> list[dict[str, Fact]]:
+        return [facts for name, facts in self.events if name is event]
+
+    def left_at_target(self) -> list[str]:
+        return sorted(path.name for path in self.target.rglob("*") if path.is_file())
+
+    def left_at_source(self) -> list[str]:
+        return sorted(path.name for path in self.source.rglob("*") if path.is_file())
+
+    def records(self) -> list[Path]:
+        return list(self.state.glob("intents/*/*"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "target").mkdir()
+    return tmp_path
+
+
+def site(
+    root: Path,
+    *,
+    after: AfterSuccess = AfterSuccess.DELETE,
+    overwrite: Overwrite = Overwrite.FAIL,
+    recursive: bool = False,
+    include: tuple[str, ...] = ("*",),
+    stable_s: float = 0.0,
+    watch: bool = True,
+) -> Site:
+    transfer = Transfer(
+        name=TransferName("t"),
+        source=Source(location=SOURCE, recursive=recursive, include=include, stable_s=stable_s),
+        destination=Destination(location=TARGET, overwrite=overwrite),
+        trigger=WatchTrigger() if watch else IntervalTrigger(every_s=3600),
+        after_success=after,
+        archive_path="old" if after is AfterSuccess.ARCHIVE else None,
+    )
+    return Site(root=root, transfer=transfer)
+
+
+def consumed(root: Path, **options: AfterSuccess | Overwrite) -> Site:
+    """Return a site whose partner takes deliveries away at once."""
+    made = site(root, **options)  # type: ignore[arg-type]
+    made.consumer = Consumer(made.target)
+    return made
+
+
+def no_effect_is_left(there: Site) -> None:
+    """Check that nothing is left over of any delivery, and that the files arrived once each."""
+    assert there.left_at_target() == []
+    assert there.records() == []
+    assert not list(there.source.glob(".mftgit/t/claims/*/*"))
+
+
+def test_a_file_arrives_with_its_content_and_is_deleted_at_the_source(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"x" * 700_000)
+
+    outcome = there.run(1)
+
+    assert outcome == RunOutcome(outcome=RunState.SUCCEEDED, files=1, size_bytes=700_000)
+    assert (there.target / "a.csv").read_bytes() == b"x" * 700_000
+    assert there.left_at_source() == []
+    assert there.delivered() == 1
+    assert [event for event, _ in there.events] == [
+        EventName.RUN_STARTED,
+        EventName.DELIVERY_SUCCEEDED,
+        EventName.RUN_FINISHED,
+    ]
+    assert all(endpoint.closed for endpoint in there.opened)
+
+
+def test_folders_below_the_source_are_made_at_the_destination(root: Path) -> None:
+    there = site(root, recursive=True)
+    there.put("one/two/a.csv", b"1")
+    there.put("b.csv", b"2")
+
+    assert there.run(1).files == 2
+
+    assert (there.target / "one/two/a.csv").read_bytes() == b"1"
+    assert (there.target / "b.csv").read_bytes() == b"2"
+
+
+def test_a_file_that_is_kept_is_sent_once_and_again_when_it_changes(root: Path) -> None:
+    there = site(root, after=AfterSuccess.KEEP, overwrite=Overwrite.OVERWRITE)
+    there.put("a.csv", b"1", mtime_ns=10**18)
+    assert there.run(1).files == 1
+    assert there.run(1).outcome is RunState.IDLE
+    assert there.run(2).outcome is RunState.IDLE
+
+    there.put("a.csv", b"2", mtime_ns=10**18 + 1)
+
+    assert there.run(3).files == 1
+    assert (there.target / "a.csv").read_bytes() == b"2"
+    assert there.left_at_source() == ["a.csv"]
+    assert not (there.source / ".mftgit").exists()
+
+
+def test_a_file_is_archived_beside_one_that_has_its_name(root: Path) -> None:
+    there = site(root, after=AfterSuccess.ARCHIVE, overwrite=Overwrite.OVERWRITE)
+    (there.source / "old").mkdir()
+    (there.source / "old" / "a.csv").write_bytes(b"earlier")
+    there.put("a.csv", b"1")
+
+    there.run(1)
+
+    archived = sorted(path.read_bytes() for path in (there.source / "old").iterdir())
+    assert archived == [b"1", b"earlier"]
+
+
+def test_a_name_that_is_taken_fails_and_the_file_is_put_back(root: Path) -> None:
+    there = site(root)
+    (there.target / "a.csv").write_bytes(b"theirs")
+    there.put("a.csv", b"ours")
+    there.put("b.csv", b"b")
+    memory = there.memory()
+
+    assert there.run(1, memory).outcome is RunState.PARTLY
+
+    assert (there.target / "a.csv").read_bytes() == b"theirs"
+    assert (there.source / "a.csv").read_bytes() == b"ours"
+    assert (there.target / "b.csv").read_bytes() == b"b"
+    assert there.records() == []
+    assert "overwrite rule is fail" in str(there.happened(EventName.DELIVERY_FAILED)[0]["error"])
+    assert not has_work(there.transfer, there.context(1, memory))  # not again before it changes
+    there.put("a.csv", b"changed")
+    assert has_work(there.transfer, there.context(1, memory))
+
+
+def test_a_name_that_is_taken_is_skipped_and_the_source_is_done_with(root: Path) -> None:
+    there = site(root, overwrite=Overwrite.SKIP)
+    (there.target / "a.csv").write_bytes(b"theirs")
+    there.put("a.csv", b"ours")
+
+    there.run(1)
+
+    assert (there.target / "a.csv").read_bytes() == b"theirs"
+    assert there.left_at_source() == []
+    assert there.delivered() == 0
+    assert len(there.happened(EventName.DELIVERY_SKIPPED)) == 1
+
+
+def test_a_kept_file_that_was_skipped_is_not_looked_at_again(root: Path) -> None:
+    there = site(root, after=AfterSuccess.KEEP, overwrite=Overwrite.SKIP)
+    (there.target / "a.csv").write_bytes(b"theirs")
+    there.put("a.csv", b"ours")
+
+    there.run(1)
+    there.run(2)
+
+    assert len(there.happened(EventName.DELIVERY_SKIPPED)) == 1
+
+
+def test_a_name_that_is_taken_is_overwritten_or_avoided_as_the_transfer_says(root: Path) -> None:
+    there = site(root, overwrite=Overwrite.RENAME)
+    (there.target / "a.csv").write_bytes(b"theirs")
+    there.put("a.csv", b"ours")
+    there.run(1)
+    assert sorted(path.read_bytes() for path in there.target.iterdir()) == [b"ours", b"theirs"]
+    assert all(path.suffix == ".csv" for path in there.target.iterdir())
+
+    there.transfer = replace(
+        there.transfer,
+        destination=replace(there.transfer.destination, overwrite=Overwrite.OVERWRITE),
+    )
+    there.put("a.csv", b"newer")
+    there.run(2)
+    assert (there.target / "a.csv").read_bytes() == b"newer"
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "at_target", "delivered"),
+    [
+        (Overwrite.FAIL, [b"theirs"], 0),
+        (Overwrite.SKIP, [b"theirs"], 0),
+        (Overwrite.RENAME, [b"ours", b"theirs"], 1),
+        (Overwrite.OVERWRITE, [b"ours"], 1),
+    ],
+)
+def test_a_name_that_is_taken_during_the_sending_is_treated_by_the_rule_too(
+    root: Path, overwrite: Overwrite, at_target: list[bytes], delivered: int
+) -> None:
+    there = site(root, overwrite=overwrite)
+    there.put("a.csv", b"ours")
+
+    def race(call: str) -> None:
+        if call == "write":
+            (there.target / "a.csv").write_bytes(b"theirs")
+
+    there.after = race
+    there.run(1)
+
+    visible = [path for path in there.target.iterdir() if not path.name.startswith(".")]
+    assert sorted(path.read_bytes() for path in visible) == at_target
+    assert there.delivered() == delivered
+    if overwrite is Overwrite.FAIL:  # the whole temporary waits for the name to be free
+        (there.target / "a.csv").unlink()
+        assert there.run(2).files == 1
+        assert (there.target / "a.csv").read_bytes() == b"ours"
+    assert there.records() == []
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_published(root: Path) -> None:
+    there = site(root, after=AfterSuccess.KEEP)
+    there.put("a.csv", b"1", mtime_ns=10**18)
+
+    def grow(call: str) -> None:
+        if call == "write":
+            (there.source / "a.csv").write_bytes(b"12")
+
+    there.after = grow
+    assert there.run(1).outcome is RunState.FAILED
+    assert there.left_at_target() == []
+    assert there.records() == []
+
+    there.after = lambda _: None
+    assert there.run(1).files == 1
+    assert (there.target / "a.csv").read_bytes() == b"12"
+
+
+def test_a_fresh_file_is_waited_for_by_a_scheduled_run_and_left_by_a_watching_one(
+    root: Path,
+) -> None:
+    there = site(root, stable_s=0.05)
+    there.put("a.csv", b"1", mtime_ns=1)  # an old time of change proves nothing
+    assert there.run(1).outcome is RunState.IDLE
+
+    there.transfer = replace(there.transfer, trigger=IntervalTrigger(every_s=3600))
+    assert there.run(1).files == 1
+
+
+def test_looking_for_work_changes_nothing_and_finds_what_is_there(root: Path) -> None:
+    there = site(root)
+    memory = there.memory()
+    assert not has_work(there.transfer, there.context(1, memory))
+    there.put("a.csv", b"1")
+    assert has_work(there.transfer, there.context(1, memory))
+    assert there.left_at_source() == ["a.csv"]
+    assert not there.state.exists()
+    assert there.events == []
+    there.run(1, memory)
+    assert not has_work(there.transfer, there.context(1, memory))
+
+
+def test_looking_finds_what_an_earlier_owner_began(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    with pytest.raises(Crash):
+        there.run(Owner(1, at=9, then=crash))
+    assert there.left_at_source() != ["a.csv"]
+    assert has_work(there.transfer, there.context(2))
+
+
+def test_hidden_and_temporary_files_are_left_where_they_are(root: Path) -> None:
+    there = site(root, recursive=True)
+    for name in (".hidden", "a.csv.part", ".folder/b.csv"):
+        there.put(name, b"1")
+    assert there.run(1).outcome is RunState.IDLE
+
+
+def test_a_failing_file_does_not_keep_the_others_back_and_is_tried_again(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1", mtime_ns=1)
+    there.put("b.csv", b"2", mtime_ns=2)
+    full = [EndpointFullError("no room")]
+
+    def fill(call: str) -> None:
+        if call == "write" and full:
+            raise full.pop()
+
+    there.after = fill
+    memory = there.memory()
+    assert there.run(1, memory).outcome is RunState.PARTLY
+    assert there.left_at_target() == ["b.csv"]  # and no temporary
+    assert not has_work(there.transfer, there.context(1, memory))  # it is put off
+    assert there.run(1).files == 1
+    assert there.left_at_target() == ["a.csv", "b.csv"]
+
+
+def test_a_file_sent_again_does_not_overtake_the_one_that_is_under_way(root: Path) -> None:
+    there = site(root, overwrite=Overwrite.OVERWRITE)
+    there.put("a.csv", b"old")
+    failures = [EndpointFullError("no room")]
+
+    def fill(call: str) -> None:
+        if call == "write" and failures:
+            raise failures.pop()
+
+    there.after = fill
+    memory = there.memory()
+    there.run(1, memory)
+    there.put("a.csv", b"new")
+    assert there.run(1, memory).files == 0
+    memory.failures.clear()
+    assert there.run(1, memory).files == 2
+    assert (there.target / "a.csv").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("location", [SOURCE, TARGET])
+@pytest.mark.parametrize("error", [EndpointLostError("gone"), LoginError("who?")])
+def test_a_lost_endpoint_ends_the_run_and_loses_nothing(
+    root: Path, location: LocationName, error: Exception
+) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    there.put("b.csv", b"2")
+    there.broken[location] = error
+    memory = there.memory()
+
+    assert there.run(1, memory).outcome is RunState.FAILED
+    assert not has_work(there.transfer, there.context(1, memory))  # put off
+    assert len(there.happened(EventName.DELIVERY_FAILED)) <= 1
+
+    there.broken.clear()
+    assert there.run(1, memory).files == 2
+
+
+def test_a_reply_that_is_lost_at_any_call_loses_and_repeats_nothing(root: Path) -> None:
+    for call in range(1, 30):
+        there = consumed(root / str(call))
+        for folder in (there.source, there.target):
+            folder.mkdir(parents=True)
+        there.put("a.csv", b"1")
+        calls = iter(range(1, 1000))
+
+        def lose(_: str, calls: Iterator[int] = calls, call: int = call) -> None:
+            if next(calls) == call:
+                raise EndpointLostError("the reply was lost")
+
+        there.after = lose
+        for _ in range(3):
+            there.run(1)
+        assert there.consumer is not None
+        assert list(there.consumer.got.values()) == [1], call
+        no_effect_is_left(there)
+
+
+MODES = [
+    (AfterSuccess.DELETE, Overwrite.OVERWRITE),
+    (AfterSuccess.DELETE, Overwrite.FAIL),
+    (AfterSuccess.ARCHIVE, Overwrite.RENAME),
+    (AfterSuccess.KEEP, Overwrite.FAIL),
+]
+
+
+def crash() -> None:
+    raise Crash
+
+
+def effects(root: Path, after: AfterSuccess, overwrite: Overwrite) -> int:
+    """Return how many effects a run has that takes two files over and delivers them."""
+    folder = root / "count"
+    there = fill(folder, after, overwrite)
+    owner = Owner(2)
+    there.run(owner)
+    return owner.effects
+
+
+def fill(folder: Path, after: AfterSuccess, overwrite: Overwrite) -> Site:
+    for name in ("source", "target"):
+        (folder / name).mkdir(parents=True)
+    there = consumed(folder, after=after, overwrite=overwrite)
+    there.put("a.csv", b"1")
+    there.put("b.csv", b"2")
+    with suppress(Crash):
+        there.run(Owner(1, at=12, then=crash))  # so that there is something to take over
+    return there
+
+
+def once_each(there: Site) -> None:
+    assert there.consumer is not None
+    assert there.consumer.got == Counter({("a.csv", b"1"): 1, ("b.csv", b"2"): 1})
+    assert there.delivered() == 2
+
+
+@pytest.mark.parametrize(("after", "overwrite"), MODES)
+def test_a_crash_before_any_effect_ends_as_one_delivery(
+    root: Path, after: AfterSuccess, overwrite: Overwrite
+) -> None:
+    count = effects(root, after, overwrite)
+    assert count > 15
+    for at in range(1, count + 1):
+        there = fill(root / str(at), after, overwrite)
+        with pytest.raises(Crash):
+            there.run(Owner(2, at=at, then=crash))
+        there.run(3)
+        once_each(there)
+        no_effect_is_left(there)
+
+
+@pytest.mark.parametrize(("after", "overwrite"), MODES)
+def test_a_predecessor_that_wakes_before_any_effect_makes_no_duplicate(
+    root: Path, after: AfterSuccess, overwrite: Overwrite
+) -> None:
+    count = effects(root, after, overwrite)
+    for at in range(1, count + 1):
+        there = fill(root / str(at), after, overwrite)
+
+        def succeed(there: Site = there) -> None:
+            there.run(3)
+
+        there.run(Owner(2, at=at, then=succeed))  # and goes on, blind to its deadline
+        there.run(4)
+        once_each(there)
+        assert there.records() == []
+
+
+def test_two_predecessors_that_wake_one_after_the_other_make_no_duplicate(root: Path) -> None:
+    after, overwrite = AfterSuccess.DELETE, Overwrite.OVERWRITE
+    count = effects(root, after, overwrite)
+    for first in range(1, count + 1, 2):
+        for second in range(1, count + 1, 3):
+            there = fill(root / f"{first}-{second}", after, overwrite)
+
+            def last(there: Site = there) -> None:
+                there.run(4)
+
+            def middle(
+                there: Site = there, second: int = second, last: Callable[[], None] = last
+            ) -> None:
+                there.run(Owner(3, at=second, then=last))
+
+            there.run(Owner(2, at=first, then=middle))
+            there.run(5)
+            once_each(there)
+            assert there.records() == []
+
+
+def test_a_successor_that_crashes_while_its_predecessor_sleeps_makes_no_duplicate(
+    root: Path,
+) -> None:
+    after, overwrite = AfterSuccess.DELETE, Overwrite.FAIL
+    count = effects(root, after, overwrite)
+    for first in range(1, count + 1, 3):
+        for second in range(1, count + 1):
+            there = fill(root / f"{first}-{second}", after, overwrite)
+
+            def middle(there: Site = there, second: int = second) -> None:
+                with suppress(Crash):
+                    there.run(Owner(3, at=second, then=crash))
+
+            there.run(Owner(2, at=first, then=middle))
+            there.run(4)
+            once_each(there)
+            assert there.records() == []
+
+
+def test_a_woken_predecessor_cannot_clear_away_what_its_successor_has_finished(root: Path) -> None:
+    def begun(folder: Path) -> Site:
+        for name in ("source", "target"):
+            (folder / name).mkdir(parents=True)
+        there = consumed(folder)
+        there.put("a.csv", b"1")
+
+        def die(call: str) -> None:
+            if call == "write":
+                raise Crash
+
+        there.after = die
+        with pytest.raises(Crash):
+            there.run(1)
+        assert len(there.left_at_target()) == 1  # a temporary that no intent stands for
+        there.after = lambda _: None
+        return there
+
+    counted = begun(root / "count")
+    owner = Owner(2)
+    counted.run(owner)
+    for first in range(1, owner.effects + 1):
+        for second in range(1, owner.effects + 3):
+            there = begun(root / f"{first}-{second}")
+
+            def middle(there: Site = there, second: int = second) -> None:
+                with suppress(Crash):
+                    there.run(Owner(3, at=second, then=crash))
+
+            there.run(Owner(2, at=first, then=middle))
+            there.run(4)
+            assert there.consumer is not None
+            assert there.consumer.got == Counter({("a.csv", b"1"): 1}), (first, second)
+            assert there.records() == []
+
+
+def late_claims(root: Path) -> list[str]:
+    """Return what a predecessor still got into its folder after its successor had taken over."""
+    found = []
+    for at in range(1, 20):
+        folder = root / str(at)
+        for name in ("source", "target"):
+            (folder / name).mkdir(parents=True)
+        there = site(folder)
+        there.put("a.csv", b"1")
+
+        def succeed(there: Site = there) -> None:
+            there.transfer = replace(
+                there.transfer, source=replace(there.transfer.source, include=("other",))
+            )
+            there.run(2)
+
+        class LastEffect(Owner):
+            def check(self) -> None:
+                if self.effects == self._at:
+                    raise Crash
+                super().check()
+
+        with suppress(Crash):
+            there.run(LastEffect(1, at=at, then=succeed))
+        found += [path.name for path in there.source.glob(".mftgit/t/claims/1/*")]
+    return found
+
+
+def test_a_late_claim_gets_through_only_where_old_folders_are_left_standing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert late_claims(root / "fenced") == []
+
+    def leave_it(_: FencedEndpoint, path: str) -> bool:
+        assert path
+        return True
+
+    monkeypatch.setattr(FencedEndpoint, "remove_folder", leave_it)
+    assert late_claims(root / "unfenced") != []
+
+
+def test_claims_adopted_before_records_would_make_duplicates(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plant the defect that the crash tests exist for, and see them find it."""
+    order: list[Callable[[], None]] = []
+    real = Intents.take_over
+
+    def later(intents: Intents) -> None:
+        order.append(lambda: real(intents))
+
+    real_claims = Claims.take_over
+
+    def first(claims: Claims, *, needed: bool) -> None:
+        real_claims(claims, needed=needed)
+        while order:
+            order.pop()()
+
+    monkeypatch.setattr(Intents, "take_over", later)
+    monkeypatch.setattr(Claims, "take_over", first)
+    with pytest.raises(AssertionError):
+        test_a_successor_that_crashes_while_its_predecessor_sleeps_makes_no_duplicate(root)
+
+
+def test_no_effect_comes_after_the_ownership_has_ended(root: Path) -> None:
+    count = effects(root, AfterSuccess.DELETE, Overwrite.FAIL)
+    for at in range(1, count + 1):
+        there = fill(root / str(at), AfterSuccess.DELETE, Overwrite.FAIL)
+        before: list[object] = []
+
+        class Ending(Owner):
+            def check(self) -> None:
+                if self.effects + 1 == self._at and self.valid():
+                    before.append(tree(there.root))  # noqa: B023  it is used within this turn
+                    self.lose()
+                super().check()
+
+        outcome = there.run(Ending(2, at=at))
+        assert outcome.outcome is RunState.ENDED
+        assert before == [tree(there.root)], at
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Return every file below ``root`` with its content, and every folder."""
+    return {
+        str(path.relative_to(root)): path.read_bytes() if path.is_file() else b"<folder>"
+        for path in root.rglob("*")
+    }
+
+
+def test_a_name_sent_again_with_the_same_inode_size_and_time_arrives_again(root: Path) -> None:
+    there = consumed(root)
+    assert there.consumer is not None
+    memory = there.memory()
+    for turn in range(5):
+        there.put("a.dat", b"pay%02d" % turn, mtime_ns=10**18)
+        assert there.run(1, memory).files == 1
+    assert there.consumer.got == Counter({("a.dat", b"pay%02d" % turn): 1 for turn in range(5)})
+
+
+def test_the_record_of_the_lower_epoch_is_the_newer_one(root: Path) -> None:
+    there = consumed(root)
+    there.put("a.csv", b"1")
+    with pytest.raises(Crash):
+        there.run(Owner(1, at=9, then=crash))
+    (record,) = there.records()
+    taken = Intent.parse(record.read_bytes())
+    assert taken.state is DeliveryState.TAKEN
+    # Epoch 2 adopted it as TAKEN and stopped; then its old owner came as far as READY.
+    (there.state / "intents/2").mkdir()
+    (there.state / "intents/2" / record.name).write_bytes(taken.format())
+    record.write_bytes(replace(taken, state=DeliveryState.READY).format())
+
+    Intents(there.state, Owner(3)).take_over()
+
+    assert [intent.state for intent in Intents(there.state, Owner(3)).all()] == [
+        DeliveryState.READY
+    ]
+
+
+def test_a_lower_epoch_stands_down_before_the_folders_of_a_higher_one(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    there.run(5)
+    there.put("b.csv", b"2")
+    assert there.run(4).outcome is RunState.ENDED
+    assert there.left_at_source() == ["b.csv"]
+    with pytest.raises(OwnershipEndedError, match="epoch 5 has taken over"):
+        Intents(there.state, Owner(4)).take_over()
+
+
+def test_a_torn_line_of_the_ledger_is_ignored_and_closed_off(root: Path) -> None:
+    there = site(root, after=AfterSuccess.KEEP)
+    there.put("a.csv", b"1")
+    there.run(1)
+    ledger = there.state / "ledger" / "1.jsonl"
+    with ledger.open("ab") as stream:
+        stream.write(b'{"id": "1-9-to')
+    assert there.delivered() == 1
+    there.put("b.csv", b"2")
+
+    assert there.run(1).files == 1
+
+    assert there.delivered() == 2
+    assert there.run(1).outcome is RunState.IDLE
+    whole = [json.loads(line) for line in ledger.read_bytes().splitlines() if line.endswith(b"}")]
+    assert [line["path"] for line in whole] == ["a.csv", "b.csv"]
+
+
+def test_the_ledger_is_read_on_from_where_it_was(root: Path) -> None:
+    there = site(root)
+    ledger = Ledger(there.state)
+    for turn in range(3):
+        there.put(f"{turn}.csv", b"1")
+        there.run(turn + 1)
+        ledger.refresh()
+        assert ledger.delivered == turn + 1
+
+
+def test_a_name_that_is_too_long_for_a_claim_survives_a_takeover(root: Path) -> None:
+    there = consumed(root)
+    assert there.consumer is not None
+    name = "ü" * 120 + ".csv"
+    there.put(name, b"1")
+    with pytest.raises(Crash):
+        there.run(Owner(1, at=9, then=crash))
+    assert there.left_at_source() != [name]
+    there.run(2)
+    assert there.consumer.got == Counter({(name, b"1"): 1})
+    no_effect_is_left(there)
+
+
+def test_a_name_that_is_not_utf_8_arrives(root: Path) -> None:
+    there = consumed(root)
+    assert there.consumer is not None
+    name = os.fsdecode(b"caf\xe9.csv")
+    there.put(name, b"1")
+    there.run(1)
+    assert there.consumer.got == Counter({(name, b"1"): 1})
+
+
+def test_a_claim_whose_record_is_lost_is_sent_by_what_its_name_tells(root: Path) -> None:
+    there = consumed(root)
+    assert there.consumer is not None
+    claims = there.source / ".mftgit/t/claims/1"
+    claims.mkdir(parents=True)
+    (claims / format_claim(ClaimId("1-1-aa"), "deep/a.csv")).write_bytes(b"1")
+    (claims / format_claim(ClaimId("1-2-aa"), "x" * 250)).write_bytes(b"2")
+    (claims / "notes.txt").write_bytes(b"not ours")
+
+    outcome = there.run(2)
+
+    assert outcome.outcome is RunState.PARTLY
+    assert "give it its name by hand" in outcome.errors[0]
+    assert there.consumer.got == Counter({("a.csv", b"1"): 1})
+
+
+def test_a_record_that_cannot_be_read_stops_the_transfer(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    there.run(1)
+    (there.state / "intents/1/1-9-aa.json").write_bytes(b"{}")
+    with pytest.raises(RecordUnreadableError, match="not a record"):
+        Intents(there.state, Owner(1)).all()
+    there.put("b.csv", b"2")
+    assert there.run(1).outcome is RunState.FAILED
+    assert there.left_at_source() == ["b.csv"]
+
+
+def test_a_file_claimed_under_another_revision_is_put_back_to_be_kept(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    with pytest.raises(Crash):
+        there.run(Owner(1, at=9, then=crash))
+    there.transfer = replace(there.transfer, after_success=AfterSuccess.KEEP)
+    assert there.run(2).files == 1
+    assert there.left_at_source() == ["a.csv"]
+    assert there.left_at_target() == ["a.csv"]
+
+
+def test_files_claimed_at_the_source_of_another_revision_are_delivered(root: Path) -> None:
+    there = site(root)
+    there.put("sub/a.csv", b"1")
+    there.transfer = replace(there.transfer, source=replace(there.transfer.source, path="sub"))
+    with pytest.raises(Crash):
+        there.run(Owner(1, at=9, then=crash))
+    there.transfer = replace(there.transfer, source=replace(there.transfer.source, path="."))
+    assert there.run(2).files == 1
+    assert there.left_at_target() == ["a.csv"]
+
+
+def test_a_record_that_needs_a_location_that_is_gone_waits_for_it(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    with pytest.raises(Crash):
+        there.run(Owner(1, at=12, then=crash))
+    open_endpoint = there.open
+
+    def without(location: LocationName) -> Endpoint:
+        if location == TARGET:
+            raise KeyError(location)
+        return open_endpoint(location)
+
+    context = replace(there.context(2), open_endpoint=without)
+    outcome = run_once(there.transfer, context)
+    assert outcome.outcome is RunState.FAILED
+    assert "is not in this revision" in outcome.errors[0]
+    assert there.run(3).files == 1
+
+
+def test_a_destination_folder_that_is_gone_is_no_proof_of_a_publication(root: Path) -> None:
+    there = site(root)
+    there.transfer = replace(
+        there.transfer, destination=replace(there.transfer.destination, path="in")
+    )
+    there.put("a.csv", b"1")
+
+    def unmount(call: str) -> None:
+        if call == "write":
+            (there.target / "in").rename(there.root / "unmounted")
+
+    there.after = unmount
+    assert there.run(1).outcome is RunState.FAILED
+    (there.root / "unmounted").rename(there.target / "in")
+    there.after = lambda _: None
+    assert there.run(1).files == 1
+    assert there.left_at_target() == ["a.csv"]
+
+
+def test_a_run_that_is_told_to_stop_takes_no_further_file(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    there.put("b.csv", b"2")
+    context = there.context(1)
+
+    def stop(call: str) -> None:
+        if call == "write":
+            context.stopping.set()
+
+    there.after = stop
+    assert run_once(there.transfer, context).files == 1
+    assert len(there.left_at_source()) == 1

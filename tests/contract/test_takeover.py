@@ -1,0 +1,518 @@
+"""Members take over from each other: the keeper of leases, and real processes that are killed and stopped."""
+
+import multiprocessing
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Mapping
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from threading import Condition, Event, Thread
+
+import pytest
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.coordinator import Coordinator, Grant
+from mftgit.adapters.endpoint import Endpoint, FileEntry
+from mftgit.adapters.local import LocalEndpoint
+from mftgit.adapters.shared_folder import SharedFolderCoordinator
+from mftgit.errors import MftgitError
+from mftgit.member.outbound.context import Memory, RunContext
+from mftgit.member.outbound.ledger import Ledger
+from mftgit.member.outbound.own import FencedEndpoint, Keeper, Ownership
+from mftgit.member.outbound.run import has_work, run_once
+from mftgit.model.config import AfterSuccess, Destination, Overwrite, Source, Transfer, WatchTrigger
+from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+
+CLOCK = SystemClock()
+T, U = TransferName("t"), TransferName("u")
+TTL_S = 0.6
+
+
+class Told:
+    """What a keeper told, in order; ``wait_for`` waits for more of it."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, str]] = []
+        self.held: dict[TransferName, Ownership] = {}
+        self._changed = Condition()
+
+    def taken(self, name: TransferName, ownership: Ownership) -> None:
+        with self._changed:
+            self.held[name] = ownership
+            self.all.append(("taken", name))
+            self._changed.notify_all()
+
+    def lost(self, name: TransferName, reason: str) -> None:
+        assert not self.held.pop(name).valid()
+        with self._changed:
+            self.all.append((f"lost: {reason}", name))
+            self._changed.notify_all()
+
+    def wait_for(self, so: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(so, timeout=30), self.all
+
+
+def coordinator(folder: Path, member: str) -> SharedFolderCoordinator:
+    return SharedFolderCoordinator(folder, member=MemberName(member), ttl_s=TTL_S, clock=CLOCK)
+
+
+def keeper(over: Coordinator, member: str, told: Told) -> Keeper:
+    made = Keeper(
+        over,
+        member=MemberName(member),
+        ttl_s=TTL_S,
+        clock=CLOCK,
+        taken=told.taken,
+        lost=told.lost,
+    )
+    made.start()
+    return made
+
+
+def test_a_keeper_takes_what_is_wanted_keeps_it_and_gives_it_back_when_told(tmp_path: Path) -> None:
+    told = Told()
+    one = keeper(coordinator(tmp_path, "one"), "one", told)
+    one.want({T: 0, U: 0})
+    told.wait_for(lambda: len(told.held) == 2)
+    held = told.held[T]
+    until = CLOCK.boottime() + 3 * TTL_S
+    while CLOCK.boottime() < until:
+        assert held.valid()
+        Event().wait(0.02)
+    one.want({U: 0})
+    assert held.valid()  # a run may still be going on
+    one.ended(T)
+    told.wait_for(lambda: told.all[-1] == ("lost: given back", "t"))
+    assert coordinator(tmp_path, "two").try_acquire("t") is not None
+    one.ended(U)
+    one.stop()
+    assert told.all[-1] == ("lost: given back", "u")
+
+
+def test_what_is_held_at_the_stop_and_not_ended_runs_out_by_itself(tmp_path: Path) -> None:
+    told = Told()
+    one = keeper(coordinator(tmp_path, "one"), "one", told)
+    one.want({T: 0})
+    told.wait_for(lambda: T in told.held)
+    one.stop()
+    assert "before its runs had ended" in told.all[-1][0]
+    assert coordinator(tmp_path, "two").try_acquire("t") is None
+
+
+def test_a_lease_that_is_given_back_while_wanted_is_left_to_others_first(tmp_path: Path) -> None:
+    told, other = Told(), Told()
+    one = keeper(coordinator(tmp_path, "one"), "one", told)
+    one.want({T: 0})
+    told.wait_for(lambda: T in told.held)
+    two = keeper(coordinator(tmp_path, "two"), "two", other)
+    two.want({T: 0})
+    one.ended(T)
+    other.wait_for(lambda: T in other.held)
+    assert other.held[T].epoch == told_epoch(tmp_path)
+    for each in (one, two):
+        each.ended(T)
+        each.stop()
+
+
+def told_epoch(folder: Path) -> Epoch:
+    return coordinator(folder, "reader").observe("t").epoch
+
+
+def test_the_preferred_member_gets_a_lease_that_is_free_for_both(tmp_path: Path) -> None:
+    first, second = Told(), Told()
+    two = keeper(coordinator(tmp_path, "two"), "two", second)
+    two.want({T: 3.0})
+    one = keeper(coordinator(tmp_path, "one"), "one", first)
+    one.want({T: 0})
+    first.wait_for(lambda: T in first.held)
+    one.ended(T)
+    one.stop()
+    second.wait_for(lambda: T in second.held)
+    two.ended(T)
+    two.stop()
+
+
+class Unreliable:
+    """A real coordinator that can be made to fail, to hang, or to lose."""
+
+    def __init__(self, real: Coordinator) -> None:
+        self._real = real
+        self.error: Exception | None = None
+        self.go_on = Event()
+        self.go_on.set()
+
+    def _trouble(self) -> None:
+        self.go_on.wait()
+        if self.error is not None:
+            raise self.error
+
+    def try_acquire(self, key: str) -> Grant | None:
+        self._trouble()
+        return self._real.try_acquire(key)
+
+    def renew(self, grant: Grant) -> Grant:
+        self._trouble()
+        return self._real.renew(grant)
+
+    def observe(self, key: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        return self._real.observe(key)
+
+    def release(self, grant: Grant) -> None:
+        self._trouble()
+        self._real.release(grant)
+
+
+def test_an_owner_that_cannot_renew_ends_by_its_own_deadline_and_comes_back(tmp_path: Path) -> None:
+    from mftgit.adapters.coordinator import CoordinatorUnavailableError  # noqa: PLC0415
+
+    told = Told()
+    over = Unreliable(coordinator(tmp_path, "one"))
+    one = keeper(over, "one", told)
+    one.want({T: 0})
+    told.wait_for(lambda: T in told.held)
+    held = told.held[T]
+    over.error = CoordinatorUnavailableError("away")
+    told.wait_for(lambda: told.all[-1][0] == "lost: the lease could not be renewed in time")
+    assert not held.valid()
+    over.error = None
+    told.wait_for(lambda: T in told.held)
+    assert told.held[T].epoch > held.epoch
+    one.ended(T)
+    one.stop()
+
+
+def test_an_ownership_ends_in_time_while_its_keeper_hangs(tmp_path: Path) -> None:
+    told = Told()
+    over = Unreliable(coordinator(tmp_path, "one"))
+    one = keeper(over, "one", told)
+    one.want({T: 0})
+    told.wait_for(lambda: T in told.held)
+    held = told.held[T]
+    over.go_on.clear()
+    until = CLOCK.boottime() + TTL_S
+    while CLOCK.boottime() < until:
+        Event().wait(0.02)
+    assert not held.valid()
+    assert told.all == [("taken", "t")]  # nobody could be told so far
+    over.go_on.set()
+    one.stop()
+
+
+def test_an_owner_that_lost_is_told_and_contends_again(tmp_path: Path) -> None:
+    told = Told()
+    one = keeper(coordinator(tmp_path, "one"), "one", told)
+    one.want({T: 0})
+    told.wait_for(lambda: T in told.held)
+    (tmp_path / "lease-t" / "epoch-000000000007").write_text("two")
+    told.wait_for(lambda: any("from epoch 1 to 7: stand down" in what for what, _ in told.all))
+    told.wait_for(lambda: T in told.held)
+    assert told.held[T].epoch == 8
+    one.ended(T)
+    one.stop()
+
+
+def test_a_callback_that_fails_does_not_end_the_keeper(tmp_path: Path) -> None:
+    told = Told()
+
+    def fail(name: TransferName, ownership: Ownership) -> None:
+        told.taken(name, ownership)
+        raise ValueError(name)
+
+    one = Keeper(
+        coordinator(tmp_path, "one"),
+        member=MemberName("one"),
+        ttl_s=TTL_S,
+        clock=CLOCK,
+        taken=fail,
+        lost=told.lost,
+    )
+    one.start()
+    one.want({T: 0})
+    told.wait_for(lambda: T in told.held)
+    one.want({T: 0, U: 0})
+    told.wait_for(lambda: U in told.held)
+    one.stop()
+
+
+def test_a_lease_that_was_given_up_while_it_was_being_taken_is_given_back(tmp_path: Path) -> None:
+    told = Told()
+    over = Unreliable(coordinator(tmp_path, "one"))
+    over.go_on.clear()
+    one = keeper(over, "one", told)
+    one.want({T: 0})
+    Event().wait(
+        0.1
+    )  # it hangs in try_acquire by now, or will not take it at all: right either way
+    one.want({})
+    one.ended(T)
+    over.go_on.set()
+    one.stop()
+    assert told.all in ([], [("taken", "t"), ("lost: given back", "t")])
+    assert coordinator(tmp_path, "two").try_acquire("t") is not None
+
+
+# Real processes.
+
+CHAOS_TTL_S = 1.0
+TRANSFER = Transfer(
+    name=T,
+    source=Source(location=LocationName("source"), stable_s=0.0),
+    destination=Destination(location=LocationName("target"), overwrite=Overwrite.OVERWRITE),
+    trigger=WatchTrigger(),
+    after_success=AfterSuccess.DELETE,
+)
+
+
+class Blind(Ownership):
+    """An owner that never looks at its deadline, and never hears that it lost."""
+
+    def valid(self) -> bool:
+        return True
+
+
+def pause(rng: random.Random) -> None:
+    """Widen the gap between one step and the next, so that signals hit it."""
+    Event().wait(rng.random() * 0.012)
+
+
+class Slow(FencedEndpoint):
+    """An endpoint with a gap between the question and the effect, and before whatever follows a look."""
+
+    def stat(self, path: str) -> FileEntry:
+        found = self._endpoint.stat(path)
+        pause(random.Random())
+        return found
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        self._check()
+        pause(random.Random())
+        self._endpoint.rename(old, new, replace=replace)
+
+    def remove(self, path: str) -> None:
+        self._check()
+        pause(random.Random())
+        self._endpoint.remove(path)
+
+
+def naive(root: Path, name: str) -> None:
+    """Send as scripts do, under the same lease: temporary, rename, remove the source. The trial's negative control."""
+    held = held_by(root, name, blind=False)
+    rng = random.Random()
+    while True:
+        for path in sorted((root / "source").glob("*.dat")):
+            if not (held and held[-1].valid()):
+                break
+            temporary = root / "target" / f".{path.name}.{name}.part"
+            try:
+                temporary.write_bytes(path.read_bytes())
+                temporary.rename(root / "target" / path.name)
+                for _ in range(4):
+                    pause(rng)
+                path.unlink()
+            except FileNotFoundError:
+                continue
+        Event().wait(0.01)
+
+
+def by_the_rules(root: Path, name: str) -> None:
+    fenced(root, name, blind=False)
+
+
+def blind_to_the_deadline(root: Path, name: str) -> None:
+    fenced(root, name, blind=True)
+
+
+def held_by(root: Path, name: str, *, blind: bool) -> list[Ownership]:
+    """Start a keeper; the list holds the ownership while there is one."""
+    held: list[Ownership] = []
+    keeps = Keeper(
+        SharedFolderCoordinator(
+            root / "leases", member=MemberName(name), ttl_s=CHAOS_TTL_S, clock=CLOCK
+        ),
+        member=MemberName(name),
+        ttl_s=CHAOS_TTL_S,
+        clock=CLOCK,
+        taken=lambda _, ownership: held.append(ownership),
+        lost=lambda *_: None if blind else held.clear(),
+    )
+    keeps.start()
+    keeps.want({T: 0})
+    return held
+
+
+def fenced(root: Path, name: str, *, blind: bool) -> None:
+    """Be a member until killed."""
+    import mftgit.member.outbound.context as contexts  # noqa: PLC0415
+    import mftgit.member.outbound.intents as records  # noqa: PLC0415
+
+    for module in (contexts, records):
+        vars(module)["FencedEndpoint"] = Slow  # in this process alone
+    held = held_by(root, name, blind=blind)
+    memory = Memory(ledger=Ledger(root / "state" / "t"))
+    while True:
+        if held:
+            work(root, name, blinded(held[-1]) if blind else held[-1], memory)
+        Event().wait(0.005)
+
+
+def work(root: Path, name: str, ownership: Ownership, memory: Memory) -> None:
+    def open_endpoint(location: LocationName) -> Endpoint:
+        return LocalEndpoint(root / location)
+
+    context = RunContext(
+        ownership=ownership,
+        member=MemberName(name),
+        revision=None,
+        state=root / "state" / "t",
+        clock=CLOCK,
+        open_endpoint=open_endpoint,
+        record=lambda *_: None,
+        memory=memory,
+    )
+    memory.failures.clear()
+    try:
+        if has_work(TRANSFER, context):
+            run_once(TRANSFER, context)
+    except MftgitError:
+        return
+
+
+def blinded(ownership: Ownership) -> Ownership:
+    return Blind(
+        Grant(key="t", epoch=ownership.epoch, sent_at=CLOCK.boottime(), ttl_s=CHAOS_TTL_S),
+        clock=CLOCK,
+    )
+
+
+class Chaos:
+    """Three members over one folder, a producer, a partner that takes files away at once, and signals."""
+
+    def __init__(self, root: Path, member: Callable[[Path, str], None]) -> None:
+        self._root = root
+        self._member = member
+        self._rng = random.Random()
+        self._members: dict[str, ForkProcess] = {}
+        self._stopped: dict[str, float] = {}
+        self._count = 0
+        self.got: Counter[str] = Counter()
+        self.kills = self.stops = 0
+        self._over = Event()
+        for name in ("source", "target", "fresh"):
+            (root / name).mkdir()
+        self._watch = SharedFolderCoordinator(
+            root / "leases", member=MemberName("watcher"), ttl_s=CHAOS_TTL_S, clock=CLOCK
+        )
+
+    def run(self, *, files: int, for_s: float, until: Callable[["Chaos"], bool]) -> None:
+        """Let it all loose for so long, or ``until``; then heal everything and wait for the rest to arrive."""
+        partner = Thread(target=self._take_away)
+        partner.start()
+        try:
+            for _ in range(3):
+                self._spawn()
+            begun = CLOCK.boottime()
+            produced = 0
+            while (elapsed := CLOCK.boottime() - begun) < for_s and not until(self):
+                while produced < files and produced < files * elapsed / (for_s * 0.9):
+                    self._produce(produced)
+                    produced += 1
+                self._disturb()
+                Event().wait(0.02)
+            for number in range(produced, files):
+                self._produce(number)
+            self._heal(files, until)
+        finally:
+            for process in self._members.values():
+                process.kill()
+                process.join()
+            self._over.set()
+            partner.join()
+
+    def _spawn(self) -> None:
+        self._count += 1
+        name = f"m{self._count}"
+        process = multiprocessing.get_context("fork").Process(
+            target=self._member,
+            args=(self._root, name),
+            daemon=True,
+        )
+        process.start()
+        self._members[name] = process
+
+    def _produce(self, number: int) -> None:
+        fresh = self._root / "fresh" / f"{number:04d}.dat"
+        fresh.write_bytes(fresh.name.encode() * 400)
+        fresh.rename(self._root / "source" / fresh.name)
+
+    def _take_away(self) -> None:
+        while not self._over.is_set():
+            for path in (self._root / "target").iterdir():
+                if not path.name.startswith("."):
+                    assert path.read_bytes() == path.name.encode() * 400
+                    path.unlink()
+                    self.got[path.name] += 1
+            self._over.wait(0.002)
+
+    def _disturb(self) -> None:
+        """Kill or stop the owner now and then; let the stopped ones go on later."""
+        now = CLOCK.boottime()
+        for name in [name for name, until in self._stopped.items() if now >= until]:
+            del self._stopped[name]
+            self._signal(name, signal.SIGCONT)
+        if self._rng.random() > 0.04:
+            return
+        owner = self._watch.observe("t").owner
+        if owner is None or owner not in self._members or owner in self._stopped:
+            return
+        if self._rng.random() < 0.4:
+            self._members[owner].kill()
+            self._members.pop(owner).join()
+            self.kills += 1
+            self._spawn()
+        else:
+            self._signal(owner, signal.SIGSTOP)
+            self._stopped[owner] = now + CHAOS_TTL_S * self._rng.uniform(1.2, 2.5)
+            self.stops += 1
+        if len(self._members) - len(self._stopped) < 2:
+            self._spawn()
+
+    def _signal(self, name: str, number: int) -> None:
+        pid = self._members[name].pid
+        assert pid is not None
+        os.kill(pid, number)
+
+    def _heal(self, files: int, until: Callable[["Chaos"], bool]) -> None:
+        for name in self._stopped:
+            self._signal(name, signal.SIGCONT)
+        patience = CLOCK.boottime() + 60
+        while CLOCK.boottime() < patience and len(self.got) < files and not until(self):
+            Event().wait(0.05)
+        Event().wait(1.0)  # for what would come too much
+
+    def wrong(self, files: int) -> Mapping[str, int]:
+        """Return how often each file arrived that did not arrive once."""
+        return {
+            name: self.got[name]
+            for name in (f"{number:04d}.dat" for number in range(files))
+            if self.got[name] != 1
+        }
+
+
+@pytest.mark.parametrize("member", [by_the_rules, blind_to_the_deadline])
+def test_killed_and_stopped_owners_lose_and_repeat_no_file(
+    tmp_path: Path, member: Callable[[Path, str], None]
+) -> None:
+    chaos = Chaos(tmp_path, member)
+    chaos.run(files=200, for_s=12.0, until=lambda _: False)
+    assert chaos.wrong(200) == {}
+    assert chaos.kills + chaos.stops >= 4
+    assert not list((tmp_path / "source").glob("*.dat"))
+
+
+def test_a_lease_alone_does_repeat_files_in_the_same_chaos(tmp_path: Path) -> None:
+    chaos = Chaos(tmp_path, naive)
+    chaos.run(files=400, for_s=40.0, until=lambda so_far: max(so_far.got.values(), default=0) > 1)
+    assert max(chaos.got.values()) > 1

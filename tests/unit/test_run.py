@@ -1,0 +1,79 @@
+"""The tables of a run and of a delivery."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.run import (
+    LONGEST_BACKOFF_S,
+    NEXT_DELIVERY,
+    NEXT_RUN,
+    DeliveryState,
+    DeliveryStep,
+    OutOfOrderError,
+    RunState,
+    RunStep,
+    advance,
+    advance_run,
+    backoff_s,
+)
+
+ENDS = {RunState.SUCCEEDED, RunState.PARTLY, RunState.FAILED, RunState.IDLE, RunState.ENDED}
+
+
+@given(state=st.sampled_from(DeliveryState), step=st.sampled_from(DeliveryStep))
+def test_a_delivery_takes_the_steps_of_the_table_and_no_others(
+    state: DeliveryState, step: DeliveryStep
+) -> None:
+    if (state, step) in NEXT_DELIVERY:
+        assert advance(state, step) is NEXT_DELIVERY[state, step]
+    else:
+        with pytest.raises(OutOfOrderError, match=f"that is {state.value} cannot {step.value}"):
+            advance(state, step)
+
+
+@given(state=st.sampled_from(RunState), step=st.sampled_from(RunStep))
+def test_a_run_takes_the_steps_of_the_table_and_no_others(state: RunState, step: RunStep) -> None:
+    if (state, step) in NEXT_RUN:
+        assert advance_run(state, step) is NEXT_RUN[state, step]
+    else:
+        with pytest.raises(OutOfOrderError, match=f"that is {state.value} cannot {step.value}"):
+            advance_run(state, step)
+
+
+def test_what_has_an_intent_is_never_sent_again() -> None:
+    reached = {DeliveryState.READY}
+    for _ in DeliveryState:
+        reached |= {after for (before, _), after in NEXT_DELIVERY.items() if before in reached}
+    assert reached.isdisjoint({DeliveryState.TAKEN, DeliveryState.SENT, DeliveryState.LEFT})
+
+
+def test_every_delivery_can_come_to_an_end() -> None:
+    ends = {DeliveryState.DONE, DeliveryState.LEFT}
+    for _ in DeliveryState:
+        ends |= {before for (before, _), after in NEXT_DELIVERY.items() if after in ends}
+    assert ends == set(DeliveryState)
+
+
+@given(steps=st.lists(st.sampled_from([RunStep.DELIVER, RunStep.FAIL])))
+def test_how_a_run_ended_tells_what_happened_in_it(steps: list[RunStep]) -> None:
+    state = advance_run(RunState.PENDING, RunStep.START)
+    for step in steps:
+        state = advance_run(state, step)
+    assert advance_run(state, RunStep.LOSE) is RunState.ENDED
+    end = advance_run(state, RunStep.FINISH)
+    assert end in ENDS
+    assert (
+        end
+        is {
+            (False, False): RunState.IDLE,
+            (True, False): RunState.SUCCEEDED,
+            (False, True): RunState.FAILED,
+            (True, True): RunState.PARTLY,
+        }[RunStep.DELIVER in steps, RunStep.FAIL in steps]
+    )
+
+
+def test_the_wait_after_failures_doubles_up_to_ten_minutes() -> None:
+    assert [backoff_s(count) for count in (1, 2, 3)] == [10, 20, 40]
+    assert backoff_s(1000) == LONGEST_BACKOFF_S == 600
