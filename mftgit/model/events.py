@@ -22,6 +22,7 @@ class EventName(Enum):
     OPERATOR_REMOVED = "OperatorRemoved"
     MEMBER_INVITED = "MemberInvited"
     MEMBER_JOINED = "MemberJoined"
+    MEMBER_REMOVED = "MemberRemoved"
     MEMBER_STARTED = "MemberStarted"
     MEMBER_STOPPED = "MemberStopped"
     REVISION_FETCHED = "RevisionFetched"
@@ -37,6 +38,9 @@ class EventName(Enum):
     DELIVERY_SUCCEEDED = "DeliverySucceeded"
     DELIVERY_FAILED = "DeliveryFailed"
     DELIVERY_SKIPPED = "DeliverySkipped"
+
+
+_FIXED = ("member", "seq", "at", "event", "revision", "epoch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,11 @@ class Event:
     epoch: Epoch | None = None
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse a fact that would hide a fixed field; that is a programming error."""
+        if clash := self.facts.keys() & set(_FIXED):
+            raise ValueError(f"a fact cannot be called {', '.join(sorted(clash))}")
+
     def as_json(self) -> dict[str, Fact]:
         """Return the shape that ``events --json`` documents: the facts beside the fixed fields."""
         return {
@@ -66,9 +75,6 @@ class Event:
             "epoch": self.epoch,
             **self.facts,
         }
-
-
-_FIXED = ("member", "seq", "at", "event", "revision", "epoch")
 
 
 def parse_event(value: Mapping[str, Any]) -> Event:

@@ -1,0 +1,223 @@
+"""A member's line to the controller: HTTPS with the cluster's own authority, a proof on every request."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+
+from mftgit.adapters.pki import fingerprint
+from mftgit.errors import ConfigError, MftgitError, TransientError
+from mftgit.model.events import Event
+from mftgit.model.messages import Head, MemberStatus, parse_head
+from mftgit.model.names import MemberName
+
+_TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
+_WAIT_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
+_MAX_ANSWER_BYTES = 1 << 20
+_NOT_MODIFIED = 304
+_UNAUTHORIZED = (401, 403)
+
+Headers = Callable[[str, str], Mapping[str, str]]
+"""Gives the headers that prove a request with this method and this path."""
+
+
+class ControllerUnreachableError(TransientError):
+    """The controller does not answer, or not with sense."""
+
+
+class ControllerRefusedError(MftgitError):
+    """The controller answered no; the message is its own."""
+
+
+class Channel:
+    """Requests of one member to its controller; usable from many threads."""
+
+    def __init__(self, url: str, *, ca_file: Path, headers: Headers) -> None:
+        """Take the controller's ``url``; nothing is sent yet."""
+        self.url = url.rstrip("/")
+        self._headers = headers
+        self._prefix = urlsplit(self.url).path
+        # Only the cluster's authority is trusted; the environment's bundles are not looked at.
+        self._pool = urllib3.PoolManager(
+            num_pools=2, maxsize=4, ca_certs=str(ca_file), cert_reqs="CERT_REQUIRED", retries=False
+        )
+
+    def head(self, known: Head | None) -> Head | None:
+        """Return the head pointer, or None when it is still ``known``.
+
+        Raises:
+            ControllerUnreachableError: try again later.
+            ControllerRefusedError: this member is not, or no longer, of the cluster.
+        """
+        extra = {"If-None-Match": f'"{known.seq}"'} if known else {}
+        answer = self._request("GET", "/api/head", headers=extra)
+        if answer is None:
+            return None
+        try:
+            return parse_head(answer)
+        except ValueError as error:
+            raise ControllerUnreachableError(f"{self.url}: {error}") from error
+
+    def wait(self) -> Iterator[None]:
+        """Give None at once, then each time the controller says that the head has moved; end when cut off.
+
+        A hint only: what is true is what ``head`` says. The controller sends a sign of life every 10 s; 30 s
+        without one raise ControllerUnreachableError.
+        """
+        path = "/api/head/events"
+        with self._translated(path):
+            response = self._pool.request(
+                "GET",
+                self.url + path,
+                headers=self._headers("GET", self._prefix + path),
+                preload_content=False,
+                redirect=False,
+                timeout=_WAIT_TIMEOUT,
+            )
+        try:
+            if response.status != 200:  # noqa: PLR2004  OK
+                raise ControllerUnreachableError(f"{self.url}{path}: HTTP {response.status}")
+            yield None
+            lines = self._lines(response, path)
+            for line in lines:
+                if line.startswith(b"data:"):
+                    yield None
+        finally:
+            response.close()
+            response.release_conn()
+
+    def send_events(self, member: MemberName, events: list[Event]) -> int:
+        """Report ``events`` and return the number up to which the controller has them."""
+        answer = self._request(
+            "POST",
+            f"/api/members/{member}/events",
+            body={"events": [each.as_json() for each in events]},
+        )
+        if not isinstance(answer, dict) or not isinstance(answer.get("acknowledged"), int):
+            raise ControllerUnreachableError(f"{self.url}: no acknowledgement in the answer")
+        return int(answer["acknowledged"])
+
+    def send_status(self, status: MemberStatus) -> None:
+        """Report how this member is."""
+        self._request(
+            "POST", f"/api/members/{status.name}/status", body=status.as_json(last_seen_s=None)
+        )
+
+    def join(self, *, member: MemberName, secret: str, public_key: str) -> Mapping[str, Any]:
+        """Join the cluster and return the controller's answer; see ``Collect.join`` for its fields."""
+        body = {"member": member, "secret": secret, "public_key": public_key}
+        answer = self._request("POST", "/api/join", body=body)
+        if not isinstance(answer, dict):
+            raise ControllerUnreachableError(f"{self.url}: not an answer to a join")
+        return answer
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._pool.clear()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        with self._translated(path):
+            response = self._pool.request(
+                method,
+                self.url + path,
+                body=None if body is None else json.dumps(body).encode(),
+                headers={
+                    "Content-Type": "application/json",
+                    **(headers or {}),
+                    **self._headers(method, self._prefix + path),
+                },
+                redirect=False,
+                timeout=_TIMEOUT,
+                preload_content=False,
+            )
+            try:
+                data = response.read(_MAX_ANSWER_BYTES + 1)
+            finally:
+                response.release_conn()
+        return self._parse(response.status, data, path)
+
+    def _parse(self, status: int, data: bytes, path: str) -> Any:
+        if status == _NOT_MODIFIED:
+            return None
+        if len(data) > _MAX_ANSWER_BYTES:
+            raise ControllerUnreachableError(f"{self.url}{path}: the answer is larger than 1 MiB")
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            answer = None
+        if 200 <= status < 300:  # noqa: PLR2004  success, RFC 9110
+            return answer
+        message = answer.get("error") if isinstance(answer, dict) else None
+        text = f"{self.url}{path}: {message or f'HTTP {status}'}"
+        if status >= 500 or status == 429:  # noqa: PLR2004  the server's own trouble
+            raise ControllerUnreachableError(text)
+        raise ControllerRefusedError(text)
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except urllib3.exceptions.SSLError as error:
+            raise ControllerUnreachableError(
+                f"{self.url}{path}: the server does not show a certificate of this cluster ({error})"
+            ) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ControllerUnreachableError(f"{self.url}{path}: {_plain(error)}") from error
+
+    def _lines(self, response: urllib3.BaseHTTPResponse, path: str) -> Iterator[bytes]:
+        pending = b""
+        while True:
+            with self._translated(path):
+                chunk = response.read1(4096)
+            if not chunk:
+                return
+            *lines, pending = (pending + chunk).split(b"\n")
+            pending = pending[-4096:]
+            yield from lines
+
+
+def fetch_authority(url: str, *, expected_fingerprint: str) -> bytes:
+    """Fetch the cluster's authority certificate (PEM) and check it against the join token's fingerprint.
+
+    The connection itself is not trusted, only the fingerprint is.
+
+    Raises:
+        ConfigError: ``url`` is no https URL, or the certificate is not the token's.
+        ControllerUnreachableError: no answer.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ConfigError(f"{url!r} is not the URL of a controller: expected https://HOST:PORT")
+    target = url.rstrip("/") + "/api/authority"
+    with urllib3.PoolManager(cert_reqs="CERT_NONE", assert_hostname=False, retries=False) as pool:
+        try:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+            response = pool.request("GET", target, redirect=False, timeout=_TIMEOUT)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ControllerUnreachableError(f"{target}: {_plain(error)}") from error
+    try:
+        found = fingerprint(response.data)
+    except ValueError as error:
+        raise ControllerUnreachableError(f"{target}: no certificate in the answer") from error
+    if found != expected_fingerprint:
+        raise ConfigError(
+            f"{url} is not the controller that gave the token: its authority's fingerprint is {found}, "
+            f"the token says {expected_fingerprint}"
+        )
+    return response.data
+
+
+def _plain(error: BaseException) -> str:
+    reason = getattr(error, "reason", None) or error
+    return str(reason).split(">: ", 1)[-1].split("): ", 1)[-1]

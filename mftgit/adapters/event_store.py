@@ -1,0 +1,107 @@
+"""The event log: append-only facts, numbered per member, kept in SQLite."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from mftgit.adapters.clock import rfc3339
+from mftgit.adapters.sqlite import Database
+from mftgit.model.events import Event, EventName, Fact, parse_event
+from mftgit.model.names import Epoch, MemberName, Revision
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    member TEXT NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL,
+    UNIQUE (member, seq)
+);
+CREATE TABLE IF NOT EXISTS progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+
+
+class EventStore:
+    """Events of one member, or on the controller of all of them."""
+
+    def __init__(self, path: Path, *, member: MemberName, now: Callable[[], datetime]) -> None:
+        """Open or create the log at ``path``; ``member`` is who appends."""
+        self._database = Database(path, _SCHEMA)
+        self._member = member
+        self._now = now
+
+    def append(
+        self,
+        event: EventName,
+        *,
+        revision: Revision | None = None,
+        epoch: Epoch | None = None,
+        facts: Mapping[str, Fact] | None = None,
+    ) -> Event:
+        """Write down a fact of this member; it is on disk when this returns."""
+        with self._database.write() as connection:
+            (last,) = connection.execute(
+                "SELECT max("
+                " coalesce((SELECT max(seq) FROM events WHERE member = ?), 0),"
+                " coalesce((SELECT value FROM progress WHERE name = 'seq_floor'), 0))",
+                (self._member,),
+            ).fetchone()
+            fact = Event(
+                member=self._member,
+                seq=last + 1,
+                at=rfc3339(self._now()),
+                event=event,
+                revision=revision,
+                epoch=epoch,
+                facts=facts or {},
+            )
+            connection.execute(
+                "INSERT INTO events (member, seq, body) VALUES (?, ?, ?)",
+                (fact.member, fact.seq, json.dumps(fact.as_json())),
+            )
+        return fact
+
+    def collect(self, events: Iterable[Event]) -> None:
+        """Take in events of other members; one that is there already is passed over."""
+        with self._database.write() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO events (member, seq, body) VALUES (?, ?, ?)",
+                [(each.member, each.seq, json.dumps(each.as_json())) for each in events],
+            )
+
+    def after(self, position: int, *, limit: int = 1000) -> list[tuple[int, Event]]:
+        """Return up to ``limit`` events written after ``position``, each with its own position."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT position, body FROM events WHERE position > ? ORDER BY position LIMIT ?",
+                (position, limit),
+            ).fetchall()
+        return [(position, parse_event(json.loads(body))) for position, body in rows]
+
+    def last_seq(self, member: MemberName) -> int:
+        """Return the highest number of ``member``'s events here, 0 when there is none."""
+        with self._database.read() as connection:
+            (last,) = connection.execute(
+                "SELECT coalesce(max(seq), 0) FROM events WHERE member = ?", (member,)
+            ).fetchone()
+        return int(last)
+
+    def progress(self, name: str) -> int:
+        """Return how far ``name`` has come: 0 at first."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT value FROM progress WHERE name = ?", (name,)
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    def advance(self, name: str, value: int) -> None:
+        """Note that ``name`` has come as far as ``value``."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (name, value))
+
+    def start_after(self, seq: int) -> None:
+        """Number this member's next event above ``seq``: a member that joins anew reuses no number."""
+        self.advance("seq_floor", seq)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()

@@ -1,0 +1,294 @@
+"""HTTPS on one asyncio loop (uvicorn, starlette); what blocks runs in bounded pools of threads.
+
+A request's body is taken in whole, within its route's bound, before a thread is given to it, and an answer
+is sent from a spooled file: a slow client holds a socket, never a thread.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from pathlib import Path
+from typing import IO, TypeVar
+
+import uvicorn
+from loguru import logger
+from starlette import requests, responses, routing
+from starlette.applications import Starlette
+
+from mftgit.errors import ConfigError, MftgitError, TransientError
+from mftgit.model.access import Access, Principal, admits
+
+BODY_TIMEOUT_S = 300.0
+"""How long a client may take to send one request's body."""
+
+_MEMORY_BYTES = 1 << 20  # a body above this goes to disk
+_CHUNK_BYTES = 1 << 16
+_BACKLOG = 2048
+_MAX_CONNECTIONS = 4096
+_GRACE_S = 3
+
+_T = TypeVar("_T")
+
+
+@unique
+class Pool(Enum):
+    """Which threads serve a route: git's work must not delay the members' reports. The value is how many."""
+
+    API = 8
+    GIT = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request; ``body`` stands at its start, ``params`` are the path's named parts."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    params: Mapping[str, str]
+    body: IO[bytes]
+    principal: Principal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One answer; a file as ``body`` is sent from its start and closed."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | IO[bytes] = b""
+
+
+class NotAuthenticatedError(MftgitError):
+    """Raised by ``authenticate``: a credential was shown and is not good; the message goes to the client."""
+
+
+Authenticate = Callable[[str, str, str | None, str], Principal | None]
+"""(method, path, Authorization header, client address) to who it is; None without a credential."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop; a text/event-stream) is set."""
+
+    method: str
+    path: str
+    access: Access
+    handle: Callable[[Request], Response] | None = None
+    stream: Callable[[Principal], AsyncIterator[bytes]] | None = None
+    pool: Pool = Pool.API
+    max_body_bytes: int = 0
+
+
+class HttpServer:
+    """The controller's HTTPS server, in a thread of its own."""
+
+    def __init__(
+        self,
+        doors: list[Door],
+        *,
+        authenticate: Authenticate,
+        listen: tuple[str, int],
+        certificate: Path,
+        key: Path,
+    ) -> None:
+        """Bind the port; nothing is served before ``start``.
+
+        Raises:
+            MftgitError: the address cannot be bound.
+            ConfigError: the certificate cannot be read.
+        """
+        self._pools = {pool: ThreadPoolExecutor(pool.value, f"http-{pool.name}") for pool in Pool}
+        self._authenticate = authenticate
+        self._socket = _bind(listen)
+        app = Starlette(
+            routes=[routing.Route(d.path, self._endpoint(d), methods=[d.method]) for d in doors]
+        )
+        try:
+            self._server = uvicorn.Server(_config(app, certificate=certificate, key=key))
+        except (OSError, ssl.SSLError) as error:
+            self._socket.close()
+            raise ConfigError(f"{certificate}, {key}: not a TLS certificate: {error}") from error
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+        self._started = threading.Event()
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin to serve; the loop is running when this returns."""
+        self._socket.listen(_BACKLOG)
+        self._thread.start()
+        self._started.wait()
+
+    def stop(self) -> None:
+        """Stop taking connections, give open requests a moment, and end."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(_GRACE_S + 2)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        async def serve() -> None:
+            self.loop = asyncio.get_running_loop()
+            self._started.set()
+            await self._server.serve(sockets=[self._socket])
+
+        asyncio.run(serve())
+
+    def _endpoint(self, door: Door) -> Callable[[requests.Request], Awaitable[responses.Response]]:
+        async def endpoint(request: requests.Request) -> responses.Response:
+            return await self._answer(door, request)
+
+        return endpoint
+
+    async def _answer(self, door: Door, request: requests.Request) -> responses.Response:
+        client = request.client.host if request.client else "-"
+        try:
+            principal = await self._in(
+                Pool.API,
+                lambda: self._authenticate(
+                    request.method, request.url.path, request.headers.get("authorization"), client
+                ),
+            )
+        except NotAuthenticatedError as error:
+            return _refusal(401, str(error))
+        if not admits(door.access, principal):
+            if principal is None:
+                return _refusal(401, "log in with name and password, or with a member's proof")
+            return _refusal(403, f"{principal} may not: this is for {door.access.value}")
+        if door.stream is not None and principal is not None:
+            return responses.StreamingResponse(
+                door.stream(principal),
+                media_type="text/event-stream",
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+        return await self._handle(door, request, principal)
+
+    async def _handle(
+        self, door: Door, request: requests.Request, principal: Principal | None
+    ) -> responses.Response:
+        handle = door.handle
+        if handle is None:
+            return _refusal(401, "log in first")
+        with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as body:
+            refused = await _take_in(request, body, door.max_body_bytes)
+            if refused is not None:
+                return refused
+            asked = Request(
+                method=request.method,
+                path=request.url.path,
+                query=request.url.query,
+                headers=request.headers,
+                params=request.path_params,
+                body=body,
+                principal=principal,
+            )
+            try:
+                answer = await self._in(door.pool, lambda: handle(asked))
+            except MftgitError as error:
+                logger.warning("request refused", path=asked.path, error=str(error))
+                again = isinstance(error, TransientError)
+                return _refusal(503 if again else 400, str(error))
+            except Exception:  # noqa: BLE001  one bad request must not end the server
+                logger.opt(exception=True).error("request failed", path=asked.path)
+                return _refusal(500, "the controller failed at this; see its log")
+        return _sent(answer)
+
+    async def _in(self, pool: Pool, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._pools[pool], call)
+
+
+def _bind(listen: tuple[str, int]) -> socket.socket:
+    host, port = listen
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}: {error}") from error
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(listen)
+    except OSError as error:
+        bound.close()
+        raise MftgitError(
+            f"cannot listen on {host}:{port}: {error.strerror}: "
+            "stop what uses the port, or choose another with `mftgit controller init --listen`"
+        ) from error
+    return bound
+
+
+def free_port(host: str) -> int:
+    """Return a port of ``host`` that nothing listens on just now."""
+    with _bind((host, 0)) as bound:
+        return int(bound.getsockname()[1])
+
+
+def _config(app: Starlette, *, certificate: Path, key: Path) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        ssl_certfile=str(certificate),
+        ssl_keyfile=str(key),
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_GRACE_S,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    config.load()
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return config
+
+
+async def _take_in(
+    request: requests.Request, body: IO[bytes], limit: int
+) -> responses.Response | None:
+    """Fill ``body``; return the answer to give when that cannot be done."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                if body.tell() + len(chunk) > limit:
+                    return _refusal(413, f"larger than {limit} bytes")
+                body.write(chunk)
+    except TimeoutError:
+        return _refusal(408, f"the request took longer than {BODY_TIMEOUT_S:.0f} s")
+    except requests.ClientDisconnect:
+        return _refusal(400, "the client hung up")
+    body.seek(0)
+    return None
+
+
+def _refusal(status: int, message: str) -> responses.Response:
+    headers = {"WWW-Authenticate": 'Basic realm="mftgit", charset="UTF-8"'} if status == 401 else {}  # noqa: PLR2004
+    return responses.JSONResponse({"error": message}, status, headers)
+
+
+def _sent(answer: Response) -> responses.Response:
+    headers = dict(answer.headers)
+    if isinstance(answer.body, bytes):
+        return responses.Response(answer.body, answer.status, headers)
+    return responses.StreamingResponse(_chunks(answer.body), answer.status, headers)
+
+
+async def _chunks(body: IO[bytes]) -> AsyncIterator[bytes]:
+    with contextlib.closing(body):
+        body.seek(0)
+        while chunk := body.read(_CHUNK_BYTES):
+            yield chunk

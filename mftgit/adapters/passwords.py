@@ -1,0 +1,58 @@
+"""Operators' passwords: made by chance, kept only as argon2id hashes (RFC 9106)."""
+
+import hashlib
+import hmac
+import secrets
+import threading
+from collections import OrderedDict
+
+import argon2
+
+_HASHER = argon2.PasswordHasher()  # the library's defaults: RFC 9106, low-memory recommendation
+_REMEMBERED = 256
+
+MAX_PASSWORD_BYTES = 1024
+
+
+def make_password() -> str:
+    """Return a new password of 160 random bits, fit for a shell and for a URL."""
+    return secrets.token_urlsafe(20)
+
+
+def hash_password(password: str) -> str:
+    """Return the argon2id hash of ``password`` in its encoded form."""
+    return _HASHER.hash(password)
+
+
+class PasswordChecker:
+    """Checks passwords; remembers the last good ones, because git logs in anew for every request.
+
+    Only a keyed digest is remembered, under a key that lives as long as this object.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()
+        self._decoy = _HASHER.hash(secrets.token_hex(8))
+
+    def check(self, password: str, encoded: str | None) -> bool:
+        """Tell whether ``password`` is the one of ``encoded``; an unknown name (None) takes as long."""
+        if len(password.encode()) > MAX_PASSWORD_BYTES:
+            return False
+        target = self._decoy if encoded is None else encoded
+        mark = hmac.digest(self._key, f"{target}\0{password}".encode(), hashlib.sha256)
+        with self._lock:
+            if mark in self._good:
+                return True
+        try:
+            _HASHER.verify(target, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+        if encoded is None:
+            return False
+        with self._lock:
+            self._good[mark] = None
+            while len(self._good) > _REMEMBERED:
+                self._good.popitem(last=False)
+        return True

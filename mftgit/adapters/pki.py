@@ -1,0 +1,175 @@
+"""Keys and certificates: the cluster's own authority, the controller's TLS, the members' identities."""
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mftgit.errors import ConfigError
+
+CA_DAYS = 3650
+SERVER_DAYS = 397
+"""What browsers accept at most for a server (CA/Browser Forum ballot SC31)."""
+
+_RENEW_BEFORE = timedelta(days=30)
+_BACKDATED = timedelta(hours=1)  # for clocks that are a little behind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPair:
+    """A certificate and its private key, both PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+def make_authority(cluster: str, *, now: datetime) -> KeyPair:
+    """Make the cluster's own certificate authority (ECDSA P-256)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"mftgit cluster {cluster}")])
+    certificate = (
+        _builder(name, name, key, now=now, days=CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return KeyPair(certificate=_pem(certificate), key=_private_pem(key))
+
+
+def issue_server(authority: KeyPair, *, hosts: tuple[str, ...], now: datetime) -> KeyPair:
+    """Issue a TLS server certificate for ``hosts`` (names or addresses); the chain ends with the authority."""
+    issuer = x509.load_pem_x509_certificate(authority.certificate)
+    issuer_key = _load_ec(authority.key)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
+    certificate = (
+        _builder(subject, issuer.subject, key, now=now, days=SERVER_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(sign_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_san(host) for host in hosts]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
+        .sign(issuer_key, hashes.SHA256())
+    )
+    return KeyPair(certificate=_pem(certificate) + authority.certificate, key=_private_pem(key))
+
+
+def needs_renewal(certificate: bytes, *, now: datetime) -> bool:
+    """Tell whether the first certificate of the PEM chain ends within thirty days."""
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc - now < _RENEW_BEFORE
+
+
+def fingerprint(certificate: bytes) -> str:
+    """Return the SHA-256 of the first certificate of the PEM chain, in lower-case hexadecimal."""
+    loaded = x509.load_pem_x509_certificate(certificate)
+    return hashlib.sha256(loaded.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+def make_identity() -> bytes:
+    """Make a member's Ed25519 private key, PEM (PKCS #8)."""
+    return _private_pem(ed25519.Ed25519PrivateKey.generate())
+
+
+def public_identity(private: bytes) -> str:
+    """Return the public half of a member's key as 64 hexadecimal digits.
+
+    Raises:
+        ConfigError: ``private`` is not an Ed25519 private key.
+    """
+    raw = load_identity(private).public_key().public_bytes_raw()
+    return raw.hex()
+
+
+def load_identity(private: bytes) -> ed25519.Ed25519PrivateKey:
+    """Return a member's key.
+
+    Raises:
+        ConfigError: ``private`` is not an Ed25519 private key.
+    """
+    try:
+        key = serialization.load_pem_private_key(private, password=None)
+    except (ValueError, TypeError) as error:
+        raise ConfigError("the member's key file holds no private key: join again") from error
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise ConfigError("the member's key is not an Ed25519 key: join again")
+    return key
+
+
+def load_public_identity(text: str) -> ed25519.Ed25519PublicKey:
+    """Return the public key that ``public_identity`` gave ``text`` for.
+
+    Raises:
+        ConfigError: ``text`` is not 64 hexadecimal digits.
+    """
+    try:
+        return ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+    except ValueError as error:
+        raise ConfigError("not an Ed25519 public key: expected 64 hexadecimal digits") from error
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    now: datetime,
+    days: int,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not sign_certificates,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _san(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _load_ec(key: bytes) -> ec.EllipticCurvePrivateKey:
+    loaded = serialization.load_pem_private_key(key, password=None)
+    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+        raise ConfigError("the cluster authority's key is not an elliptic-curve key")
+    return loaded
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

@@ -1,0 +1,61 @@
+"""One process for one state folder."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from mftgit.errors import ConfigError, MftgitError
+
+
+class InUseError(MftgitError):
+    """Another process runs on this state folder."""
+
+
+class ProcessLock:
+    """Holds the state folder for this process; the kernel lets go when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            InUseError: a running process has it; its number is in the message.
+            ConfigError: the folder cannot be written.
+        """
+        self._path = folder / "lock"
+        try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"{folder}: the state folder cannot be written ({error.strerror}): "
+                "run as its owner, or give this user the right to write"
+            ) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise InUseError(
+                f"{folder} is in use by the running member with process id {holder}: "
+                "stop it first (SIGTERM drains it)"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._descriptor)
+
+
+def is_running(folder: Path) -> bool:
+    """Tell whether a process holds ``folder``."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,253 @@
+"""What only the controller knows: operators, members, invitations, the head pointer, last reports."""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mftgit.adapters.clock import rfc3339
+from mftgit.adapters.sqlite import Database
+from mftgit.errors import MftgitError
+from mftgit.model.config import Role
+from mftgit.model.messages import Head, MemberStatus, parse_member_status
+from mftgit.model.names import MemberName, OperatorName, Revision
+
+INVITATION = timedelta(hours=24)
+"""How long a join token can be used."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS operators (
+    name TEXT PRIMARY KEY, password_hash TEXT NOT NULL, added_at TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS members (
+    name TEXT PRIMARY KEY, role TEXT NOT NULL, public_key TEXT,
+    token_hash TEXT, token_until REAL, added_at TEXT NOT NULL,
+    status TEXT, last_seen REAL
+);
+CREATE TABLE IF NOT EXISTS head (
+    one INTEGER PRIMARY KEY CHECK (one = 1), oid TEXT NOT NULL, seq INTEGER NOT NULL,
+    issued_at TEXT NOT NULL
+);
+"""
+
+
+class KnownAlreadyError(MftgitError):
+    """There is an operator or a member of that name."""
+
+
+class UnknownNameError(MftgitError):
+    """There is no operator or member of that name."""
+
+
+class JoinRefusedError(MftgitError):
+    """The join token does not open the cluster; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRecord:
+    """One member as the controller knows it; ``public_key`` is None until it has joined."""
+
+    name: MemberName
+    role: Role
+    public_key: str | None
+    status: MemberStatus | None
+    last_seen: float | None
+
+
+class Registry:
+    """The controller's own records; usable from many threads, and by the CLI beside a running controller."""
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime]) -> None:
+        """Open or create the records at ``path``."""
+        self._database = Database(path, _SCHEMA)
+        self._now = now
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    # Operators
+
+    def add_operator(self, name: OperatorName, password_hash: str) -> None:
+        """Add an operator; raises KnownAlreadyError."""
+        with self._database.write() as connection:
+            done = connection.execute(
+                "INSERT OR IGNORE INTO operators VALUES (?, ?, ?)",
+                (name, password_hash, rfc3339(self._now())),
+            )
+            if not done.rowcount:
+                raise KnownAlreadyError(
+                    f"there is an operator {name!r} already: remove it first to get a new password"
+                )
+
+    def remove_operator(self, name: OperatorName) -> None:
+        """Remove an operator, at once; raises UnknownNameError."""
+        with self._database.write() as connection:
+            if not connection.execute("DELETE FROM operators WHERE name = ?", (name,)).rowcount:
+                raise UnknownNameError(f"there is no operator {name!r}")
+
+    def operators(self) -> list[tuple[OperatorName, str]]:
+        """Return every operator's name and when it was added."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT name, added_at FROM operators ORDER BY name"
+            ).fetchall()
+        return [(OperatorName(name), added_at) for name, added_at in rows]
+
+    def password_hash(self, name: str) -> str | None:
+        """Return the hash of an operator's password, None when there is no such operator."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT password_hash FROM operators WHERE name = ?", (name,)
+            ).fetchone()
+        return row[0] if row else None
+
+    # Members
+
+    def invite(self, name: MemberName, role: Role) -> str:
+        """Add a member that has yet to join, and return the secret that lets it; raises KnownAlreadyError.
+
+        A member that was invited and has not joined is invited anew: its older secret ends.
+        """
+        secret = secrets.token_urlsafe(32)
+        until = (self._now() + INVITATION).timestamp()
+        with self._database.write() as connection:
+            done = connection.execute(
+                "INSERT INTO members (name, role, token_hash, token_until, added_at)"
+                " VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET role = excluded.role,"
+                " token_hash = excluded.token_hash, token_until = excluded.token_until"
+                " WHERE public_key IS NULL",
+                (name, role.value, _digest(secret), until, rfc3339(self._now())),
+            )
+            if not done.rowcount:
+                raise KnownAlreadyError(
+                    f"member {name!r} has joined already: `mftgit member remove {name}` first"
+                )
+        return secret
+
+    def enrol(self, name: MemberName, *, role: Role, public_key: str) -> None:
+        """Add a member whose key is here already: the controller itself."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO members (name, role, public_key, added_at) VALUES (?, ?, ?, ?)",
+                (name, role.value, public_key, rfc3339(self._now())),
+            )
+
+    def join(self, name: MemberName, *, secret: str, public_key: str) -> Role:
+        """Use up an invitation and keep the member's public key; return its role.
+
+        The same member may repeat this with the same key, because the first answer may have been lost.
+
+        Raises:
+            JoinRefusedError: the secret is wrong, used by another key, or too old.
+        """
+        with self._database.write() as connection:
+            row = connection.execute(
+                "SELECT role, public_key, token_hash, token_until FROM members WHERE name = ?",
+                (name,),
+            ).fetchone()
+            if not row or not row[2] or not hmac.compare_digest(row[2], _digest(secret)):
+                raise JoinRefusedError(
+                    "the join token is wrong or was withdrawn: "
+                    f"ask for a new one with `mftgit member add {name}` on the controller"
+                )
+            role, known_key, _, until = row
+            if known_key is not None and known_key != public_key:
+                raise JoinRefusedError(
+                    "the join token was used already: a token lets one member in, once; "
+                    f"`mftgit member remove {name}` and `mftgit member add {name}` give a new one"
+                )
+            if self._now().timestamp() > until:
+                raise JoinRefusedError(
+                    "the join token is older than 24 hours: "
+                    f"ask for a new one with `mftgit member add {name}` on the controller"
+                )
+            connection.execute(
+                "UPDATE members SET public_key = ? WHERE name = ?", (public_key, name)
+            )
+        return Role(role)
+
+    def remove_member(self, name: MemberName) -> None:
+        """Remove a member: its key opens nothing from now on; raises UnknownNameError."""
+        with self._database.write() as connection:
+            if not connection.execute("DELETE FROM members WHERE name = ?", (name,)).rowcount:
+                raise UnknownNameError(f"there is no member {name!r}")
+
+    def public_key(self, name: MemberName) -> str | None:
+        """Return the key of a member that has joined, None for any other name."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT public_key FROM members WHERE name = ?", (name,)
+            ).fetchone()
+        return row[0] if row else None
+
+    def members(self) -> list[MemberRecord]:
+        """Return every member, the controller first, then by name."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT name, role, public_key, status, last_seen FROM members"
+                " ORDER BY role != 'controller', name"
+            ).fetchall()
+        return [
+            MemberRecord(
+                name=MemberName(name),
+                role=Role(role),
+                public_key=key,
+                status=None if status is None else parse_member_status(json.loads(status)),
+                last_seen=last_seen,
+            )
+            for name, role, key, status, last_seen in rows
+        ]
+
+    def report(self, status: MemberStatus) -> None:
+        """Keep a member's latest word about itself."""
+        body = json.dumps(status.as_json(last_seen_s=None))
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE members SET status = ?, last_seen = ? WHERE name = ?",
+                (body, self._now().timestamp(), status.name),
+            )
+
+    def seen(self, heard: Mapping[MemberName, float]) -> None:
+        """Note when members were last heard of, as POSIX time."""
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE members SET last_seen = ? WHERE name = ?",
+                [(at, name) for name, at in heard.items()],
+            )
+
+    # The head pointer
+
+    def head(self) -> Head | None:
+        """Return where the published branch was last said to stand."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT oid, seq, issued_at FROM head").fetchone()
+        return _head(row) if row else None
+
+    def raise_head(self, oid: Revision) -> Head:
+        """Say that the published branch stands at ``oid``; ``seq`` rises when that is news."""
+        with self._database.write() as connection:
+            row = connection.execute("SELECT oid, seq, issued_at FROM head").fetchone()
+            if row and row[0] == oid:
+                return _head(row)
+            head = Head(oid=oid, seq=(row[1] if row else 0) + 1, issued_at=rfc3339(self._now()))
+            connection.execute(
+                "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)",
+                (head.oid, head.seq, head.issued_at),
+            )
+        return head
+
+
+def _digest(secret: str) -> str:
+    # A plain digest is enough: the secret is 256 random bits, not a password.
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _head(row: Any) -> Head:
+    return Head(oid=Revision(row[0]), seq=row[1], issued_at=row[2])

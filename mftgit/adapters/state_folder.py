@@ -1,0 +1,164 @@
+"""A member's state folder: what lies where, and the local bootstrap that names the member."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mftgit.adapters.durable import write_file
+from mftgit.errors import ConfigError
+from mftgit.model.config import Role
+from mftgit.model.names import MemberName
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap:
+    """All that a member is told locally; everything else comes from the repository.
+
+    ``files_root`` is where relative paths of documents begin; ``listen`` is the controller's address,
+    empty on a node.
+    """
+
+    name: MemberName
+    role: Role
+    cluster_id: str
+    controller_url: str
+    files_root: str
+    listen: tuple[str, int] | tuple[()] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The places in one state folder."""
+
+    root: Path
+
+    @property
+    def bootstrap_file(self) -> Path:
+        """Written last when the folder is made: with it, the folder is a member."""
+        return self.root / "bootstrap.json"
+
+    @property
+    def ca_file(self) -> Path:
+        """The cluster's certificate authority, PEM."""
+        return self.root / "ca.pem"
+
+    @property
+    def ca_key(self) -> Path:
+        """The authority's private key; on the controller only."""
+        return self.root / "ca.key"
+
+    @property
+    def tls_certificate(self) -> Path:
+        """The controller's server certificate."""
+        return self.root / "tls.pem"
+
+    @property
+    def tls_key(self) -> Path:
+        """The key of the server certificate."""
+        return self.root / "tls.key"
+
+    @property
+    def member_key(self) -> Path:
+        """The member's Ed25519 private key; it never leaves the machine."""
+        return self.root / "member.key"
+
+    @property
+    def repository(self) -> Path:
+        """The hosted bare repository; on the controller only."""
+        return self.root / "repository.git"
+
+    @property
+    def store(self) -> Path:
+        """A node's own bare copy."""
+        return self.root / "store.git"
+
+    @property
+    def record(self) -> Path:
+        """The durable record of activation."""
+        return self.root / "record.json"
+
+    @property
+    def events(self) -> Path:
+        """The event log."""
+        return self.root / "events.sqlite"
+
+    @property
+    def registry(self) -> Path:
+        """Operators, members and the head pointer; on the controller only."""
+        return self.root / "registry.sqlite"
+
+    @property
+    def status(self) -> Path:
+        """What the running member last said of itself."""
+        return self.root / "status.json"
+
+    @property
+    def secrets(self) -> Path:
+        """Files with passwords and keys for locations, put there by the member's administrator."""
+        return self.root / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        """The log files for people."""
+        return self.root / "logs"
+
+    @property
+    def default_files_root(self) -> Path:
+        """Where files lie when nothing else was said."""
+        return self.root / "files"
+
+    def prepare(self) -> None:
+        """Make the folder for a new member.
+
+        Raises:
+            ConfigError: it holds a member already, or cannot be written.
+        """
+        if self.bootstrap_file.exists():
+            raise ConfigError(
+                f"{self.root} holds a member already: choose another folder, or remove this one"
+            )
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.secrets, self.logs):
+                folder.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ConfigError(f"{self.root}: cannot be written: {error.strerror}") from error
+
+    def write_secret(self, path: Path, content: bytes) -> None:
+        """Write a private key, readable by this user only."""
+        write_file(path, content, mode=0o600)
+
+    def write_bootstrap(self, bootstrap: Bootstrap) -> None:
+        """Write the bootstrap; from now on the folder is a member."""
+        value = {"version": _VERSION, **asdict(bootstrap), "role": bootstrap.role.value}
+        write_file(self.bootstrap_file, json.dumps(value, indent=2).encode() + b"\n")
+
+    def read_bootstrap(self) -> Bootstrap:
+        """Return the bootstrap.
+
+        Raises:
+            ConfigError: the folder holds no member, or its bootstrap is damaged.
+        """
+        try:
+            value = json.loads(self.bootstrap_file.read_bytes())
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{self.root} holds no member: make one with `mftgit controller init {self.root}` "
+                f"or `mftgit join {self.root}`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.bootstrap_file}: cannot be read: {error}") from error
+        try:
+            listen = value["listen"]
+            return Bootstrap(
+                name=MemberName(value["name"]),
+                role=Role(value["role"]),
+                cluster_id=value["cluster_id"],
+                controller_url=value["controller_url"],
+                files_root=value["files_root"],
+                listen=(listen[0], int(listen[1])) if listen else (),
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ConfigError(f"{self.bootstrap_file}: damaged at {error}: join again") from error

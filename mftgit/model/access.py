@@ -1,0 +1,49 @@
+"""Who somebody is, and what that lets them do."""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+
+
+@unique
+class Kind(Enum):
+    """The two kinds of parties that talk to the controller; neither can stand in for the other."""
+
+    OPERATOR = "operator"
+    MEMBER = "member"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A party that has proved who it is."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name}"
+
+
+@unique
+class Access(Enum):
+    """Who may use a door of the controller."""
+
+    ANYONE = "anyone"
+    OPERATORS = "operators"
+    MEMBERS = "members"
+    KNOWN = "operators and members"
+
+
+def admits(access: Access, principal: Principal | None) -> bool:
+    """Tell whether ``principal`` (None: unknown) may use a door with ``access``."""
+    if access is Access.ANYONE:
+        return True
+    if principal is None:
+        return False
+    return access is Access.KNOWN or (access is Access.OPERATORS) == (
+        principal.kind is Kind.OPERATOR
+    )
+
+
+def may_push(principal: Principal) -> bool:
+    """Tell whether ``principal`` may push at all: operators only, for a member is configured, it does not configure."""
+    return principal.kind is Kind.OPERATOR

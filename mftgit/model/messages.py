@@ -1,0 +1,201 @@
+"""What controller and member say to each other, and what ``status`` says to people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, unique
+from typing import Any
+
+from mftgit.model.config import Role
+from mftgit.model.names import (
+    MAIN,
+    Epoch,
+    MemberName,
+    Revision,
+    TransferName,
+    parse_name,
+    parse_revision,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where the published branch stands. ``seq`` only rises; ``issued_at`` is RFC 3339, for people."""
+
+    oid: Revision
+    seq: int
+    issued_at: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that goes over the wire."""
+        return {"ref": MAIN, "oid": self.oid, "seq": self.seq, "issued_at": self.issued_at}
+
+
+def parse_head(value: Any) -> Head:
+    """Return the head that ``as_json`` gave ``value`` for.
+
+    Raises:
+        ValueError: it is not of that shape.
+    """
+    match value:
+        case {"ref": str(ref), "oid": str(oid), "seq": int(seq), "issued_at": str(issued_at)}:
+            if ref != MAIN or seq < 1:
+                raise ValueError(f"a head of {ref} with seq {seq}")
+            return Head(oid=parse_revision(oid), seq=seq, issued_at=issued_at)
+        case _:
+            raise ValueError("not a head pointer")
+
+
+@unique
+class MemberState(Enum):
+    """What a member is doing about the published revision."""
+
+    STARTING = "starting"
+    ACTIVE = "active"
+    REFUSED = "refused"
+    HOLDING = "holding"
+    SILENT = "silent"
+    STOPPED = "stopped"
+    NEVER_SEEN = "never seen"
+
+
+@unique
+class TransferState(Enum):
+    """What a transfer is doing on one member."""
+
+    STANDBY = "standby"
+    IDLE = "idle"
+    RUNNING = "running"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The last run of a transfer on one member; ``at`` is RFC 3339, ``size_bytes`` what it delivered."""
+
+    outcome: str
+    at: str
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStatus:
+    """One transfer as one member sees it; ``delivered`` counts the files in the shared ledger."""
+
+    name: TransferName
+    owner: MemberName | None
+    epoch: Epoch | None
+    state: TransferState
+    last_run: LastRun | None
+    delivered: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that ``status --json`` documents."""
+        run = self.last_run
+        return {
+            "name": self.name,
+            "owner": self.owner,
+            "epoch": self.epoch,
+            "state": self.state.value,
+            "last_run": None
+            if run is None
+            else {
+                "outcome": run.outcome,
+                "at": run.at,
+                "files": run.files,
+                "bytes": run.size_bytes,
+            },
+            "delivered": self.delivered,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStatus:
+    """One member; ``reason`` says why it is not active on what it last tried."""
+
+    name: MemberName
+    role: Role
+    state: MemberState
+    active_revision: Revision | None
+    attempted_revision: Revision | None
+    reason: str | None
+    transfers: Sequence[TransferStatus] = ()
+
+    def as_json(self, *, last_seen_s: float | None) -> dict[str, Any]:
+        """Return the shape that ``status --json`` documents; ``last_seen_s`` is None when never."""
+        return {
+            "name": self.name,
+            "role": self.role.value,
+            "state": self.state.value,
+            "active_revision": self.active_revision,
+            "attempted_revision": self.attempted_revision,
+            "reason": self.reason,
+            "last_seen_s": None if last_seen_s is None else round(last_seen_s, 1),
+            "transfers": [each.as_json() for each in self.transfers],
+        }
+
+
+SILENT_AFTER_S = 35.0
+"""A member is silent when three signs of life, 10 s apart, did not come."""
+
+
+def judge_silence(status: MemberStatus, silent_s: float | None) -> MemberStatus:
+    """Return ``status`` as it is to be shown when its member was last heard ``silent_s`` seconds ago.
+
+    None means that it is known not to run.
+    """
+    if status.state in {MemberState.STOPPED, MemberState.NEVER_SEEN}:
+        return status
+    if silent_s is None:
+        return replace(status, state=MemberState.STOPPED)
+    return replace(status, state=MemberState.SILENT) if silent_s > SILENT_AFTER_S else status
+
+
+MAX_TRANSFERS = 20_000
+
+
+def parse_member_status(value: Any) -> MemberStatus:
+    """Return the status that ``MemberStatus.as_json`` gave ``value`` for; unknown fields are passed over.
+
+    Raises:
+        ValueError: it is not of that shape.
+    """
+    try:
+        transfers = value["transfers"]
+        if not isinstance(transfers, list) or len(transfers) > MAX_TRANSFERS:
+            raise ValueError("transfers is not a list, or too long a one")
+        reason = value["reason"]
+        return MemberStatus(
+            name=MemberName(parse_name(value["name"])),
+            role=Role(value["role"]),
+            state=MemberState(value["state"]),
+            active_revision=_revision(value["active_revision"]),
+            attempted_revision=_revision(value["attempted_revision"]),
+            reason=None if reason is None else str(reason)[:2000],
+            transfers=tuple(_parse_transfer(each) for each in transfers),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a member's status: {error}") from None
+
+
+def _parse_transfer(value: Mapping[str, Any]) -> TransferStatus:
+    run, owner, epoch = value["last_run"], value["owner"], value["epoch"]
+    return TransferStatus(
+        name=TransferName(parse_name(value["name"])),
+        owner=None if owner is None else MemberName(parse_name(owner)),
+        epoch=None if epoch is None else Epoch(int(epoch)),
+        state=TransferState(value["state"]),
+        last_run=None
+        if run is None
+        else LastRun(
+            outcome=str(run["outcome"]),
+            at=str(run["at"]),
+            files=int(run["files"]),
+            size_bytes=int(run["bytes"]),
+        ),
+        delivered=int(value["delivered"]),
+    )
+
+
+def _revision(value: Any) -> Revision | None:
+    return None if value is None else parse_revision(value)

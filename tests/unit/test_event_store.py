@@ -1,0 +1,71 @@
+"""The event log numbers without a gap, keeps what it was given, and takes nothing twice."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clocks import SetClock
+
+from mftgit.adapters.event_store import EventStore
+from mftgit.model.events import Event, EventName
+from mftgit.model.names import Epoch, MemberName, Revision
+
+ME, OTHER = MemberName("me"), MemberName("other")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    made = EventStore(tmp_path / "events.sqlite", member=ME, now=SetClock().now)
+    yield made
+    made.close()
+
+
+def test_events_are_numbered_from_one_and_read_in_order(store: EventStore) -> None:
+    for _ in range(3):
+        store.append(EventName.RUN_STARTED, revision=Revision("a" * 40), epoch=Epoch(2))
+    read = [event for _, event in store.after(0)]
+    assert [event.seq for event in read] == [1, 2, 3]
+    assert read[0].at == "2026-11-23T08:00:00.000Z"
+    assert (read[0].revision, read[0].epoch) == ("a" * 40, 2)
+    position = store.after(0, limit=2)[-1][0]
+    assert [event.seq for _, event in store.after(position)] == [3]
+
+
+def test_many_threads_leave_no_gap_and_no_number_twice(store: EventStore) -> None:
+    threads = [
+        threading.Thread(target=lambda: [store.append(EventName.RUN_STARTED) for _ in range(20)])
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [event.seq for _, event in store.after(0)] == list(range(1, 101))
+
+
+def test_an_event_that_arrives_twice_is_kept_once(store: EventStore) -> None:
+    event = Event(member=OTHER, seq=7, at="x", event=EventName.RUN_STARTED)
+    store.collect([event])
+    store.collect([event, Event(member=OTHER, seq=8, at="x", event=EventName.RUN_FINISHED)])
+    assert [each.seq for _, each in store.after(0)] == [7, 8]
+    assert store.last_seq(OTHER) == 8
+    assert store.append(EventName.RUN_STARTED).seq == 1
+
+
+def test_numbers_go_on_after_a_restart(store: EventStore, tmp_path: Path) -> None:
+    store.append(EventName.RUN_STARTED)
+    again = EventStore(tmp_path / "events.sqlite", member=ME, now=SetClock().now)
+    assert again.append(EventName.RUN_STARTED).seq == 2
+    again.close()
+
+
+def test_a_member_that_joins_anew_uses_no_number_again(store: EventStore) -> None:
+    store.start_after(41)
+    assert store.append(EventName.RUN_STARTED).seq == 42
+
+
+def test_progress_is_kept(store: EventStore) -> None:
+    assert store.progress("acknowledged") == 0
+    store.advance("acknowledged", 5)
+    assert store.progress("acknowledged") == 5

@@ -1,0 +1,126 @@
+"""Keys, proofs and passwords: who shows the right one is let in, and nobody else."""
+
+from datetime import timedelta
+
+import pytest
+from clocks import SetClock
+
+from mftgit.adapters import pki
+from mftgit.adapters.passwords import (
+    MAX_PASSWORD_BYTES,
+    PasswordChecker,
+    hash_password,
+    make_password,
+)
+from mftgit.adapters.proof import ProofRefusedError, Prover, verify_proof
+from mftgit.errors import ConfigError
+from mftgit.model.names import MemberName
+
+NODE = MemberName("node-1")
+KEY = pki.make_identity()
+PUBLIC = pki.public_identity(KEY)
+
+
+def proof(*, key: bytes = KEY, cluster_id: str = "c", off_s: float = 0) -> str:
+    from mftgit.adapters.clock import SystemClock  # noqa: PLC0415  the verifier has no other clock
+
+    def now() -> object:
+        return SystemClock().now() + timedelta(seconds=off_s)
+
+    prover = Prover(member=NODE, cluster_id=cluster_id, key=key, now=now)  # type: ignore[arg-type]
+    return prover.headers("GET", "/x")["Authorization"].removeprefix("Bearer ")
+
+
+def verify(token: str, *, method: str = "GET", path: str = "/x", known: bool = True) -> str:
+    return verify_proof(
+        token,
+        method=method,
+        path=path,
+        cluster_id="c",
+        public_key=lambda name: PUBLIC if known and name == NODE else None,
+    )
+
+
+def test_a_proof_names_its_member() -> None:
+    assert verify(proof()) == NODE
+
+
+@pytest.mark.parametrize("off_s", [-50, 50])
+def test_a_clock_that_is_a_little_wrong_is_forgiven(off_s: float) -> None:
+    assert verify(proof(off_s=off_s)) == NODE
+
+
+@pytest.mark.parametrize("off_s", [-200, 200])
+def test_an_old_proof_and_one_from_the_future_are_refused(off_s: float) -> None:
+    with pytest.raises(ProofRefusedError, match="set the member's clock"):
+        verify(proof(off_s=off_s))
+
+
+def test_a_proof_opens_only_the_request_that_it_was_made_for() -> None:
+    for method, path in (("POST", "/x"), ("GET", "/y")):
+        with pytest.raises(ProofRefusedError, match="another request"):
+            verify(proof(), method=method, path=path)
+
+
+def test_a_foreign_key_an_unknown_member_and_another_cluster_are_refused() -> None:
+    for token, known in (
+        (proof(key=pki.make_identity()), True),
+        (proof(), False),
+        (proof(cluster_id="d"), True),
+        ("nonsense", True),
+        ("e30.e30.", True),
+    ):
+        with pytest.raises(ProofRefusedError):
+            verify(token, known=known)
+
+
+def test_an_unsigned_proof_is_refused() -> None:
+    head, body, _ = proof().split(".")
+    with pytest.raises(ProofRefusedError):
+        verify(f"{head}.{body}.")
+    none_algorithm = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"
+    with pytest.raises(ProofRefusedError):
+        verify(f"{none_algorithm}.{body}.")
+
+
+def test_a_password_is_known_by_its_hash_alone() -> None:
+    password = make_password()
+    encoded = hash_password(password)
+    checker = PasswordChecker()
+    assert password not in encoded
+    for _ in range(2):  # the second time from memory
+        assert checker.check(password, encoded)
+    assert not checker.check(password + "x", encoded)
+    assert not checker.check(password, None)
+    assert not checker.check(password, "not a hash")
+    assert not checker.check("x" * (MAX_PASSWORD_BYTES + 1), encoded)
+
+
+def test_a_changed_password_is_not_remembered() -> None:
+    checker = PasswordChecker()
+    assert checker.check("old", hash_password("old"))
+    assert not checker.check("old", hash_password("new"))
+
+
+def test_a_certificate_is_renewed_before_it_ends() -> None:
+    clock = SetClock()
+    authority = pki.make_authority("c", now=clock.now())
+    server = pki.issue_server(authority, hosts=("127.0.0.1", "mft.example"), now=clock.now())
+    assert not pki.needs_renewal(server.certificate, now=clock.now())
+    clock.pass_s((pki.SERVER_DAYS - 29) * 86400)
+    assert pki.needs_renewal(server.certificate, now=clock.now())
+    assert len(pki.fingerprint(authority.certificate)) == 64
+    assert pki.fingerprint(authority.certificate) != pki.fingerprint(server.certificate)
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"nonsense", pki.make_authority("c", now=SetClock().now()).key]
+)
+def test_what_is_no_identity_is_refused(key: bytes) -> None:
+    with pytest.raises(ConfigError, match="join again"):
+        pki.public_identity(key)
+
+
+def test_what_is_no_public_identity_is_refused() -> None:
+    with pytest.raises(ConfigError, match="64 hexadecimal digits"):
+        pki.load_public_identity("xyz")

@@ -1,0 +1,130 @@
+"""What goes over the wire comes out as it went in, and nothing else comes out."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.config import Role
+from mftgit.model.messages import (
+    MAX_TRANSFERS,
+    SILENT_AFTER_S,
+    Head,
+    LastRun,
+    MemberState,
+    MemberStatus,
+    TransferState,
+    TransferStatus,
+    judge_silence,
+    parse_head,
+    parse_member_status,
+)
+from mftgit.model.names import Epoch, MemberName, Revision, TransferName
+
+OID = Revision("a" * 40)
+
+names = st.from_regex(r"[a-z]([a-z0-9]{0,5})", fullmatch=True)
+transfers = st.builds(
+    TransferStatus,
+    name=names.map(TransferName),
+    owner=st.none() | names.map(MemberName),
+    epoch=st.none() | st.integers(1, 99).map(Epoch),
+    state=st.sampled_from(TransferState),
+    last_run=st.none()
+    | st.builds(
+        LastRun,
+        outcome=st.sampled_from(["succeeded", "failed"]),
+        at=st.just("2026-11-23T08:00:00.000Z"),
+        files=st.integers(0, 9),
+        size_bytes=st.integers(0, 1 << 40),
+    ),
+    delivered=st.integers(0, 1 << 30),
+)
+statuses = st.builds(
+    MemberStatus,
+    name=names.map(MemberName),
+    role=st.sampled_from(Role),
+    state=st.sampled_from(MemberState),
+    active_revision=st.none() | st.just(OID),
+    attempted_revision=st.none() | st.just(OID),
+    reason=st.none() | st.text(max_size=50),
+    transfers=st.lists(transfers, max_size=3).map(tuple),
+)
+
+
+@given(statuses)
+def test_a_status_is_read_as_it_was_sent(status: MemberStatus) -> None:
+    sent = json.loads(json.dumps(status.as_json(last_seen_s=None)))
+    assert parse_member_status(sent) == status
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../x"},
+        {"role": "king"},
+        {"state": "happy"},
+        {"active_revision": "main"},
+        {"transfers": None},
+        {"transfers": [None] * (MAX_TRANSFERS + 1)},
+        {"transfers": [{}]},
+    ],
+)
+def test_a_status_of_another_shape_is_refused(change: dict[str, Any]) -> None:
+    good = MemberStatus(
+        name=MemberName("n"),
+        role=Role.NODE,
+        state=MemberState.ACTIVE,
+        active_revision=OID,
+        attempted_revision=OID,
+        reason=None,
+    ).as_json(last_seen_s=1.234)
+    with pytest.raises(ValueError, match=r".+"):
+        parse_member_status(good | change)
+
+
+@given(st.integers(1, 1 << 40))
+def test_a_head_is_read_as_it_was_sent(seq: int) -> None:
+    head = Head(oid=OID, seq=seq, issued_at="2026-11-23T08:00:00.000Z")
+    assert parse_head(json.loads(json.dumps(head.as_json()))) == head
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        {"ref": "refs/heads/other", "oid": OID, "seq": 1, "issued_at": "x"},
+        {"ref": "refs/heads/main", "oid": OID, "seq": 0, "issued_at": "x"},
+        {"ref": "refs/heads/main", "oid": "zz", "seq": 1, "issued_at": "x"},
+    ],
+)
+def test_what_is_not_a_head_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_head(value)
+
+
+@pytest.mark.parametrize(
+    ("state", "silent_s", "shown"),
+    [
+        (MemberState.ACTIVE, 1.0, MemberState.ACTIVE),
+        (MemberState.ACTIVE, SILENT_AFTER_S + 1, MemberState.SILENT),
+        (MemberState.ACTIVE, None, MemberState.STOPPED),
+        (MemberState.STOPPED, 9999.0, MemberState.STOPPED),
+        (MemberState.NEVER_SEEN, None, MemberState.NEVER_SEEN),
+    ],
+)
+def test_a_member_that_was_not_heard_of_is_shown_as_silent(
+    state: MemberState, silent_s: float | None, shown: MemberState
+) -> None:
+    status = MemberStatus(
+        name=MemberName("n"),
+        role=Role.NODE,
+        state=state,
+        active_revision=None,
+        attempted_revision=None,
+        reason=None,
+    )
+    assert judge_silence(status, silent_s).state is shown

@@ -1,0 +1,72 @@
+"""What a member changes follows from the two generations alone."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.config import (
+    Cluster,
+    Destination,
+    Generation,
+    LocalLocation,
+    Member,
+    Role,
+    Source,
+    Transfer,
+    WatchTrigger,
+)
+from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.plan import jobs, plan
+
+HERE, THERE = LocationName("here"), LocationName("there")
+
+
+def transfer(name: str, *, every_s: float = 5.0) -> Transfer:
+    return Transfer(
+        name=TransferName(name),
+        source=Source(location=HERE),
+        destination=Destination(location=THERE),
+        trigger=WatchTrigger(every_s=every_s),
+    )
+
+
+def generation(*transfers: Transfer, there: str = "there") -> Generation:
+    return Generation(
+        cluster=Cluster(name="c"),
+        member=Member(name=MemberName("m"), role=Role.NODE),
+        locations={
+            HERE: LocalLocation(name=HERE, path="here"),
+            THERE: LocalLocation(name=THERE, path=there),
+        },
+        transfers={each.name: each for each in transfers},
+    )
+
+
+generations = st.builds(
+    lambda transfers, there: generation(*transfers, there=there),
+    st.lists(st.builds(transfer, st.sampled_from("abcde"), every_s=st.sampled_from([1.0, 2.0]))),
+    st.sampled_from(["there", "elsewhere"]),
+)
+
+
+@given(generations)
+def test_a_generation_needs_no_plan_to_reach_itself(one: Generation) -> None:
+    assert not plan(one, one)
+
+
+@given(st.none() | generations, generations)
+def test_a_plan_reaches_what_is_wanted(active: Generation | None, wanted: Generation) -> None:
+    steps = plan(active, wanted)
+    reached = dict(jobs(active)) if active else {}
+    for name in steps.stop:
+        del reached[name]
+    for job in (*steps.start, *steps.change):
+        assert reached.get(job.transfer.name) != job  # nothing is touched without a reason
+        reached[job.transfer.name] = job
+    assert reached == jobs(wanted)
+
+
+def test_a_location_that_changes_changes_the_transfers_that_use_it() -> None:
+    steps = plan(generation(transfer("a")), generation(transfer("a"), there="elsewhere"))
+    assert [job.transfer.name for job in steps.change] == ["a"]
+    assert not steps.start
+    assert not steps.stop

@@ -1,0 +1,137 @@
+"""What the controller knows of operators, members and the head survives, and is used up once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clocks import SetClock
+
+from mftgit.adapters.registry import (
+    INVITATION,
+    JoinRefusedError,
+    KnownAlreadyError,
+    Registry,
+    UnknownNameError,
+)
+from mftgit.adapters.sqlite import DatabaseError
+from mftgit.model.config import Role
+from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.names import MemberName, OperatorName, Revision
+
+NODE = MemberName("node-1")
+KEY, OTHER_KEY = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def registry(tmp_path: Path, clock: SetClock) -> Iterator[Registry]:
+    made = Registry(tmp_path / "registry.sqlite", now=clock.now)
+    yield made
+    made.close()
+
+
+def test_an_operator_is_known_until_removed(registry: Registry) -> None:
+    alice = OperatorName("alice")
+    registry.add_operator(alice, "hash")
+    assert registry.password_hash("alice") == "hash"
+    with pytest.raises(KnownAlreadyError, match="alice"):
+        registry.add_operator(alice, "other")
+    assert [name for name, _ in registry.operators()] == ["alice"]
+    registry.remove_operator(alice)
+    assert registry.password_hash("alice") is None
+    with pytest.raises(UnknownNameError):
+        registry.remove_operator(alice)
+
+
+def test_an_invitation_lets_one_key_in(registry: Registry) -> None:
+    secret = registry.invite(NODE, Role.NODE)
+    assert registry.public_key(NODE) is None
+    assert registry.join(NODE, secret=secret, public_key=KEY) is Role.NODE
+    assert registry.public_key(NODE) == KEY
+    with pytest.raises(JoinRefusedError, match="used already"):
+        registry.join(NODE, secret=secret, public_key=OTHER_KEY)
+    assert registry.public_key(NODE) == KEY
+
+
+def test_the_same_key_may_join_again_when_the_answer_was_lost(registry: Registry) -> None:
+    secret = registry.invite(NODE, Role.NODE)
+    registry.join(NODE, secret=secret, public_key=KEY)
+    assert registry.join(NODE, secret=secret, public_key=KEY) is Role.NODE
+
+
+def test_a_wrong_secret_and_an_unknown_name_are_refused_alike(registry: Registry) -> None:
+    registry.invite(NODE, Role.NODE)
+    for name in (NODE, MemberName("node-2")):
+        with pytest.raises(JoinRefusedError, match="wrong or was withdrawn"):
+            registry.join(name, secret="guessed", public_key=KEY)
+
+
+def test_an_invitation_ends(registry: Registry, clock: SetClock) -> None:
+    secret = registry.invite(NODE, Role.NODE)
+    clock.pass_s(INVITATION.total_seconds() + 1)
+    with pytest.raises(JoinRefusedError, match="older than 24 hours"):
+        registry.join(NODE, secret=secret, public_key=KEY)
+
+
+def test_a_new_invitation_ends_the_older_one(registry: Registry) -> None:
+    older = registry.invite(NODE, Role.NODE)
+    newer = registry.invite(NODE, Role.NODE)
+    with pytest.raises(JoinRefusedError):
+        registry.join(NODE, secret=older, public_key=KEY)
+    registry.join(NODE, secret=newer, public_key=KEY)
+    with pytest.raises(KnownAlreadyError, match="has joined already"):
+        registry.invite(NODE, Role.NODE)
+
+
+def test_a_removed_member_has_no_key(registry: Registry) -> None:
+    registry.enrol(NODE, role=Role.CONTROLLER, public_key=KEY)
+    registry.remove_member(NODE)
+    assert registry.public_key(NODE) is None
+    with pytest.raises(UnknownNameError):
+        registry.remove_member(NODE)
+
+
+def test_the_head_s_number_rises_with_news_only_and_survives(
+    tmp_path: Path, clock: SetClock, registry: Registry
+) -> None:
+    assert registry.head() is None
+    a, b = Revision("a" * 40), Revision("b" * 40)
+    assert [registry.raise_head(oid).seq for oid in (a, a, b, a)] == [1, 1, 2, 3]
+    reopened = Registry(tmp_path / "registry.sqlite", now=clock.now)
+    head = reopened.head()
+    reopened.close()
+    assert head is not None
+    assert (head.oid, head.seq) == (a, 3)
+
+
+def test_the_last_report_of_a_member_is_kept_with_its_time(
+    registry: Registry, clock: SetClock
+) -> None:
+    status = MemberStatus(
+        name=NODE,
+        role=Role.NODE,
+        state=MemberState.ACTIVE,
+        active_revision=Revision("a" * 40),
+        attempted_revision=None,
+        reason=None,
+    )
+    registry.enrol(MemberName("controller"), role=Role.CONTROLLER, public_key=OTHER_KEY)
+    registry.invite(NODE, Role.NODE)
+    registry.report(status)
+    clock.pass_s(5)
+    first, second = registry.members()
+    assert first.role is Role.CONTROLLER  # first, whatever the names
+    assert second.status == status
+    assert second.last_seen == clock.now().timestamp() - 5
+    registry.seen({NODE: 7.0})
+    assert registry.members()[1].last_seen == 7.0
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path, clock: SetClock) -> None:
+    (tmp_path / "broken").write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with pytest.raises(DatabaseError, match="broken"):
+        Registry(tmp_path / "broken", now=clock.now)

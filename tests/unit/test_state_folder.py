@@ -1,0 +1,93 @@
+"""A state folder is one member's, once, and one process's at a time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mftgit.adapters.durable import append_line, replace_file, write_file
+from mftgit.adapters.process_lock import InUseError, ProcessLock, is_running
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.errors import ConfigError
+from mftgit.model.config import Role
+from mftgit.model.names import MemberName
+
+BOOTSTRAP = Bootstrap(
+    name=MemberName("controller"),
+    role=Role.CONTROLLER,
+    cluster_id="c",
+    controller_url="https://127.0.0.1:8443",
+    files_root="/files",
+    listen=("127.0.0.1", 8443),
+)
+
+
+def test_a_bootstrap_is_read_as_it_was_written(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.prepare()
+    folder.write_bootstrap(BOOTSTRAP)
+    assert folder.read_bootstrap() == BOOTSTRAP
+    with pytest.raises(ConfigError, match="holds a member already"):
+        folder.prepare()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": "x"}', json.dumps({"role": "king"})])
+def test_a_damaged_bootstrap_is_told(tmp_path: Path, content: str) -> None:
+    folder = StateFolder(tmp_path)
+    folder.bootstrap_file.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"bootstrap\.json"):
+        folder.read_bootstrap()
+
+
+def test_private_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.prepare()
+    folder.write_secret(folder.member_key, b"key")
+    assert folder.member_key.stat().st_mode & 0o777 == 0o600
+    assert folder.secrets.stat().st_mode & 0o777 == 0o700
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    assert not is_running(tmp_path)
+    lock = ProcessLock(tmp_path)
+    assert is_running(tmp_path)
+    with pytest.raises(InUseError, match="in use by the running member with process id"):
+        ProcessLock(tmp_path)
+    lock.release()
+    assert not is_running(tmp_path)
+
+
+def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, mftgit.adapters.process_lock as p;"
+        "lock = p.ProcessLock(pathlib.Path(sys.argv[1])); print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert is_running(tmp_path)
+        process.kill()
+    assert not is_running(tmp_path)
+
+
+def test_a_folder_that_cannot_be_locked_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be written"):
+        ProcessLock(tmp_path / "missing")
+
+
+def test_files_are_replaced_whole_and_leave_nothing_beside(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        write_file(tmp_path / "f", content, mode=0o600)
+        replace_file(tmp_path / "g", content)
+        append_line(tmp_path / "h", content)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "f": b"two",
+        "g": b"two",
+        "h": b"one\ntwo\n",
+    }
