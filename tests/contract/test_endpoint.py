@@ -1,0 +1,491 @@
+"""What every endpoint promises, over a local folder and over a real OpenSSH server."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Barrier, Event, Thread
+
+import pytest
+from sshd import Sshd, running_sshd
+
+from mftgit.adapters.endpoint import (
+    Endpoint,
+    EndpointLostError,
+    EndpointRefusedError,
+    FileExistsAtEndpointError,
+    FileMissingError,
+)
+from mftgit.adapters.local import LocalEndpoint
+from mftgit.adapters.sftp import connect
+
+ODD_NAMES = {
+    "space": "two words.csv",
+    "newline": "line\nbreak",
+    "emoji": "münchen-📦.csv",
+    "dash": "-rf",
+    "long": "x" * 255,
+    "latin": "m\udcfcnchen",  # not UTF-8: the byte FC, as Python writes it
+    "glob": "*[a]?.csv",
+}
+ESCAPES = ["../out", "in/../../out", "/etc/hostname", "..", "nul\0in", "lone\ud800half"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """An endpoint, the folder that it works on, and how to open another one on it."""
+
+    endpoint: Endpoint
+    root: Path
+    another: Callable[[], Endpoint]
+
+    def put(self, path: str, content: bytes = b"content") -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return file
+
+    def listed(self, folder: str = ".", *, recursive: bool = True) -> list[str]:
+        return sorted(entry.path for entry in self.endpoint.list_files(folder, recursive=recursive))
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(params=["local", pytest.param("sftp", marks=pytest.mark.needs("sshd"))])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    root = tmp_path / "root"
+    root.mkdir()
+    if request.param == "local":
+        yield Place(LocalEndpoint(root), root, lambda: LocalEndpoint(root))
+        return
+    server: Sshd = request.getfixturevalue("sshd")
+
+    def another() -> Endpoint:
+        return connect(server.location(path=str(root)), secrets_dir=server.secrets_dir)
+
+    with closing(another()) as endpoint:
+        yield Place(endpoint, root, another)
+
+
+def silent(_: int) -> None:
+    pass
+
+
+def test_what_was_written_is_read_back(place: Place) -> None:
+    size = place.endpoint.write("a.csv", iter([b"one", b"", b"two"]), on_chunk=silent)
+    with place.endpoint.open_read("a.csv") as stream:
+        assert stream.read() == b"onetwo"
+    assert size == 6
+    assert place.endpoint.stat("a.csv").size_bytes == 6
+
+
+def test_an_empty_file_is_written_and_read_back(place: Place) -> None:
+    assert place.endpoint.write("empty", iter([]), on_chunk=silent) == 0
+    with place.endpoint.open_read("empty") as stream:
+        assert stream.read() == b""
+
+
+def test_reading_in_pieces_gives_the_whole_content(place: Place) -> None:
+    content = os.urandom(700_001)
+    place.put("big", content)
+    with place.endpoint.open_read("big") as stream:
+        assert b"".join(iter(lambda: stream.read(9_999), b"")) == content
+
+
+def test_the_bytes_written_so_far_are_told_before_each_chunk(place: Place) -> None:
+    told: list[int] = []
+    place.endpoint.write("a", iter([b"12", b"345", b"6"]), on_chunk=told.append)
+    assert told == [0, 2, 5]
+
+
+def test_a_file_sent_under_a_temporary_name_appears_whole(place: Place) -> None:
+    content = os.urandom(300_000)
+
+    def not_yet_there(_: int) -> None:
+        assert not (place.root / "a.csv").exists()
+
+    chunks = (content[start : start + 100_000] for start in range(0, 300_000, 100_000))
+    place.endpoint.write("a.csv.part", chunks, on_chunk=not_yet_there)
+    assert not (place.root / "a.csv").exists()
+    place.endpoint.rename("a.csv.part", "a.csv", replace=False)
+    assert (place.root / "a.csv").read_bytes() == content
+    assert place.listed() == ["a.csv"]
+
+
+def test_a_stop_by_on_chunk_leaves_only_the_temporary_file(place: Place) -> None:
+    class StandDownError(Exception):
+        pass
+
+    def stop(written: int) -> None:
+        if written >= 3:
+            raise StandDownError
+
+    with pytest.raises(StandDownError):
+        place.endpoint.write("a.part", iter([b"one", b"two", b"six"]), on_chunk=stop)
+    assert place.listed() == ["a.part"]
+    assert place.endpoint.stat("a.part").size_bytes <= 3
+
+
+def test_an_error_of_the_chunks_passes_through_and_the_endpoint_goes_on(place: Place) -> None:
+    lost = EndpointLostError("the source went away")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"one"
+        raise lost
+
+    def wrong() -> Iterator[bytes]:
+        yield b"one"
+        raise OSError(28, "the source's own trouble")
+
+    with pytest.raises(EndpointLostError) as caught:
+        place.endpoint.write("a", chunks(), on_chunk=silent)
+    assert caught.value is lost
+    with pytest.raises(OSError, match="own trouble"):
+        place.endpoint.write("b", wrong(), on_chunk=silent)
+    assert place.endpoint.write("c", iter([b"fine"]), on_chunk=silent) == 4
+
+
+def test_an_error_of_on_chunk_passes_through_and_the_endpoint_goes_on(place: Place) -> None:
+    def wrong(_: int) -> None:
+        raise OSError(28, "the caller's own trouble")
+
+    with pytest.raises(OSError, match="own trouble"):
+        place.endpoint.write("a", iter([b"one"]), on_chunk=wrong)
+    assert place.endpoint.write("b", iter([b"fine"]), on_chunk=silent) == 4
+
+
+def test_writing_over_a_file_that_is_there_is_refused(place: Place) -> None:
+    there = place.put("a", b"old")
+    with pytest.raises(FileExistsAtEndpointError, match="'a'"):
+        place.endpoint.write("a", iter([b"new"]), on_chunk=silent)
+    assert there.read_bytes() == b"old"
+
+
+def test_of_many_writers_of_one_new_file_exactly_one_wins(place: Place) -> None:
+    places = [place.another() for _ in range(6)]
+    start, won = Barrier(len(places)), []
+
+    def race(number: int, endpoint: Endpoint) -> None:
+        start.wait()
+        with suppress(FileExistsAtEndpointError):
+            endpoint.write("a", iter([str(number).encode()]), on_chunk=silent)
+            won.append(number)
+
+    threads = [Thread(target=race, args=pair) for pair in enumerate(places)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for endpoint in places:
+        endpoint.close()
+    assert [(place.root / "a").read_bytes()] == [str(number).encode() for number in won]
+
+
+def test_writing_makes_the_folders_above(place: Place) -> None:
+    place.endpoint.write("x/y/z.csv", iter([b"1"]), on_chunk=silent)
+    place.endpoint.write("x/y/w.csv", iter([b"2"]), on_chunk=silent)
+    assert place.listed() == ["x/y/w.csv", "x/y/z.csv"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(place: Place) -> None:
+    place.put("a")
+    with pytest.raises((EndpointRefusedError, FileMissingError)):
+        place.endpoint.write("a/b", iter([b"1"]), on_chunk=silent)
+    with pytest.raises(EndpointRefusedError, match="where a folder has to be"):
+        place.endpoint.make_folder("a")
+
+
+def test_a_rename_to_a_taken_name_changes_nothing(place: Place) -> None:
+    old, new = place.put("old", b"old"), place.put("new", b"new")
+    with pytest.raises(FileExistsAtEndpointError, match="'new'"):
+        place.endpoint.rename("old", "new", replace=False)
+    assert (old.read_bytes(), new.read_bytes()) == (b"old", b"new")
+
+
+def test_a_rename_of_a_name_to_itself_keeps_the_file(place: Place) -> None:
+    there = place.put("a", b"kept")
+    with pytest.raises(FileExistsAtEndpointError):
+        place.endpoint.rename("a", "a", replace=False)
+    place.endpoint.rename("a", "a", replace=True)
+    assert there.read_bytes() == b"kept"
+
+
+def test_a_rename_may_replace_a_file_in_another_folder(place: Place) -> None:
+    old, new = place.put("old", b"old"), place.put("deep/new", b"new")
+    place.endpoint.rename("old", "deep/new", replace=True)
+    assert new.read_bytes() == b"old"
+    assert not old.exists()
+
+
+def test_a_file_is_there_at_every_moment_of_being_replaced(place: Place) -> None:
+    new, done, looks = place.put("new"), Event(), []
+
+    def watch() -> None:
+        while not done.is_set():
+            looks.append(new.exists())
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    for number in range(40):
+        place.put(f"old-{number}")
+        place.endpoint.rename(f"old-{number}", "new", replace=True)
+    done.set()
+    watcher.join()
+    assert all(looks)
+
+
+def test_of_many_renames_to_one_free_name_exactly_one_wins(place: Place) -> None:
+    places = [place.another() for _ in range(6)]
+    start, won = Barrier(len(places)), []
+
+    def race(number: int, endpoint: Endpoint) -> None:
+        start.wait()
+        with suppress(FileExistsAtEndpointError):
+            endpoint.rename(f"from-{number}", "to", replace=False)
+            won.append(number)
+
+    for number in range(len(places)):
+        place.put(f"from-{number}", str(number).encode())
+    threads = [Thread(target=race, args=pair) for pair in enumerate(places)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for endpoint in places:
+        endpoint.close()
+    assert len(won) == 1
+    assert (place.root / "to").read_bytes() == str(won[0]).encode()
+    assert len(place.listed()) == len(places)
+
+
+def test_of_many_renames_of_one_file_exactly_one_wins(place: Place) -> None:
+    places = [place.another() for _ in range(6)]
+    start, won = Barrier(len(places)), []
+
+    def race(number: int, endpoint: Endpoint) -> None:
+        start.wait()
+        with suppress(FileMissingError):
+            endpoint.rename("from", f"to-{number}", replace=False)
+            won.append(number)
+
+    place.put("from")
+    threads = [Thread(target=race, args=pair) for pair in enumerate(places)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for endpoint in places:
+        endpoint.close()
+    assert place.listed() == [f"to-{number}" for number in won]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda endpoint: endpoint.stat("gone"),
+        lambda endpoint: endpoint.stat("gone/deeper"),
+        lambda endpoint: endpoint.remove("gone"),
+        lambda endpoint: endpoint.rename("gone", "new", replace=False),
+        lambda endpoint: endpoint.rename("gone", "new", replace=True),
+        lambda endpoint: endpoint.rename("there", "gone/new", replace=False),
+        lambda endpoint: endpoint.rename("there", "gone/new", replace=True),
+        lambda endpoint: list(endpoint.list_files("gone", recursive=True)),
+        lambda endpoint: endpoint.list_names("gone"),
+        lambda endpoint: endpoint.open_read("gone").__enter__(),
+        lambda endpoint: endpoint.stat("there/below-a-file"),
+    ],
+)
+def test_what_is_not_there_is_said_to_be_missing(
+    place: Place, call: Callable[[Endpoint], object]
+) -> None:
+    place.put("there")
+    with pytest.raises(FileMissingError, match=r"gone|below-a-file"):
+        call(place.endpoint)
+    assert place.listed() == ["there"]
+
+
+def test_a_list_passes_over_reserved_names_links_and_devices(place: Place) -> None:
+    place.put("a.csv")
+    place.put(".mftgit/claims/1/b.csv")
+    place.put(".mftgit-probe")
+    place.put(".hidden")
+    (place.root / "link.csv").symlink_to("a.csv")
+    (place.root / "folder-link").symlink_to(".mftgit")
+    os.mkfifo(place.root / "pipe")
+    assert place.listed() == [".hidden", "a.csv"]
+    assert place.listed(".mftgit", recursive=True) == ["claims/1/b.csv"]
+
+
+def test_a_list_is_recursive_only_when_asked(place: Place) -> None:
+    for name in ("in/a", "in/sub/b", "in/sub/sub/c", "out/d"):
+        place.put(name)
+    assert place.listed("in", recursive=False) == ["a"]
+    assert place.listed("in", recursive=True) == ["a", "sub/b", "sub/sub/c"]
+
+
+def test_a_list_tells_size_and_time(place: Place) -> None:
+    os.utime(place.put("a", b"12345"), (1_700_000_000, 1_700_000_000))
+    (entry,) = place.endpoint.list_files(".", recursive=False)
+    assert (entry.path, entry.size_bytes) == ("a", 5)
+    assert entry.mtime_ns == 1_700_000_000_000_000_000
+    assert place.endpoint.stat("a") == entry
+
+
+def test_every_name_is_told_reserved_ones_too(place: Place) -> None:
+    place.put("a")
+    place.put(".mftgit/b")
+    (place.root / "link").symlink_to("a")
+    assert sorted(place.endpoint.list_names(".")) == [".mftgit", "a", "link"]
+
+
+def test_other_calls_may_come_between_the_steps_of_a_list(place: Place) -> None:
+    names = {f"{number:03}" for number in range(250)}
+    for name in names:
+        place.put(name)
+    seen = set()
+    for entry in place.endpoint.list_files(".", recursive=False):
+        place.endpoint.rename(entry.path, f".mftgit{entry.path}", replace=False)
+        seen.add(entry.path)
+    assert seen == names
+    assert place.listed() == []
+
+
+def test_a_list_left_half_way_leaves_a_working_endpoint(place: Place) -> None:
+    for number in range(250):
+        place.put(f"{number:03}")
+    entries = place.endpoint.list_files(".", recursive=False)
+    next(entries)
+    del entries
+    assert len(place.listed()) == 250
+
+
+def test_other_calls_may_come_between_the_steps_of_a_read(place: Place) -> None:
+    content = os.urandom(900_000)
+    place.put("a", content)
+
+    def look_around(_: int) -> None:
+        assert place.listed() == ["a", "b"]
+
+    with place.endpoint.open_read("a") as stream:
+        chunks = iter(lambda: stream.read(100_000), b"")
+        assert place.endpoint.write("b", chunks, on_chunk=look_around) == 900_000
+    assert (place.root / "b").read_bytes() == content
+
+
+def test_a_read_left_half_way_leaves_a_working_endpoint(place: Place) -> None:
+    place.put("a", b"x" * 900_000)
+    with place.endpoint.open_read("a") as stream:
+        assert stream.read(10) == b"x" * 10
+    assert place.listed() == ["a"]
+
+
+def test_a_folder_is_made_with_those_above_and_may_be_there(place: Place) -> None:
+    place.endpoint.make_folder("x/y/z")
+    place.endpoint.make_folder("x/y/z")
+    place.endpoint.make_folder(".")
+    assert (place.root / "x/y/z").is_dir()
+
+
+def test_a_folder_is_removed_only_when_empty(place: Place) -> None:
+    place.put("full/a")
+    (place.root / "empty").mkdir()
+    assert place.endpoint.remove_folder("empty")
+    assert not (place.root / "empty").exists()
+    assert not place.endpoint.remove_folder("full")
+    assert (place.root / "full/a").exists()
+    assert place.endpoint.remove_folder("never-there")
+    assert place.endpoint.remove_folder("never/there")
+
+
+def test_a_file_is_not_removed_as_a_folder(place: Place) -> None:
+    file = place.put("a")
+    with pytest.raises(EndpointRefusedError, match="'a'"):
+        place.endpoint.remove_folder("a")
+    assert file.exists()
+
+
+def test_a_file_is_removed(place: Place) -> None:
+    file = place.put("a")
+    place.endpoint.remove("a")
+    assert not file.exists()
+
+
+def test_a_folder_is_no_file(place: Place) -> None:
+    place.put("folder/a")
+    for call in (place.endpoint.stat, place.endpoint.remove):
+        with pytest.raises(EndpointRefusedError, match="'folder'"):
+            call("folder")
+    with pytest.raises(EndpointRefusedError), place.endpoint.open_read("folder"):
+        pass
+    with pytest.raises(FileExistsAtEndpointError):
+        place.endpoint.write("folder", iter([b"1"]), on_chunk=silent)
+    assert place.listed() == ["folder/a"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES)
+def test_an_odd_name_goes_through_every_call(place: Place, name: str) -> None:
+    assert place.endpoint.write(name, iter([b"odd"]), on_chunk=silent) == 3
+    assert [entry.path for entry in place.endpoint.list_files(".", recursive=False)] == [name]
+    assert place.endpoint.list_names(".") == [name]
+    assert place.endpoint.stat(name).size_bytes == 3
+    with place.endpoint.open_read(name) as stream:
+        assert stream.read() == b"odd"
+    place.endpoint.rename(name, f"in-{name}"[:255], replace=True)
+    place.endpoint.remove(f"in-{name}"[:255])
+    place.endpoint.make_folder(name)
+    assert os.listdir(place.root) == [name]  # noqa: PTH208  the name itself
+    assert place.endpoint.remove_folder(name)
+
+
+def test_a_name_that_is_too_long_is_refused(place: Place) -> None:
+    with pytest.raises(EndpointRefusedError):
+        place.endpoint.write("x" * 256, iter([b"1"]), on_chunk=silent)
+    assert place.listed() == []
+
+
+@pytest.mark.parametrize("path", ESCAPES, ids=ascii)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda endpoint, path: endpoint.write(path, iter([b"1"]), on_chunk=silent),
+        lambda endpoint, path: endpoint.open_read(path).__enter__(),
+        lambda endpoint, path: endpoint.stat(path),
+        lambda endpoint, path: endpoint.rename("in/a", path, replace=True),
+        lambda endpoint, path: endpoint.rename("in/a", path, replace=False),
+        lambda endpoint, path: endpoint.rename(path, "in/b", replace=True),
+        lambda endpoint, path: endpoint.remove(path),
+        lambda endpoint, path: endpoint.make_folder(path),
+        lambda endpoint, path: endpoint.remove_folder(path),
+        lambda endpoint, path: endpoint.list_names(path),
+        lambda endpoint, path: list(endpoint.list_files(path, recursive=True)),
+    ],
+)
+def test_a_path_that_leaves_the_location_is_refused(
+    place: Place, call: Callable[[Endpoint, str], object], path: str
+) -> None:
+    outside = place.root.parent / "out"
+    outside.write_bytes(b"not ours")
+    place.put("in/a")
+    with pytest.raises(EndpointRefusedError, match=r"leaves its location|no name can hold"):
+        call(place.endpoint, path)
+    assert outside.read_bytes() == b"not ours"
+    assert place.listed() == ["in/a"]
+
+
+@pytest.mark.parametrize("path", ["", ".", "./"])
+def test_the_location_itself_is_no_file(place: Place, path: str) -> None:
+    place.put("a")
+    for call in (place.endpoint.stat, place.endpoint.remove, place.endpoint.remove_folder):
+        with pytest.raises(EndpointRefusedError, match="the location itself"):
+            call(path)
+    assert place.listed(path) == ["a"]
+
+
+def test_closing_twice_is_fine(place: Place) -> None:
+    place.endpoint.close()
+    place.endpoint.close()
