@@ -1,0 +1,52 @@
+"""A person's clone, through GitPython: what lies there, and what git would take along."""
+
+from pathlib import Path
+
+import git
+
+from mftgit.adapters.documents_folder import read_files
+from mftgit.errors import ConfigError
+from mftgit.model.tree import Tree
+
+
+class OperatorClone:
+    """A clone with a work tree; close it, for git processes may stand behind it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the clone at ``folder``.
+
+        Raises:
+            ConfigError: it is no clone with a work tree.
+        """
+        try:
+            self._repo = git.Repo(folder)
+        except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+            raise ConfigError(f"{folder} is not a git clone") from error
+        self.root = Path(self._repo.working_dir)
+
+    @staticmethod
+    def is_clone(folder: Path) -> bool:
+        """Tell whether ``folder`` is the top of a clone."""
+        return (folder / ".git").exists()
+
+    def documents(self) -> Tree:
+        """Return the work tree's files as a push of everything in it would bring them: what git ignores is left out.
+
+        Raises:
+            ConfigError: git or a file cannot be read.
+        """
+        try:
+            listed = self._repo.git.ls_files("--cached", "--others", "--exclude-standard", "-z")
+        except git.GitCommandError as error:
+            raise ConfigError(
+                f"{self.root}: git could not list the files: {error.stderr}"
+            ) from error
+        return read_files(self.root, sorted({name for name in listed.split("\0") if name}))
+
+    def uncommitted(self) -> int:
+        """Return how many files differ from the last commit."""
+        return len(self._repo.index.diff(None)) + len(self._repo.untracked_files)
+
+    def close(self) -> None:
+        """Let go of git."""
+        self._repo.close()

@@ -1,0 +1,76 @@
+"""``mftgit operator``: who may log in to the controller and push."""
+
+import click
+
+from mftgit.adapters.passwords import hash_password, make_password
+from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.options import Name, dir_option, json_option, print_json
+from mftgit.cli.records import open_records
+from mftgit.model.events import EventName
+from mftgit.model.names import OperatorName
+
+
+@click.group()
+def operator() -> None:
+    """Add, remove and list the people who may push; works while the controller runs."""
+
+
+@operator.command(
+    epilog="""\b
+Example:
+  mftgit operator add alice --dir /var/lib/mftgit
+"""
+)
+@click.argument("name", type=Name())
+@dir_option
+@json_option
+def add(name: OperatorName, folder: StateFolder, as_json: bool) -> None:
+    """Add operator NAME and print a password, once."""
+    password = make_password()
+    with open_records(folder) as records:
+        records.registry.add_operator(name, hash_password(password))
+        records.events.append(EventName.OPERATOR_ADDED, facts={"operator": name})
+    if as_json:
+        print_json({"username": name, "password": password})
+    else:
+        click.echo(f"Operator {name} is added. The password, shown only now:\n\n  {password}")
+
+
+@operator.command(
+    epilog="""\b
+Example:
+  mftgit operator remove alice --dir /var/lib/mftgit
+"""
+)
+@click.argument("name", type=Name())
+@dir_option
+@json_option
+def remove(name: OperatorName, folder: StateFolder, as_json: bool) -> None:
+    """Remove operator NAME; the password opens nothing from now on."""
+    with open_records(folder) as records:
+        records.registry.remove_operator(name)
+        records.events.append(EventName.OPERATOR_REMOVED, facts={"operator": name})
+    if as_json:
+        print_json({"username": name})
+    else:
+        click.echo(f"Operator {name} is removed.")
+
+
+@operator.command(
+    "list",
+    epilog="""\b
+Example:
+  mftgit operator list --dir /var/lib/mftgit --json
+""",
+)
+@dir_option
+@json_option
+def list_operators(folder: StateFolder, as_json: bool) -> None:
+    """List the operators."""
+    with open_records(folder) as records:
+        known = records.registry.operators()
+    if as_json:
+        print_json([{"username": name, "added_at": added_at} for name, added_at in known])
+        return
+    for name, added_at in known:
+        click.echo(f"{name}  added {added_at}")

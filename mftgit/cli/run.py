@@ -1,0 +1,110 @@
+"""``mftgit run``: the member itself, in the foreground."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from loguru import logger
+
+from mftgit import logs
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.process_lock import ProcessLock
+from mftgit.adapters.proof import Prover
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.cli.options import folder_argument
+from mftgit.cli.rules import make_validator
+from mftgit.controller.app import Controller
+from mftgit.member.app import Member, Parts
+from mftgit.member.upstream import RemoteUpstream
+from mftgit.model.config import Role
+
+
+@click.command(
+    epilog="""\b
+Example:
+  mftgit run /var/lib/mftgit
+"""
+)
+@folder_argument
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]),
+    default="INFO",
+    show_default=True,
+    help="What goes to the console; the file in DIR/logs has everything.",
+)
+def run(folder: StateFolder, log_level: str) -> None:
+    """Run the member in DIR until SIGTERM or Ctrl-C; runs under way are finished first.
+
+    On the controller's folder this is the controller: it hosts the repository and is a member too.
+    """
+    bootstrap = folder.read_bootstrap()
+    lock = ProcessLock(folder.root)
+    try:
+        logs.configure(level=log_level, folder=folder.logs)
+        stop = _stop_on_signal()
+        events = EventStore(folder.events, member=bootstrap.name, now=SystemClock().now)
+        try:
+            role = _controller if bootstrap.role is Role.CONTROLLER else _node
+            with role(folder, bootstrap, events) as member:
+                member.start()
+                logger.info("running", member=bootstrap.name, role=bootstrap.role.value)
+                stop.wait()
+                logger.info("stopping", member=bootstrap.name)
+                member.stop()
+        finally:
+            events.close()
+        logger.info("stopped", member=bootstrap.name)
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _node(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iterator[Member]:
+    prover = Prover(
+        member=bootstrap.name,
+        cluster_id=bootstrap.cluster_id,
+        key=folder.member_key.read_bytes(),
+        now=SystemClock().now,
+    )
+    upstream = RemoteUpstream(folder, bootstrap, headers=prover.headers)
+    yield Member(
+        Parts(
+            folder=folder,
+            bootstrap=bootstrap,
+            upstream=upstream,
+            store=upstream.store,
+            validator=make_validator(),
+            events=events,
+        )
+    )
+
+
+@contextmanager
+def _controller(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iterator[Member]:
+    validator = make_validator()
+    controller = Controller(folder, bootstrap, events=events, validator=validator)
+    controller.start()
+    try:
+        yield Member(
+            Parts(
+                folder=folder,
+                bootstrap=bootstrap,
+                upstream=controller.upstream,
+                store=controller.store,
+                validator=validator,
+                events=events,
+            )
+        )
+    finally:
+        controller.stop()
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop

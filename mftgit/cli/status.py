@@ -1,0 +1,154 @@
+"""``mftgit status``: how this member is; on the controller, how the whole cluster is."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.process_lock import is_running
+from mftgit.adapters.registry import MemberRecord
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.cli.options import dir_option, json_option, print_json
+from mftgit.cli.records import open_records
+from mftgit.model.config import Role
+from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """What ``status --json`` prints."""
+
+    cluster: str | None
+    revision: str | None
+    members: list[dict[str, Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented shape."""
+        return {"cluster": self.cluster, "revision": self.revision, "members": self.members}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mftgit status --dir /var/lib/mftgit
+  mftgit status --dir /var/lib/mftgit --json
+"""
+)
+@dir_option
+@json_option
+def status(folder: StateFolder, as_json: bool) -> None:
+    """Show this member; on the controller, every member: revision, transfers, owners, deliveries."""
+    found = read_status(folder)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        show_status(found, Console())
+
+
+def read_status(folder: StateFolder) -> ClusterStatus:
+    """Return the status from ``folder``, whether its member runs or not; raises ConfigError."""
+    bootstrap = folder.read_bootstrap()
+    running = is_running(folder.root)
+    left = _read_left(folder)
+    own = _own_status(bootstrap, left, running=running)
+    if bootstrap.role is Role.CONTROLLER:
+        with open_records(folder) as records:
+            known = records.registry.members()
+            head = records.registry.head()
+        now = SystemClock().now().timestamp()
+        members = [_of_record(each, own, now=now) for each in known]
+        revision: str | None = head.oid if head else None
+    else:
+        members = [own.as_json(last_seen_s=0.0 if running else None)]
+        revision = left.get("revision")
+    return ClusterStatus(cluster=left.get("cluster"), revision=revision, members=members)
+
+
+def show_status(found: ClusterStatus, console: Console) -> None:
+    """Print two tables: members, and transfers with their owners."""
+    console.print(
+        f"cluster [bold]{found.cluster or '-'}[/]  revision [bold]{_short(found.revision)}[/]"
+    )
+    members = Table("member", "role", "state", "active", "attempted", "last seen", box=box.SIMPLE)
+    transfers = Table(
+        "transfer", "on", "owner", "epoch", "state", "last run", "delivered", box=box.SIMPLE
+    )
+    for each in found.members:
+        seen = each["last_seen_s"]
+        members.add_row(
+            each["name"],
+            each["role"],
+            each["state"],
+            _short(each["active_revision"]),
+            _short(each["attempted_revision"]),
+            "never" if seen is None else f"{seen:.0f} s ago",
+        )
+        for one in each["transfers"]:
+            transfers.add_row(
+                one["name"],
+                each["name"],
+                one["owner"] or "-",
+                "-" if one["epoch"] is None else str(one["epoch"]),
+                one["state"],
+                _run(one["last_run"]),
+                str(one["delivered"]),
+            )
+    console.print(members)
+    for each in found.members:
+        if each["reason"]:
+            console.print(f"{each['name']}: {each['reason']}", markup=False)
+    if transfers.rows:
+        console.print(transfers)
+
+
+def _read_left(folder: StateFolder) -> dict[str, Any]:
+    try:
+        left = json.loads(folder.status.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return left if isinstance(left, dict) else {}
+
+
+def _own_status(bootstrap: Bootstrap, left: dict[str, Any], *, running: bool) -> MemberStatus:
+    try:
+        status = parse_member_status(left.get("member"))
+    except ValueError:
+        status = MemberStatus(
+            name=bootstrap.name,
+            role=bootstrap.role,
+            state=MemberState.NEVER_SEEN,
+            active_revision=None,
+            attempted_revision=None,
+            reason=None,
+        )
+    return status if running else judge_silence(status, None)
+
+
+def _of_record(record: MemberRecord, own: MemberStatus, *, now: float) -> dict[str, Any]:
+    silent_s = None if record.last_seen is None else max(0.0, now - record.last_seen)
+    if record.name == own.name:
+        return own.as_json(last_seen_s=silent_s if own.state is MemberState.STOPPED else 0.0)
+    status = record.status or MemberStatus(
+        name=record.name,
+        role=record.role,
+        state=MemberState.NEVER_SEEN,
+        active_revision=None,
+        attempted_revision=None,
+        reason=None,
+    )
+    return judge_silence(status, silent_s).as_json(last_seen_s=silent_s)
+
+
+def _short(revision: str | None) -> str:
+    return revision[:12] if revision else "-"
+
+
+def _run(run: dict[str, Any] | None) -> str:
+    if run is None:
+        return "-"
+    return f"{run['outcome']}, {run['files']} files, {run['bytes']} bytes, {run['at']}"

@@ -1,0 +1,74 @@
+"""``mftgit validate``: what the gate will say, before the push."""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from mftgit.adapters.documents_folder import read_folder
+from mftgit.adapters.operator_clone import OperatorClone
+from mftgit.cli.options import Name, json_option, print_json
+from mftgit.cli.rules import make_validator
+from mftgit.errors import ConfigError
+from mftgit.model.config import Role
+from mftgit.model.names import MemberName
+from mftgit.model.problem import Problem, format_problem
+from mftgit.model.render import render
+from mftgit.model.tree import Tree
+
+INVALID = 2
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mftgit validate .
+  mftgit validate sample-config-repo --member node-1 --json
+"""
+)
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--member", "member", type=Name(), help="Also show what would run on this member.")
+@json_option
+def validate(path: Path, member: MemberName | None, as_json: bool) -> int:
+    """Check the documents in PATH, a folder or a clone, by the very rules of the gate; offline.
+
+    In a clone, files that git ignores are passed over, and changes that are not committed count.
+    """
+    validation = make_validator().validate(_read(path))
+    problems = list(validation.problems)
+    lines: list[str] = []
+    if member is not None and not problems:
+        try:
+            generation = render(validation, member, Role.NODE)
+        except ConfigError as error:
+            problems.extend(getattr(error, "problems", ()))
+        else:
+            lines = [f"  runs transfer {name}" for name in sorted(generation.transfers)]
+    if as_json:
+        print_json({"valid": not problems, "problems": [dict(each.as_json()) for each in problems]})
+    else:
+        _tell(path, problems, lines, member)
+    return INVALID if problems else 0
+
+
+def _read(path: Path) -> Tree:
+    if not OperatorClone.is_clone(path):
+        return read_folder(path)
+    with closing(OperatorClone(path)) as clone:
+        return clone.documents()
+
+
+def _tell(path: Path, problems: list[Problem], lines: list[str], member: MemberName | None) -> None:
+    for problem in problems:
+        click.echo(format_problem(problem))
+    if problems:
+        count = len(problems)
+        click.secho(
+            f"{path}: {count} problem{'s' if count > 1 else ''}: the gate would refuse this",
+            fg="red",
+        )
+        return
+    click.secho(f"{path}: valid", fg="green")
+    if member is not None:
+        click.echo(f"member {member}:")
+        click.echo("\n".join(lines) or "  runs nothing")

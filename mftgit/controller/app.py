@@ -1,0 +1,257 @@
+"""The controller's composition root: the hosted repository, its gate, and the doors around them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, BinaryIO, cast
+
+from loguru import logger
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.git_http import GitHttp, GitRequest
+from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.http_server import Door, HttpServer, Pool, Request, Response
+from mftgit.adapters.registry import Registry
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.controller.access import Doorkeeper
+from mftgit.controller.collect import BadReportError, Collect, own_name
+from mftgit.controller.initialise import renew_certificate
+from mftgit.controller.notify import Notifier
+from mftgit.controller.presence import Presence
+from mftgit.controller.publish import Publish
+from mftgit.controller.receive import Receive
+from mftgit.controller.upstream import LocalUpstream
+from mftgit.errors import ConfigError
+from mftgit.model.access import Access, Kind, Principal, may_push
+from mftgit.model.events import EventName, Fact
+from mftgit.model.names import MemberName, Revision
+from mftgit.model.validate import Validator
+
+MAX_REPORT_BYTES = 16 << 20
+MAX_GIT_REQUEST_BYTES = 1 << 20
+MAX_PUSH_BYTES = 64 << 20
+
+_REPOSITORY = "/config.git"
+
+
+class Controller:
+    """A running controller; its own member is separate and uses ``upstream`` and ``store``."""
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        bootstrap: Bootstrap,
+        *,
+        events: EventStore,
+        validator: Validator,
+    ) -> None:
+        """Open everything and bind the port; nothing is served before ``start``.
+
+        Raises:
+            ConfigError: the folder is not a controller's.
+            MftgitError: the port is in use, or the repository cannot be opened.
+        """
+        if not bootstrap.listen:
+            raise ConfigError(f"{folder.bootstrap_file} names no address to listen on")
+        clock = SystemClock()
+        host = bootstrap.controller_url.removeprefix("https://").rpartition(":")[0].strip("[]")
+        if renew_certificate(
+            folder, hosts=(host, bootstrap.listen[0], "localhost"), now=clock.now()
+        ):
+            logger.info("the server certificate was renewed")
+        self._folder = folder
+        self._events = events
+        self.store = GitStore(folder.repository)
+        swept = self.store.sweep()
+        if swept:
+            logger.warning("leftovers of a crash were removed", files=list(swept))
+        self._registry = Registry(folder.registry, now=clock.now)
+        self._presence = Presence(self._registry, now=clock.now)
+        self.upstream = LocalUpstream(self._registry, self.store)
+        self._notifier = Notifier(seen=self._seen)
+        self._collect = Collect(self._registry, events, cluster_id=bootstrap.cluster_id)
+        receive = Receive(
+            validator, self._record, Publish(self._record, [lambda _revision: self._raise_head()])
+        )
+        self._git = GitHttp(self.store, gate=receive.decide, settled=receive.settle)
+        doorkeeper = Doorkeeper(
+            self._registry, cluster_id=bootstrap.cluster_id, record=self._record_login
+        )
+        self._server = HttpServer(
+            self._doors(),
+            authenticate=doorkeeper.authenticate,
+            listen=bootstrap.listen,
+            certificate=folder.tls_certificate,
+            key=folder.tls_key,
+        )
+
+    def start(self) -> None:
+        """Serve. A publication that a crash kept from being told is told now."""
+        self._raise_head()
+        self._presence.start()
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop serving and close everything."""
+        self._notifier.close()
+        self._server.stop()
+        self._presence.stop()
+        self.upstream.close()
+        self._registry.close()
+        self.store.close()
+
+    def _doors(self) -> list[Door]:
+        known, members, anyone = Access.KNOWN, Access.MEMBERS, Access.ANYONE
+        git = [
+            Door(method="GET", path="/info/refs", access=known, handle=self._serve_git),
+            Door(
+                method="POST",
+                path="/git-upload-pack",
+                access=known,
+                handle=self._serve_git,
+                max_body_bytes=MAX_GIT_REQUEST_BYTES,
+            ),
+            Door(
+                method="POST",
+                path="/git-receive-pack",
+                access=known,
+                handle=self._serve_git,
+                max_body_bytes=MAX_PUSH_BYTES,
+            ),
+        ]
+        return [
+            *(
+                Door(
+                    method=door.method,
+                    path=_REPOSITORY + door.path,
+                    access=door.access,
+                    handle=door.handle,
+                    pool=Pool.GIT,
+                    max_body_bytes=door.max_body_bytes,
+                )
+                for door in git
+            ),
+            Door(method="GET", path="/healthz", access=anyone, handle=self._healthy),
+            Door(method="GET", path="/api/authority", access=anyone, handle=self._authority),
+            Door(
+                method="POST",
+                path="/api/join",
+                access=anyone,
+                handle=self._join,
+                max_body_bytes=MAX_GIT_REQUEST_BYTES,
+            ),
+            Door(method="GET", path="/api/head", access=known, handle=self._head),
+            Door(
+                method="GET",
+                path="/api/head/events",
+                access=known,
+                stream=self._notifier.subscribe,
+            ),
+            Door(
+                method="POST",
+                path="/api/members/{member}/events",
+                access=members,
+                handle=self._take_events,
+                max_body_bytes=MAX_REPORT_BYTES,
+            ),
+            Door(
+                method="POST",
+                path="/api/members/{member}/status",
+                access=members,
+                handle=self._take_status,
+                max_body_bytes=MAX_REPORT_BYTES,
+            ),
+        ]
+
+    # What is behind the doors
+
+    def _serve_git(self, request: Request) -> Response:
+        principal = _known(request)
+        answer = self._git.handle(
+            GitRequest(
+                method=request.method,
+                path=request.path.removeprefix(_REPOSITORY),
+                query=request.query,
+                headers=request.headers,
+                body=cast("BinaryIO", request.body),
+                who=str(principal),
+                may_push=may_push(principal),
+            )
+        )
+        return Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    def _healthy(self, _request: Request) -> Response:
+        return _json({"healthy": True})
+
+    def _authority(self, _request: Request) -> Response:
+        return Response(
+            headers={"Content-Type": "application/x-pem-file"},
+            body=self._folder.ca_file.read_bytes(),
+        )
+
+    def _join(self, request: Request) -> Response:
+        return _json(self._collect.join(request.body.read()))
+
+    def _head(self, request: Request) -> Response:
+        head = self._registry.head()
+        if head is None:
+            return _json({"error": "nothing is published yet"}, status=503)
+        self._seen(_known(request))
+        etag = f'"{head.seq}"'
+        if request.headers.get("if-none-match") == etag:
+            return Response(status=304, headers={"ETag": etag})
+        return _json(head.as_json(), headers={"ETag": etag, "Cache-Control": "no-cache"})
+
+    def _take_events(self, request: Request) -> Response:
+        member = _itself(request)
+        self._presence.heard(member)
+        return _json(self._collect.events(member, request.body.read()))
+
+    def _take_status(self, request: Request) -> Response:
+        return _json(self._collect.status(_itself(request), request.body.read()))
+
+    # What happens besides
+
+    def _raise_head(self) -> None:
+        tip = self.store.head()
+        if tip is None:
+            return
+        self._registry.raise_head(tip)
+        self.upstream.notify()
+        self._notifier.notify()
+
+    def _seen(self, principal: Principal) -> None:
+        if principal.kind is Kind.MEMBER:
+            self._presence.heard(MemberName(principal.name))
+
+    def _record(
+        self, event: EventName, revision: Revision | None, facts: Mapping[str, Fact]
+    ) -> None:
+        self._events.append(event, revision=revision, facts=facts)
+
+    def _record_login(self, event: EventName, facts: Mapping[str, Fact]) -> None:
+        self._events.append(event, facts=facts)
+
+
+def _known(request: Request) -> Principal:
+    if request.principal is None:
+        raise BadReportError("log in first")
+    return request.principal
+
+
+def _itself(request: Request) -> MemberName:
+    """Return the member that the path names, when it is the one that asks."""
+    member = own_name(request.params)
+    if _known(request).name != member:
+        raise BadReportError(f"{request.principal} may speak for itself only, not for {member}")
+    return member
+
+
+def _json(
+    value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        status=status,
+        headers={"Content-Type": "application/json", **(headers or {})},
+        body=json.dumps(value).encode(),
+    )

@@ -1,0 +1,62 @@
+"""The controller's own member gets its revisions and reports in the same process."""
+
+import threading
+from collections.abc import Iterator
+
+from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.registry import Registry
+from mftgit.errors import TransientError
+from mftgit.model.events import Event
+from mftgit.model.messages import Head, MemberStatus
+from mftgit.model.names import Revision
+
+
+class NothingPublishedError(TransientError):
+    """The repository has no published revision yet."""
+
+
+class LocalUpstream:
+    """What ``mftgit.member.upstream.Upstream`` promises, without a network."""
+
+    def __init__(self, registry: Registry, store: GitStore) -> None:
+        """Read the head from ``registry`` and revisions from the hosted ``store``."""
+        self._registry = registry
+        self._store = store
+        self._moved = threading.Event()
+        self._closed = False
+
+    def notify(self) -> None:
+        """Wake the waiting member; callable from any thread."""
+        self._moved.set()
+
+    def head(self, known: Head | None) -> Head | None:
+        """See `Upstream.head`."""
+        head = self._registry.head()
+        return None if head == known else head
+
+    def wait(self) -> Iterator[None]:
+        """See `Upstream.wait`."""
+        while not self._closed:
+            yield None
+            self._moved.wait()
+            self._moved.clear()
+
+    def fetch(self) -> Revision:
+        """See `Upstream.fetch`; the objects are here already."""
+        tip = self._store.head()
+        if tip is None:
+            raise NothingPublishedError("nothing is published yet: push to main")
+        return tip
+
+    def send_events(self, events: list[Event]) -> int:
+        """See `Upstream.send_events`; the controller's own events are in the one store from the start."""
+        return max((each.seq for each in events), default=0)
+
+    def send_status(self, status: MemberStatus) -> None:
+        """See `Upstream.send_status`."""
+        self._registry.report(status)
+
+    def close(self) -> None:
+        """See `Upstream.close`."""
+        self._closed = True
+        self._moved.set()

@@ -1,0 +1,63 @@
+"""Become a member: check the controller by the token's fingerprint, make a key, be let in."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from mftgit.adapters import pki
+from mftgit.adapters.channel import Channel, fetch_authority
+from mftgit.adapters.durable import write_file
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.errors import MftgitError
+from mftgit.model.config import Role
+from mftgit.model.token import JoinToken
+
+
+def join(
+    folder: StateFolder,
+    *,
+    controller_url: str,
+    token: JoinToken,
+    files_root: Path,
+    now: Callable[[], datetime],
+) -> Bootstrap:
+    """Join the cluster of ``controller_url`` and make ``folder`` that member's state.
+
+    May be repeated when it was broken off: the key that was made is used again, and the controller
+    lets the same key in again.
+
+    Raises:
+        ConfigError: the folder holds a member already, or the controller is not the token's.
+        MftgitError: the controller refused the token.
+        TransientError: no answer; try again.
+    """
+    folder.prepare()
+    authority = fetch_authority(controller_url, expected_fingerprint=token.ca_sha256)
+    write_file(folder.ca_file, authority)
+    if not folder.member_key.exists():
+        folder.write_secret(folder.member_key, pki.make_identity())
+    public_key = pki.public_identity(folder.member_key.read_bytes())
+    channel = Channel(controller_url, ca_file=folder.ca_file, headers=lambda _method, _path: {})
+    try:
+        answer = channel.join(member=token.member, secret=token.secret, public_key=public_key)
+    finally:
+        channel.close()
+    try:
+        bootstrap = Bootstrap(
+            name=token.member,
+            role=Role(answer["role"]),
+            cluster_id=str(answer["cluster_id"]),
+            controller_url=controller_url.rstrip("/"),
+            files_root=str(files_root),
+        )
+        last_seq = int(answer["last_seq"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise MftgitError(f"{controller_url}: the answer to the join lacks {error}") from error
+    events = EventStore(folder.events, member=token.member, now=now)
+    try:
+        events.start_after(last_seq)
+    finally:
+        events.close()
+    folder.write_bootstrap(bootstrap)
+    return bootstrap

@@ -1,0 +1,339 @@
+"""The controller's doors, over real TLS: who may do what, and what a rude client costs."""
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mftgit.adapters import pki
+from mftgit.adapters.channel import (
+    Channel,
+    ControllerRefusedError,
+    ControllerUnreachableError,
+    fetch_authority,
+)
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.documents_folder import importable
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.proof import Prover
+from mftgit.adapters.registry import Registry
+from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.rules import make_validator
+from mftgit.controller.app import MAX_REPORT_BYTES, Controller
+from mftgit.controller.initialise import initialise, renew_certificate
+from mftgit.errors import ConfigError
+from mftgit.model.config import Role
+from mftgit.model.events import Event, EventName
+from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.names import MemberName, Revision
+
+NODE = MemberName("node-1")
+NOW = SystemClock().now
+DOCUMENTS = {"cluster.yaml": b"name: c\n", "members/controller.yaml": b"role: controller\n"}
+STATUS = MemberStatus(
+    name=NODE,
+    role=Role.NODE,
+    state=MemberState.ACTIVE,
+    active_revision=Revision("a" * 40),
+    attempted_revision=None,
+    reason=None,
+)
+
+
+@dataclass
+class Site:
+    """A running controller and what a client of it needs."""
+
+    folder: StateFolder
+    url: str
+    password: str
+    controller: Controller
+
+    def channel(self, name: MemberName = NODE, *, key: bytes) -> Channel:
+        cluster_id = self.folder.read_bootstrap().cluster_id
+        prover = Prover(member=name, cluster_id=cluster_id, key=key, now=NOW)
+        return Channel(self.url, ca_file=self.folder.ca_file, headers=prover.headers)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        context = ssl.create_default_context(cafile=str(self.folder.ca_file))
+        host, port = self.url.removeprefix("https://").split(":")
+        connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=20)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(data)
+        except ValueError:
+            return answer.status, data
+
+    def basic(self, name: str = "admin", password: str | None = None) -> dict[str, str]:
+        word = b64encode(f"{name}:{password or self.password}".encode()).decode()
+        return {"Authorization": f"Basic {word}"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    folder = StateFolder(tmp_path / "controller")
+    validator = make_validator()
+    made = initialise(
+        folder,
+        documents=DOCUMENTS,
+        tree=importable(DOCUMENTS),
+        validator=validator,
+        listen=("127.0.0.1", 0),
+        host="127.0.0.1",
+        files_root=tmp_path / "files",
+        now=NOW,
+    )
+    bootstrap = folder.read_bootstrap()
+    events = EventStore(folder.events, member=bootstrap.name, now=NOW)
+    controller = Controller(folder, bootstrap, events=events, validator=validator)
+    controller.start()
+    yield Site(folder=folder, url=made.url, password=made.password, controller=controller)
+    controller.stop()
+    events.close()
+
+
+@pytest.fixture
+def key(site: Site) -> bytes:
+    """The key of a member that has joined."""
+    made = pki.make_identity()
+    registry = Registry(site.folder.registry, now=NOW)
+    registry.enrol(NODE, role=Role.NODE, public_key=pki.public_identity(made))
+    registry.close()
+    return made
+
+
+def events_of(site: Site) -> list[Event]:
+    store = EventStore(site.folder.events, member=MemberName("reader"), now=NOW)
+    found = [event for _, event in store.after(0)]
+    store.close()
+    return found
+
+
+def test_nobody_gets_in_without_a_credential(site: Site) -> None:
+    for path in ("/api/head", "/config.git/info/refs?service=git-upload-pack"):
+        status, answer = site.ask("GET", path)
+        assert status == 401
+        assert "log in" in answer["error"]
+    assert site.ask("GET", "/healthz") == (200, {"healthy": True})
+    assert site.ask("GET", "/nowhere")[0] == 404
+    assert site.ask("DELETE", "/api/head")[0] == 405
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Basic !!!", "Basic " + b64encode(b"admin:wrong").decode(), "Bearer x", "Digest x", "Basic"],
+)
+def test_a_bad_credential_is_refused_also_where_none_is_needed(site: Site, header: str) -> None:
+    for path in ("/api/head", "/healthz"):
+        assert site.ask("GET", path, headers={"Authorization": header})[0] == 401
+
+
+def test_a_failed_login_is_an_event_without_the_password(site: Site) -> None:
+    site.ask("GET", "/api/head", headers=site.basic(password="a-wrong-password"))
+    (event,) = [each for each in events_of(site) if each.event is EventName.LOGIN_FAILED]
+    assert event.facts["who"] == "admin"
+    assert "a-wrong-password" not in str(event)
+
+
+def test_an_operator_may_push_and_a_member_may_not(site: Site, key: bytes) -> None:
+    path = "/config.git/info/refs"
+    status, _ = site.ask("GET", f"{path}?service=git-receive-pack", headers=site.basic())
+    assert status == 200
+    cluster_id = site.folder.read_bootstrap().cluster_id
+    proof = Prover(member=NODE, cluster_id=cluster_id, key=key, now=NOW).headers("GET", path)
+    assert site.ask("GET", f"{path}?service=git-upload-pack", headers=proof)[0] == 200
+    status, answer = site.ask("GET", f"{path}?service=git-receive-pack", headers=proof)
+    assert status == 403
+    assert b"may not push" in answer
+
+
+def test_an_operator_cannot_speak_for_a_member(site: Site, key: bytes) -> None:
+    del key
+    status, answer = site.ask(
+        "POST", f"/api/members/{NODE}/status", body=b"{}", headers=site.basic()
+    )
+    assert status == 403
+    assert "members" in answer["error"]
+
+
+def test_the_head_is_told_once_and_then_as_not_modified(site: Site, key: bytes) -> None:
+    channel = site.channel(key=key)
+    head = channel.head(None)
+    assert head is not None
+    assert head.seq == 1
+    assert channel.head(head) is None
+    channel.close()
+
+
+def test_a_member_reports_for_itself_only(site: Site, key: bytes) -> None:
+    channel = site.channel(key=key)
+    channel.send_status(STATUS)
+    event = Event(member=NODE, seq=1, at="x", event=EventName.RUN_STARTED)
+    assert channel.send_events(NODE, [event]) == 1
+    other = MemberName("node-2")
+    with pytest.raises(ControllerRefusedError, match="for itself only"):
+        channel.send_events(other, [event])
+    with pytest.raises(ControllerRefusedError, match="own events only"):
+        channel.send_events(NODE, [Event(member=other, seq=1, at="x", event=EventName.RUN_STARTED)])
+    channel.close()
+    assert [each.event for each in events_of(site) if each.member == NODE] == [
+        EventName.RUN_STARTED
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("events", b"nonsense"),
+        ("events", b"[]"),
+        ("events", b"{}"),
+        ("events", b'{"events": []}'),
+        ("events", b'{"events": [7]}'),
+        ("events", b'{"events": [{"member": "node-1"}]}'),
+        ("status", b"[" * 100_000),
+        ("status", b'{"name": "node-1"}'),
+        ("status", json.dumps(STATUS.as_json(last_seen_s=None) | {"name": "other"}).encode()),
+    ],
+)
+def test_a_report_of_another_shape_is_refused(
+    site: Site, key: bytes, kind: str, body: bytes
+) -> None:
+    path = f"/api/members/{NODE}/{kind}"
+    cluster_id = site.folder.read_bootstrap().cluster_id
+    proof = Prover(member=NODE, cluster_id=cluster_id, key=key, now=NOW).headers("POST", path)
+    status, answer = site.ask("POST", path, body=body, headers=proof)
+    assert status == 400
+    assert answer["error"]
+
+
+def test_a_body_above_the_bound_is_refused(site: Site, key: bytes) -> None:
+    path = f"/api/members/{NODE}/status"
+    cluster_id = site.folder.read_bootstrap().cluster_id
+    proof = Prover(member=NODE, cluster_id=cluster_id, key=key, now=NOW).headers("POST", path)
+    status, _ = site.ask("POST", path, body=b" " * (MAX_REPORT_BYTES + 1), headers=proof)
+    assert status == 413
+    assert site.ask("POST", "/api/join", body=b"{}")[0] == 400
+    assert site.ask("POST", "/api/join", body=b" " * (2 << 20))[0] == 413
+
+
+def test_a_join_with_a_short_key_is_refused(site: Site) -> None:
+    body = json.dumps({"member": "x", "secret": "y", "public_key": "z"}).encode()
+    status, answer = site.ask("POST", "/api/join", body=body)
+    assert (status, "public_key" in answer["error"]) == (400, True)
+
+
+def test_every_waiting_member_is_woken_when_the_head_moves(site: Site, key: bytes) -> None:
+    woken = [threading.Event() for _ in range(20)]
+    listening = [threading.Event() for _ in range(20)]
+
+    def listen(number: int) -> None:
+        channel = site.channel(key=key)
+        waits = channel.wait()
+        next(waits)
+        listening[number].set()
+        next(waits)
+        woken[number].set()
+        waits.close()  # type: ignore[attr-defined]  a generator
+        channel.close()
+
+    threads = [threading.Thread(target=listen, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    assert all(each.wait(30) for each in listening)
+    site.controller._notifier.notify()
+    for thread in threads:
+        thread.join(30)
+    assert all(each.is_set() for each in woken)
+
+
+def test_clients_that_say_nothing_keep_nobody_waiting(site: Site) -> None:
+    host, port = site.url.removeprefix("https://").split(":")
+    silent = [socket.create_connection((host, int(port))) for _ in range(50)]
+    try:
+        assert site.ask("GET", "/healthz")[0] == 200
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_a_request_that_is_sent_slowly_keeps_nobody_waiting(site: Site) -> None:
+    host, port = site.url.removeprefix("https://").split(":")
+    context = ssl.create_default_context(cafile=str(site.folder.ca_file))
+    slow = []
+    for _ in range(30):  # more than there are threads
+        wire = context.wrap_socket(
+            socket.create_connection((host, int(port))), server_hostname=host
+        )
+        wire.sendall(b"POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        slow.append(wire)
+    try:
+        assert site.ask("GET", "/api/authority")[0] == 200
+    finally:
+        for each in slow:
+            each.close()
+
+
+def test_only_a_certificate_of_this_cluster_is_trusted(
+    site: Site, key: bytes, tmp_path: Path
+) -> None:
+    other = pki.make_authority("other", now=NOW())
+    (tmp_path / "other.pem").write_bytes(other.certificate)
+    channel = Channel(site.url, ca_file=tmp_path / "other.pem", headers=lambda _m, _p: {})
+    with pytest.raises(ControllerUnreachableError, match="certificate of this cluster"):
+        channel.head(None)
+    channel.close()
+    with pytest.raises(ConfigError, match="is not the controller that gave the token"):
+        fetch_authority(site.url, expected_fingerprint=pki.fingerprint(other.certificate))
+    mine = site.folder.ca_file.read_bytes()
+    assert fetch_authority(site.url, expected_fingerprint=pki.fingerprint(mine)) == mine
+    del key
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense", "https://"])
+def test_what_is_no_url_of_a_controller_is_told(url: str) -> None:
+    with pytest.raises(ConfigError, match="expected https://HOST:PORT"):
+        fetch_authority(url, expected_fingerprint="0")
+
+
+def test_a_controller_that_is_away_is_worth_another_try(tmp_path: Path) -> None:
+    authority = pki.make_authority("c", now=NOW())
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    channel = Channel("https://127.0.0.1:1", ca_file=tmp_path / "ca.pem", headers=lambda _m, _p: {})
+    with pytest.raises(ControllerUnreachableError):
+        channel.head(None)
+    with pytest.raises(ControllerUnreachableError):
+        next(channel.wait())
+    with pytest.raises(ControllerUnreachableError):
+        fetch_authority("https://127.0.0.1:1", expected_fingerprint="0")
+    channel.close()
+
+
+def test_a_certificate_near_its_end_is_renewed_under_the_same_authority(site: Site) -> None:
+    before = site.folder.tls_certificate.read_bytes()
+    assert not renew_certificate(site.folder, hosts=("127.0.0.1",), now=NOW())
+    later = NOW() + timedelta(days=pki.SERVER_DAYS - 20)
+    assert renew_certificate(site.folder, hosts=("127.0.0.1",), now=later)
+    after = site.folder.tls_certificate.read_bytes()
+    assert after != before
+    assert after.endswith(site.folder.ca_file.read_bytes())

@@ -1,0 +1,109 @@
+"""What ``--json`` prints is what its schema says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from cluster import Cluster, copy_sample, mftgit, mftgit_json
+
+from mftgit.resources import load_schemas
+
+
+def check(value: Any, name: str) -> None:
+    jsonschema.Draft202012Validator(load_schemas()[f"output-{name}"]).validate(value)
+
+
+def test_every_schema_of_an_output_is_a_schema_and_its_examples_hold() -> None:
+    outputs = {
+        name: schema for name, schema in load_schemas().items() if name.startswith("output-")
+    }
+    assert len(outputs) == 11
+    for schema in outputs.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+        for example in schema["examples"]:
+            jsonschema.Draft202012Validator(schema).validate(example)
+
+
+def test_every_output_is_as_documented(empty: Cluster) -> None:
+    ctl = empty.dir("controller")
+    empty.init(copy_sample(empty.root / "documents"))
+    check(empty.access, "controller-init")
+    check(empty.status(), "status")  # before it ever ran
+    empty.start_controller()
+    check(mftgit_json("operator", "add", "alice", "--dir", ctl, cwd=empty.root), "operator-add")
+    check(mftgit_json("operator", "list", "--dir", ctl, cwd=empty.root), "operator-list")
+    check(
+        mftgit_json("operator", "remove", "alice", "--dir", ctl, cwd=empty.root), "operator-remove"
+    )
+    added = mftgit_json("member", "add", "node-1", "--dir", ctl, cwd=empty.root)
+    check(added, "member-add")
+    check(empty.status(), "status")  # with a member that has not joined
+    joined = mftgit_json(
+        "join", empty.dir("node-1"), "--controller", empty.access["url"], "--token", added["token"],
+        "--files-root", empty.files, cwd=empty.root,
+    )  # fmt: skip
+    check(joined, "join")
+    empty.start("node-1")
+    empty.until_active(empty.status()["revision"], "controller", "node-1")
+    empty.until("it owns", lambda: empty.owner("invoices", among=["node-1"]))
+    check(empty.status(), "status")
+    check(empty.status("node-1"), "status")
+    check(mftgit_json("member", "list", "--dir", ctl, cwd=empty.root), "member-list")
+    mftgit_json("member", "add", "node-2", "--dir", ctl, cwd=empty.root)
+    check(mftgit_json("member", "remove", "node-2", "--dir", ctl, cwd=empty.root), "member-remove")
+    events = empty.events()
+    assert {each["member"] for each in events} == {"controller", "node-1"}
+    for each in [*events, *empty.events("node-1")]:
+        check(each, "event")
+    assert empty.status()["cluster"] == "acme-bank"
+
+
+def test_validate_says_what_the_gate_says(empty: Cluster) -> None:
+    documents = copy_sample(empty.root / "documents")
+    valid = mftgit_json("validate", documents, cwd=empty.root)
+    check(valid, "validate")
+    assert valid == {"valid": True, "problems": []}
+    text = (documents / "transfers" / "invoices.yaml").read_text(encoding="utf-8")
+    broken = {"transfers/invoices.yaml": text + "retries: many\n"}
+    (documents / "transfers" / "invoices.yaml").write_text(
+        broken["transfers/invoices.yaml"], encoding="utf-8"
+    )
+    done = mftgit("validate", documents, "--json", cwd=empty.root)
+    assert done.returncode == 2
+    found = json.loads(done.stdout)
+    check(found, "validate")
+    (problem,) = found["problems"]
+    assert problem["file"] == "transfers/invoices.yaml"
+    empty.init(copy_sample(empty.root / "good"))
+    empty.start_controller()
+    refused = empty.try_push(empty.clone(), broken)
+    place = f"{problem['file']}:{problem['line']}:{problem['column']}"
+    assert place in refused.stderr
+    assert problem["message"] in refused.stderr
+
+
+def test_a_clone_is_validated_with_what_git_would_take_along(empty: Cluster) -> None:
+    empty.init()
+    empty.start_controller()
+    clone = empty.clone()
+    (clone / ".gitignore").write_text("locations/local-notes.yaml\n", encoding="utf-8")
+    (clone / "locations").mkdir()
+    (clone / "locations" / "local-notes.yaml").write_text("nonsense: [", encoding="utf-8")
+    assert mftgit("validate", clone, cwd=empty.root).returncode == 0
+    (clone / "locations" / "new.yaml").write_text("type: nonsense\n", encoding="utf-8")
+    assert mftgit("validate", ".", cwd=clone).returncode == 2
+
+
+def test_validate_tells_what_runs_on_a_member(tmp_path: Path) -> None:
+    documents = copy_sample(tmp_path / "documents")
+    done = mftgit("validate", documents, "--member", "node-1", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "runs transfer invoices" in done.stdout
+    done = mftgit("validate", documents, "--member", "controller", cwd=tmp_path)
+    assert "invoices" not in done.stdout
+
+
+def test_colours_vanish_when_the_output_is_piped(tmp_path: Path) -> None:
+    done = mftgit("validate", copy_sample(tmp_path / "documents"), cwd=tmp_path)
+    assert "\x1b" not in done.stdout + done.stderr
