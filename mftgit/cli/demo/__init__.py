@@ -1,0 +1,1 @@
+"""``mftgit demo``: the whole path on this machine, in under a minute."""
