@@ -72,7 +72,7 @@ def fetch_pip(folder: Path) -> Path:
         content = answer.read()
     if hashlib.sha256(content).hexdigest() != newest["hashes"]["sha256"]:
         sys.exit(f"{newest['filename']} is not what the index says it is")
-    path = folder / newest["filename"]
+    path = folder / str(newest["filename"])
     path.write_bytes(content)
     return path
 

@@ -118,7 +118,9 @@ class SharedFolderCoordinator:
         if taking.counts_from is None:
             beat = _read(place / _beat_name(taking.before.epoch))
             over = beat in {taking.before.beat, _RELEASED}
-            taking.counts_from = self._clock.boottime() + (0 if over else wait_s(self._longer(beat)))
+            taking.counts_from = self._clock.boottime() + (
+                0 if over else wait_s(self._longer(beat))
+            )
         if self._clock.boottime() < taking.counts_from:
             return None
         del self._taking[key]

@@ -6,11 +6,11 @@ import socket
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -249,12 +249,12 @@ def test_every_waiting_member_is_woken_when_the_head_moves(site: Site, key: byte
 
     def listen(number: int) -> None:
         channel = site.channel(key=key)
-        waits = channel.wait()
+        waits = cast("Generator[None, None, None]", channel.wait())
         next(waits)
         listening[number].set()
         next(waits)
         woken[number].set()
-        waits.close()  # type: ignore[attr-defined]  a generator
+        waits.close()
         channel.close()
 
     threads = [threading.Thread(target=listen, args=(number,)) for number in range(20)]

@@ -67,9 +67,9 @@ def test_members_that_are_killed_at_random_lose_nothing_and_duplicate_nothing(
     arrived = Counter(path.name.split("~", 1)[1] for path in received.iterdir())
     assert arrived == Counter(names)
     for path in received.iterdir():
-        name = path.name.split("~", 1)[1].encode()
+        repeated = path.name.split("~", 1)[1].encode()
         content = path.read_bytes()
-        assert content == name * (len(content) // len(name))
+        assert content == repeated * (len(content) // len(repeated))
     leftovers = [path.name for path in (partner.folder / "incoming").iterdir()]
     assert leftovers == []
     archived = sorted(path.name for path in (running.files / "inbox" / "sent").iterdir())
@@ -92,7 +92,8 @@ def test_of_fifty_racing_pushes_every_acknowledged_one_is_on_the_branch(empty: C
         empty.git("reset", "--quiet", "--hard", "origin/main", cwd=clone)
         return revision, done
 
-    acknowledged, refused = [], []
+    acknowledged: list[tuple[str, str]] = []
+    refused: list[tuple[str, str]] = []
     for round_number in range(5):
         with ThreadPoolExecutor(len(clones)) as pool:
             for revision, done in pool.map(lambda clone, n=round_number: push(clone, n), clones):

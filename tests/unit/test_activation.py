@@ -69,7 +69,7 @@ events = st.lists(
 def test_the_active_revision_is_always_one_that_was_activated(
     moves: list[tuple[str, Revision]],
 ) -> None:
-    record, activated = Record(), {None}
+    record, activated = Record(), {Record().active}
     for seq, (move, oid) in enumerate(moves, start=1):
         before = record
         try:

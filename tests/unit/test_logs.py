@@ -43,8 +43,8 @@ def test_the_file_has_what_the_console_leaves_out_and_no_local_variables(
     planted = "hunter" + "2"
     logger.debug("detail")
     try:
-        {}[planted[:0]]
-    except KeyError:
+        int(planted[:0])
+    except ValueError:
         logger.exception("failed")
     logger.remove()
     text = (tmp_path / "mftgit.log").read_text(encoding="utf-8")
