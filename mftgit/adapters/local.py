@@ -387,7 +387,8 @@ def _link_and_unlink(source: int, old: str, target: int, new: str) -> None:
     """Rename a file in two steps of which the first, link(2), never replaces anything.
 
     A crash between the two leaves both names on one file; the same call again then ends the work. Of two callers
-    that rename one file to two names, the one whose unlink comes second has lost and takes its name back.
+    that rename one file to two names, the one whose unlink comes second has lost and takes its name back. Of two that
+    rename it to one name, one may end what the other began: then the new name is the only one left, and stays.
     """
     try:
         os.link(old, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
@@ -398,6 +399,10 @@ def _link_and_unlink(source: int, old: str, target: int, new: str) -> None:
         return
     try:
         os.unlink(old, dir_fd=source)
+    except FileNotFoundError:
+        if os.stat(new, dir_fd=target, follow_symlinks=False).st_nlink > 1:
+            os.unlink(new, dir_fd=target)
+            raise
     except OSError:
         os.unlink(new, dir_fd=target)
         raise

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -294,3 +295,32 @@ def test_no_descriptor_is_left_open(root: Path) -> None:
     endpoint.rename("x/a", "b", replace=False)
     endpoint.remove_folder("x")
     assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    ("other", "left"),
+    [("new", {"new"}), ("elsewhere", {"elsewhere"})],
+    ids=["one name", "two names"],
+)
+def test_of_two_renames_in_two_steps_that_cross_the_file_keeps_one_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str, left: set[str]
+) -> None:
+    """Storage without a rename that replaces nothing: a late owner and its successor publish the same file."""
+    (tmp_path / "old").write_bytes(b"content")
+    folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    unlink = os.unlink
+
+    def crossed(path: str, *, dir_fd: int) -> None:
+        monkeypatch.setattr(os, "unlink", unlink)
+        local._link_and_unlink(folder, "old", folder, other)  # the other one, between our two steps
+        unlink(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", crossed)
+    try:
+        with nullcontext() if other == "new" else pytest.raises(FileNotFoundError):
+            local._link_and_unlink(folder, "old", folder, "new")
+    finally:
+        os.close(folder)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(
+        left, b"content"
+    )
