@@ -33,17 +33,19 @@ class RunOutcome:
     errors: tuple[str, ...] = ()
 
 
-def run_once(transfer: Transfer, context: RunContext) -> RunOutcome:
+def run_once(transfer: Transfer, context: RunContext, *, fresh: bool = True) -> RunOutcome:
     """Run ``transfer`` once. What goes wrong is told by events and in the outcome, not raised.
+
+    Without ``fresh``, only what an earlier owner or run has begun is ended; no further file is taken.
 
     A file that fails does not keep the others from being delivered, unless its endpoint as a whole has failed. A run
     that is not started by watching waits once for files that are too fresh, for as long as they have to be stable.
     """
-    return _Run(transfer, context).carry_out()
+    return _Run(transfer, context, fresh=fresh).carry_out()
 
 
-def has_work(transfer: Transfer, context: RunContext) -> bool:
-    """Tell whether a run would find something to do, without an effect and without an event.
+def has_work(transfer: Transfer, context: RunContext, *, fresh: bool = True) -> bool:
+    """Tell whether such a run would find something to do, without an effect and without an event.
 
     Raises:
         MftgitError: the source or the members' storage cannot be looked at.
@@ -52,7 +54,8 @@ def has_work(transfer: Transfer, context: RunContext) -> bool:
         return False
     with Endpoints(context) as endpoints:
         try:
-            return _Work(transfer, context, endpoints).is_there()
+            work = _Work(transfer, context, endpoints)
+            return work.is_begun() or (fresh and work.is_fresh())
         except OwnershipEndedError:
             return False
 
@@ -72,14 +75,16 @@ class _Work:
         self.intents = Intents(context.state, context.ownership)
         self.claims = self._claims_at(transfer.source.location, transfer.source.path)
 
-    def is_there(self) -> bool:
+    def is_begun(self) -> bool:
+        """Tell whether something was begun and not ended, by this owner or by an earlier one."""
         if self.intents.left_over():
             return True
         if self._context.memory.adopted != self._fence:
-            if self.claims.left_over():
-                return True
-        elif any(not self._is_put_off(intent.id) for intent in self.intents.all()):
-            return True
+            return self.claims.left_over()
+        return any(not self._is_put_off(intent.id) for intent in self.intents.all())
+
+    def is_fresh(self) -> bool:
+        """Tell whether the source has a file that can be taken now."""
         self._context.memory.ledger.refresh()
         return any(True for _ in self.fresh(set()))
 
@@ -153,9 +158,10 @@ class _Work:
 
 
 class _Run:
-    def __init__(self, transfer: Transfer, context: RunContext) -> None:
+    def __init__(self, transfer: Transfer, context: RunContext, *, fresh: bool) -> None:
         self._transfer = transfer
         self._context = context
+        self._fresh = fresh
         self._state = RunState.PENDING
         self._files = 0
         self._size_bytes = 0
@@ -189,6 +195,8 @@ class _Run:
         )
         for intent, claim in work.begun():
             self._end(delivery, intent, claim)
+        if not self._fresh:
+            return
         self._take_fresh(delivery, work)
         if not isinstance(self._transfer.trigger, WatchTrigger) and work.is_too_fresh():
             context.stopping.wait(self._transfer.source.stable_s)

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from loguru import logger
@@ -16,16 +15,16 @@ from mftgit.adapters.sftp import connect
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.ledger import Ledger
+from mftgit.member.outbound.context import RunContext
+from mftgit.member.outbound.line import Line, Look, describe
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.run import RunOutcome, has_work, run_once
 from mftgit.model.config import Generation, LocalLocation, Location, Transfer, WatchTrigger
 from mftgit.model.config import Ownership as OwnershipKind
 from mftgit.model.events import EventName, Fact
 from mftgit.model.lease import preference_delay_s
-from mftgit.model.messages import LastRun, TransferState, TransferStatus
-from mftgit.model.names import Epoch, MemberName, Revision, TransferName
+from mftgit.model.messages import LastRun, TransferStatus
+from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.plan import Job, Plan
 from mftgit.model.run import RunState
 
@@ -38,26 +37,12 @@ DRAIN_S = 25.0
 STATE = ".mftgit"
 """Below the files root: leases, intents and ledgers, which the members share."""
 
+CATCH_UP_TTLS = 2.0
+"""A firing that came so many ttl before this member took the transfer is caught up: its owner was gone by then."""
+
+
 Record = Callable[..., None]
 """(event, revision=, epoch=, facts=): write an event down."""
-
-
-class _Line:
-    """One transfer on this member: its job, its ownership while that lasts, its last run."""
-
-    def __init__(self, job: Job, *, key: TransferName, state: Path, revision: Revision) -> None:
-        self.job = job
-        self.key = key
-        self.state = state
-        self.revision = revision
-        self.memory = Memory(ledger=Ledger(state))
-        self.counted = Ledger(state)  # for the status, whose thread is not the run's
-        self.ownership: Ownership | None = None
-        self.running = False
-        self.wanted = True
-        self.last_run: LastRun | None = None
-        self.failing = False
-        self.stopping = threading.Event()
 
 
 class Outbound:
@@ -74,7 +59,8 @@ class Outbound:
         self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
-        self._lines: dict[TransferName, _Line] = {}
+        self._lines: dict[TransferName, Line] = {}
+        self._owned: dict[TransferName, Ownership] = {}  # by key; may outlive its line for a moment
         self._keeper: Keeper | None = None
         self._coordinator: SharedFolderCoordinator | None = None
         self._ttl_s = 0.0
@@ -103,7 +89,11 @@ class Outbound:
         """Return how each transfer is, by name."""
         with self._lock:
             lines = sorted(self._lines.items())
-        return [self._status(name, line) for name, line in lines if line.wanted]
+        return [
+            describe(name, line, me=self._me, coordinator=self._coordinator)
+            for name, line in lines
+            if line.wanted
+        ]
 
     def stop(self) -> None:
         """Finish the files at hand, give the leases back, and end."""
@@ -129,9 +119,10 @@ class Outbound:
         if ttl_s == self._ttl_s:
             return
         if self._keeper is not None:
-            for line in self._lines.values():
-                if not line.running:  # what runs loses its lease, and stops before its next effect
-                    self._keeper.ended(line.key)
+            with self._lock:  # what runs loses its lease, and stops before its next effect
+                idle = [line.key for line in self._lines.values() if not line.running]
+            for key in idle:
+                self._keeper.ended(key)
             self._keeper.stop()
         self._ttl_s = ttl_s
         self._coordinator = SharedFolderCoordinator(
@@ -152,14 +143,18 @@ class Outbound:
         with self._lock:
             key, line = self._key(job.transfer), self._lines.get(name)
             if line is not None and line.key == key:
-                line.job, line.wanted, line.stopping = job, True, threading.Event()
+                line.job, line.wanted = job, True
+                if line.stopping.is_set():
+                    line.stopping = threading.Event()
                 return
             if line is not None:
                 line.wanted = False
                 if not line.running:
                     self._forget(name, line)
             state = self._files_root / STATE / "transfers" / key
-            self._lines[name] = _Line(job, key=key, state=state, revision=revision)
+            line = Line(job, key=key, state=state, revision=revision)
+            line.ownership = self._owned.get(key)
+            self._lines[name] = line
 
     def _unwant(self, name: TransferName) -> None:
         self._scheduler.remove(name)
@@ -170,7 +165,7 @@ class Outbound:
             if not line.running:
                 self._forget(name, line)
 
-    def _forget(self, name: TransferName, line: _Line) -> None:
+    def _forget(self, name: TransferName, line: Line) -> None:
         """Give the lease of a transfer back that is no longer here; the lock is held."""
         if self._lines.get(name) is line:
             self._lines.pop(name)
@@ -197,74 +192,111 @@ class Outbound:
     # Ownership
 
     def _taken(self, key: TransferName, ownership: Ownership) -> None:
-        line = self._by_key(key)
-        if line is None:
-            return
-        line.ownership = ownership
-        self._write(line, EventName.OWNERSHIP_TAKEN, {"transfer": line.job.transfer.name})
-        logger.info("transfer is ours", transfer=line.job.transfer.name, epoch=ownership.epoch)
-        # At once, whatever the trigger: to end what a predecessor began.
-        self._submit(line.job.transfer.name, must_run=True)
+        with self._lock:
+            self._owned[key] = ownership
+            line = self._by_key(key)
+            if line is None:
+                return
+            line.ownership = ownership
+        name = line.job.transfer.name
+        self._record(
+            EventName.OWNERSHIP_TAKEN,
+            revision=line.revision,
+            epoch=ownership.epoch,
+            facts={"transfer": name},
+        )
+        logger.info("transfer is ours", transfer=name, epoch=ownership.epoch)
+        self._submit(name, self._at_takeover(line))
+
+    def _at_takeover(self, line: Line) -> Look:
+        """Say what to do at once: what a predecessor began, and what it would have done but for its end."""
+        if isinstance(line.job.transfer.trigger, WatchTrigger):
+            return Look.FOUND
+        fired_at, line.fired_at = line.fired_at, None
+        missed_s = CATCH_UP_TTLS * self._ttl_s
+        missed = fired_at is not None and self._clock.boottime() - fired_at <= missed_s
+        return Look.FIRED if missed else Look.BEGUN
 
     def _lost(self, key: TransferName, reason: str) -> None:
-        line = self._by_key(key)
-        if line is None or line.ownership is None:
-            return
-        facts = {"transfer": line.job.transfer.name, "reason": reason}
-        self._write(line, EventName.OWNERSHIP_LOST, facts)
-        logger.info("transfer is not ours any more", **facts)
-        line.ownership = None
-
-    def _by_key(self, key: TransferName) -> _Line | None:
         with self._lock:
-            return next((line for line in self._lines.values() if line.key == key), None)
+            ownership = self._owned.pop(key, None)
+            line = self._by_key(key)
+            if line is None or ownership is None:
+                return
+            line.ownership = None
+        facts = {"transfer": line.job.transfer.name, "reason": reason}
+        self._record(
+            EventName.OWNERSHIP_LOST, revision=line.revision, epoch=ownership.epoch, facts=facts
+        )
+        logger.info("transfer is not ours any more", **facts)
+
+    def _by_key(self, key: TransferName) -> Line | None:
+        """Return the line that is owned under ``key``; the lock is held."""
+        return next((line for line in self._lines.values() if line.key == key), None)
 
     # Runs
 
     def _fire(self, name: TransferName) -> None:
         line = self._lines.get(name)
-        if line is not None:
-            self._submit(name, must_run=not isinstance(line.job.transfer.trigger, WatchTrigger))
+        if line is None:
+            return
+        watches = isinstance(line.job.transfer.trigger, WatchTrigger)
+        if not self._submit(name, Look.FOUND if watches else Look.FIRED):
+            line.fired_at = self._clock.boottime()
 
-    def _submit(self, name: TransferName, *, must_run: bool) -> None:
-        """Run the transfer in the pool, if it is ours and does not run already."""
+    def _submit(self, name: TransferName, look: Look) -> bool:
+        """Run the transfer in the pool if it is ours, or after the run that is under way; tell whether it is ours."""
         with self._lock:
             line = self._lines.get(name)
-            if line is None or line.running or self._stopping or not line.wanted:
-                return
+            if line is None or self._stopping or not line.wanted:
+                return True
             ownership = line.ownership
             if ownership is None or not ownership.valid():
-                return
+                return False
+            if line.running:
+                line.again = look if look is not Look.FOUND else line.again
+                return True
             line.running = True
-        self._pool.submit(self._run, name, line, ownership, must_run=must_run)
+        self._pool.submit(self._run, name, line, ownership, look)
+        return True
 
-    def _run(
-        self, name: TransferName, line: _Line, ownership: Ownership, *, must_run: bool
-    ) -> None:
+    def _run(self, name: TransferName, line: Line, ownership: Ownership, look: Look) -> None:
         job = line.job
         try:
             context = self._context(line, job, ownership)
-            if must_run or has_work(job.transfer, context):
-                self._note(line, run_once(job.transfer, context))
-        except MftgitError as error:
-            self._note(line, None, reason=str(error))
+            if self._is_due(job.transfer, context, look):
+                outcome = run_once(job.transfer, context, fresh=look is not Look.BEGUN)
+                self._note(line, outcome)
         except Exception:  # noqa: BLE001  one transfer must not end the others
             logger.opt(exception=True).error("a run failed unexpectedly", transfer=name)
-            self._note(line, None, reason="unexpected failure, see the log")
+            self._note(line, None)
         finally:
             with self._lock:
                 line.running = False
+                again, line.again = line.again, None
                 if not line.wanted:
                     self._forget(name, line)
                 self._idle.notify_all()
+        if again is not None:
+            self._submit(name, again)
 
-    def _context(self, line: _Line, job: Job, ownership: Ownership) -> RunContext:
+    @staticmethod
+    def _is_due(transfer: Transfer, context: RunContext, look: Look) -> bool:
+        if look is Look.FIRED:
+            return True
+        try:
+            return has_work(transfer, context, fresh=look is Look.FOUND)
+        except MftgitError:
+            return True  # the run says by its events what is wrong, and the next one waits longer
+
+    def _context(self, line: Line, job: Job, ownership: Ownership) -> RunContext:
         locations = {each.name: each for each in (job.source, job.destination)}
+        revision = line.revision  # a run ends on what it began with
 
         def record(event: EventName, facts: Mapping[str, Fact]) -> None:
             self._record(
                 event,
-                revision=line.revision,
+                revision=revision,
                 epoch=ownership.epoch,
                 facts={"transfer": job.transfer.name, **facts},
             )
@@ -272,7 +304,7 @@ class Outbound:
         return RunContext(
             ownership=ownership,
             member=self._me,
-            revision=line.revision,
+            revision=revision,
             state=line.state,
             clock=self._clock,
             open_endpoint=lambda location: self._open(locations[location]),
@@ -286,9 +318,7 @@ class Outbound:
             return open_local(location, files_root=self._files_root)
         return connect(location, secrets_dir=self._secrets)
 
-    def _note(self, line: _Line, outcome: RunOutcome | None, *, reason: str = "") -> None:
-        if outcome is None:
-            logger.warning("run failed", transfer=line.job.transfer.name, reason=reason)
+    def _note(self, line: Line, outcome: RunOutcome | None) -> None:
         if outcome is not None and outcome.outcome is RunState.IDLE:
             line.failing = False
             return
@@ -299,37 +329,3 @@ class Outbound:
             files=0 if outcome is None else outcome.files,
             size_bytes=0 if outcome is None else outcome.size_bytes,
         )
-
-    def _write(self, line: _Line, event: EventName, facts: Mapping[str, Fact]) -> None:
-        epoch: Epoch | None = line.ownership.epoch if line.ownership else None
-        self._record(event, revision=line.revision, epoch=epoch, facts=facts)
-
-    # Status
-
-    def _status(self, name: TransferName, line: _Line) -> TransferStatus:
-        ownership = line.ownership
-        mine = ownership is not None and ownership.valid()
-        status = TransferStatus(
-            name=name,
-            owner=self._me if mine else None,
-            epoch=ownership.epoch if ownership is not None and mine else None,
-            state=self._state(line, mine=mine),
-            last_run=line.last_run,
-            delivered=0,
-        )
-        try:
-            line.counted.refresh()
-            status = replace(status, delivered=line.counted.delivered)
-            if not mine and self._coordinator is not None:
-                view = self._coordinator.observe(line.key)
-                status = replace(status, owner=view.owner, epoch=view.epoch or None)
-        except MftgitError as error:
-            logger.debug("shared state not read", transfer=name, error=str(error))
-        return status
-
-    def _state(self, line: _Line, *, mine: bool) -> TransferState:
-        if line.running:
-            return TransferState.RUNNING
-        if line.failing:
-            return TransferState.FAILING
-        return TransferState.IDLE if mine else TransferState.STANDBY

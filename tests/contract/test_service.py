@@ -1,0 +1,231 @@
+"""A member's outbound side carries plans out: what runs, when, and what is left alone."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.member.outbound.service import Outbound
+from mftgit.model.config import (
+    AfterSuccess,
+    Cluster,
+    CronTrigger,
+    Destination,
+    Generation,
+    IntervalTrigger,
+    LocalLocation,
+    Member,
+    Overwrite,
+    Ownership,
+    Role,
+    Source,
+    Transfer,
+    Trigger,
+    WatchTrigger,
+)
+from mftgit.model.events import EventName
+from mftgit.model.names import LocationName, MemberName, Revision, TransferName
+from mftgit.model.plan import plan
+
+HERE, THERE = LocationName("here"), LocationName("there")
+NEVER = CronTrigger(expression="0 0 1 1 *")
+OFTEN = WatchTrigger(every_s=0.1)
+WAIT_S = 30.0
+
+
+@dataclass
+class Site:
+    """One or more members' outbound sides over one files root."""
+
+    root: Path
+    members: list[Outbound] = field(default_factory=list)
+    active: dict[int, Generation] = field(default_factory=dict)
+    events: list[tuple[str, EventName, Mapping[str, Any]]] = field(default_factory=list)
+
+    def add(self, name: str) -> Outbound:
+        def record(event: EventName, **rest: Any) -> None:
+            self.events.append((name, event, rest.get("facts") or {}))
+
+        bootstrap = Bootstrap(
+            name=MemberName(name),
+            role=Role.NODE,
+            cluster_id="c",
+            controller_url="https://127.0.0.1:1",
+            files_root=str(self.root),
+        )
+        made = Outbound(folder=StateFolder(self.root / name), bootstrap=bootstrap, record=record)
+        made.start()
+        self.members.append(made)
+        return made
+
+    def run(self, member: Outbound, *transfers: Transfer, ttl_s: float = 2.0) -> None:
+        wanted = generation(*transfers, ttl_s=ttl_s)
+        steps = plan(self.active.get(id(member)), wanted)
+        member.apply(steps, generation=wanted, revision=Revision("a" * 40))
+        self.active[id(member)] = wanted
+
+    def named(self, event: EventName, *, by: str | None = None) -> list[Mapping[str, Any]]:
+        return [facts for name, each, facts in self.events if each is event and by in {None, name}]
+
+    def drop(self, *names: str) -> None:
+        (self.root / "here").mkdir(exist_ok=True)
+        for name in names:
+            (self.root / "here" / name).write_text(name, encoding="utf-8")
+
+    def arrived(self) -> list[str]:
+        folder = self.root / "there"
+        return sorted(path.name for path in folder.glob("[!.]*")) if folder.exists() else []
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(root=tmp_path)
+    yield made
+    for member in made.members:
+        member.stop()
+
+
+def transfer(
+    trigger: Trigger = OFTEN,
+    *,
+    name: str = "t",
+    ownership: Ownership = Ownership.SINGLE,
+    source_path: str = ".",
+) -> Transfer:
+    return Transfer(
+        name=TransferName(name),
+        source=Source(location=HERE, path=source_path, stable_s=0.0),
+        destination=Destination(location=THERE, overwrite=Overwrite.OVERWRITE),
+        trigger=trigger,
+        after_success=AfterSuccess.DELETE,
+        ownership=ownership,
+    )
+
+
+def generation(*transfers: Transfer, ttl_s: float) -> Generation:
+    return Generation(
+        cluster=Cluster(name="c", lease_ttl_s=ttl_s),
+        member=Member(name=MemberName("m"), role=Role.NODE),
+        locations={
+            HERE: LocalLocation(name=HERE, path="here"),
+            THERE: LocalLocation(name=THERE, path="there"),
+        },
+        transfers={each.name: each for each in transfers},
+    )
+
+
+def until(reached: Callable[[], object]) -> None:
+    end = time.monotonic() + WAIT_S
+    while not reached():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
+
+
+def test_a_watched_folder_is_emptied(site: Site) -> None:
+    site.drop("a", "b")
+    member = site.add("one")
+    site.run(member, transfer())
+    until(lambda: site.arrived() == ["a", "b"])
+    until(lambda: member.status()[0].last_run)
+    (status,) = member.status()
+    assert (status.owner, status.epoch, status.delivered) == ("one", 1, 2)
+
+
+def test_a_transfer_on_a_schedule_waits_for_its_time_also_when_it_is_taken_over(site: Site) -> None:
+    site.drop("a")
+    site.run(site.add("one"), transfer(NEVER))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    site.run(
+        site.add("two"), transfer(OFTEN, name="other")
+    )  # something that shows that time passes
+    until(lambda: site.arrived() == ["a"])
+    assert [facts["transfer"] for facts in site.named(EventName.RUN_STARTED, by="one")] == []
+
+
+def test_an_interval_fires_again_and_again(site: Site) -> None:
+    site.run(site.add("one"), transfer(IntervalTrigger(every_s=0.3)))
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+    site.drop("b")
+    until(lambda: site.arrived() == ["a", "b"])
+
+
+def test_a_firing_that_no_owner_saw_is_caught_up_by_the_next_one(site: Site) -> None:
+    first, second = site.add("one"), site.add("two")
+    site.run(first, transfer(NEVER))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    site.run(second, transfer(NEVER))
+    site.drop("a")
+    second._fire(
+        TransferName("t")
+    )  # as the scheduler does, while the other member owns the transfer
+    assert site.arrived() == []
+    first.stop()
+    until(lambda: site.arrived() == ["a"])
+    assert len(site.named(EventName.RUN_STARTED, by="two")) == 1
+
+
+def test_what_is_each_member_s_own_runs_on_every_member(site: Site) -> None:
+    for name in ("one", "two"):
+        site.run(site.add(name), transfer(ownership=Ownership.EACH))
+    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
+    site.drop("a", "b", "c")
+    until(lambda: site.arrived() == ["a", "b", "c"])
+    assert len(site.named(EventName.DELIVERY_SUCCEEDED)) == 3
+
+
+def test_a_transfer_that_is_stopped_and_started_again_runs_again(site: Site) -> None:
+    member = site.add("one")
+    site.run(member, transfer(), transfer(name="other", source_path="elsewhere"))
+    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
+    site.run(member, transfer(name="other", source_path="elsewhere"))
+    assert [each.name for each in member.status()] == ["other"]
+    site.run(member, transfer(), transfer(name="other", source_path="elsewhere"))
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+    taken = [facts["transfer"] for facts in site.named(EventName.OWNERSHIP_TAKEN)]
+    assert taken.count("other") == 1  # nobody touched it
+
+
+@pytest.mark.parametrize("change", ["ttl", "ownership"])
+def test_a_change_of_how_it_is_owned_hands_the_lease_back_and_goes_on(
+    site: Site, change: str
+) -> None:
+    member = site.add("one")
+    site.run(member, transfer())
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    if change == "ttl":
+        site.run(member, transfer(), ttl_s=3.0)
+    else:
+        site.run(member, transfer(ownership=Ownership.EACH))
+    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+
+
+def test_a_source_that_cannot_be_looked_at_is_told_by_an_event_and_not_again_at_every_look(
+    site: Site,
+) -> None:
+    (site.root / "here").write_text("a file where a folder should be", encoding="utf-8")
+    member = site.add("one")
+    site.run(member, transfer())
+    until(lambda: site.named(EventName.RUN_FAILED))
+    threading.Event().wait(1.0)  # ten looks
+    assert len(site.named(EventName.RUN_FAILED)) == 1
+    assert member.status()[0].state.value == "failing"
+
+
+def test_another_member_takes_over_at_once_when_one_stops(site: Site) -> None:
+    first, second = site.add("one"), site.add("two")
+    site.run(first, transfer(), ttl_s=30.0)
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    site.run(second, transfer(), ttl_s=30.0)
+    first.stop()
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+    assert second.status()[0].epoch == 2
