@@ -1,0 +1,109 @@
+"""The programs that `transfer` measures, each taking a folder of files to one sshd."""
+
+import getpass
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sshd import Sshd
+
+from bench.support import stopwatch
+
+CIPHER: Final = "aes128-gcm@openssh.com"
+SSHD_OPTIONS: Final = (f"Ciphers {CIPHER}", "ForceCommand none")
+"""One cipher for all; a shell, because rclone has the server work its hashes out by commands."""
+
+_LONGEST_S = 1800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Take the files in ``source`` to ``target`` below ``server``; ``scratch`` is an empty folder."""
+
+    server: Sshd
+    source: Path
+    target: Path
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Seconds of wall clock, and of CPU on the client's side."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def _run(command: list[str], *, given: str = "", env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=_LONGEST_S,
+        check=False,
+        env=env,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _measured(command: list[str], *, given: str = "") -> Cost:
+    """Run a program from its start to its end; CPU is its own and that of its children, as ssh is of sftp."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with stopwatch() as taken:
+        _run(command, given=given, env=os.environ | {"RCLONE_CONFIG": ""})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(wall_s=taken[0], cpu_s=cpu_s)
+
+
+def _mftgit(job: Job) -> Cost:
+    plan = {
+        "port": job.server.port,
+        "username": getpass.getuser(),
+        "target": str(job.target),
+        "host_keys": list(job.server.host_keys.values()),
+        "secrets": str(job.server.secrets_dir),
+        "source": str(job.source),
+        "state": str(job.scratch),
+    }
+    send = Path(__file__).with_name("send.py")
+    answer = json.loads(_run([sys.executable, str(send)], given=json.dumps(plan)))
+    return Cost(wall_s=answer["wall_s"], cpu_s=answer["cpu_s"])
+
+
+def _sftp(job: Job, *, put: str = "put") -> Cost:
+    command = [
+        "sftp", "-q", "-F", "none", "-P", str(job.server.port),
+        "-i", str(job.server.secrets_dir / "client"),
+        "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR",
+        "-o", f"UserKnownHostsFile={os.devnull}", "-o", f"Ciphers={CIPHER}",
+        "-b", "-", f"{getpass.getuser()}@127.0.0.1",
+    ]  # fmt: skip
+    return _measured(command, given=f"{put} {job.source}/* {job.target}/\n")
+
+
+def _rclone(job: Job, *options: str) -> Cost:
+    place = (
+        f":sftp,host=127.0.0.1,port={job.server.port},user={getpass.getuser()},"
+        f"key_file={job.server.secrets_dir}/client:{job.target}"
+    )
+    return _measured(["rclone", "copy", *options, str(job.source), place])
+
+
+CLIENTS: Final[dict[str, Callable[[Job], Cost]]] = {
+    "sftp": _sftp,
+    "sftp, fsync": lambda job: _sftp(job, put="put -f"),
+    "mftgit": _mftgit,
+    "rclone": _rclone,
+    "rclone, no hash": lambda job: _rclone(job, "--ignore-checksum", "--sftp-disable-hashcheck"),
+}
+"""By the name in the table; the first is what the others are compared with."""

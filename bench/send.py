@@ -1,0 +1,99 @@
+"""One run of mftgit's engine in a process of its own: ``python bench/send.py`` with the plan as JSON on standard input.
+
+What is measured is what a running member pays: not the start of Python, but the connection, the claims, the intents,
+the ledger and the event log.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.coordinator import Grant
+from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.local import LocalEndpoint
+from mftgit.adapters.sftp import connect
+from mftgit.member.outbound.context import Memory, RunContext
+from mftgit.member.outbound.ledger import Ledger
+from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.run import run_once
+from mftgit.model.config import (
+    Destination,
+    KeyAuth,
+    Overwrite,
+    SftpLocation,
+    Source,
+    Transfer,
+    WatchTrigger,
+)
+from mftgit.model.events import EventName, Fact
+from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+
+_SOURCE, _TARGET = LocationName("here"), LocationName("partner")
+_CLOCK = SystemClock()
+_LEASE_S = 1e9  # it is not what is measured
+
+
+def main() -> None:
+    """Run the plan, and print seconds of wall clock and of CPU, files and bytes as JSON."""
+    plan = json.load(sys.stdin)
+    state = Path(plan["state"]) / "transfers" / "bench"
+    transfer = Transfer(
+        name=TransferName("bench"),
+        source=Source(location=_SOURCE, stable_s=0.0),
+        destination=Destination(location=_TARGET, overwrite=Overwrite.FAIL),
+        trigger=WatchTrigger(),
+    )
+    events = EventStore(
+        Path(plan["state"]) / "events.sqlite", member=MemberName("bench"), now=_CLOCK.now
+    )
+    with closing(events):
+        context = _context(plan, state, events)
+        wall, used = time.perf_counter(), time.process_time()
+        outcome = run_once(transfer, context)
+        taken = time.perf_counter() - wall, time.process_time() - used
+    if outcome.errors:
+        raise SystemExit("\n".join(outcome.errors[:5]))
+    answer = {"wall_s": taken[0], "cpu_s": taken[1], "files": outcome.files}
+    print(json.dumps(answer | {"size_bytes": outcome.size_bytes}))
+
+
+def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContext:
+    location = SftpLocation(
+        name=_TARGET,
+        host="127.0.0.1",
+        port=plan["port"],
+        username=plan["username"],
+        path=plan["target"],
+        host_keys=tuple(plan["host_keys"]),
+        auth=(KeyAuth(file="client"),),
+    )
+
+    def open_endpoint(name: LocationName) -> Endpoint:
+        if name == _SOURCE:
+            return LocalEndpoint(Path(plan["source"]))
+        return connect(location, secrets_dir=Path(plan["secrets"]))
+
+    def record(event: EventName, facts: Mapping[str, Fact]) -> None:
+        events.append(event, facts=facts)
+
+    grant = Grant(key="bench", epoch=Epoch(1), sent_at=_CLOCK.boottime(), ttl_s=_LEASE_S)
+    return RunContext(
+        ownership=Ownership(grant, clock=_CLOCK),
+        member=MemberName("bench"),
+        revision=None,
+        state=state,
+        clock=_CLOCK,
+        open_endpoint=open_endpoint,
+        record=record,
+        memory=Memory(ledger=Ledger(state)),
+    )
+
+
+if __name__ == "__main__":
+    main()

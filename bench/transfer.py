@@ -1,0 +1,148 @@
+"""What a transfer costs, beside what OpenSSH's and rclone's own clients take for the same files to the same sshd."""
+
+import os
+import shutil
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from sshd import Sshd, running_sshd
+
+from bench.clients import CIPHER, CLIENTS, SSHD_OPTIONS, Cost, Job
+from bench.support import Table, say
+
+ROUNDS: Final = 3
+LOADS: Final = {"1 x 1 GiB": (1, 1 << 30), "2,000 x 10 KiB": (2000, 10 << 10)}
+"""How many files of how many bytes."""
+
+QUICK_LOADS: Final = {"1 x 64 MiB": (1, 64 << 20), "100 x 10 KiB": (100, 10 << 10)}
+
+ONCE_IS_ENOUGH_S: Final = 100.0
+"""A client that took this long for a load is not asked again."""
+
+_PIECE = 1 << 20
+_SPARE = 1 << 30
+_REFERENCE = next(iter(CLIENTS))
+
+
+def measure(work: Path, *, quick: bool) -> list[Table]:
+    """See `bench.run`; each client in turn, in another order in each round."""
+    (work / "sshd").mkdir()
+    clients = [name for name in CLIENTS if not name.startswith("rclone") or shutil.which("rclone")]
+    tables = []
+    with running_sshd(work / "sshd", options=SSHD_OPTIONS) as server:
+        for name, (count, size) in (QUICK_LOADS if quick else LOADS).items():
+            with _files(work, count, size) as source:
+                found = _rounds(clients, 1 if quick else ROUNDS, server, source, name)
+            tables.append(_table(name, count * size, clients, found))
+    return tables
+
+
+def _rounds(
+    clients: list[str], rounds: int, server: Sshd, source: Path, load: str
+) -> list[dict[str, Cost]]:
+    """Return what each client took in each round; a very slow one is in the first round only."""
+    found: list[dict[str, Cost]] = []
+    for number in range(rounds):
+        turn = number % len(clients)
+        order = [
+            each
+            for each in clients[turn:] + clients[:turn]
+            if not found or found[0][each].wall_s < ONCE_IS_ENOUGH_S
+        ]
+        found.append({each: _one(each, server, source, load) for each in order})
+    return found
+
+
+@contextmanager
+def _files(work: Path, count: int, size: int) -> Iterator[Path]:
+    """Give a folder with ``count`` files of ``size`` random bytes each."""
+    free = shutil.disk_usage(work).free
+    if free < 2 * count * size + _SPARE:
+        raise RuntimeError(f"{work} has {free >> 20} MiB free: expected room for two copies")
+    source = work / "source"
+    source.mkdir()
+    say(f"making {count} files of {size} bytes")
+    for number in range(count):
+        with (source / f"file-{number:05d}.bin").open("wb") as stream:
+            for start in range(0, size, _PIECE):
+                stream.write(os.urandom(min(_PIECE, size - start)))
+    try:
+        yield source
+    finally:
+        shutil.rmtree(source)
+
+
+def _one(client: str, server: Sshd, source: Path, load: str) -> Cost:
+    """Let ``client`` take the files to the server once, look that all are there, and clear away."""
+    folders = [source.parent / name for name in ("linked", "scratch")] + [server.folder / "target"]
+    for folder in folders:
+        folder.mkdir()
+    linked, scratch, target = folders
+    try:
+        for path in source.iterdir():
+            (linked / path.name).hardlink_to(path)  # mftgit removes what it has delivered
+        os.sync()  # what the one before left to be written is not this one's burden
+        cost = CLIENTS[client](Job(server=server, source=linked, target=target, scratch=scratch))
+        _require_all(source, target, client)
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
+    say(f"{load}, {client}: {cost.wall_s:.2f} s, CPU {cost.cpu_s:.2f} s")
+    return cost
+
+
+def _require_all(source: Path, target: Path, client: str) -> None:
+    sent = {path.name: path.stat().st_size for path in source.iterdir()}
+    arrived = {path.name: path.stat().st_size for path in target.iterdir() if path.is_file()}
+    if sent != arrived:
+        raise RuntimeError(f"{client}: {len(arrived)} of {len(sent)} files arrived as they were")
+
+
+def _table(name: str, size: int, clients: list[str], found: list[dict[str, Cost]]) -> Table:
+    rows = []
+    for client in clients:
+        rounds = [each for each in found if client in each]
+        wall_s = statistics.median(each[client].wall_s for each in rounds)
+        cpu_s = statistics.median(each[client].cpu_s for each in rounds)
+        ratios = [each[client].wall_s / each[_REFERENCE].wall_s for each in rounds]
+        cpu_ratios = [each[client].cpu_s / each[_REFERENCE].cpu_s for each in rounds]
+        rows.append(
+            (
+                client,
+                f"{len(rounds)}",
+                f"{wall_s:.2f} s",
+                f"{size / wall_s / 2**20:.1f} MiB/s",
+                f"{statistics.median(ratios):.2f}",
+                f"{min(ratios):.2f} to {max(ratios):.2f}",
+                f"{cpu_s:.2f} s",
+                f"{statistics.median(cpu_ratios):.2f}",
+            )
+        )
+    return Table(
+        title=f"{name} to an sshd on this machine",
+        columns=(
+            "client",
+            "rounds",
+            "wall",
+            "rate",
+            "wall / sftp",
+            "range",
+            "client CPU",
+            "CPU / sftp",
+        ),
+        rows=rows,
+        notes=(
+            f"medians; ratios are medians of the ratios within a round; cipher {CIPHER} for all",
+            "mftgit without the start of Python, the others from start to end of their process",
+            (
+                "mftgit flushes each file at the server, and its own records, to disk; of the others, "
+                "only 'sftp, fsync' (`put -f`) flushes the file"
+            ),
+            "rclone sends four files at once, the others one",
+        ),
+        raw=[{client: asdict(cost) for client, cost in each.items()} for each in found],
+    )
