@@ -49,6 +49,7 @@ def _run(command: list[str], *, given: str = "", env: dict[str, str] | None = No
         timeout=_LONGEST_S,
         check=False,
         env=env,
+        encoding="utf-8",
     )
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed with {done.returncode}:\n{done.stderr[-2000:]}")

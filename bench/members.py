@@ -163,6 +163,7 @@ class Cluster:
             text=True,
             timeout=_GIT_S,
             check=False,
+            encoding="utf-8",
         )
         if check and done.returncode != 0:
             raise RuntimeError(f"git {words[0]} failed:\n{done.stderr}")

@@ -43,6 +43,7 @@ def by_step() -> dict[str, Resident]:
             text=True,
             timeout=60,
             check=True,
+            encoding="utf-8",
         )
         found[name] = _parse(done.stdout)
     return found

@@ -111,6 +111,11 @@ def _version(program: str, word: str) -> str:
     if shutil.which(program) is None:
         return "not installed"
     done = subprocess.run(
-        [program, word], capture_output=True, text=True, timeout=_COMMAND_S, check=False
+        [program, word],
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_S,
+        check=False,
+        encoding="utf-8",
     )
     return (done.stdout or done.stderr).partition("\n")[0]

@@ -117,7 +117,7 @@ class _Site:
         raise RuntimeError(f"waited {_WITHIN_S:.0f} s in vain: {what}")
 
     def _beat(self) -> str:
-        """Return what the owner last wrote: its name and a number that rises."""
+        """Return what the owner last wrote: its name, a number that rises, and more."""
         lease = self._cluster.files / ".mftgit" / "leases" / f"lease-{_TRANSFER}"
         return max(lease.glob("beat-*")).read_text(encoding="utf-8")
 

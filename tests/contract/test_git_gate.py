@@ -84,7 +84,7 @@ def test_a_push_is_published_and_others_fetch_it(served: Site, work: Path, tmp_p
     git_ok(work, "push", "origin", "main")
     git_ok(other, "pull", "--quiet")
     assert git_ok(other, "rev-parse", "HEAD") == revision == tip(served)
-    assert (other / "transfers/b.yaml").read_text() == "two\n"
+    assert (other / "transfers/b.yaml").read_text(encoding="utf-8") == "two\n"
     assert sound(served)
 
 
@@ -164,7 +164,7 @@ def test_a_shallow_clone_fetches_a_merge_of_work_that_is_older_than_it(
     git_ok(work, "merge", "--quiet", "--no-edit", "old")
     git_ok(work, "push", "--quiet", "origin", "main")
     git_ok(shallow, "pull", "--quiet")
-    assert (shallow / "side").read_text() == "1"
+    assert (shallow / "side").read_text(encoding="utf-8") == "1"
     git_ok(shallow, "fsck", "--strict")
 
 

@@ -85,7 +85,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def secret(folder: Path, name: str, content: str, *, mode: int = 0o600) -> None:
-    (folder / name).write_text(content)
+    (folder / name).write_text(content, encoding="utf-8")
     (folder / name).chmod(mode)
 
 
@@ -147,7 +147,7 @@ def test_an_unknown_host_key_is_refused_with_everything_needed_to_judge_it(sshd:
         "host_keys of locations/partner.yaml",
     ):
         assert part in message
-    log = sshd.log.read_text()
+    log = sshd.log.read_text(encoding="utf-8")
     assert "Accepted" not in log.rpartition("Connection from")[2]
 
 
@@ -237,7 +237,7 @@ def test_the_second_way_is_tried_after_the_first_failed(root: Path, secrets_dir:
 
 def test_every_way_that_failed_is_named(root: Path, secrets_dir: Path, sshd: Sshd) -> None:
     ways = (KeyAuth(file="client"), PasswordAuth(file="wrong"))
-    secret(secrets_dir, "client", (sshd.secrets_dir / "client").read_text())
+    secret(secrets_dir, "client", (sshd.secrets_dir / "client").read_text(encoding="utf-8"))
     with sftp_server(root) as server, pytest.raises(LoginError) as caught:
         connect(server.location(auth=ways), secrets_dir=secrets_dir)
     message = str(caught.value)
@@ -250,7 +250,7 @@ def test_every_way_that_failed_is_named(root: Path, secrets_dir: Path, sshd: Ssh
 def test_a_server_may_want_two_ways_one_after_the_other(
     root: Path, secrets_dir: Path, sshd: Sshd
 ) -> None:
-    secret(secrets_dir, "client", (sshd.secrets_dir / "client").read_text())
+    secret(secrets_dir, "client", (sshd.secrets_dir / "client").read_text(encoding="utf-8"))
     both = (KeyAuth(file="client"), PasswordAuth(file="password"))
     with sftp_server(root, door=KeyThenPassword) as server:
         connect(server.location(auth=both), secrets_dir=secrets_dir).close()

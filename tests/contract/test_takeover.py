@@ -206,7 +206,7 @@ def test_an_owner_that_lost_is_told_and_contends_again(tmp_path: Path) -> None:
     one = keeper(coordinator(tmp_path, "one"), "one", told)
     one.want({T: 0})
     told.wait_for(lambda: T in told.held)
-    (tmp_path / "lease-t" / "epoch-000000000007").write_text("two")
+    (tmp_path / "lease-t" / "epoch-000000000007").write_text("two", encoding="utf-8")
     told.wait_for(lambda: any("from epoch 1 to 7: stand down" in what for what, _ in told.all))
     told.wait_for(lambda: T in told.held)
     assert told.held[T].epoch == 8

@@ -96,6 +96,7 @@ def test_keep_leaves_a_cluster_to_play_with(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mine" / "cluster.yaml").exists()

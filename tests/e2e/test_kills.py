@@ -113,7 +113,12 @@ def test_of_fifty_racing_pushes_every_acknowledged_one_is_on_the_branch(empty: C
     assert len(published) == len(acknowledged)
     repository = empty.dir("controller") / "repository.git"
     fsck = subprocess.run(
-        ["git", "fsck", "--strict"], cwd=repository, capture_output=True, text=True, check=False
+        ["git", "fsck", "--strict"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert fsck.returncode == 0, fsck.stderr
 

@@ -66,7 +66,12 @@ def test_the_wheel_runs_where_the_checkout_is_not(artifacts: Path, tmp_path: Pat
         "print('transfer' in load_schemas(), 'cluster.yaml' in read_sample())"
     )
     done = subprocess.run(
-        [python, "-c", sample], check=True, cwd=tmp_path, capture_output=True, text=True
+        [python, "-c", sample],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     assert done.stdout == "True True\n"
     said = subprocess.run(
@@ -75,5 +80,6 @@ def test_the_wheel_runs_where_the_checkout_is_not(artifacts: Path, tmp_path: Pat
         cwd=tmp_path,
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     assert said.stdout.startswith("mftgit, version ")

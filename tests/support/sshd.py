@@ -74,7 +74,7 @@ def running_sshd(work: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd]:
     for _ in range(5):  # another process may take the free port first
         port = _free_port()
         config = work / "sshd_config"
-        config.write_text(_config(work, port, folder, options))
+        config.write_text(_config(work, port, folder, options), encoding="utf-8")
         process = _start(config, log)
         try:
             if _wait_for_banner(port, process):
@@ -89,7 +89,8 @@ def running_sshd(work: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd]:
                 return
         finally:
             _stop(process)
-    raise AssertionError(f"sshd did not start; its log says:\n{log.read_text()}")
+    said = log.read_text(encoding="utf-8")
+    raise AssertionError(f"sshd did not start; its log says:\n{said}")
 
 
 @contextmanager
@@ -101,7 +102,12 @@ def temporary_user(home: Path) -> Iterator[tuple[str, str]]:
     try:
         line = f"{name}:{password}\n"
         subprocess.run(
-            [_program("chpasswd")], input=line, text=True, check=True, capture_output=True
+            [_program("chpasswd")],
+            input=line,
+            text=True,
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
         )
         yield name, password
     finally:
@@ -176,7 +182,7 @@ def _descendants(pid: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
                 parents[int(entry.name)] = int(fields[1])
     found = [pid]
     for known in found:
@@ -189,7 +195,11 @@ def _make_key(path: Path, kind: str) -> str:
     keygen = _program("ssh-keygen")
     subprocess.run([keygen, "-q", "-t", kind, "-N", "", "-f", str(path)], check=True)
     listed = subprocess.run(
-        [keygen, "-l", "-f", str(path)], check=True, capture_output=True, text=True
+        [keygen, "-l", "-f", str(path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     return listed.stdout.split()[1]
 
@@ -201,7 +211,9 @@ def _free_port() -> int:
 
 
 def _version() -> tuple[int, int]:
-    told = subprocess.run([_program("ssh"), "-V"], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [_program("ssh"), "-V"], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", told.stderr)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 

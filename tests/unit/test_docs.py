@@ -32,6 +32,7 @@ def test_the_generated_parts_are_up_to_date() -> None:
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -187,7 +187,11 @@ class Story:
     def delivered_by_ledger(self) -> int:
         """Return how many deliveries the shared ledger holds, counted in its files."""
         ledger = self.files_root / ".mftgit" / "transfers" / TRANSFER / "ledger"
-        lines = [line for path in ledger.glob("*.jsonl") for line in path.read_text().splitlines()]
+        lines = [
+            line
+            for path in ledger.glob("*.jsonl")
+            for line in path.read_text(encoding="utf-8").splitlines()
+        ]
         return len({json.loads(line)["id"] for line in lines})
 
     # How
