@@ -3,7 +3,7 @@
 A change travels this way, and the modules are named after the stations::
 
     push -> controller.receive -> model.validate -> controller.publish -> controller.notify
-         -> member.fetch -> member.verify -> member.activate -> member.apply
+         -> member.fetch -> member.verify -> member.activate -> member.outbound.service
          -> member.outbound.run -> adapters.event_store -> member.report -> controller.collect
 """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 5
 
-_QUIET = {"paramiko": logging.WARNING, "apscheduler": logging.WARNING, "uvicorn": logging.WARNING}
+_QUIET = dict.fromkeys(("apscheduler", "dulwich", "paramiko", "uvicorn"), logging.WARNING)
 """Libraries whose INFO is our DEBUG."""
 
 

@@ -126,6 +126,20 @@ class StateFolder:
         except OSError as error:
             raise ConfigError(f"{self.root}: cannot be written: {error.strerror}") from error
 
+    def read(self, path: Path) -> bytes:
+        """Return a file of this folder that every member has.
+
+        Raises:
+            ConfigError: it is not there, or this user may not read it.
+        """
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: cannot be read: {error.strerror}: run as the state folder's owner, restore the file, "
+                "or make the member anew (`mftgit join`, `mftgit controller init`)"
+            ) from error
+
     def write_secret(self, path: Path, content: bytes) -> None:
         """Write a private key, readable by this user only."""
         write_file(path, content, mode=0o600)

@@ -97,4 +97,4 @@ def init(
         f"then clone the configuration as {done.username} with this password, shown only now:\n"
     )
     click.echo(f"  {done.password}\n")
-    click.echo(f"  git -c http.sslCAInfo={done.ca_file} clone {done.clone_url}")
+    click.echo(f"  git clone -c http.sslCAInfo={done.ca_file} {done.clone_url}")

@@ -39,7 +39,7 @@ def add(name: MemberName, role: str, folder: StateFolder, as_json: bool) -> None
         secret = records.registry.invite(name, Role(role))
         records.events.append(EventName.MEMBER_INVITED, facts={"invited": name, "role": role})
         url = records.bootstrap.controller_url
-    ca = fingerprint(folder.ca_file.read_bytes())
+    ca = fingerprint(folder.read(folder.ca_file))
     token = format_token(JoinToken(member=name, ca_sha256=ca, secret=secret))
     if as_json:
         print_json({"name": name, "token": token})

@@ -67,7 +67,7 @@ def _node(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iter
     prover = Prover(
         member=bootstrap.name,
         cluster_id=bootstrap.cluster_id,
-        key=folder.member_key.read_bytes(),
+        key=folder.read(folder.member_key),
         now=SystemClock().now,
     )
     upstream = RemoteUpstream(folder, bootstrap, headers=prover.headers)

@@ -111,7 +111,7 @@ def initialise(
 
 
 def renew_certificate(folder: StateFolder, *, hosts: tuple[str, ...], now: datetime) -> bool:
-    """Issue a new server certificate when the present one ends soon; tell whether that was done."""
+    """Issue a new server certificate when there is none or it ends soon; tell whether that was done."""
     if not pki.needs_renewal(folder.tls_certificate.read_bytes(), now=now):
         return False
     authority = pki.KeyPair(certificate=folder.ca_file.read_bytes(), key=folder.ca_key.read_bytes())

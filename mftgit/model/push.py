@@ -125,7 +125,8 @@ def lineage(anchor: Revision | None, tip: Revision, *, is_ancestor: bool) -> Ver
         reason="history was rewritten",
         explanation=(
             f"the published tip {tip} does not contain {anchor}, the last revision confirmed here",
-            "restore the branch on the controller, or accept the new history with: mftgit reanchor",
+            "restore the branch on the controller",
+            "to accept the new history instead, stop the member, remove its record.json and start it again",
         ),
     )
 

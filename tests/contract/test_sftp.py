@@ -561,7 +561,7 @@ def test_no_thread_outlives_its_endpoint(sshd: Sshd) -> None:
     before = set(threading.enumerate())
     endpoint = connect(sshd.location(), secrets_dir=sshd.secrets_dir)
     endpoint.list_names(".")
-    assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) - before
     endpoint.close()
     assert set(threading.enumerate()) == before
     for location, error in (

@@ -178,6 +178,19 @@ def test_a_state_folder_below_a_file_is_told(empty: Cluster) -> None:
     assert "cannot be written" in done.stderr
 
 
+def test_a_missing_key_is_told_and_a_missing_certificate_is_made_anew(alone: Cluster) -> None:
+    alone.join("node-1")
+    (alone.dir("node-1") / "member.key").unlink()
+    done = mftgit("run", alone.dir("node-1"), cwd=alone.root)
+    assert done.returncode == 2
+    assert "member.key" in done.stderr
+    assert "Traceback" not in done.stderr
+    alone.stop("controller")
+    (alone.dir("controller") / "tls.pem").unlink()
+    alone.start_controller()
+    assert alone.git("ls-remote", alone.url).returncode == 0
+
+
 def test_a_folder_without_a_member_is_told_with_the_way_out(empty: Cluster) -> None:
     for verb in (["run", str(empty.root)], ["status", "--dir", str(empty.root)]):
         done = mftgit(*verb, cwd=empty.root)

@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from cluster import MFTGIT, environment
 _CTRL_C_AFTER_S = [0.3, 1.5, 3.0, 5.0, 8.0]
 
 
-def start_demo(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
+@contextmanager
+def running_demo(tmp_path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the demo; whatever becomes of the test, the demo ends and takes its members along."""
     (tmp_path / "tmp").mkdir(exist_ok=True)
-    return subprocess.Popen(
+    with subprocess.Popen(
         [*MFTGIT, "demo", *options],
         cwd=tmp_path,
         env=environment(tmp_path, TMPDIR=str(tmp_path / "tmp")),
@@ -25,7 +29,12 @@ def start_demo(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         start_new_session=True,
-    )
+    ) as demo:
+        try:
+            yield demo
+        finally:
+            if demo.poll() is None:
+                demo.send_signal(signal.SIGINT)
 
 
 def processes_below(folder: Path) -> list[str]:
@@ -45,17 +54,13 @@ def processes_below(folder: Path) -> list[str]:
 
 
 def test_the_demo_shows_what_it_promises(tmp_path: Path) -> None:
-    demo = start_demo(tmp_path)
-    said, _ = demo.communicate(timeout=120)
+    with running_demo(tmp_path) as demo:
+        said, _ = demo.communicate(timeout=120)
     assert demo.returncode == 0, said
-    for what, number in (
-        ("dropped", 8),
-        ("delivered", 8),
-        ("ledger", 8),
-        ("lost", 0),
-        ("duplicated", 0),
-        ("damaged", 0),
-    ):
+    promised = {
+        "dropped": 8, "delivered": 8, "ledger": 8, "lost": 0, "duplicated": 0, "damaged": 0
+    }  # fmt: skip
+    for what, number in promised.items():
         assert re.search(rf"{what}\b.* {number}\s*$", said, re.MULTILINE), said
     assert "remote: transfers/invoices.yaml:" in said
     assert "took over and delivered 3 files" in said
@@ -66,10 +71,10 @@ def test_the_demo_shows_what_it_promises(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after_s", _CTRL_C_AFTER_S)
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, after_s: float) -> None:
-    demo = start_demo(tmp_path)
-    threading.Event().wait(after_s)
-    demo.send_signal(signal.SIGINT)
-    said, _ = demo.communicate(timeout=60)
+    with running_demo(tmp_path) as demo:
+        threading.Event().wait(after_s)
+        demo.send_signal(signal.SIGINT)
+        said, _ = demo.communicate(timeout=60)
     # The second is Python's own end, when the signal came before mftgit was loaded; a shell shows 130 for both.
     assert demo.returncode in {130, -signal.SIGINT}, said
     assert processes_below(tmp_path) == []
@@ -77,30 +82,30 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, after_s: float) -> None
 
 
 def test_keep_leaves_a_cluster_to_play_with(tmp_path: Path) -> None:
-    demo = start_demo(tmp_path, "--keep")
-    assert demo.stdout is not None
-    said = ""
-    for line in demo.stdout:
-        said += line
-        if "drop files into" in line:
-            break
-    (command,) = re.findall(r"^\s+env .*git .*clone .*$", said, re.MULTILINE)
-    (password,) = re.findall(r"password\s+(\S+)", said)
-    askpass = tmp_path / "askpass"
-    askpass.write_text(f"#!/bin/sh\necho '{password}'\n", encoding="utf-8")
-    askpass.chmod(0o700)
-    done = subprocess.run(
-        f"{command.strip()} {tmp_path / 'mine'}",
-        shell=True,
-        env=environment(tmp_path, GIT_ASKPASS=str(askpass)),
-        capture_output=True,
-        text=True,
-        check=False,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "mine" / "cluster.yaml").exists()
-    demo.send_signal(signal.SIGINT)
-    demo.communicate(timeout=60)
+    with running_demo(tmp_path, "--keep") as demo:
+        assert demo.stdout is not None
+        said = ""
+        for line in demo.stdout:
+            said += line
+            if "drop files into" in line:
+                break
+        (command,) = re.findall(r"^\s+env .*git .*clone .*$", said, re.MULTILINE)
+        (password,) = re.findall(r"password\s+(\S+)", said)
+        askpass = tmp_path / "askpass"
+        askpass.write_text(f"#!/bin/sh\necho '{password}'\n", encoding="utf-8")
+        askpass.chmod(0o700)
+        done = subprocess.run(
+            f"{command.strip()} {tmp_path / 'mine'}",
+            shell=True,
+            env=environment(tmp_path, GIT_ASKPASS=str(askpass)),
+            capture_output=True,
+            text=True,
+            check=False,
+            encoding="utf-8",
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "mine" / "cluster.yaml").exists()
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=60)
     assert demo.returncode == 0
     assert processes_below(tmp_path) == []

@@ -1,14 +1,18 @@
 """The docs say what the code says."""
 
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from mftgit.cli.main import mftgit
 from mftgit.model.events import EventName
+from mftgit.resources import load_schemas
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -20,6 +24,42 @@ PAGES = [
     ]
     if page.is_file()
 ]
+
+
+def verbs(
+    group: click.Command = mftgit, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield words, group
+    if isinstance(group, click.Group):
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            yield from verbs(command, (*words, name))
+
+
+VERBS = dict(verbs())
+
+
+def options(command: click.Command) -> set[str]:
+    params = command.get_params(click.Context(command))
+    return {name for each in params for name in (*each.opts, *each.secondary_opts)}
+
+
+def commands_in(text: str) -> list[str]:
+    """The lines of indented or fenced blocks that call mftgit, their continuations included."""
+    joined = text.replace("\\\n", " ")
+    return re.findall(r"^(?:\s*|.*&& (?:\S*/)?)(mftgit(?: .*)?)$", indented(joined), re.MULTILINE)
+
+
+def indented(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if line.startswith("    "))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a forge gives the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def read(path: str) -> str:
@@ -52,8 +92,12 @@ def test_a_generated_part_that_is_out_of_date_is_noticed(tmp_path: Path) -> None
 def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         path = target.partition("#")[0]
-        if path and "://" not in path:
-            assert (page.parent / path).exists(), f"{page.name} links to {target}"
+        if "://" in target:
+            continue
+        there = page.parent / path if path else page
+        assert there.exists(), f"{page.name} links to {target}"
+        if fragment := target.partition("#")[2]:
+            assert fragment in anchors(there), f"{page.name} links to {target}"
 
 
 def test_every_event_is_told_and_no_other() -> None:
@@ -63,9 +107,38 @@ def test_every_event_is_told_and_no_other() -> None:
 
 def test_every_verb_is_told() -> None:
     page = read("docs/reference/cli.md")
-    with mftgit.make_context("mftgit", [], resilient_parsing=True) as context:
-        for verb in mftgit.list_commands(context):
-            assert f"mftgit {verb}" in page
+    for words in VERBS:
+        assert f"\n## {' '.join(('mftgit', *words))}\n" in page
+
+
+def test_every_output_for_scripts_has_a_schema_and_is_told() -> None:
+    titles = " ".join(str(schema["title"]) for schema in load_schemas().values())
+    page = read("docs/reference/json.md")
+    for words, command in VERBS.items():
+        if "--json" in options(command):
+            assert f"{' '.join(('mftgit', *words))} --json" in titles
+            assert f"{' '.join(('mftgit', *words))} --json\n" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_is_one_with_the_options_that_it_has(page: Path) -> None:
+    for line in commands_in(page.read_text(encoding="utf-8")):
+        words = shlex.split(line, comments=True)[1:]
+        found = max(
+            (verb for verb in VERBS if tuple(words[: len(verb)]) == verb),
+            key=len,
+        )
+        assert found or words[:1] in ([], ["--help"], ["--version"]), line
+        for word in words:
+            if word.startswith("--"):
+                assert word in options(VERBS[found]), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_tox_environment_of_a_page_is_one(page: Path) -> None:
+    known = set(re.findall(r"^\[testenv:(\w+)\]", read("tox.ini"), re.MULTILINE))
+    for names in re.findall(r"tox (?:run )?-e ([\w,]+)", page.read_text(encoding="utf-8")):
+        assert set(names.split(",")) <= known
 
 
 def test_the_readme_s_commands_name_what_there_is() -> None:

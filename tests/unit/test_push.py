@@ -136,4 +136,4 @@ def test_a_member_without_an_anchor_follows_any_history() -> None:
 def test_a_member_holds_when_its_anchor_is_not_in_the_history() -> None:
     verdict = lineage(OLD, NEW, is_ancestor=False)
     assert verdict.reason == "history was rewritten"
-    assert "mftgit reanchor" in verdict.explanation[1]
+    assert "record.json" in verdict.explanation[2]

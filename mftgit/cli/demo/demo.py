@@ -106,8 +106,7 @@ def _invite(story: Story) -> None:
     click.echo(f"  name      {access['username']}")
     click.echo(f"  password  {access['password']}\n")
     click.echo(
-        f"  env -u GIT_SSL_CAINFO git -c http.sslCAInfo={access['ca_file']} "
-        f"clone -c http.sslCAInfo={access['ca_file']} "
+        f"  env -u GIT_SSL_CAINFO git clone -c http.sslCAInfo={access['ca_file']} "
         f"{access['clone_url'].replace('https://', 'https://' + access['username'] + '@')}"
     )
     click.echo(f"  mftgit status --dir {story.folder('controller').root}")
