@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from mftgit.adapters import local
+from mftgit.adapters import local_rename
 from mftgit.adapters.endpoint import (
     EndpointFullError,
     EndpointLostError,
@@ -45,7 +45,7 @@ def no_renameat2(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(local, "_renameat2", refuse)
+    monkeypatch.setattr(local_rename, "_renameat2", refuse)
 
 
 def test_a_relative_location_is_below_the_files_root_and_is_made(tmp_path: Path) -> None:
@@ -312,13 +312,15 @@ def test_of_two_renames_in_two_steps_that_cross_the_file_keeps_one_name(
 
     def crossed(path: str, *, dir_fd: int) -> None:
         monkeypatch.setattr(os, "unlink", unlink)
-        local._link_and_unlink(folder, "old", folder, other)  # the other one, between our two steps
+        local_rename._link_and_unlink(
+            folder, "old", folder, other
+        )  # the other one, between our two steps
         unlink(path, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "unlink", crossed)
     try:
         with nullcontext() if other == "new" else pytest.raises(FileNotFoundError):
-            local._link_and_unlink(folder, "old", folder, "new")
+            local_rename._link_and_unlink(folder, "old", folder, "new")
     finally:
         os.close(folder)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(

@@ -1,0 +1,56 @@
+"""One SFTP session with a partner's server, whose troubles are told by the errors of endpoints."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from paramiko import sftp as wire
+
+from mftgit.adapters.endpoint import EndpointFullError, EndpointLostError
+from mftgit.adapters.sftp_connect import Connection
+from mftgit.adapters.sftp_session import Session
+from mftgit.adapters.sftp_transport import TROUBLE, reason
+from mftgit.adapters.sftp_wire import StatusError
+
+
+class Conversation:
+    """A session on ``connection``, until it is closed; a loss closes it, and every further use says so.
+
+    ``server`` is its name in messages.
+    """
+
+    def __init__(self, connection: Connection, *, server: str) -> None:
+        self.server = server
+        self._connection = connection
+        self._closed = False
+        with self.telling("."):
+            self.session = Session(connection.channel)
+
+    @contextmanager
+    def telling(self, *paths: str, full: bool = False) -> Iterator[None]:
+        """Turn what goes wrong in the body into the errors of endpoints; with ``full``, FAILURE means that.
+
+        Version 3 has no word for a full disk: OpenSSH says FAILURE (draft-ietf-secsh-filexfer-02, 7).
+
+        Raises:
+            EndpointLostError: the connection was lost, or closed before.
+        """
+        if self._closed:
+            raise EndpointLostError(f"{self.server}: the connection is closed: connect again")
+        named = " to ".join(repr(path) for path in paths)
+        try:
+            yield
+        except StatusError as error:
+            kind, hint = error.meaning, ""
+            if full and error.code == wire.SFTP_FAILURE:
+                kind, hint = EndpointFullError, ", most likely that it is full"
+            if kind is EndpointLostError:
+                self.close()
+            raise kind(f"{self.server}: {named}: {error}{hint}") from error
+        except TROUBLE as error:
+            self.close()
+            raise EndpointLostError(f"{self.server}: {named}: {reason(error)}") from error
+
+    def close(self) -> None:
+        """End the connection and wait for its thread."""
+        self._closed = True
+        self._connection.close()

@@ -1,0 +1,139 @@
+"""The names below a location's folder on its server: what SFTP version 3 has no single request for.
+
+The methods raise `StatusError` where the server says no and nothing better is known; sections are those of
+draft-ietf-secsh-filexfer-02.
+"""
+
+from paramiko import sftp as wire
+
+from mftgit.adapters.endpoint import EndpointRefusedError, FileExistsAtEndpointError
+from mftgit.adapters.endpoint_paths import parts_inside
+from mftgit.adapters.sftp_session import POSIX_RENAME, Session
+from mftgit.adapters.sftp_wire import Attributes, StatusError, names, text, u32
+
+_NEW_FILE = wire.SFTP_FLAG_WRITE | wire.SFTP_FLAG_CREATE  # 6.3
+
+
+class SftpFolder:
+    """The folder ``base`` of a server; a relative one is below the folder where the login starts (6.2)."""
+
+    def __init__(self, session: Session, *, base: str, server: str) -> None:
+        self._session = session
+        self._base = base
+        self._server = server
+
+    def remote(self, path: str) -> bytes:
+        """Return ``path`` as the server knows it."""
+        parts = parts_inside(path)
+        above = () if self._base in {"", "."} else (self._base.rstrip("/"),)
+        whole = "/".join((*above, *parts)) or self._base or "."
+        return whole.encode("utf-8", "surrogateescape")
+
+    def look(self, path: str) -> Attributes | None:
+        """Return what ``path`` itself is, a link too; None when it is not there."""
+        try:
+            return self._session.attributes(wire.CMD_LSTAT, self.remote(path))
+        except StatusError as error:
+            if error.code == wire.SFTP_NO_SUCH_FILE:
+                return None
+            raise
+
+    def following(self, handle: bytes) -> list[tuple[str, Attributes]] | None:
+        """Return the next names of an open folder and what they are; None at the end (6.7)."""
+        try:
+            answer = self._session.ask(wire.CMD_READDIR, text(handle), expected=wire.CMD_NAME)
+        except StatusError as error:
+            if error.code == wire.SFTP_EOF:
+                return None
+            raise
+        return list(names(answer))
+
+    def create(self, path: str, above: tuple[str, ...]) -> bytes:
+        """Make the new file ``path`` and the folders ``above`` it, and return its handle.
+
+        The look before is for servers that do not know "exclusive".
+        """
+        if self.look(path) is not None:
+            raise self._taken(path)
+        name = self.remote(path)
+        kind = wire.SFTP_FLAG_EXCL
+        try:
+            return self._session.open(name, _NEW_FILE | kind)
+        except StatusError as error:
+            if error.code == wire.SFTP_NO_SUCH_FILE and above:
+                self.make_folders(above)
+            elif error.code == wire.SFTP_OP_UNSUPPORTED:
+                kind = wire.SFTP_FLAG_TRUNC
+            elif error.code == wire.SFTP_FAILURE and self.look(path) is not None:
+                raise self._taken(path) from error
+            else:
+                raise
+        return self._session.open(name, _NEW_FILE | kind)
+
+    def make_folders(self, parts: tuple[str, ...]) -> None:
+        """Make the folder ``parts`` and those above it; what is there already is fine."""
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth])
+            try:
+                self._session.ask(wire.CMD_MKDIR, text(self.remote(folder)), u32(0))
+            except StatusError as error:
+                # Version 3 does not tell "is there already" from other failures (6.6).
+                if self.look(folder) is None:
+                    raise
+                found = self._session.attributes(wire.CMD_STAT, self.remote(folder))
+                if not found.is_folder:
+                    raise EndpointRefusedError(
+                        f"{self._server}: {folder!r} is a file where a folder has to be"
+                    ) from error
+
+    def remove_folder(self, path: str) -> bool:
+        """Remove the folder ``path``; return False when it stays, most likely because it is not empty (6.6)."""
+        try:
+            self._session.ask(wire.CMD_RMDIR, text(self.remote(path)))
+        except StatusError as error:
+            found = self.look(path)
+            if found is None:
+                return True
+            if not found.is_folder or error.code == wire.SFTP_PERMISSION_DENIED:
+                raise EndpointRefusedError(f"{self._server}: {path!r}: {error}") from error
+            return False
+        return True
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        """Rename in one step where the server can, which OpenSSH does both with and without ``replace``.
+
+        Without its extension ``replace`` has to remove ``new`` first, so that for a moment, or after a crash,
+        neither name is there as ``new``; and a server whose plain rename replaces can be raced between the look
+        and the rename.
+        """
+        source, target = text(self.remote(old)), text(self.remote(new))
+        if not replace:
+            self._rename_to_free_name(new, source, target)
+        elif POSIX_RENAME in self._session.extensions:
+            self._session.extended(POSIX_RENAME, source, target)
+        else:
+            self._replace_in_steps(old, new, source, target)
+
+    def _rename_to_free_name(self, new: str, source: bytes, target: bytes) -> None:
+        if self.look(new) is not None:
+            raise self._taken(new)
+        try:
+            self._session.ask(wire.CMD_RENAME, source, target)
+        except StatusError as error:
+            if error.code == wire.SFTP_FAILURE and self.look(new) is not None:
+                raise self._taken(new) from error
+            raise
+
+    def _replace_in_steps(self, old: str, new: str, source: bytes, target: bytes) -> None:
+        try:
+            self._session.ask(wire.CMD_RENAME, source, target)
+        except StatusError:
+            if self.look(old) is None or self.look(new) is None:
+                raise
+        else:
+            return
+        self._session.ask(wire.CMD_REMOVE, target)
+        self._session.ask(wire.CMD_RENAME, source, target)
+
+    def _taken(self, path: str) -> FileExistsAtEndpointError:
+        return FileExistsAtEndpointError(f"{self._server}: {path!r} is there already")

@@ -1,0 +1,75 @@
+"""Logging in to an SSH server by the ways that a location names, in their order (RFC 4252)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from mftgit.adapters.endpoint import LoginError
+from mftgit.adapters.sftp_secrets import read_key, read_password
+from mftgit.adapters.sftp_transport import server_name
+from mftgit.model.config import Auth, KeyAuth, SftpLocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to log in; ``name`` is for messages and holds no secret."""
+
+    name: str
+    attempt: Callable[[paramiko.Transport], list[str]]
+
+
+def prepare(location: SftpLocation, *, secrets_dir: Path) -> list[Way]:
+    """Return the ways to log in to ``location``, with their secrets read.
+
+    Raises:
+        ConfigError: a secret is missing, empty, unreadable, or open to other users of this machine.
+    """
+    return [_way(location.username, auth, secrets_dir) for auth in location.auth]
+
+
+def log_in(transport: paramiko.Transport, location: SftpLocation, ways: list[Way]) -> None:
+    """Try ``ways`` in order; a server may want several of them, one after the other (RFC 4252, 5.1).
+
+    Raises:
+        LoginError: the server took none of them, or wants more.
+    """
+    results: list[str] = []
+    for way in ways:
+        try:
+            wanted = way.attempt(transport)
+        except paramiko.BadAuthenticationType as error:
+            results.append(f"{way.name}: the server takes only {', '.join(error.allowed_types)}")
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            # A server that has heard enough hangs up: to come again would only lock the account.
+            if not results and _went_away(transport, error):
+                raise
+            results.append(f"{way.name}: refused")
+        else:
+            if transport.is_authenticated():
+                return
+            results.append(f"{way.name}: taken, but the server wants {', '.join(wanted)} as well")
+    raise LoginError(
+        f"{server_name(location)} does not let {location.username!r} in ({'; '.join(results)}): "
+        f"check username and auth of locations/{location.name}.yaml and the files in secrets"
+    )
+
+
+def _way(username: str, auth: Auth, secrets_dir: Path) -> Way:
+    if isinstance(auth, KeyAuth):
+        key = read_key(secrets_dir, auth.file)
+        return Way(
+            name=f"key in {auth.file!r} ({key.get_name()} {key.fingerprint})",
+            attempt=lambda transport: transport.auth_publickey(username, key),
+        )
+    password = read_password(secrets_dir, auth.file)
+    return Way(
+        name=f"password in {auth.file!r}",
+        attempt=lambda transport: transport.auth_password(username, password),
+    )
+
+
+def _went_away(transport: paramiko.Transport, error: Exception) -> bool:
+    # paramiko tells a silent server from a refusal by the text alone.
+    return not transport.is_active() or "timeout" in str(error).lower()

@@ -1,0 +1,149 @@
+"""One file up or down over an SFTP session, with many requests on the way at once.
+
+Reads and writes are those of draft-ietf-secsh-filexfer-02, 6.4; the server may answer them in any order (7).
+"""
+
+import io
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import paramiko
+from paramiko import sftp as wire
+
+from mftgit.adapters.sftp_session import FSYNC, Session
+from mftgit.adapters.sftp_wire import StatusError, text, u32, u64
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_BYTES_IN_FLIGHT = 4 << 20
+_REQUESTS_IN_FLIGHT = 64  # OpenSSH's own client stays below this too
+
+
+class Upload:
+    """Writes to one handle, many on the way at once, each status looked at."""
+
+    def __init__(self, session: Session, handle: bytes) -> None:
+        self._session = session
+        self._handle = handle
+        self._on_the_way: deque[int] = deque()
+        self._most = _most_in_flight(session.write_bytes)
+        self.sent_bytes = 0
+
+    def send(self, chunk: bytes) -> None:
+        """Send ``chunk``; its status is looked at in a later call."""
+        step = self._session.write_bytes
+        for start in range(0, len(chunk), step):
+            piece = chunk[start : start + step]
+            if len(self._on_the_way) >= self._most:
+                self._session.answer(self._on_the_way.popleft())
+            place = text(self._handle), u64(self.sent_bytes)
+            self._on_the_way.append(self._session.send(wire.CMD_WRITE, *place, text(piece)))
+            self.sent_bytes += len(piece)
+
+    def finish(self) -> None:
+        """Wait for every status, make the content last where the server can, and close the file."""
+        while self._on_the_way:
+            self._session.answer(self._on_the_way.popleft())
+        if FSYNC in self._session.extensions:
+            try:
+                self._session.extended(FSYNC, text(self._handle))
+            except StatusError as error:
+                if error.code != wire.SFTP_OP_UNSUPPORTED:
+                    raise
+        self._session.ask(wire.CMD_CLOSE, text(self._handle))
+
+    def drop(self) -> None:
+        """Give up on what is on the way, and close the file without waiting."""
+        while self._on_the_way:
+            self._session.forget(self._on_the_way.popleft())
+        self._session.drop(self._handle)
+
+
+class Download(io.RawIOBase):
+    """Reads from one handle ahead of its reader, at most 4 MiB and 64 requests.
+
+    ``telling`` is put around what is asked of the server. Closing the stream does not close the handle: `drop` does.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        handle: bytes,
+        size_bytes: int,
+        telling: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        super().__init__()
+        self._session = session
+        self._handle = handle
+        self._size_bytes = size_bytes
+        self._telling = telling
+        self._on_the_way: deque[tuple[int, int, int]] = deque()  # number, offset, length
+        self._most = _most_in_flight(session.read_bytes)
+        self._next = 0
+        self._left = memoryview(b"")
+        self._ended = False
+
+    def readable(self) -> bool:
+        """See `io.IOBase.readable`."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """See `io.RawIOBase.readinto`."""
+        with self._telling():
+            while not self._left and not self._ended:
+                self._left = memoryview(self._following())
+        room = memoryview(buffer).cast("B")
+        length = min(len(room), len(self._left))
+        room[:length] = self._left[:length]
+        self._left = self._left[length:]
+        return length
+
+    def drop(self) -> None:
+        """Give up on what is on the way, and close the file without waiting."""
+        while self._on_the_way:
+            self._session.forget(self._on_the_way.popleft()[0])
+        self._session.drop(self._handle)
+
+    def _following(self) -> bytes:
+        """Return the content that follows; nothing at the end of the file."""
+        self._ask_ahead()
+        number, offset, length = self._on_the_way.popleft()
+        try:
+            data = self._session.answer(number, wire.CMD_DATA).get_string()
+        except StatusError as error:
+            if error.code != wire.SFTP_EOF:
+                raise
+            if offset < self._size_bytes:
+                raise paramiko.SFTPError(
+                    f"the file ended after {offset} of {self._size_bytes} bytes"
+                ) from error
+            self._ended = True
+            return b""
+        if not 0 < len(data) <= length:
+            raise paramiko.SFTPError(f"{len(data)} bytes where {length} were asked for")
+        if len(data) < length:
+            rest = self._ask(offset + len(data), length - len(data))
+            self._on_the_way.appendleft(rest)
+        return data
+
+    def _ask_ahead(self) -> None:
+        # One request past the end finds the end without a wait; it may also find that the file has grown.
+        while not self._on_the_way or (
+            self._next <= self._size_bytes and len(self._on_the_way) < self._most
+        ):
+            before_end = self._size_bytes - self._next
+            most = self._session.read_bytes
+            length = min(most, before_end) if before_end > 0 else most
+            self._on_the_way.append(self._ask(self._next, length))
+            self._next += length
+
+    def _ask(self, offset: int, length: int) -> tuple[int, int, int]:
+        place = text(self._handle), u64(offset)
+        return self._session.send(wire.CMD_READ, *place, u32(length)), offset, length
+
+
+def _most_in_flight(request_bytes: int) -> int:
+    return min(_REQUESTS_IN_FLIGHT, _BYTES_IN_FLIGHT // request_bytes)
