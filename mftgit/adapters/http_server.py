@@ -39,10 +39,15 @@ _T = TypeVar("_T")
 
 @unique
 class Pool(Enum):
-    """Which threads serve a route: git's work must not delay the members' reports. The value is how many."""
+    """Which threads do a work, so that one kind does not keep another waiting; the value is how many.
+
+    GIT: clone, fetch and push. LOGIN: passwords, each of which costs tens of milliseconds by design, so that a flood of
+    wrong ones delays other operators at most. API: everything else, the members' proofs and reports among it.
+    """
 
     API = 8
     GIT = 6
+    LOGIN = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +157,11 @@ class HttpServer:
 
     async def _answer(self, door: Door, request: requests.Request) -> responses.Response:
         client = request.client.host if request.client else "-"
+        shown = request.headers.get("authorization")
         try:
             principal = await self._in(
-                Pool.API,
-                lambda: self._authenticate(
-                    request.method, request.url.path, request.headers.get("authorization"), client
-                ),
+                Pool.LOGIN if shown is not None and shown[:6].lower() == "basic " else Pool.API,
+                lambda: self._authenticate(request.method, request.url.path, shown, client),
             )
         except NotAuthenticatedError as error:
             return _refusal(401, str(error))

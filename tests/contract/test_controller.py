@@ -294,6 +294,36 @@ def test_a_request_that_is_sent_slowly_keeps_nobody_waiting(site: Site) -> None:
             each.close()
 
 
+def test_a_flood_of_wrong_passwords_keeps_no_member_waiting(site: Site, key: bytes) -> None:
+    host, port = site.url.removeprefix("https://").split(":")
+    context = ssl.create_default_context(cafile=str(site.folder.ca_file))
+    flood = [
+        context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host)
+        for _ in range(60)
+    ]
+    try:
+        for number, wire in enumerate(flood):
+            word = b64encode(f"admin:wrong-{number}".encode()).decode()
+            head = f"GET /api/head HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {word}\r\n\r\n"
+            wire.sendall(head.encode())
+        channel = site.channel(key=key)
+        assert channel.head(None) is not None
+        channel.close()
+        answered = sum(_has_answer(wire) for wire in flood)
+        assert answered < len(flood) / 2  # the member was not put behind them
+    finally:
+        for each in flood:
+            each.close()
+
+
+def _has_answer(wire: ssl.SSLSocket) -> bool:
+    wire.settimeout(0)
+    try:
+        return bool(wire.recv(1))
+    except (ssl.SSLWantReadError, BlockingIOError):
+        return False
+
+
 def test_only_a_certificate_of_this_cluster_is_trusted(
     site: Site, key: bytes, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.service import Outbound
@@ -229,3 +230,21 @@ def test_another_member_takes_over_at_once_when_one_stops(site: Site) -> None:
     site.drop("a")
     until(lambda: site.arrived() == ["a"])
     assert second.status()[0].epoch == 2
+
+
+def test_storage_that_takes_no_lease_is_told_once_as_a_warning(site: Site) -> None:
+    (site.root / ".mftgit").write_text("a file where a folder should be", encoding="utf-8")
+    told: list[str] = []
+    logger.enable("mftgit")
+    sink = logger.add(
+        lambda message: told.append(str(message)), level="WARNING", format="{message} {extra}"
+    )
+    try:
+        site.run(site.add("one"), transfer())
+        until(lambda: told)
+        threading.Event().wait(1.0)  # several looks
+    finally:
+        logger.remove(sink)
+        logger.disable("mftgit")
+    assert len(told) == 1
+    assert "see that it is mounted and writable" in told[0]

@@ -156,6 +156,7 @@ class Keeper:
         self._held: dict[TransferName, _Held] = {}
         self._free_since: dict[TransferName, float] = {}
         self._not_before: dict[TransferName, float] = {}
+        self._unavailable: set[TransferName] = set()  # told already
         self._wake = Event()
         self._stopping = False
         self._thread = Thread(target=self._keep, name="leases", daemon=True)
@@ -231,8 +232,11 @@ class Keeper:
                 return
             grant = self._coordinator.try_acquire(name)
         except TransientError as error:
-            logger.debug("no lease for {transfer}: {reason}", transfer=name, reason=str(error))
+            level = "DEBUG" if name in self._unavailable else "WARNING"
+            self._unavailable.add(name)
+            logger.log(level, "no lease can be asked for", transfer=name, reason=str(error))
             return
+        self._unavailable.discard(name)
         if grant is None:
             return
         self._free_since.pop(name, None)
