@@ -32,7 +32,9 @@ class Database:
             self._connection().executescript(schema)
         except sqlite3.Error as error:
             self.close()
-            raise DatabaseError(f"{path}: {error}") from error
+            raise DatabaseError(
+                f"{path}: {error}: see that this user may write there; a damaged file is restored from a backup"
+            ) from error
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

@@ -60,6 +60,7 @@ class Reporter:
                 self._send()
             except MftgitError as error:
                 failures += 1
+                self._sent = None  # a controller that comes back may be one restored from a backup
                 level = "WARNING" if failures == 1 else "DEBUG"
                 logger.log(level, "report not sent; it is kept and sent later", error=str(error))
                 self._stopping.wait(back_off_s(failures))

@@ -177,6 +177,7 @@ def test_what_is_each_member_s_own_runs_on_every_member(site: Site) -> None:
     until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
     site.drop("a", "b", "c")
     until(lambda: site.arrived() == ["a", "b", "c"])
+    until(lambda: len(site.named(EventName.DELIVERY_SUCCEEDED)) >= 3)
     assert len(site.named(EventName.DELIVERY_SUCCEEDED)) == 3
 
 
