@@ -1,14 +1,16 @@
 """A member's outbound side carries plans out: what runs, when, and what is left alone."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loguru import logger
+from sshd import running_sshd
 
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.service import Outbound
@@ -20,6 +22,7 @@ from mftgit.model.config import (
     Generation,
     IntervalTrigger,
     LocalLocation,
+    Location,
     Member,
     Overwrite,
     Ownership,
@@ -108,12 +111,12 @@ def transfer(
     )
 
 
-def generation(*transfers: Transfer, ttl_s: float) -> Generation:
+def generation(*transfers: Transfer, ttl_s: float, here: Location | None = None) -> Generation:
     return Generation(
         cluster=Cluster(name="c", lease_ttl_s=ttl_s),
         member=Member(name=MemberName("m"), role=Role.NODE),
         locations={
-            HERE: LocalLocation(name=HERE, path="here"),
+            HERE: here or LocalLocation(name=HERE, path="here"),
             THERE: LocalLocation(name=THERE, path="there"),
         },
         transfers={each.name: each for each in transfers},
@@ -220,6 +223,38 @@ def test_a_source_that_cannot_be_looked_at_is_told_by_an_event_and_not_again_at_
     threading.Event().wait(1.0)  # ten looks
     assert len(site.named(EventName.RUN_FAILED)) == 1
     assert member.status()[0].state.value == "failing"
+
+
+@pytest.mark.needs("sshd")
+@pytest.mark.parametrize("after", [AfterSuccess.DELETE, AfterSuccess.ARCHIVE, AfterSuccess.KEEP])
+def test_files_are_fetched_from_an_sftp_server_too(site: Site, after: AfterSuccess) -> None:
+    (site.root / "partner").mkdir()
+    with running_sshd(site.root / "partner") as server:
+        member = site.add("one")
+        shutil.copytree(server.secrets_dir, site.root / "one" / "secrets")
+        for name in ("a.csv", "b.csv"):
+            (server.folder / name).write_text(name, encoding="utf-8")
+        archive = "done" if after is AfterSuccess.ARCHIVE else None
+        fetched = replace(transfer(), after_success=after, archive_path=archive)
+        wanted = generation(fetched, ttl_s=2.0, here=replace(server.location(), name=HERE))
+        member.apply(plan(None, wanted), generation=wanted, revision=Revision("a" * 40))
+        until(lambda: site.arrived() == ["a.csv", "b.csv"])
+        until(lambda: member.status()[0].delivered == 2)
+        member.stop()  # finishes the file at hand
+        left = {
+            str(path.relative_to(server.folder))
+            for path in server.folder.rglob("*.csv")
+            if ".mftgit" not in path.parts
+        }
+        member.stop()
+    assert (
+        left
+        == {
+            AfterSuccess.DELETE: set(),
+            AfterSuccess.ARCHIVE: {"done/a.csv", "done/b.csv"},
+            AfterSuccess.KEEP: {"a.csv", "b.csv"},
+        }[after]
+    )
 
 
 def test_another_member_takes_over_at_once_when_one_stops(site: Site) -> None:
