@@ -112,9 +112,10 @@ def initialise(
 
 def renew_certificate(folder: StateFolder, *, hosts: tuple[str, ...], now: datetime) -> bool:
     """Issue a new server certificate when there is none or it ends soon; tell whether that was done."""
-    if not pki.needs_renewal(folder.tls_certificate.read_bytes(), now=now):
+    there = folder.tls_certificate.exists() and folder.tls_key.exists()
+    if there and not pki.needs_renewal(folder.read(folder.tls_certificate), now=now):
         return False
-    authority = pki.KeyPair(certificate=folder.ca_file.read_bytes(), key=folder.ca_key.read_bytes())
+    authority = pki.KeyPair(certificate=folder.read(folder.ca_file), key=folder.read(folder.ca_key))
     _write_server(folder, pki.issue_server(authority, hosts=hosts, now=now))
     return True
 
