@@ -64,6 +64,10 @@ class Reporter:
                 level = "WARNING" if failures == 1 else "DEBUG"
                 logger.log(level, "report not sent; it is kept and sent later", error=str(error))
                 self._stopping.wait(back_off_s(failures))
+            except Exception:  # noqa: BLE001  one event that cannot be read must not silence the member
+                failures += 1
+                logger.opt(exception=True).error("a report failed unexpectedly")
+                self._stopping.wait(back_off_s(failures))
             else:
                 failures = 0
         try:

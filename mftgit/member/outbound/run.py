@@ -22,6 +22,9 @@ _ENDS_THE_RUN = (EndpointLostError, HostKeyError, LoginError, StateUnavailableEr
 
 _THE_RUN = ""
 
+MAX_ERRORS_TOLD = 20
+"""How many errors the event of a run carries, so that no event outgrows what a report may."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
@@ -263,7 +266,7 @@ class _Run:
                 "outcome": self._state.value,
                 "files": self._files,
                 "size_bytes": self._size_bytes,
-                "errors": list(self._errors),
+                "errors": self._errors[:MAX_ERRORS_TOLD],  # each has a DeliveryFailed of its own
             },
         )
         return RunOutcome(

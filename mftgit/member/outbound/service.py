@@ -195,7 +195,9 @@ class Outbound:
         with self._lock:
             self._owned[key] = ownership
             line = self._by_key(key)
-            if line is None:
+            if line is None:  # it was stopped while its lease was being taken
+                if self._keeper is not None:
+                    self._keeper.ended(key)
                 return
             line.ownership = ownership
         name = line.job.transfer.name
