@@ -134,6 +134,8 @@ class Member:
     def _look(self) -> float:
         """Look at the head once; return how long to wait before the next look."""
         try:
+            if self._generation is None:
+                self._resume()  # again, where it did not go through at the start
             head = self._parts.upstream.head(self._head)
             self._head = head or self._head
             if self._head is not None:
