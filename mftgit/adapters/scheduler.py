@@ -3,22 +3,34 @@
 Decided here, because the library's defaults drop work in silence: a late firing is never dropped
 (``misfire_grace_time=None``), several late ones become one (``coalesce``), and a job that did not change is
 never touched, since adding it again would restart its interval.
+
+APScheduler goes by the wall clock alone. When that is set, what counts seconds is moved along with it, and a schedule
+is looked up anew where the clock was set back by more than `SET_BACK_S`; one that is set forward may let an interval
+fire once too early, before that is noticed. The triggers are our own, since those of the
+library count through every firing that a clock set forward has passed over, one by one.
 """
 
+import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.interval import IntervalTrigger as EverySoOften
 from cronsim import CronSim
+from loguru import logger
 
-from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.clock import Clock
 from mftgit.model.config import CronTrigger, IntervalTrigger, Trigger, WatchTrigger
 
+SET_BACK_S = 60.0
+"""A schedule is kept when the clock is set back by less, so that no firing comes twice for a small correction."""
+
 _THREADS = 4
+_LOOK_S = 1.0
+_STEP_S = 0.5  # what is less is the clock being slewed
 
 
 class _Cron(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
@@ -34,46 +46,126 @@ class _Cron(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
     def get_next_fire_time(
         self, previous_fire_time: datetime | None, now: datetime
     ) -> datetime | None:
-        """Return the first moment after the previous firing, or after now when there was none."""
-        start = (previous_fire_time or now).astimezone(self._zone)
-        return next(CronSim(self._expression, start), None)
+        """Return the first moment after the previous firing; after now when that one has passed, too."""
+        following = self._after(previous_fire_time or now)
+        return following if following is None or following > now else self._after(now)
+
+    def _after(self, moment: datetime) -> datetime | None:
+        return next(CronSim(self._expression, moment.astimezone(self._zone)), None)
+
+
+class _Seconds(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
+    """What counts seconds; ``due_at`` is when it is due by `Clock.boottime`, which nobody sets."""
+
+    def __init__(self, seconds: float, *, clock: Clock) -> None:
+        self._span = timedelta(seconds=seconds)
+        self._clock = clock
+        self.due_at: float | None = None
+
+    def _due(self, moment: datetime, now: datetime) -> datetime:
+        self.due_at = self._clock.boottime() + (moment - now).total_seconds()
+        return moment
+
+
+class _EverySoOften(_Seconds):
+    """Every so many seconds since the first firing; those that have passed are left out."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """Return when the interval is over."""
+        following = (previous_fire_time or now) + self._span
+        if following <= now:
+            following += self._span * ((now - following) // self._span + 1)
+        return self._due(following, now)
+
+
+class _Once(_Seconds):
+    """Once, in so many seconds."""
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """Return when they are over; never again after that."""
+        return self._due(now + self._span, now) if previous_fire_time is None else None
 
 
 class Scheduler:
     """Calls by key, each on its trigger."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock) -> None:
+        """Tell by ``clock`` when the wall clock was set."""
+        self._clock = clock
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(_THREADS)},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
             timezone=UTC,
         )
+        self._offset = self._since_boot()
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._watch_clock, name="clock", daemon=True)
 
     def start(self) -> None:
         """Begin to call."""
         self._scheduler.start()
+        self._watch.start()
 
     def put(self, key: str, trigger: Trigger, call: Callable[[], None]) -> None:
         """Call ``call`` on ``trigger`` from now on, instead of what ``key`` stood for."""
-        extra = {"next_run_time": SystemClock().now()} if isinstance(trigger, WatchTrigger) else {}
+        extra = {"next_run_time": self._clock.now()} if isinstance(trigger, WatchTrigger) else {}
         self._scheduler.add_job(
-            call, _apscheduler_trigger(trigger), id=key, replace_existing=True, **extra
+            call, _apscheduler_trigger(trigger, self._clock), id=key, replace_existing=True, **extra
+        )
+
+    def once(self, key: str, after_s: float, call: Callable[[], object]) -> None:
+        """Call ``call`` once, in ``after_s`` seconds, instead of what was to be called once for ``key``."""
+        self._scheduler.add_job(
+            call, _Once(after_s, clock=self._clock), id=f".once.{key}", replace_existing=True
         )
 
     def remove(self, key: str) -> None:
         """Call no more for ``key``."""
-        if self._scheduler.get_job(key) is not None:
-            self._scheduler.remove_job(key)
+        for each in (key, f".once.{key}"):
+            if self._scheduler.get_job(each) is not None:
+                self._scheduler.remove_job(each)
 
     def stop(self) -> None:
         """Call no more at all; what is being called now is waited for."""
+        self._stopping.set()
         if self._scheduler.running:
+            self._watch.join()
             self._scheduler.shutdown(wait=True)
 
+    def _since_boot(self) -> float:
+        return self._clock.now().timestamp() - self._clock.boottime()
 
-def _apscheduler_trigger(trigger: Trigger) -> BaseTrigger:
+    def _watch_clock(self) -> None:
+        while not self._stopping.wait(_LOOK_S):
+            offset = self._since_boot()
+            step_s, self._offset = offset - self._offset, offset
+            if abs(step_s) > _STEP_S:
+                logger.warning("the clock was set", step_s=round(step_s, 3))
+                self._move_along(step_s)
+
+    def _move_along(self, step_s: float) -> None:
+        for job in self._scheduler.get_jobs():
+            due = self._due(job, step_s)
+            if due != job.next_run_time:
+                job.modify(next_run_time=due)
+        self._scheduler.wakeup()
+
+    def _due(self, job: Job, step_s: float) -> datetime | None:
+        """Return when ``job`` is due, now that the clock was set forward by ``step_s``."""
+        due: datetime | None = job.next_run_time
+        trigger, now = job.trigger, self._clock.now()
+        if isinstance(trigger, _Seconds) and trigger.due_at is not None:
+            return now + timedelta(seconds=trigger.due_at - self._clock.boottime())
+        if isinstance(trigger, _Cron) and step_s < -SET_BACK_S:
+            return trigger.get_next_fire_time(None, now)
+        return due
+
+
+def _apscheduler_trigger(trigger: Trigger, clock: Clock) -> BaseTrigger:
     match trigger:
         case CronTrigger():
             return _Cron(trigger)
         case IntervalTrigger(every_s=every_s) | WatchTrigger(every_s=every_s):
-            return EverySoOften(seconds=every_s, timezone=UTC)
+            return _EverySoOften(every_s, clock=clock)

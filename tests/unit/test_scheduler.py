@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.scheduler import Scheduler, _apscheduler_trigger
 from mftgit.model.config import CronTrigger, IntervalTrigger, WatchTrigger
 
@@ -15,14 +16,16 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 @pytest.fixture
 def scheduler() -> Iterator[Scheduler]:
-    made = Scheduler()
+    made = Scheduler(clock=SystemClock())
     made.start()
     yield made
     made.stop()
 
 
 def firings(expression: str, start: datetime, count: int) -> list[datetime]:
-    trigger = _apscheduler_trigger(CronTrigger(expression=expression, timezone="Europe/Berlin"))
+    trigger = _apscheduler_trigger(
+        CronTrigger(expression=expression, timezone="Europe/Berlin"), SystemClock()
+    )
     found: list[datetime] = []
     previous: datetime | None = None
     for _ in range(count):
@@ -89,6 +92,92 @@ def test_what_was_removed_is_not_called_any_more(scheduler: Scheduler) -> None:
     assert done.wait(20)
     assert len(times) == 2
     scheduler.remove("often")  # twice is fine
+
+
+def test_what_is_to_be_called_once_is_called_once_and_replaced_by_the_next(
+    scheduler: Scheduler,
+) -> None:
+    called: list[int] = []
+    done = threading.Event()
+    scheduler.once("k", 3600, lambda: called.append(1))
+    scheduler.once("k", 0.05, lambda: called.append(2))
+    scheduler.once("other", 0.2, done.set)
+    assert done.wait(20)
+    assert called == [2]
+    scheduler.once("k", 3600, lambda: None)
+    scheduler.remove("k")
+    assert scheduler._scheduler.get_jobs() == []
+
+
+class Wall:
+    """The machine's clocks, the one on the wall set forward or back; APScheduler is made to look at it, too."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = timedelta()
+        wall = self
+
+        class Moved(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+                return datetime.now(tz) + wall.ahead  # noqa: TID251
+
+        monkeypatch.setattr("apscheduler.schedulers.base.datetime", Moved)
+
+    def now(self) -> datetime:
+        return SystemClock().now() + self.ahead
+
+    def boottime(self) -> float:
+        return SystemClock().boottime()
+
+
+@pytest.mark.parametrize("step", [timedelta(days=-400), timedelta(hours=-1), timedelta(hours=1)])
+def test_a_clock_that_is_set_stops_nothing_and_hurries_an_interval_once_at_most(
+    monkeypatch: pytest.MonkeyPatch, step: timedelta
+) -> None:
+    wall = Wall(monkeypatch)
+    scheduler = Scheduler(clock=wall)
+    scheduler.start()
+    try:
+        often, once = threading.Semaphore(0), threading.Event()
+        late: list[int] = []
+        scheduler.put("watch", WatchTrigger(every_s=0.2), often.release)
+        scheduler.put("interval", IntervalTrigger(every_s=1800), lambda: late.append(1))
+        scheduler.once("k", 2.0, once.set)
+        assert often.acquire(timeout=20)
+        wall.ahead = step
+        for _ in range(10):
+            assert often.acquire(timeout=20)
+        assert once.wait(20)
+        left = scheduler._scheduler.get_job("interval").next_run_time - wall.now()
+        assert timedelta(seconds=1700) < left < timedelta(seconds=1800)
+        assert len(late) <= (step > timedelta())  # set forward, it may be seen before the setting
+    finally:
+        scheduler.stop()
+
+
+def test_a_schedule_follows_a_clock_that_was_years_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = Wall(monkeypatch)
+    wall.ahead = timedelta(days=4000)
+    scheduler = Scheduler(clock=wall)
+    scheduler.start()
+    try:
+        scheduler.put("yearly", CronTrigger(expression="0 0 1 1 *"), lambda: None)
+        first = scheduler._scheduler.get_job("yearly").next_run_time
+        wall.ahead = timedelta()
+        while scheduler._scheduler.get_job("yearly").next_run_time == first:
+            threading.Event().wait(0.05)
+        due = scheduler._scheduler.get_job("yearly").next_run_time - wall.now()
+        assert timedelta() < due < timedelta(days=367)
+    finally:
+        scheduler.stop()
+
+
+def test_firings_that_a_clock_set_forward_has_passed_over_are_one() -> None:
+    moment = datetime(2026, 11, 24, tzinfo=UTC)
+    far = moment + timedelta(days=36500)
+    for trigger in (WatchTrigger(every_s=0.1), CronTrigger(expression="* * * * *")):
+        following = _apscheduler_trigger(trigger, SystemClock()).get_next_fire_time(moment, far)
+        assert far < following <= far + timedelta(minutes=1)
 
 
 def _discard(_: object) -> None:
