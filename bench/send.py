@@ -23,9 +23,15 @@ from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.run import run_once
 from mftgit.model.config import (
+    Cluster,
     Destination,
+    Generation,
     KeyAuth,
+    LocalLocation,
+    Location,
+    Member,
     Overwrite,
+    Role,
     SftpLocation,
     Source,
     Transfer,
@@ -74,10 +80,12 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
         auth=(KeyAuth(file="client"),),
     )
 
-    def open_endpoint(name: LocationName) -> Endpoint:
-        if name == _SOURCE:
-            return LocalEndpoint(Path(plan["source"]))
-        return connect(location, secrets_dir=Path(plan["secrets"]))
+    source = LocalLocation(name=_SOURCE, path=plan["source"])
+
+    def open_endpoint(place: Location, _make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
+        if isinstance(place, LocalLocation):
+            return LocalEndpoint(Path(place.path))
+        return connect(place, secrets_dir=Path(plan["secrets"]))
 
     def record(event: EventName, facts: Mapping[str, Fact]) -> None:
         events.append(event, facts=facts)
@@ -87,6 +95,11 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
         ownership=Ownership(grant, clock=_CLOCK),
         member=MemberName("bench"),
         revision=None,
+        generation=Generation(
+            cluster=Cluster(name="bench"),
+            member=Member(name=MemberName("bench"), role=Role.NODE),
+            locations={_SOURCE: source, _TARGET: location},
+        ),
         state=state,
         clock=_CLOCK,
         open_endpoint=open_endpoint,

@@ -36,8 +36,8 @@ class View:
 class Coordinator(Protocol):
     """Leases by key. No wall clock is ever compared: an observer times *changes* by its own clock."""
 
-    def try_acquire(self, key: str) -> Grant | None:
-        """Take the lease when it is free or has run out; None when it is held.
+    def try_acquire(self, key: str, *, above: Epoch = Epoch(0)) -> Grant | None:  # noqa: B008  a number
+        """Take the lease when it is free or has run out, under an epoch higher than ``above``; None when it is held.
 
         Raises:
             CoordinatorUnavailableError: nothing is known; nothing was taken that would be used.

@@ -30,8 +30,8 @@ from mftgit.adapters.storage_errors import telling
 from mftgit.model.config import LocalLocation
 
 
-def open_local(location: LocalLocation, *, files_root: Path) -> "LocalEndpoint":
-    """Open ``location``, below ``files_root`` where its path is relative; a folder that is missing is made.
+def open_local(location: LocalLocation, *, files_root: Path, make: bool = True) -> "LocalEndpoint":
+    """Open ``location``, below ``files_root`` where its path is relative; with ``make`` a missing folder is made.
 
     Raises:
         EndpointRefusedError: the folder cannot be made, or its relative path leaves ``files_root``.
@@ -40,8 +40,9 @@ def open_local(location: LocalLocation, *, files_root: Path) -> "LocalEndpoint":
     if not location.path.startswith("/"):
         parts_inside(location.path)
     root = files_root / location.path
-    with telling(root, "."):
-        root.mkdir(parents=True, exist_ok=True)
+    if make:
+        with telling(root, "."):
+            root.mkdir(parents=True, exist_ok=True)
     return LocalEndpoint(root)
 
 

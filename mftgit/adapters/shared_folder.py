@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, Grant, LeaseLostError, View
 from mftgit.adapters.durable import write_file
 from mftgit.model.lease import MAX_TTL_S, Observation, wait_s
-from mftgit.model.names import Epoch, MemberName
+from mftgit.model.names import Epoch, MemberName, is_name
 
 _EPOCH: Final = re.compile(r"epoch-(\d{12,})")
 _BEAT: Final = re.compile(r"beat-(\d{12,})")
@@ -55,19 +55,33 @@ class SharedFolderCoordinator:
     the epoch alive and waits until the deadline that the beat stands for has passed (`wait_s`); only then does
     `try_acquire` return the grant. If it dies meanwhile, its epoch runs out like any other.
 
+    Where a lease's folder was removed, whoever saw it before goes on above the epochs that it saw, and waits as for an
+    owner that went silent in that moment, because there may be one. Whoever did not see it goes by ``remembered``,
+    which tells from other traces the highest epoch that a key ever had.
+
     One thread calls `try_acquire`, `renew` and `release`; `observe` is for any thread.
     """
 
-    def __init__(self, folder: Path, *, member: MemberName, ttl_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        member: MemberName,
+        ttl_s: float,
+        clock: Clock,
+        remembered: Callable[[str], Epoch] = lambda _key: Epoch(0),
+    ) -> None:
         self._folder = folder
+        self._remembered = remembered
         self._member = member
         self._ttl_s = ttl_s
         self._clock = clock
         self._seen: dict[str, Observation] = {}
         self._taking: dict[str, _Taking] = {}
+        self._highest: dict[str, int] = {}
         self._beats = 0
 
-    def try_acquire(self, key: str) -> Grant | None:
+    def try_acquire(self, key: str, *, above: Epoch = Epoch(0)) -> Grant | None:  # noqa: B008  a number
         """See `Coordinator.try_acquire`.
 
         None also while a lease that was just taken does not count yet; ask again soon.
@@ -76,9 +90,11 @@ class SharedFolderCoordinator:
             place = self._place(key)
             if key not in self._taking:
                 seen = self._look(key, place)
-                if not self._is_free(seen) or not self._create(place, seen.epoch + 1):
+                known = self._highest[key] or self._remembered(key)
+                epoch = max(known, above) + 1
+                if not self._is_free(key, seen) or not self._create(place, epoch):
                     return None
-                self._taking[key] = _Taking(epoch=seen.epoch + 1, before=seen)
+                self._taking[key] = _Taking(epoch=epoch, before=seen)
             return self._finish(key, place)
 
     def renew(self, grant: Grant) -> Grant:
@@ -98,9 +114,10 @@ class SharedFolderCoordinator:
         with _storage(key):
             place = self._place(key)
             seen = self._look(key, place)
-            free = self._is_free(seen)
+            free = self._is_free(key, seen)
             owner = None if free else _read(place / _epoch_name(seen.epoch))
-        return View(owner=None if owner is None else MemberName(owner), epoch=Epoch(seen.epoch))
+        known = owner is not None and is_name(owner)  # a disk that was full may have left it empty
+        return View(owner=MemberName(str(owner)) if known else None, epoch=Epoch(seen.epoch))
 
     def release(self, grant: Grant) -> None:
         """See `Coordinator.release`."""
@@ -142,11 +159,12 @@ class SharedFolderCoordinator:
         now = self._clock.boottime()
         known = self._seen.get(key, Observation(epoch=epoch, beat=beat, since=now))
         self._seen[key] = known.seen(epoch, beat, now)
+        self._highest[key] = max(epoch, self._highest.get(key, 0))
         return self._seen[key]
 
-    def _is_free(self, seen: Observation) -> bool:
+    def _is_free(self, key: str, seen: Observation) -> bool:
         return (
-            seen.epoch == 0
+            self._highest[key] == 0
             or seen.beat == _RELEASED
             or seen.has_run_out(self._clock.boottime(), self._longer(seen.beat))
         )

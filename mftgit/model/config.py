@@ -192,7 +192,8 @@ class Ownership(Enum):
 class Transfer:
     """``transfers/NAME.yaml``: from where, to where, when, and what happens after.
 
-    ``archive_path`` is a folder in the source's location; set exactly when ``after_success`` is ARCHIVE.
+    ``archive_path`` is a folder in the source's location; set exactly when ``after_success`` is ARCHIVE. ``active_on``
+    is what its document says, whether this member is meant or not; how it runs does not follow from it.
     """
 
     name: TransferName
@@ -203,16 +204,20 @@ class Transfer:
     archive_path: str | None = None
     ownership: Ownership = Ownership.SINGLE
     prefer: tuple[MemberName, ...] = ()
+    active_on: ActiveOn = field(default=EVERYWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """The configuration of one revision for one member: what is enabled and active there, and nothing else.
 
-    ``locations`` holds the locations that ``transfers`` refer to.
+    ``locations`` holds the locations that ``transfers`` refer to, and ``elsewhere`` those of them that other members
+    have otherwise. ``declared`` names every transfer that has a document, enabled and active or not.
     """
 
     cluster: Cluster
     member: Member
     locations: Mapping[LocationName, Location] = field(default_factory=dict)
     transfers: Mapping[TransferName, Transfer] = field(default_factory=dict)
+    elsewhere: Mapping[MemberName, Mapping[LocationName, Location]] = field(default_factory=dict)
+    declared: frozenset[TransferName] = frozenset()

@@ -60,12 +60,13 @@ class MemberState(Enum):
 
 @unique
 class TransferState(Enum):
-    """What a transfer is doing on one member."""
+    """What a transfer is doing on one member. ENDING: it is not configured any more, and files are under way."""
 
     STANDBY = "standby"
     IDLE = "idle"
     RUNNING = "running"
     FAILING = "failing"
+    ENDING = "ending"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

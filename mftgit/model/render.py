@@ -1,11 +1,19 @@
 """Work out what one member runs of a valid revision."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from mftgit.errors import ConfigError
 from mftgit.model.checked import Built, Sound, build_filled
-from mftgit.model.config import Generation, LocalLocation, Member, Role, SftpLocation, Transfer
+from mftgit.model.config import (
+    Generation,
+    LocalLocation,
+    Location,
+    Member,
+    Role,
+    SftpLocation,
+    Transfer,
+)
 from mftgit.model.documents import Kind
 from mftgit.model.json_value import join_pointer
 from mftgit.model.names import LocationName, MemberName, TransferName
@@ -38,14 +46,18 @@ def render(validation: Validation, member: MemberName, role: Role) -> Generation
     cluster = declared_cluster(parts)
     if validation.problems or cluster is None:
         raise InvalidConfigError(validation.problems)
-    this = declared_members(parts).get(member) or Member(name=member, role=role)
+    members = declared_members(parts)
+    this = members.get(member) or Member(name=member, role=role)
     active = [
         (part, sound)
         for part, sound in sound_parts(parts, Kind.TRANSFER)
         if sound.scope.runs_on(this)
     ]
+    scopes = {part.name: sound.scope for part, sound in active}
     transfers = {
-        TransferName(name): replace(built, name=TransferName(name))
+        TransferName(name): replace(
+            built, name=TransferName(name), active_on=scopes[name].active_on
+        )
         for name, built in _build_all(active, this)
         if isinstance(built, Transfer)
     }
@@ -57,12 +69,42 @@ def render(validation: Validation, member: MemberName, role: Role) -> Generation
     needed = [
         (part, sound) for part, sound in sound_parts(parts, Kind.LOCATION) if part.name in used
     ]
-    locations = {
-        LocationName(name): replace(built, name=LocationName(name))
-        for name, built in _build_all(needed, this)
-        if isinstance(built, LocalLocation | SftpLocation)
+    locations = dict(_locations(needed, this))
+    elsewhere = {
+        name: _differing(locations, needed, other)
+        for name, other in members.items()
+        if name != member
     }
-    return Generation(cluster=cluster, member=this, locations=locations, transfers=transfers)
+    return Generation(
+        cluster=cluster,
+        member=this,
+        locations=locations,
+        transfers=transfers,
+        elsewhere={name: differing for name, differing in elsewhere.items() if differing},
+        declared=frozenset(map(TransferName, parts[Kind.TRANSFER])),
+    )
+
+
+def _locations(
+    parts: list[tuple[Part, Sound]], member: Member
+) -> Iterator[tuple[LocationName, Location]]:
+    for name, built in _build_all(parts, member):
+        if isinstance(built, LocalLocation | SftpLocation):
+            yield LocationName(name), replace(built, name=LocationName(name))
+
+
+def _differing(
+    locations: Mapping[LocationName, Location], parts: list[tuple[Part, Sound]], other: Member
+) -> dict[LocationName, Location]:
+    """Return the locations that ``other`` has otherwise; one that lacks a variable for it is not among them."""
+    templated = [
+        (part, sound) for part, sound in parts if other.variables.keys() >= set(sound.variables)
+    ]
+    return {
+        name: location
+        for name, location in _locations([each for each in templated if each[1].variables], other)
+        if location != locations[name]
+    }
 
 
 def _build_all(parts: list[tuple[Part, Sound]], member: Member) -> list[tuple[str, Built]]:

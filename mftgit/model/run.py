@@ -31,6 +31,7 @@ class DeliveryStep(Enum):
     """What happened to one file."""
 
     TAKE = "take"
+    VANISH = "vanish"
     SEND = "send"
     INTEND = "intend"
     PUBLISH = "publish"
@@ -53,13 +54,15 @@ NEXT_DELIVERY: Final[Mapping[tuple[DeliveryState, DeliveryStep], DeliveryState]]
         _D.READY,
         _S.INTEND,
     ): _D.READY,  # under another name, because the first one was taken meanwhile
+    (_D.READY, _S.VANISH): _D.TAKEN,
     (_D.READY, _S.PUBLISH): _D.PUBLISHED,
     (_D.READY, _S.SKIP): _D.SKIPPED,
     (_D.PUBLISHED, _S.RECORD): _D.RECORDED,
     (_D.RECORDED, _S.SETTLE): _D.DONE,
     (_D.SKIPPED, _S.SETTLE): _D.DONE,
 }
-"""There is no way from READY back to TAKEN: a complete temporary with an intent is never sent again."""
+"""The one way from READY back to TAKEN is for who wrote the intent and has not tried to publish: only then does a
+temporary that is gone prove that it was not published. Whoever comes later never sends it again."""
 
 
 def advance(state: DeliveryState, step: DeliveryStep) -> DeliveryState:

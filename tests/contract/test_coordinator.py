@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.queues import Queue
@@ -215,6 +216,16 @@ def test_of_racing_processes_one_wins_every_epoch(tmp_path: Path) -> None:
     won.join_thread()
 
 
+def test_an_epoch_is_higher_than_what_is_asked_for(make: Make) -> None:
+    clock = Clock()
+    one, two = make("one", clock), make("two", clock)
+    grant = one.try_acquire("t", above=Epoch(7))
+    assert grant is not None
+    assert grant.epoch == 8
+    one.release(one.renew(grant))
+    assert acquired(two).epoch == 9
+
+
 # What follows is about files in a folder.
 
 
@@ -356,3 +367,33 @@ def test_a_removed_lease_folder_ends_the_ownership(tmp_path: Path) -> None:
     (tmp_path / "lease-t" / "epoch-000000000001").unlink()
     with pytest.raises(LeaseLostError):
         one.renew(grant)
+
+
+def test_a_lease_whose_folder_was_removed_goes_on_above_and_after_a_wait(tmp_path: Path) -> None:
+    clock = Clock()
+    one, two = folder_member(tmp_path, "one", clock), folder_member(tmp_path, "two", clock)
+    for _ in range(3):
+        one.release(acquired(one))
+    grant = acquired(one)
+    assert two.observe("t").owner == "one"
+    shutil.rmtree(tmp_path / "lease-t")
+    assert two.try_acquire("t") is None  # the owner may not have noticed
+    with pytest.raises(LeaseLostError, match="from epoch 4 to 0"):
+        one.renew(grant)
+    clock.at += wait_s(TTL_S) - 0.01
+    assert two.try_acquire("t") is None
+    clock.at += 0.02
+    assert acquired(two).epoch == 5
+    assert one.try_acquire("t") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"../x", b"two\nlines"])
+def test_a_file_of_an_epoch_that_names_nobody_has_no_owner_to_tell(
+    tmp_path: Path, content: bytes
+) -> None:
+    clock = Clock()
+    acquired(folder_member(tmp_path, "one", clock))
+    (tmp_path / "lease-t" / "epoch-000000000001").write_bytes(content)
+    watcher = folder_member(tmp_path, "two", clock)
+    assert watcher.observe("t") == View(owner=None, epoch=Epoch(1))
+    assert watcher.try_acquire("t") is None  # it has not run out

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 import pytest
@@ -23,21 +25,28 @@ from mftgit.adapters.endpoint import (
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.member.outbound.claims import Claims
 from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.intents import Intent, Intents, RecordUnreadableError
+from mftgit.member.outbound.intents import Intents, RecordUnreadableError
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import FencedEndpoint, Ownership, OwnershipEndedError
-from mftgit.member.outbound.run import RunOutcome, has_work, run_once
+from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.model.claim import ClaimId, format_claim
 from mftgit.model.config import (
     AfterSuccess,
+    Cluster,
     Destination,
+    Generation,
     IntervalTrigger,
+    LocalLocation,
+    Location,
+    Member,
     Overwrite,
+    Role,
     Source,
     Transfer,
     WatchTrigger,
 )
 from mftgit.model.events import EventName, Fact
+from mftgit.model.intent import Intent
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.run import DeliveryState, RunState
 
@@ -65,6 +74,21 @@ class Owner(Ownership):
         self.effects += 1
         if self.effects == self._at:
             self._then()
+
+
+def die_with(there: "Site", state: DeliveryState) -> None:
+    """Run with an owner that is gone the moment a claimed file is as far as ``state``."""
+
+    class Dying(Owner):
+        def check(self) -> None:
+            super().check()
+            records = [path for path in there.records() if path.suffix == ".json"]
+            reached = {Intent.parse(path.read_bytes()).state for path in records} == {state}
+            if reached and list(there.source.rglob(".mftgit/t/claims/*/*")):
+                raise Crash
+
+    with pytest.raises(Crash):
+        there.run(Dying(1))
 
 
 class Consumer:
@@ -142,6 +166,10 @@ class Site:
     events: list[tuple[EventName, dict[str, Fact]]] = field(default_factory=list)
     opened: list[Watched] = field(default_factory=list)
     broken: dict[LocationName, Exception] = field(default_factory=dict)
+    paths: dict[LocationName, str] = field(
+        default_factory=lambda: {SOURCE: "source", TARGET: "target"}
+    )
+    elsewhere: dict[MemberName, dict[LocationName, Location]] = field(default_factory=dict)
 
     @property
     def source(self) -> Path:
@@ -163,22 +191,38 @@ class Site:
         (self.source / name).parent.mkdir(parents=True, exist_ok=True)
         fresh.rename(self.source / name)
 
-    def open(self, location: LocationName) -> Endpoint:
-        if location in self.broken:
-            raise self.broken[location]
-        folder, consumer = {SOURCE: (self.source, None), TARGET: (self.target, self.consumer)}[
-            location
-        ]
+    def open(self, location: Location, make: bool = False) -> Endpoint:  # noqa: FBT001, FBT002
+        if location.name in self.broken:
+            raise self.broken[location.name]
+        folder = self.root / location.path
+        if make:
+            folder.mkdir(exist_ok=True)
+        consumer = self.consumer if location.name == TARGET else None
         self.opened.append(Watched(folder, consumer, self.after))
         return self.opened[-1]
 
-    def context(self, ownership: Ownership | int, memory: Memory | None = None) -> RunContext:
+    def generation(self, member: MemberName) -> Generation:
+        return Generation(
+            cluster=Cluster(name="c"),
+            member=Member(name=member, role=Role.NODE),
+            locations={
+                name: LocalLocation(name=name, path=path) for name, path in self.paths.items()
+            },
+            transfers={self.transfer.name: self.transfer},
+            elsewhere=self.elsewhere,
+            declared=frozenset({self.transfer.name}),
+        )
+
+    def context(
+        self, ownership: Ownership | int, memory: Memory | None = None, *, member: str = "m1"
+    ) -> RunContext:
         if isinstance(ownership, int):
             ownership = Owner(ownership)
         return RunContext(
             ownership=ownership,
-            member=MemberName("m1"),
+            member=MemberName(member),
             revision=None,
+            generation=self.generation(MemberName(member)),
             state=self.state,
             clock=CLOCK,
             open_endpoint=self.open,
@@ -267,7 +311,7 @@ def test_a_file_arrives_with_its_content_and_is_deleted_at_the_source(root: Path
         EventName.DELIVERY_SUCCEEDED,
         EventName.RUN_FINISHED,
     ]
-    assert all(endpoint.closed for endpoint in there.opened)
+    assert [endpoint.closed for endpoint in there.opened] == [True, True]  # one for each location
 
 
 def test_folders_below_the_source_are_made_at_the_destination(root: Path) -> None:
@@ -423,10 +467,24 @@ def test_a_fresh_file_is_waited_for_by_a_scheduled_run_and_left_by_a_watching_on
 ) -> None:
     there = site(root, stable_s=0.05)
     there.put("a.csv", b"1", mtime_ns=1)  # an old time of change proves nothing
-    assert there.run(1).outcome is RunState.IDLE
+    assert there.run(1).again_in_s is None
 
     there.transfer = replace(there.transfer, trigger=IntervalTrigger(every_s=3600))
-    assert there.run(1).files == 1
+    memory = there.memory()
+    first = there.run(1, memory)
+    assert (first.outcome, first.again_in_s) == (RunState.IDLE, 0.05)
+    wait(0.06)
+    second = run_once(there.transfer, there.context(1, memory), settled=True)
+    assert (second.files, second.again_in_s) == (1, None)
+    there.put("b.csv", b"2")
+    assert run_once(there.transfer, there.context(1, memory), settled=True).again_in_s is None
+
+
+def wait(seconds: float) -> None:
+    """Let the clock go on."""
+    until = CLOCK.boottime() + seconds
+    while CLOCK.boottime() < until:
+        Event().wait(0.01)
 
 
 def test_looking_for_work_changes_nothing_and_finds_what_is_there(root: Path) -> None:
@@ -445,8 +503,7 @@ def test_looking_for_work_changes_nothing_and_finds_what_is_there(root: Path) ->
 def test_looking_finds_what_an_earlier_owner_began(root: Path) -> None:
     there = site(root)
     there.put("a.csv", b"1")
-    with pytest.raises(Crash):
-        there.run(Owner(1, at=9, then=crash))
+    die_with(there, DeliveryState.TAKEN)
     assert there.left_at_source() != ["a.csv"]
     assert has_work(there.transfer, there.context(2))
 
@@ -784,8 +841,7 @@ def test_a_name_sent_again_with_the_same_inode_size_and_time_arrives_again(root:
 def test_the_record_of_the_lower_epoch_is_the_newer_one(root: Path) -> None:
     there = consumed(root)
     there.put("a.csv", b"1")
-    with pytest.raises(Crash):
-        there.run(Owner(1, at=9, then=crash))
+    die_with(there, DeliveryState.TAKEN)
     (record,) = there.records()
     taken = Intent.parse(record.read_bytes())
     assert taken.state is DeliveryState.TAKEN
@@ -845,8 +901,7 @@ def test_a_name_that_is_too_long_for_a_claim_survives_a_takeover(root: Path) -> 
     assert there.consumer is not None
     name = "ü" * 120 + ".csv"
     there.put(name, b"1")
-    with pytest.raises(Crash):
-        there.run(Owner(1, at=9, then=crash))
+    die_with(there, DeliveryState.TAKEN)
     assert there.left_at_source() != [name]
     there.run(2)
     assert there.consumer.got == Counter({(name, b"1"): 1})
@@ -893,42 +948,323 @@ def test_a_record_that_cannot_be_read_stops_the_transfer(root: Path) -> None:
 def test_a_file_claimed_under_another_revision_is_put_back_to_be_kept(root: Path) -> None:
     there = site(root)
     there.put("a.csv", b"1")
-    with pytest.raises(Crash):
-        there.run(Owner(1, at=9, then=crash))
+    die_with(there, DeliveryState.TAKEN)
     there.transfer = replace(there.transfer, after_success=AfterSuccess.KEEP)
     assert there.run(2).files == 1
     assert there.left_at_source() == ["a.csv"]
     assert there.left_at_target() == ["a.csv"]
 
 
-def test_files_claimed_at_the_source_of_another_revision_are_delivered(root: Path) -> None:
+def begun(root: Path, state: DeliveryState) -> Site:
+    """Return a site whose owner died with a file on its way, as far as ``state``."""
     there = site(root)
-    there.put("sub/a.csv", b"1")
+    there.put("a.csv", b"1")
+    die_with(there, state)
+    return there
+
+
+BEGUN = [DeliveryState.TAKEN, DeliveryState.READY]
+
+
+def move(there: Site, location: LocationName, path: str) -> None:
+    """Push another path for a location."""
+    there.paths[location] = path
+    (there.root / path).mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize("state", BEGUN)
+def test_a_file_on_its_way_when_its_destination_is_moved_arrives_once(
+    root: Path, state: DeliveryState
+) -> None:
+    there = begun(root, state)
+    move(there, TARGET, "elsewhere")
+    memory = there.memory()
+
+    for _ in range(2):
+        there.run(50, memory)
+
+    at = "target" if state is DeliveryState.READY else "elsewhere"
+    found = [*there.target.iterdir(), *(root / "elsewhere").iterdir()]
+    assert [(path.parent.name, path.name, path.read_bytes()) for path in found] == [
+        (at, "a.csv", b"1")
+    ]
+    assert there.delivered() == 1
+    assert there.records() == []
+    assert there.left_at_source() == []
+
+
+@pytest.mark.parametrize("state", BEGUN)
+@pytest.mark.parametrize("how", ["location", "folder"])
+def test_a_file_on_its_way_when_its_source_is_moved_arrives_or_goes_back(
+    root: Path, state: DeliveryState, how: str
+) -> None:
+    there = begun(root, state)
+    if how == "location":
+        move(there, SOURCE, "elsewhere")
+    else:
+        (there.source / "sub").mkdir()
+        moved = replace(there.transfer.source, path="sub")
+        there.transfer = replace(there.transfer, source=moved)
+    new = root / "elsewhere" if how == "location" else there.source / "sub"
+    (new / "b.csv").write_bytes(b"2")
+    memory = there.memory()
+
+    assert there.run(50, memory).files == (2 if state is DeliveryState.READY else 1)
+    assert there.run(50, memory).outcome is RunState.IDLE  # and goes on to run
+
+    back = state is DeliveryState.TAKEN
+    assert (there.source / "a.csv").exists() is back
+    assert there.left_at_target() == (["b.csv"] if back else ["a.csv", "b.csv"])
+    assert there.records() == []
+
+
+def test_a_file_that_cannot_go_back_is_told_and_waits(root: Path) -> None:
+    there = begun(root, DeliveryState.TAKEN)
+    there.put("a.csv", b"newer")
+    move(there, SOURCE, "elsewhere")
+    outcome = there.run(50)
+    assert "another file has its name there" in outcome.errors[0]
+    (there.source / "a.csv").unlink()
+    there.run(51)
+    assert (there.source / "a.csv").read_bytes() == b"1"
+
+
+def test_a_source_that_was_moved_by_hand_with_all_that_is_in_it_is_gone_on_with(root: Path) -> None:
+    there = begun(root, DeliveryState.TAKEN)
+    there.source.rename(root / "elsewhere")
+    there.paths[SOURCE] = "elsewhere"
+    assert there.run(50).files == 1
+    assert there.left_at_target() == ["a.csv"]
+    assert there.records() == []
+
+
+def test_a_former_source_that_is_gone_proves_nothing(root: Path) -> None:
+    there = site(root)
+    (there.source / "sub").mkdir()
     there.transfer = replace(there.transfer, source=replace(there.transfer.source, path="sub"))
-    with pytest.raises(Crash):
-        there.run(Owner(1, at=9, then=crash))
+    there.put("sub/a.csv", b"1")
+    die_with(there, DeliveryState.TAKEN)
     there.transfer = replace(there.transfer, source=replace(there.transfer.source, path="."))
-    assert there.run(2).files == 1
+    (there.source / "sub").rename(root / "unmounted")
+    assert "bring the folder back" in there.run(50).errors[0]
+    assert len(there.records()) == 1
+    (root / "unmounted").rename(there.source / "sub")
+    there.run(51)
+    assert there.left_at_source() == ["a.csv"]
+    assert there.records() == []
+
+
+def test_a_former_destination_that_is_away_holds_back_no_other_file(root: Path) -> None:
+    there = begun(root, DeliveryState.READY)
+    move(there, TARGET, "elsewhere")
+    there.target.rename(root / "unmounted")
+    there.put("b.csv", b"2")
+    outcome = there.run(50)
+    assert (outcome.outcome, outcome.files) == (RunState.PARTLY, 1)
+    assert not there.target.exists()  # nothing made it up
+    assert len(there.records()) == 1
+    (root / "unmounted").rename(there.target)
+    assert there.run(51).files == 1
+    assert (there.target / "a.csv").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("state", BEGUN)
+def test_what_was_begun_of_a_transfer_that_is_gone_is_published_or_goes_back(
+    root: Path, state: DeliveryState
+) -> None:
+    there = begun(root, state)
+    context = there.context(50)
+    assert has_work(None, context)
+
+    end_begun(context)
+
+    assert not has_work(None, there.context(50, context.memory))
+    back = state is DeliveryState.TAKEN
+    assert there.left_at_source() == (["a.csv"] if back else [])
+    assert there.left_at_target() == ([] if back else ["a.csv"])
+    assert there.records() == []
+
+
+def test_a_member_that_has_a_location_elsewhere_finds_what_another_began(root: Path) -> None:
+    there = begun(root, DeliveryState.READY)
+    # To m1 the target is "target"; m2 has the same storage under another path.
+    (root / "mounted").symlink_to(there.target)
+    there.paths[TARGET] = "mounted"
+    there.elsewhere = {
+        MemberName("m1"): {TARGET: LocalLocation(name=TARGET, path="target")},
+    }
+    there.opened.clear()
+    outcome = run_once(there.transfer, there.context(50, member="m2"))
+    assert outcome.files == 1
     assert there.left_at_target() == ["a.csv"]
 
 
-def test_a_record_that_needs_a_location_that_is_gone_waits_for_it(root: Path) -> None:
+def test_a_place_that_only_its_member_knows_is_left_to_it(root: Path) -> None:
+    there = site(root)
+    there.elsewhere = {MemberName("m2"): {TARGET: LocalLocation(name=TARGET, path="of-m2")}}
+    there.put("a.csv", b"1")
+    die_with(there, DeliveryState.READY)
+    move(there, TARGET, "new")
+    there.elsewhere = {}
+    outcome = run_once(there.transfer, there.context(2, member="m2"))
+    assert "m1 began it at a place of the location there that is not in this revision" in str(
+        outcome.errors
+    )
+    assert len(there.records()) == 1
+    there.run(3)
+    assert there.left_at_target() == ["a.csv"]
+
+
+def test_a_temporary_that_somebody_removes_before_it_is_published_is_sent_again(root: Path) -> None:
+    for after in (AfterSuccess.DELETE, AfterSuccess.KEEP):
+        there = fill_site(root / after.value, after)
+        there.put("a.csv", b"1")
+
+        def clean_up(call: str, there: Site = there) -> None:
+            if call == "write":
+                for path in there.target.iterdir():
+                    path.unlink()
+
+        there.after = clean_up
+        assert "was removed before it was renamed" in there.run(1).errors[0]
+        assert there.delivered() == 0
+        there.after = lambda _: None
+        assert there.run(2).files == 1
+        assert there.left_at_target() == ["a.csv"]
+
+
+def fill_site(folder: Path, after: AfterSuccess) -> Site:
+    for name in ("source", "target"):
+        (folder / name).mkdir(parents=True)
+    return site(folder, after=after)
+
+
+def test_a_rename_whose_reply_was_lost_and_that_is_repeated_counts_once(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1" * 300_000)
+
+    class Repeated(Owner):
+        """NFS: the client sends the rename again, and is told that there is no such file."""
+
+        def check(self) -> None:
+            super().check()
+            hidden = [path for path in there.target.iterdir() if path.name.endswith(".part")]
+            if hidden and hidden[0].stat().st_size == 300_000 and ready(there):
+                hidden[0].rename(there.target / "a.csv")
+
+    assert there.run(Repeated(1)).files == 1
+    assert there.left_at_target() == ["a.csv"]
+
+
+def ready(there: Site) -> bool:
+    return any(
+        Intent.parse(path.read_bytes()).state is DeliveryState.READY
+        for path in there.records()
+        if path.suffix == ".json"
+    )
+
+
+def test_a_delivery_is_told_of_also_when_its_owner_dies_beside_the_ledger(root: Path) -> None:
+    count = effects(root, AfterSuccess.DELETE, Overwrite.OVERWRITE)
+    for at in range(1, count + 1):
+        there = fill(root / str(at), AfterSuccess.DELETE, Overwrite.OVERWRITE)
+        with suppress(Crash):
+            there.run(Owner(2, at=at, then=crash))
+        there.run(3)
+        told = {fact["path"] for fact in there.happened(EventName.DELIVERY_SUCCEEDED)}
+        assert told == {"a.csv", "b.csv"}, at
+
+
+@pytest.mark.parametrize("folder", [".mftgit/t/claims", ".mftgit"])
+def test_a_folder_of_claims_that_somebody_removed_is_raised_again(root: Path, folder: str) -> None:
     there = site(root)
     there.put("a.csv", b"1")
-    with pytest.raises(Crash):
-        there.run(Owner(1, at=12, then=crash))
-    open_endpoint = there.open
+    memory = there.memory()
+    there.run(4, memory)
+    shutil.rmtree(there.source / folder)
+    there.put("b.csv", b"2")
+    there.run(4, memory)
+    assert there.run(4, memory).files + len(there.left_at_target()) >= 2
+    assert there.left_at_target() == ["a.csv", "b.csv"]
 
-    def without(location: LocationName) -> Endpoint:
-        if location == TARGET:
-            raise KeyError(location)
-        return open_endpoint(location)
 
-    context = replace(there.context(2), open_endpoint=without)
-    outcome = run_once(there.transfer, context)
-    assert outcome.outcome is RunState.FAILED
-    assert "is not in this revision" in outcome.errors[0]
-    assert there.run(3).files == 1
+def test_shared_state_that_somebody_removed_is_made_again(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    memory = there.memory()
+    there.run(4, memory)
+    shutil.rmtree(there.state)
+    there.put("b.csv", b"2")
+    assert there.run(4, memory).outcome is RunState.ENDED
+    assert there.run(4, memory).files == 1
+
+
+def test_an_epoch_below_what_the_storage_knows_is_told(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", b"1")
+    there.run(7)
+    outcome = there.run(3)
+    assert (outcome.outcome, outcome.superseded_by) == (RunState.ENDED, 7)
+    assert there.run(8).outcome is RunState.IDLE
+
+
+def scheduled(root: Path) -> Site:
+    there = site(root, watch=False)
+    for name in ("a.csv", "b.csv", "c.csv"):
+        there.put(name, name.encode())
+    return there
+
+
+def test_a_scheduled_run_that_is_cut_short_is_gone_on_with_by_whoever_comes_next(
+    root: Path,
+) -> None:
+    for at in range(1, 60):
+        folder = root / f"cut-{at}"
+        for name in ("source", "target"):
+            (folder / name).mkdir(parents=True)
+        cut = scheduled(folder)
+        try:
+            cut.run(Owner(1, at=at, then=crash))
+        except Crash:
+            pass
+        else:
+            break
+        opened = bool(list(cut.state.glob("intents/*/open-run")))
+        context = cut.context(2)
+        if has_work(cut.transfer, context, fresh=False):
+            run_once(cut.transfer, context, fresh=False)
+        arrived = [path for path in cut.left_at_target() if not path.startswith(".")]
+        assert arrived == (["a.csv", "b.csv", "c.csv"] if opened else []), at
+    else:
+        raise AssertionError("it never came to its end")
+
+
+def test_a_scheduled_run_that_was_stopped_is_gone_on_with_unless_nobody_wants_it(
+    root: Path,
+) -> None:
+    for unwanted, say in ((False, lambda: False), (True, lambda: True)):
+        folder = root / str(unwanted)
+        for name in ("source", "target"):
+            (folder / name).mkdir(parents=True)
+        there = scheduled(folder)
+        context = replace(there.context(1), unwanted=say)
+
+        def stop(call: str, context: RunContext = context) -> None:
+            if call == "write":
+                context.stopping.set()
+
+        there.after = stop
+        assert run_once(there.transfer, context).files == 1
+        there.after = lambda _: None
+        assert has_work(there.transfer, there.context(2), fresh=False) is not unwanted
+
+
+def test_a_scheduled_run_that_failed_waits_for_the_next_firing(root: Path) -> None:
+    there = scheduled(root)
+    there.broken[TARGET] = EndpointLostError("away")
+    memory = there.memory()
+    assert there.run(1, memory).outcome is RunState.FAILED
+    assert not list(there.state.glob("intents/*/open-run"))
 
 
 def test_a_destination_folder_that_is_gone_is_no_proof_of_a_publication(root: Path) -> None:

@@ -1,10 +1,13 @@
 """A member's outbound side carries plans out: what runs, when, and what is left alone."""
 
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,12 @@ from loguru import logger
 from sshd import running_sshd
 
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.member.outbound.leftover import find_leftovers
+from mftgit.member.outbound.runs import PARALLEL_RUNS
 from mftgit.member.outbound.service import Outbound
+from mftgit.model.claim import ClaimId, format_claim
 from mftgit.model.config import (
+    ActiveOn,
     AfterSuccess,
     Cluster,
     CronTrigger,
@@ -33,8 +40,10 @@ from mftgit.model.config import (
     WatchTrigger,
 )
 from mftgit.model.events import EventName
-from mftgit.model.names import LocationName, MemberName, Revision, TransferName
+from mftgit.model.intent import Intent, Place
+from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 from mftgit.model.plan import plan
+from mftgit.model.run import DeliveryState
 
 HERE, THERE = LocationName("here"), LocationName("there")
 NEVER = CronTrigger(expression="0 0 1 1 *")
@@ -67,8 +76,14 @@ class Site:
         self.members.append(made)
         return made
 
-    def run(self, member: Outbound, *transfers: Transfer, ttl_s: float = 2.0) -> None:
-        wanted = generation(*transfers, ttl_s=ttl_s)
+    def run(
+        self,
+        member: Outbound,
+        *transfers: Transfer,
+        ttl_s: float = 2.0,
+        there: str = "there",
+    ) -> None:
+        wanted = generation(*transfers, ttl_s=ttl_s, there=there)
         steps = plan(self.active.get(id(member)), wanted)
         member.apply(steps, generation=wanted, revision=Revision("a" * 40))
         self.active[id(member)] = wanted
@@ -100,10 +115,11 @@ def transfer(
     name: str = "t",
     ownership: Ownership = Ownership.SINGLE,
     source_path: str = ".",
+    stable_s: float = 0.0,
 ) -> Transfer:
     return Transfer(
         name=TransferName(name),
-        source=Source(location=HERE, path=source_path, stable_s=0.0),
+        source=Source(location=HERE, path=source_path, stable_s=stable_s),
         destination=Destination(location=THERE, overwrite=Overwrite.OVERWRITE),
         trigger=trigger,
         after_success=AfterSuccess.DELETE,
@@ -111,15 +127,18 @@ def transfer(
     )
 
 
-def generation(*transfers: Transfer, ttl_s: float, here: Location | None = None) -> Generation:
+def generation(
+    *transfers: Transfer, ttl_s: float, here: Location | None = None, there: str = "there"
+) -> Generation:
     return Generation(
         cluster=Cluster(name="c", lease_ttl_s=ttl_s),
         member=Member(name=MemberName("m"), role=Role.NODE),
         locations={
             HERE: here or LocalLocation(name=HERE, path="here"),
-            THERE: LocalLocation(name=THERE, path="there"),
+            THERE: LocalLocation(name=THERE, path=there),
         },
         transfers={each.name: each for each in transfers},
+        declared=frozenset(each.name for each in transfers),
     )
 
 
@@ -284,3 +303,215 @@ def test_storage_that_takes_no_lease_is_told_once_as_a_warning(site: Site) -> No
         logger.disable("mftgit")
     assert len(told) == 1
     assert "see that it is mounted and writable" in told[0]
+
+
+def begin(
+    site: Site,
+    state: DeliveryState = DeliveryState.READY,
+    *,
+    by: str = "gone",
+    ownership: Ownership = Ownership.SINGLE,
+) -> None:
+    """Leave behind what a member leaves that is killed with the file ``a`` on its way."""
+    moved = transfer(ownership=ownership)
+    wanted = generation(moved, ttl_s=2.0)
+    key = "t" if ownership is Ownership.SINGLE else f"t.{by}"
+    (site.root / "there").mkdir(exist_ok=True)
+    claims = site.root / "here" / ".mftgit" / key / "claims" / "1"
+    claims.mkdir(parents=True)
+    (claims / format_claim(ClaimId("1-1-aa"), "a")).write_text("a", encoding="utf-8")
+    (site.root / "there" / ".a.part").write_text("a", encoding="utf-8")
+    records = site.root / ".mftgit" / "transfers" / key / "intents" / "1"
+    records.mkdir(parents=True)
+    intent = Intent(
+        id=ClaimId("1-1-aa"),
+        state=state,
+        transfer=moved.name,
+        ownership=ownership,
+        active_on=moved.active_on,
+        path="a",
+        source=Place.of(wanted.locations[HERE], wanted),
+        source_folder=".",
+        destination=Place.of(wanted.locations[THERE], wanted),
+        destination_folder=".",
+        temporary=".a.part",
+        final="a",
+        overwrite=Overwrite.OVERWRITE,
+        after=AfterSuccess.DELETE,
+        archive_path=None,
+        size_bytes=1,
+        member=MemberName(by),
+        epoch=Epoch(1),
+        revision=None,
+    )
+    (records / "1-1-aa.json").write_bytes(intent.format())
+
+
+def left(site: Site) -> list[str]:
+    """Return what is at the source, claims included."""
+    return [path.name for path in (site.root / "here").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("state", [DeliveryState.READY, DeliveryState.TAKEN])
+@pytest.mark.parametrize("how", ["removed", "renamed", "each"])
+def test_what_a_former_transfer_has_begun_is_published_or_goes_back(
+    site: Site, how: str, state: DeliveryState
+) -> None:
+    begin(site, state)
+    now = {
+        "removed": [],
+        "renamed": [transfer(name="new")],
+        "each": [transfer(ownership=Ownership.EACH)],
+    }[how]
+    member = site.add("one")
+    site.run(member, *now)
+    if (
+        state is DeliveryState.READY or now
+    ):  # what goes back is taken by the transfer that is there now
+        until(lambda: site.arrived() == ["a"])
+        until(lambda: left(site) == [])
+    else:
+        until(lambda: left(site) == ["a"])
+    until(lambda: not list((site.root / ".mftgit/transfers/t").glob("intents/*/*.json")))
+
+
+def test_a_former_transfer_is_let_go_of_when_it_has_come_to_its_end(site: Site) -> None:
+    begin(site)
+    member = site.add("one")
+    site.run(member)
+    until(lambda: [each.state.value for each in member.status()] == ["ending"])
+    until(lambda: site.arrived() == ["a"])
+    member._look_for_leftovers()  # as the scheduler does, half a minute later
+    until(lambda: member.status() == [])
+    site.run(member, transfer())
+    site.drop("b")
+    until(lambda: site.arrived() == ["a", "b"])
+
+
+@pytest.mark.parametrize("who", ["another member's own", "not active here", "not active now"])
+def test_what_is_not_this_member_s_to_end_is_left_alone(site: Site, who: str) -> None:
+    begin(
+        site,
+        by="two",
+        ownership=Ownership.EACH if who == "another member's own" else Ownership.SINGLE,
+    )
+    (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
+    wanted = generation(ttl_s=2.0)
+    if who == "not active here":
+        intent = Intent.parse(record.read_bytes())
+        elsewhere = ActiveOn(members=frozenset({MemberName("two")}))
+        record.write_bytes(replace(intent, active_on=elsewhere).format())
+    if who == "not active now":
+        wanted = replace(wanted, declared=frozenset({TransferName("t")}))
+    assert list(find_leftovers(site.root / ".mftgit/transfers", wanted)) == []
+
+
+def test_what_cannot_be_read_is_nobody_s_to_end(site: Site) -> None:
+    begin(site)
+    wanted = generation(ttl_s=2.0)
+    (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
+    assert list(find_leftovers(site.root / ".mftgit/transfers", wanted)) == [("t", "t")]
+    record.write_bytes(b"{}")
+    assert list(find_leftovers(site.root / ".mftgit/transfers", wanted)) == []
+    assert list(find_leftovers(record / "no folder", wanted)) == []
+
+
+def has_arrived(site: Site, count: int) -> bool:
+    return len(site.arrived()) == count
+
+
+def test_a_lost_folder_of_leases_is_gone_on_from_above_what_the_storage_knows(site: Site) -> None:
+    for epoch, name in enumerate(("one", "two"), start=1):
+        member = site.add(name)
+        site.run(member, transfer())
+        site.drop(name)
+        until(partial(has_arrived, site, epoch))
+        member.stop()
+    shutil.rmtree(site.root / ".mftgit" / "leases")
+    third = site.add("three")
+    site.run(third, transfer())
+    site.drop("three")
+    until(lambda: len(site.arrived()) == 3)
+    assert third.status()[0].epoch == 3
+    assert len(site.named(EventName.OWNERSHIP_TAKEN, by="three")) == 1
+
+
+def test_a_folder_of_leases_that_is_lost_while_all_run_is_gone_on_from(site: Site) -> None:
+    for name in ("one", "two"):
+        site.run(site.add(name), transfer())
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+    shutil.rmtree(site.root / ".mftgit" / "leases")
+    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
+    site.drop("b")
+    until(lambda: site.arrived() == ["a", "b"])
+
+
+def test_a_destination_that_is_moved_while_files_come_in_gets_them_all(site: Site) -> None:
+    member = site.add("one")
+    (site.root / "there").mkdir()
+    (site.root / "other").mkdir()
+    site.run(member, transfer())
+    for turn in range(6):
+        site.drop(*(f"{turn}-{number}" for number in range(5)))
+        site.run(member, transfer(), there="there" if turn % 2 else "other")
+    until(lambda: left(site) == [])
+    found = [path.name for folder in ("there", "other") for path in (site.root / folder).iterdir()]
+    assert sorted(found) == [f"{turn}-{number}" for turn in range(6) for number in range(5)]
+
+
+def test_a_scheduled_run_comes_back_for_what_was_too_fresh_and_holds_no_thread(site: Site) -> None:
+    names = [f"t{number}" for number in range(PARALLEL_RUNS + 1)]
+    member = site.add("one")
+    slow = [transfer(NEVER, name=name, source_path=name, stable_s=3.0) for name in names]
+    site.run(member, *slow, transfer(name="quick"))
+    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == len(slow) + 1)
+    for name in names:
+        (site.root / "here" / name).mkdir(parents=True)
+        (site.root / "here" / name / f"file-of-{name}").write_text(name, encoding="utf-8")
+        member._fire(TransferName(name))  # as the scheduler does when it is time
+    site.drop("quick")
+    until(site.arrived)
+    assert site.arrived() == ["quick"]  # before any that has to be stable
+    until(lambda: len(site.arrived()) == len(names) + 1)
+
+
+def test_a_batch_that_a_restart_cuts_short_is_gone_on_with_at_once(site: Site) -> None:
+    first = site.add("one")
+    site.run(first, transfer(NEVER))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    names = [f"{number:03d}" for number in range(200)]
+    site.drop(*names)
+    first._fire(TransferName("t"))
+    until(site.arrived)
+    first.stop()
+    assert 0 < len(site.arrived()) < len(names)
+    site.run(site.add("two"), transfer(NEVER))
+    until(lambda: site.arrived() == names)
+
+
+@pytest.mark.needs("sshd")
+def test_a_partner_that_stands_still_does_not_hold_up_the_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mftgit.member.outbound.runs.DRAIN_S", 1.0)
+    (site.root / "partner").mkdir()
+    with running_sshd(site.root / "partner") as server:
+        member = site.add("one")
+        shutil.copytree(server.secrets_dir, site.root / "one" / "secrets")
+        (server.folder / "a").write_bytes(b"a" * 50_000_000)
+        slow = replace(server.location(timeout_s=600.0), name=HERE)
+        wanted = generation(transfer(), ttl_s=2.0, here=slow)
+        member.apply(plan(None, wanted), generation=wanted, revision=Revision("a" * 40))
+        until(lambda: list(site.root.glob("there/.a*")))
+        frozen = server.sessions()
+        for process in frozen:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            member.stop()
+            ended = site.named(EventName.RUN_FAILED)
+        finally:
+            for process in frozen:
+                os.kill(process, signal.SIGCONT)
+    assert len(ended) == 1
+    assert site.arrived() == []

@@ -22,7 +22,20 @@ from mftgit.member.outbound.context import Memory, RunContext
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import FencedEndpoint, Keeper, Ownership
 from mftgit.member.outbound.run import has_work, run_once
-from mftgit.model.config import AfterSuccess, Destination, Overwrite, Source, Transfer, WatchTrigger
+from mftgit.model.config import (
+    AfterSuccess,
+    Cluster,
+    Destination,
+    Generation,
+    LocalLocation,
+    Location,
+    Member,
+    Overwrite,
+    Role,
+    Source,
+    Transfer,
+    WatchTrigger,
+)
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 
 CLOCK = SystemClock()
@@ -149,9 +162,9 @@ class Unreliable:
         if self.error is not None:
             raise self.error
 
-    def try_acquire(self, key: str) -> Grant | None:
+    def try_acquire(self, key: str, *, above: Epoch = Epoch(0)) -> Grant | None:  # noqa: B008
         self._trouble()
-        return self._real.try_acquire(key)
+        return self._real.try_acquire(key, above=above)
 
     def renew(self, grant: Grant) -> Grant:
         self._trouble()
@@ -252,6 +265,32 @@ def test_a_lease_that_was_given_up_while_it_was_being_taken_is_given_back(tmp_pa
     one.stop()
     assert told.all in ([], [("taken", "t"), ("lost: given back", "t")])
     assert coordinator(tmp_path, "two").try_acquire("t") is not None
+
+
+def test_an_ownership_that_is_surpassed_is_taken_anew_above_at_once(tmp_path: Path) -> None:
+    told = Told()
+    one = keeper(coordinator(tmp_path, "one"), "one", told)
+    one.want({T: 0})
+    told.wait_for(lambda: T in told.held)
+    one.surpass(T, Epoch(12))
+    told.wait_for(lambda: T in told.held and told.held[T].epoch == 13)
+    assert [what for what, _ in told.all] == ["taken", "lost: given back", "taken"]
+    one.ended(T)
+    one.stop()
+
+
+def test_a_step_that_fails_unexpectedly_does_not_end_the_keeper(tmp_path: Path) -> None:
+    told = Told()
+    over = Unreliable(coordinator(tmp_path, "one"))
+    one = keeper(over, "one", told)
+    one.want({T: 0})
+    told.wait_for(lambda: T in told.held)
+    over.error = ValueError("nobody thought of this")
+    told.wait_for(lambda: T not in told.held)
+    over.error = None
+    told.wait_for(lambda: T in told.held)
+    one.ended(T)
+    one.stop()
 
 
 # Real processes.
@@ -358,14 +397,27 @@ def fenced(root: Path, name: str, *, blind: bool) -> None:
         Event().wait(0.005)
 
 
+def generation(name: str) -> Generation:
+    return Generation(
+        cluster=Cluster(name="c"),
+        member=Member(name=MemberName(name), role=Role.NODE),
+        locations={
+            each: LocalLocation(name=each, path=each)
+            for each in (TRANSFER.source.location, TRANSFER.destination.location)
+        },
+        transfers={T: TRANSFER},
+    )
+
+
 def work(root: Path, name: str, ownership: Ownership, memory: Memory) -> None:
-    def open_endpoint(location: LocationName) -> Endpoint:
-        return LocalEndpoint(root / location)
+    def open_endpoint(location: Location, _make: bool) -> Endpoint:  # noqa: FBT001
+        return LocalEndpoint(root / location.name)
 
     context = RunContext(
         ownership=ownership,
         member=MemberName(name),
         revision=None,
+        generation=generation(name),
         state=root / "state" / "t",
         clock=CLOCK,
         open_endpoint=open_endpoint,

@@ -109,3 +109,25 @@ def test_the_same_content_under_two_names_gives_two_transfers() -> None:
 def test_rendering_twice_gives_equal_generations() -> None:
     first = render(validator().validate(tree(VALID)), MemberName("node-1"), Role.NODE)
     assert first == render(validator().validate(tree(VALID)), MemberName("node-1"), Role.NODE)
+
+
+def test_a_generation_tells_what_other_members_have_otherwise_and_every_transfer_there_is() -> None:
+    off = VALID["transfers/invoices.yaml"] + "enabled: false\n"
+    changes = {
+        **TEMPLATED,
+        "transfers/off.yaml": off,
+        "members/node-3.yaml": "role: node\nvariables: {region: emea, port: 2222}\n",
+        "members/node-4.yaml": "role: node\nvariables: {region: emea}\n",
+        "transfers/invoices.yaml": INVOICES.replace(
+            "active_on: nodes", "active_on: [node-1, node-2]"
+        ),
+    }
+    generation = rendered(changes, "node-1")
+    other = generation.elsewhere.pop(MemberName("node-2"))  # type: ignore[attr-defined]
+    assert generation.elsewhere == {}  # node-3 has it alike, and node-4 could not have it
+    (location,) = other.values()
+    assert isinstance(location, SftpLocation)
+    assert (location.name, location.host) == ("outbox", "sftp.apac.example")
+    assert generation.declared == {"invoices", "off"}
+    (transfer,) = generation.transfers.values()
+    assert transfer.active_on.members == {"node-1", "node-2"}

@@ -15,7 +15,7 @@ from mftgit.adapters.endpoint import (
     FileExistsAtEndpointError,
     FileMissingError,
 )
-from mftgit.member.outbound.own import OwnershipEndedError
+from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.model.claim import ClaimId, format_claim, join, parse_claim, unique_name
 from mftgit.model.names import Epoch
 
@@ -29,14 +29,14 @@ def take_over(endpoint: Endpoint, base: str, epoch: Epoch) -> None:
     May be interrupted anywhere and done again, by this epoch or by a higher one.
 
     Raises:
-        OwnershipEndedError: a higher epoch was here; nothing of it was touched.
+        SupersededError: a higher epoch was here; nothing of it was touched.
         EndpointRefusedError: a lower folder does not become empty.
     """
     own = f"{base}/{epoch}"
     endpoint.make_folder(own)
     epochs = [int(name) for name in endpoint.list_names(base) if name.isdecimal()]
     if max(epochs, default=epoch) > epoch:
-        raise OwnershipEndedError(f"epoch {max(epochs)} has taken over from epoch {epoch}")
+        raise SupersededError(epoch, by=Epoch(max(epochs)))
     # From the highest down: where two hold one name, the lower epoch's is the newer. Its owner wrote again after the
     # other had adopted what was there; and the other wrote nothing, because the lower folder still stands.
     for lower in sorted((other for other in epochs if other < epoch), reverse=True):
@@ -91,6 +91,14 @@ class Claims:
         """
         if needed or self._exists():
             take_over(self._source, self._base, self._epoch)
+
+    def has_source(self) -> bool:
+        """Tell whether the folder is there that the claims come from."""
+        try:
+            self._source.list_names(self._folder)
+        except FileMissingError:
+            return False
+        return True
 
     def left_over(self) -> bool:
         """Tell whether any epoch's folder holds a claim."""

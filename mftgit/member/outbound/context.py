@@ -13,18 +13,23 @@ from mftgit.errors import ConfigError
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import FencedEndpoint, Ownership
 from mftgit.model.claim import ClaimId, make_id
+from mftgit.model.config import Generation, LocalLocation, Location
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import Epoch, LocationName, MemberName, Revision
+from mftgit.model.intent import Place
+from mftgit.model.names import Epoch, MemberName, Revision
 from mftgit.model.run import LONGEST_BACKOFF_S, backoff_s
 from mftgit.model.selection import Sighting
 
 
-class LocationGoneError(ConfigError):
-    """A delivery that was begun under another revision needs a location that this one has not."""
+class PlaceUnknownError(ConfigError):
+    """A delivery was begun by another member at a place that this one has no name for."""
 
 
 RecordEvent = Callable[[EventName, Mapping[str, Fact]], None]
-OpenEndpoint = Callable[[LocationName], Endpoint]
+OpenEndpoint = Callable[[Location, bool], Endpoint]
+"""(location, make): open it; with ``make`` a folder of this machine that is missing is made."""
+
+Fence = tuple[Epoch, Location | None, str, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +43,14 @@ class _Failure:
 class Memory:
     """What one member remembers of one transfer between runs; losing it costs time and no file.
 
-    ``adopted`` is the epoch and the source that the fence stands for.
+    ``adopted`` is the epoch and the source that the fence stands for; None when it has to be raised again.
 
     The caller makes one per transfer and hands it to every run; it is used by one thread at a time.
     """
 
     ledger: Ledger
     sightings: dict[str, Sighting] = field(default_factory=dict)
-    adopted: tuple[Epoch, LocationName, str, bool] | None = None
+    adopted: Fence | None = None
     failures: dict[str, _Failure] = field(default_factory=dict)
     counter: int = 0
 
@@ -74,21 +79,23 @@ class Memory:
 class RunContext:
     """What a run of a transfer is given.
 
-    ``state`` is the transfer's folder on storage that the members share (``FILES_ROOT/.mftgit/transfers/KEY``), one
-    for each key of a lease. ``open_endpoint`` gives a fresh endpoint of a location, which the run closes, and raises
-    `LookupError` for one that the revision has not. ``record`` writes an event.
-    ``stopping`` ends a run after the file at hand. ``nonce`` makes ids that are never given twice.
+    ``generation`` is the one that the run ends on. ``state`` is the transfer's folder on storage that the members share
+    (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives a fresh endpoint,
+    which the run closes. ``record`` writes an event. ``stopping`` ends a run after the file at hand; a scheduled one
+    that is stopped so is gone on with later, unless ``unwanted``. ``nonce`` makes ids that are never given twice.
     """
 
     ownership: Ownership
     member: MemberName
     revision: Revision | None
+    generation: Generation
     state: Path
     clock: Clock
     open_endpoint: OpenEndpoint
     record: RecordEvent
     memory: Memory
     stopping: Event = field(default_factory=Event)
+    unwanted: Callable[[], bool] = lambda: False
     nonce: Callable[[], str] = lambda: secrets.token_hex(6)
 
     @property
@@ -110,25 +117,40 @@ class Endpoints:
 
     def __init__(self, context: RunContext) -> None:
         self._open = context.open_endpoint
+        self._generation = context.generation
         self._ownership = context.ownership
-        self._opened: dict[LocationName, FencedEndpoint] = {}
+        self._opened: list[FencedEndpoint] = []
+        self._found: dict[Location, tuple[FencedEndpoint, bool]] = {}
 
-    def at(self, location: LocationName) -> FencedEndpoint:
-        """Return the endpoint of ``location``; raises what opening it raises."""
-        if location not in self._opened:
-            try:
-                opened = self._open(location)
-            except LookupError as error:
-                raise LocationGoneError(
-                    f"the location {location} is not in this revision, and files are under way there: "
-                    "bring it back until they have arrived"
-                ) from error
-            self._opened[location] = FencedEndpoint(opened, self._ownership)
-        return self._opened[location]
+    def at(self, location: Location, *, make: bool = True) -> FencedEndpoint:
+        """Return the endpoint of ``location``; raises what opening it raises.
+
+        Without ``make`` no folder is made, so that what is found missing there was missing before.
+        """
+        endpoint, made = self._found.get(location, (None, False))
+        if endpoint is None or (make and not made):
+            endpoint = FencedEndpoint(self._open(location, make), self._ownership)
+            self._opened.append(endpoint)
+            self._found[location] = endpoint, make or not isinstance(location, LocalLocation)
+        return endpoint
+
+    def find(self, place: Place, *, writer: MemberName) -> Location:
+        """Return where this member finds what ``writer`` wrote down.
+
+        Raises:
+            PlaceUnknownError: it cannot tell.
+        """
+        found = place.find(self._generation, writer=writer)
+        if found is None:
+            raise PlaceUnknownError(
+                f"{writer} began it at a place of the location {place.location.name} that is not in this revision, "
+                f"and differs between members: bring the location back as it was, or let {writer} end it"
+            )
+        return found
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for endpoint in self._opened.values():
+        for endpoint in self._opened:
             endpoint.close()

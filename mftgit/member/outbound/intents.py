@@ -5,83 +5,32 @@ replaced once the temporary is complete and checked (READY: the intent proper). 
 by renaming the temporary; where that is gone, it was published.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final
 
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.claims import take_over
-from mftgit.member.outbound.own import FencedEndpoint, Ownership, OwnershipEndedError
+from mftgit.member.outbound.own import (
+    FencedEndpoint,
+    Ownership,
+    OwnershipEndedError,
+    SupersededError,
+)
 from mftgit.model.claim import ClaimId
-from mftgit.model.config import AfterSuccess, Overwrite
-from mftgit.model.names import Epoch, LocationName, Revision
-from mftgit.model.run import DeliveryState
+from mftgit.model.intent import Intent
+from mftgit.model.names import Epoch
 
 _BASE: Final = "intents"
+_OPEN_RUN: Final = "open-run"
+"""Beside the records and under their fence: a run on a schedule has begun and not come to its end."""
 
 
 class StateUnavailableError(TransientError):
     """The storage that the members share does not answer, or has no room."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """Everything that is needed to end one delivery, also by a member that has another revision.
-
-    Paths are as their endpoint takes them, except ``path``, which is below ``source_folder``. Size, time and digest are
-    those of what was sent and mean nothing before READY.
-    """
-
-    id: ClaimId
-    state: DeliveryState
-    path: str
-    source: LocationName
-    source_folder: str
-    destination: LocationName
-    destination_folder: str
-    temporary: str
-    final: str
-    overwrite: Overwrite
-    after: AfterSuccess
-    archive_path: str | None
-    size_bytes: int = 0
-    mtime_ns: int = 0
-    sha256: str = ""
-    started_at: str = ""
-    epoch: Epoch
-    revision: Revision | None
-
-    def format(self) -> bytes:
-        """Return the record as JSON."""
-        enums = {
-            "state": self.state.value,
-            "overwrite": self.overwrite.value,
-            "after": self.after.value,
-        }
-        return json.dumps(asdict(self) | enums, sort_keys=True).encode()
-
-    @classmethod
-    def parse(cls, content: bytes) -> Self:
-        """Return the record that ``format`` gave ``content`` for.
-
-        Raises:
-            ValueError: it did not.
-        """
-        fields: dict[str, Any] = json.loads(content)
-        try:
-            enums = {
-                "state": DeliveryState(fields["state"]),
-                "overwrite": Overwrite(fields["overwrite"]),
-                "after": AfterSuccess(fields["after"]),
-            }
-            return cls(**(fields | enums))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a record of a delivery: {error}") from error
 
 
 class RecordUnreadableError(MftgitError):
@@ -107,9 +56,11 @@ class Intents:
             self._ownership.epoch,
         )
 
-    def left_over(self) -> bool:
-        """Tell whether another epoch's folder holds anything."""
+    def left_over(self, *, own: bool) -> bool:
+        """Tell whether another epoch's folder holds anything, or, with ``own``, this one's."""
         with _storage():
+            if own and self._own.is_dir() and any(self._own.iterdir()):
+                return True
             return any(any(folder.iterdir()) for folder in self._others())
 
     def all(self) -> list[Intent]:
@@ -129,7 +80,7 @@ class Intents:
             self._own.stat()
             others = [int(folder.name) for folder in self._others()]
         if max(others, default=0) > self._ownership.epoch:
-            raise OwnershipEndedError(f"epoch {max(others)} is taking over")
+            raise SupersededError(self._ownership.epoch, by=Epoch(max(others)))
         return [_parse(path, content) for path, content in found]
 
     def write(self, intent: Intent) -> None:
@@ -146,6 +97,22 @@ class Intents:
         """Remove the record: the delivery is over. One that is gone is fine."""
         with self._fence():
             (self._own / f"{claim}.json").unlink(missing_ok=True)
+
+    def open_run(self) -> None:
+        """Write down that a run has begun to take files; it lasts until `close_run`, over crashes and owners."""
+        with self._fence():
+            if not (self._own / _OPEN_RUN).exists():
+                write_file(self._own / _OPEN_RUN, b"")
+
+    def close_run(self) -> None:
+        """Write down that the run has come to its end."""
+        with self._fence():
+            (self._own / _OPEN_RUN).unlink(missing_ok=True)
+
+    def is_run_open(self) -> bool:
+        """Tell whether a run of this owner, or of one that it took over from, has not come to its end."""
+        with _storage():
+            return (self._own / _OPEN_RUN).exists()
 
     def _others(self) -> Iterator[Path]:
         base = self._state / _BASE
@@ -164,6 +131,31 @@ class Intents:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise OwnershipEndedError(f"a successor has removed {self._own}") from error
             raise
+
+
+def highest_epoch(state: Path) -> Epoch:
+    """Return the highest epoch that records or ledger below ``state`` tell of, 0 where there is none.
+
+    Raises:
+        OSError: the storage does not answer.
+    """
+    names = [path.stem for folder in (_BASE, "ledger") for path in state.glob(f"{folder}/*")]
+    return Epoch(max((int(name) for name in names if name.isdecimal()), default=0))
+
+
+def left_records(state: Path) -> Iterator[Intent]:
+    """Give the records of all epochs below ``state``, as far as they can be read; for looking, not for acting on.
+
+    Raises:
+        StateUnavailableError: the storage does not answer.
+    """
+    with _storage():
+        paths = [path for path in state.glob(f"{_BASE}/*/*.json") if path.name[0] != "."]
+        for path in paths:
+            try:
+                yield Intent.parse(path.read_bytes())
+            except (FileNotFoundError, ValueError):
+                continue
 
 
 def _parse(path: Path, content: bytes) -> Intent:

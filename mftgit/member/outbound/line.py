@@ -1,61 +1,89 @@
 """One transfer on this member: what it is, whether it is ours, what it does, and how that is told."""
 
 import threading
-from dataclasses import replace
-from enum import Enum, unique
+from dataclasses import dataclass, replace
+from enum import IntEnum, unique
 from pathlib import Path
 
 from loguru import logger
 
 from mftgit.adapters.coordinator import Coordinator
+from mftgit.adapters.endpoint import Endpoint
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
+from mftgit.model.config import Generation, Transfer, WatchTrigger
 from mftgit.model.messages import LastRun, TransferState, TransferStatus
 from mftgit.model.names import MemberName, Revision, TransferName
-from mftgit.model.plan import Job
 
 
 @unique
-class Look(Enum):
-    """What a run is begun for."""
+class Look(IntEnum):
+    """What a run is begun for; of two that are asked for at one time the higher one counts."""
 
-    BEGUN = "end what was begun, and nothing else"
-    FOUND = "begun or new, if there is anything"
-    FIRED = "begun and new, and say so also when there was nothing"
+    BEGUN = 1
+    """End what was begun; nothing is told where there is nothing."""
+    FOUND = 2
+    """That, and take what is new; nothing is told where there is nothing."""
+    SETTLED = 3
+    """Take what was too fresh for the last run; nothing is told where there is nothing."""
+    FIRED = 4
+    """End what was begun, take what is new, and say so also when there was nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What a run goes by from its beginning to its end."""
+
+    revision: Revision
+    generation: Generation
 
 
 class Line:
-    """One transfer on this member: its job, its ownership while that lasts, its last run."""
+    """One transfer on this member, by the key of its lease: its ownership while that lasts, its last run.
 
-    def __init__(self, job: Job, *, key: TransferName, state: Path, revision: Revision) -> None:
-        self.job = job
+    ``transfer`` is None for one that is not configured any more, and has deliveries to be ended.
+    """
+
+    def __init__(
+        self,
+        name: TransferName,
+        transfer: Transfer | None,
+        *,
+        key: TransferName,
+        state: Path,
+        basis: Basis,
+    ) -> None:
+        self.name = name
+        self.transfer = transfer
         self.key = key
         self.state = state
-        self.revision = revision
+        self.basis = basis
         self.memory = Memory(ledger=Ledger(state))
         self.counted = Ledger(state)  # for the status, whose thread is not the run's
         self.ownership: Ownership | None = None
         self.running = False
         self.again: Look | None = None  # asked for while it was running
-        self.fired_at: float | None = (
-            None  # the last firing that found another owner, `Clock.boottime`
-        )
+        self.fired_at: float | None = None  # the last firing that found another owner
         self.wanted = True
         self.last_run: LastRun | None = None
         self.failing = False
         self.stopping = threading.Event()
+        self.opened: list[Endpoint] = []  # by the run under way
+
+    @property
+    def on_schedule(self) -> bool:
+        """Tell whether it takes files at certain times only."""
+        return self.transfer is not None and not isinstance(self.transfer.trigger, WatchTrigger)
 
 
-def describe(
-    name: TransferName, line: Line, *, me: MemberName, coordinator: Coordinator | None
-) -> TransferStatus:
+def describe(line: Line, *, me: MemberName, coordinator: Coordinator | None) -> TransferStatus:
     """Return how the transfer is; what the members' storage does not tell just now is left out."""
     ownership = line.ownership
     mine = ownership is not None and ownership.valid()
     status = TransferStatus(
-        name=name,
+        name=line.name,
         owner=me if mine else None,
         epoch=ownership.epoch if ownership is not None and mine else None,
         state=_state(line, mine=mine),
@@ -69,11 +97,13 @@ def describe(
             view = coordinator.observe(line.key)
             status = replace(status, owner=view.owner, epoch=view.epoch or None)
     except MftgitError as error:
-        logger.debug("shared state not read", transfer=name, error=str(error))
+        logger.debug("shared state not read", transfer=line.name, error=str(error))
     return status
 
 
 def _state(line: Line, *, mine: bool) -> TransferState:
+    if line.transfer is None:
+        return TransferState.ENDING
     if line.running:
         return TransferState.RUNNING
     if line.failing:

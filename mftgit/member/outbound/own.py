@@ -22,6 +22,17 @@ class OwnershipEndedError(MftgitError):
     """The transfer is not ours any more: stop at once, without another effect."""
 
 
+class SupersededError(OwnershipEndedError):
+    """The storage holds the folder of a higher epoch than this ownership's.
+
+    A successor has taken over; or the leases were lost and began anew below what the storage remembers.
+    """
+
+    def __init__(self, epoch: Epoch, *, by: Epoch) -> None:
+        super().__init__(f"epoch {by} has taken over from epoch {epoch}")
+        self.by = by
+
+
 class Ownership:
     """One epoch of one transfer, for as long as it lasts. `valid` is for any thread."""
 
@@ -153,6 +164,8 @@ class Keeper:
         self._lock = Lock()
         self._wanted: Mapping[TransferName, float] = {}
         self._ended: set[TransferName] = set()
+        self._surpassed: set[TransferName] = set()
+        self._above: dict[TransferName, Epoch] = {}
         self._held: dict[TransferName, _Held] = {}
         self._free_since: dict[TransferName, float] = {}
         self._not_before: dict[TransferName, float] = {}
@@ -187,6 +200,16 @@ class Keeper:
             self._ended.add(name)
         self._wake.set()
 
+    def surpass(self, name: TransferName, epoch: Epoch) -> None:
+        """Own ``name`` under an epoch above ``epoch``, which its storage remembers and its lease does not.
+
+        As `ended`, to be called when no run goes on; the lease is contended for again at once.
+        """
+        with self._lock:
+            self._above[name] = max(epoch, self._above.get(name, epoch))
+            self._surpassed.add(name)
+        self._wake.set()
+
     def stop(self) -> None:
         """Give back every lease that `ended` was called for, let the others run out, and end the thread."""
         with self._lock:
@@ -200,20 +223,32 @@ class Keeper:
             stopping = self._stopping
             with self._lock:
                 wanted, ended = self._wanted, frozenset(self._ended)
+                surpassed, self._surpassed = self._surpassed, set()
                 self._ended -= wanted.keys()
             self._not_before = {name: at for name, at in self._not_before.items() if name in wanted}
-            for name in [name for name in ended if name in self._held]:
-                self._give_back(name, still_wanted=name in wanted)
+            for name in [name for name in self._held if name in surpassed]:
+                self._guarded(name, lambda n=name: self._give_back(n, pause_s=0.0))  # type: ignore[misc]
+            for name in [name for name in self._held if name in ended]:
+                pause_s = 2 * self._ttl_s if name in wanted else 0.0
+                self._guarded(name, lambda n=name, p=pause_s: self._give_back(n, pause_s=p))  # type: ignore[misc]
             if stopping:
                 break
             for name in list(self._held):
-                self._renew(name)
-            for name in [name for name in wanted if name not in self._held]:
-                self._contend(name, wanted[name])
+                self._guarded(name, lambda n=name: self._renew(n))  # type: ignore[misc]
+            for name, delay_s in [each for each in wanted.items() if each[0] not in self._held]:
+                self._guarded(name, lambda n=name, d=delay_s: self._contend(n, d))  # type: ignore[misc]
             self._wake.wait(self._pause_s(wanted))
             self._wake.clear()
         for name in list(self._held):
             self._drop(name, "the member stopped before its runs had ended")
+
+    @staticmethod
+    def _guarded(name: TransferName, step: Callable[[], None]) -> None:
+        """Carry out one step; what nobody foresaw of one lease must not end the others."""
+        try:
+            step()
+        except Exception:
+            logger.exception("a step of a lease failed unexpectedly", transfer=name)
 
     def _pause_s(self, wanted: Mapping[TransferName, float]) -> float:
         """Return how long nothing is due."""
@@ -230,7 +265,7 @@ class Keeper:
         try:
             if delay_s and not self._waited(name, delay_s, now):
                 return
-            grant = self._coordinator.try_acquire(name)
+            grant = self._coordinator.try_acquire(name, above=self._above.get(name, Epoch(0)))
         except TransientError as error:
             level = "DEBUG" if name in self._unavailable else "WARNING"
             self._unavailable.add(name)
@@ -271,11 +306,11 @@ class Keeper:
             held.ownership.prolong(held.grant)
             held.renew_at = held.grant.sent_at + renew_every_s(self._ttl_s)
 
-    def _give_back(self, name: TransferName, *, still_wanted: bool) -> None:
+    def _give_back(self, name: TransferName, *, pause_s: float) -> None:
         held = self._held[name]
         held.ownership.lose()
-        if still_wanted:
-            self._not_before[name] = self._clock.boottime() + 2 * self._ttl_s
+        if pause_s:
+            self._not_before[name] = self._clock.boottime() + pause_s
         try:
             self._coordinator.release(held.grant)
         except TransientError as error:

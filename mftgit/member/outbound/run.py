@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.claims import Claim, Claims
+from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.deliver import Delivery, Outcome
-from mftgit.member.outbound.intents import Intent, Intents, StateUnavailableError
-from mftgit.member.outbound.own import OwnershipEndedError
+from mftgit.member.outbound.deliver import Delivery
+from mftgit.member.outbound.finish import Outcome
+from mftgit.member.outbound.intents import StateUnavailableError
+from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import AfterSuccess, Transfer, WatchTrigger
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import LocationName
+from mftgit.model.names import Epoch
 from mftgit.model.run import RunState, RunStep, advance_run
 from mftgit.model.selection import is_selected, look
 
@@ -28,26 +29,45 @@ MAX_ERRORS_TOLD = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """How a run ended: ``outcome`` is one of SUCCEEDED, PARTLY, FAILED, IDLE and ENDED."""
+    """How a run ended: ``outcome`` is one of SUCCEEDED, PARTLY, FAILED, IDLE and ENDED.
+
+    ``again_in_s``: files were there that were too fresh; a run ``settled`` in so many seconds completes this one.
+    ``superseded_by``: the epoch that the storage knows already, where that is higher than the ownership's.
+    """
 
     outcome: RunState
     files: int
     size_bytes: int
     errors: tuple[str, ...] = ()
+    again_in_s: float | None = None
+    superseded_by: Epoch | None = None
 
 
-def run_once(transfer: Transfer, context: RunContext, *, fresh: bool = True) -> RunOutcome:
+def run_once(
+    transfer: Transfer, context: RunContext, *, fresh: bool = True, settled: bool = False
+) -> RunOutcome:
     """Run ``transfer`` once. What goes wrong is told by events and in the outcome, not raised.
 
-    Without ``fresh``, only what an earlier owner or run has begun is ended; no further file is taken.
+    Without ``fresh`` only what an earlier owner or run has begun is ended, and no further file is taken; but a run on
+    a schedule that did not come to its end is gone on with. ``settled`` completes a run that said ``again_in_s``.
 
-    A file that fails does not keep the others from being delivered, unless its endpoint as a whole has failed. A run
-    that is not started by watching waits once for files that are too fresh, for as long as they have to be stable.
+    A file that fails does not keep the others from being delivered, unless its endpoint as a whole has failed.
     """
-    return _Run(transfer, context, fresh=fresh).carry_out()
+    run = _Run(context)
+    return run.carry_out(
+        lambda endpoints: _Going(transfer, run, endpoints).go(fresh=fresh, settled=settled)
+    )
 
 
-def has_work(transfer: Transfer, context: RunContext, *, fresh: bool = True) -> bool:
+def end_begun(context: RunContext) -> RunOutcome:
+    """End what was begun of a transfer that is not configured any more; tell and return as `run_once` does."""
+    run = _Run(context)
+    return run.carry_out(
+        lambda endpoints: _end_begun(run, Begun(context, endpoints, transfer=None), endpoints, None)
+    )
+
+
+def has_work(transfer: Transfer | None, context: RunContext, *, fresh: bool = True) -> bool:
     """Tell whether such a run would find something to do, without an effect and without an event.
 
     Raises:
@@ -57,180 +77,59 @@ def has_work(transfer: Transfer, context: RunContext, *, fresh: bool = True) -> 
         return False
     with Endpoints(context) as endpoints:
         try:
-            work = _Work(transfer, context, endpoints)
-            return work.is_begun() or (fresh and work.is_fresh())
+            begun = Begun(context, endpoints, transfer=transfer)
+            if begun.is_any():
+                return True
+            if transfer is None or not fresh:
+                return False
+            context.memory.ledger.refresh()
+            return any(True for _ in _fresh(transfer, context, endpoints, set()))
         except OwnershipEndedError:
-            return False
-
-
-class _Work:
-    """What there is to do."""
-
-    def __init__(self, transfer: Transfer, context: RunContext, endpoints: Endpoints) -> None:
-        self._transfer = transfer
-        self._context = context
-        self._endpoints = endpoints
-        self._keeps = transfer.after_success is AfterSuccess.KEEP
-        self._fence = (
-            context.ownership.epoch, transfer.source.location, transfer.source.path, self._keeps
-        )  # fmt: skip
-        self._places: dict[tuple[LocationName, str], Claims] = {}
-        self.intents = Intents(context.state, context.ownership)
-        self.claims = self._claims_at(transfer.source.location, transfer.source.path)
-
-    def is_begun(self) -> bool:
-        """Tell whether something was begun and not ended, by this owner or by an earlier one."""
-        if self.intents.left_over():
-            return True
-        if self._context.memory.adopted != self._fence:
-            return self.claims.left_over()
-        return any(not self._is_put_off(intent.id) for intent in self.intents.all())
-
-    def is_fresh(self) -> bool:
-        """Tell whether the source has a file that can be taken now."""
-        self._context.memory.ledger.refresh()
-        return any(True for _ in self.fresh(set()))
-
-    def take_over(self) -> None:
-        """Fence off every lower epoch, once; whatever is found after this was written by nobody else since."""
-        if self._context.memory.adopted == self._fence:
-            return
-        # Records first. A predecessor drops a record only after it has dealt with the claim; were claims adopted first,
-        # it would find its claim gone, take that for dealt with, and the file would look like one never sent.
-        self.intents.take_over()
-        self.claims.take_over(needed=not self._keeps)
-        self._context.memory.adopted = self._fence
-
-    def begun(self) -> Iterator[tuple[Intent | None, Claim | None]]:
-        """Give the records, each with its claim if there is one, and the claims that have no record."""
-        intents = self.intents.all()
-        claims: dict[ClaimId, Claim] = {claim.id: claim for claim in self.claims.held()}
-        for intent in intents:
-            place = (intent.source, intent.source_folder)
-            if intent.after is not AfterSuccess.KEEP and place not in self._places:
-                before = self._claims_at(*place)  # the source was another one under that revision
-                before.take_over(needed=False)
-                claims |= {claim.id: claim for claim in before.held()}
-        for intent in intents:
-            claim = claims.pop(intent.id, None)
-            if not self._is_put_off(intent.id):
-                yield intent, claim
-        for claim in claims.values():
-            if not self._is_put_off(claim.id):
-                yield None, claim
-
-    def fresh(self, passed: set[str]) -> Iterator[tuple[str, tuple[int, int]]]:
-        """Give path and mark of the files that can be taken now, the oldest first; list the source once."""
-        memory, source = self._context.memory, self._transfer.source
-        entries = self._endpoints.at(source.location).list_files(
-            source.path, recursive=source.recursive
-        )
-        listing = [
-            (entry.path, entry.size_bytes, entry.mtime_ns)
-            for entry in entries
-            if is_selected(entry.path, self._transfer)
-        ]
-        now = self._context.clock.boottime()
-        memory.sightings = look(memory.sightings, listing, now)
-        for path, size_bytes, mtime_ns in sorted(listing, key=lambda file: (file[2], file[0])):
-            if (
-                path not in passed
-                and memory.sightings[path].is_stable(now, source.stable_s)
-                and not memory.is_put_off(path, (size_bytes, mtime_ns), now)
-                and not (self._keeps and memory.ledger.contains(path, size_bytes, mtime_ns))
-            ):
-                yield path, (size_bytes, mtime_ns)
-
-    def is_too_fresh(self) -> bool:
-        """Tell whether the last listing held files that have not been seen for long enough."""
-        now = self._context.clock.boottime()
-        sightings = self._context.memory.sightings.values()
-        return any(not seen.is_stable(now, self._transfer.source.stable_s) for seen in sightings)
-
-    def _claims_at(self, location: LocationName, folder: str) -> Claims:
-        self._places[location, folder] = Claims(
-            self._endpoints.at(location),
-            folder=folder,
-            area=self._context.area,
-            epoch=self._context.ownership.epoch,
-        )
-        return self._places[location, folder]
-
-    def _is_put_off(self, claim: ClaimId) -> bool:
-        return self._context.memory.is_put_off(claim, None, self._context.clock.boottime())
+            context.memory.adopted = None
+            return context.ownership.valid()  # then the run finds out what became of its folders
 
 
 class _Run:
-    def __init__(self, transfer: Transfer, context: RunContext, *, fresh: bool) -> None:
-        self._transfer = transfer
-        self._context = context
-        self._fresh = fresh
+    """How one run goes, and what is told of it."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.again_in_s: float | None = None
         self._state = RunState.PENDING
         self._files = 0
         self._size_bytes = 0
         self._errors: list[str] = []
+        self._superseded_by: Epoch | None = None
 
-    def carry_out(self) -> RunOutcome:
+    def carry_out(self, go: Callable[[Endpoints], object]) -> RunOutcome:
         self._step(RunStep.START)
         self._tell(EventName.RUN_STARTED, {})
+        memory = self.context.memory
         try:
-            with Endpoints(self._context) as endpoints:
-                self._go(_Work(self._transfer, self._context, endpoints), endpoints)
+            with Endpoints(self.context) as endpoints:
+                go(endpoints)
         except OwnershipEndedError as error:
             self._errors.append(str(error))
+            self._superseded_by = error.by if isinstance(error, SupersededError) else None
+            # What somebody removed is raised again, where there is no successor.
+            memory.adopted = None
             self._step(RunStep.LOSE)
         except MftgitError as error:
             self._errors.append(str(error))
             self._step(RunStep.FAIL)
-            self._context.memory.failed(_THE_RUN, None, self._context.clock.boottime())
+            memory.failed(_THE_RUN, None, self.context.clock.boottime())
             self._step(RunStep.FINISH)
         else:
-            self._context.memory.succeeded(_THE_RUN)
+            memory.succeeded(_THE_RUN)
             self._step(RunStep.FINISH)
         return self._finished()
 
-    def _go(self, work: _Work, endpoints: Endpoints) -> None:
-        context = self._context
-        work.take_over()
-        context.memory.ledger.refresh()
-        delivery = Delivery(
-            self._transfer, context, endpoints=endpoints, claims=work.claims, intents=work.intents
-        )
-        for intent, claim in work.begun():
-            self._end(delivery, intent, claim)
-        if not self._fresh:
-            return
-        self._take_fresh(delivery, work)
-        if not isinstance(self._transfer.trigger, WatchTrigger) and work.is_too_fresh():
-            context.stopping.wait(self._transfer.source.stable_s)
-            self._take_fresh(delivery, work)
-
-    def _take_fresh(self, delivery: Delivery, work: _Work) -> None:
-        # A file must not overtake an older one of its name that is under way still.
-        under_way = {intent.path for intent in work.intents.all()}
-        for path, mark in work.fresh(under_way):
-            if self._context.stopping.is_set():
-                return
-            self._context.ownership.check()
-            claim = self._context.make_id()
-            delivered = self._try(claim, path, lambda c=claim, p=path: delivery.deliver(c, p))  # type: ignore[misc]
-            if delivered:
-                self._context.memory.succeeded(path)
-                if self._transfer.after_success is not AfterSuccess.KEEP:
-                    self._context.memory.sightings.pop(path, None)
-            else:
-                self._context.memory.failed(path, mark, self._context.clock.boottime())
-
-    def _end(self, delivery: Delivery, intent: Intent | None, claim: Claim | None) -> None:
-        if self._context.stopping.is_set():
-            return
-        if intent is not None:
-            self._try(intent.id, intent.path, lambda: delivery.resume(intent, claim))
-        elif claim is not None:
-            self._try(claim.id, claim.path or claim.at, lambda: delivery.adopt(claim))
-
-    def _try(self, claim: ClaimId, path: str, deliver: Callable[[], Outcome]) -> bool:
+    def attempt(
+        self, claim: ClaimId, path: str, deliver: Callable[[], Outcome], *, alone: bool = False
+    ) -> bool:
         """Deliver one file and take note of how it went; return False when it failed.
+
+        ``alone``: a failure of its endpoints says nothing of the other files.
 
         Raises:
             OwnershipEndedError: stop at once.
@@ -242,13 +141,13 @@ class _Run:
             raise
         except MftgitError as error:
             self._tell(EventName.DELIVERY_FAILED, {"id": claim, "path": path, "error": str(error)})
-            if isinstance(error, _ENDS_THE_RUN):
+            if isinstance(error, _ENDS_THE_RUN) and not alone:
                 raise
             self._errors.append(f"{path}: {error}")
             self._step(RunStep.FAIL)
-            self._context.memory.failed(claim, None, self._context.clock.boottime())
+            self.context.memory.failed(claim, None, self.context.clock.boottime())
             return False
-        self._context.memory.succeeded(claim)
+        self.context.memory.succeeded(claim)
         if outcome.delivered:
             self._files += 1
             self._size_bytes += outcome.size_bytes
@@ -274,7 +173,129 @@ class _Run:
             files=self._files,
             size_bytes=self._size_bytes,
             errors=tuple(self._errors),
+            again_in_s=self.again_in_s,
+            superseded_by=self._superseded_by,
         )
 
     def _tell(self, event: EventName, facts: Mapping[str, Fact]) -> None:
-        self._context.record(event, {"transfer": self._transfer.name, **facts})
+        self.context.record(event, facts)
+
+
+def _end_begun(
+    run: _Run, begun: Begun, endpoints: Endpoints, transfer: Transfer | None
+) -> Delivery:
+    """Take over, and end every delivery that was begun; return what delivers further files."""
+    context = run.context
+    begun.take_over()
+    context.memory.ledger.refresh()
+    delivery = Delivery(transfer, context, endpoints=endpoints, begun=begun)
+    for intent in begun.records():
+        if context.stopping.is_set():
+            return delivery
+        run.attempt(
+            intent.id,
+            intent.path,
+            lambda i=intent: delivery.resume(i),  # type: ignore[misc]
+            alone=not delivery.is_ours(intent),
+        )
+    return delivery
+
+
+class _Going:
+    """A run of a transfer that is configured."""
+
+    def __init__(self, transfer: Transfer, run: _Run, endpoints: Endpoints) -> None:
+        self._transfer = transfer
+        self._run = run
+        self._context = run.context
+        self._endpoints = endpoints
+        self._begun = Begun(run.context, endpoints, transfer=transfer)
+        self._on_schedule = not isinstance(transfer.trigger, WatchTrigger)
+
+    def go(self, *, fresh: bool, settled: bool) -> None:
+        transfer, stopping = self._transfer, self._context.stopping
+        delivery = _end_begun(self._run, self._begun, self._endpoints, transfer)
+        for claim in self._begun.unrecorded():
+            if not stopping.is_set():
+                self._run.attempt(
+                    claim.id,
+                    claim.path or claim.at,
+                    lambda c=claim: delivery.adopt(transfer, c),  # type: ignore[misc]
+                )
+        if not self._on_schedule:
+            if fresh:
+                self._take_fresh(delivery)
+        elif fresh or self._begun.intents.is_run_open():
+            self._take_all(delivery, settled=settled)
+
+    def _take_all(self, delivery: Delivery, *, settled: bool) -> None:
+        """Take what a firing takes. A run that is cut short stays open, and whoever comes next goes on with it."""
+        intents, context = self._begun.intents, self._context
+        intents.open_run()
+        try:
+            self._take_fresh(delivery)
+        except OwnershipEndedError:
+            raise
+        except MftgitError:
+            intents.close_run()  # it is tried again by the next firing
+            raise
+        if context.stopping.is_set() and not context.unwanted():
+            return
+        if not settled and self._is_too_fresh():
+            self._run.again_in_s = self._transfer.source.stable_s
+        else:
+            intents.close_run()
+
+    def _take_fresh(self, delivery: Delivery) -> None:
+        # A file must not overtake an older one of its name that is under way still.
+        begun = self._begun
+        under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
+        memory, clock = self._context.memory, self._context.clock
+        for path, mark in _fresh(self._transfer, self._context, self._endpoints, under_way):
+            if self._context.stopping.is_set():
+                return
+            self._context.ownership.check()
+            claim = self._context.make_id()
+            delivered = self._run.attempt(
+                claim,
+                path,
+                lambda c=claim, p=path: delivery.deliver(self._transfer, c, p),  # type: ignore[misc]
+            )
+            if delivered:
+                memory.succeeded(path)
+                if self._transfer.after_success is not AfterSuccess.KEEP:
+                    memory.sightings.pop(path, None)
+            else:
+                memory.failed(path, mark, clock.boottime())
+
+    def _is_too_fresh(self) -> bool:
+        """Tell whether the last listing held files that have not been seen for long enough."""
+        now = self._context.clock.boottime()
+        sightings = self._context.memory.sightings.values()
+        return any(not seen.is_stable(now, self._transfer.source.stable_s) for seen in sightings)
+
+
+def _fresh(
+    transfer: Transfer, context: RunContext, endpoints: Endpoints, passed: set[str]
+) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Give path and mark of the files that can be taken now, the oldest first; list the source once."""
+    memory, source = context.memory, transfer.source
+    keeps = transfer.after_success is AfterSuccess.KEEP
+    entries = endpoints.at(context.generation.locations[source.location]).list_files(
+        source.path, recursive=source.recursive
+    )
+    listing = [
+        (entry.path, entry.size_bytes, entry.mtime_ns)
+        for entry in entries
+        if is_selected(entry.path, transfer)
+    ]
+    now = context.clock.boottime()
+    memory.sightings = look(memory.sightings, listing, now)
+    for path, size_bytes, mtime_ns in sorted(listing, key=lambda file: (file[2], file[0])):
+        if (
+            path not in passed
+            and memory.sightings[path].is_stable(now, source.stable_s)
+            and not memory.is_put_off(path, (size_bytes, mtime_ns), now)
+            and not (keeps and memory.ledger.contains(path, size_bytes, mtime_ns))
+        ):
+            yield path, (size_bytes, mtime_ns)

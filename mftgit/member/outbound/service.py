@@ -1,38 +1,26 @@
 """A member's outbound side: which transfers it has, which it owns, and when each of them runs."""
 
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from loguru import logger
 
-from mftgit.adapters.clock import Clock, SystemClock, rfc3339
-from mftgit.adapters.endpoint import Endpoint
-from mftgit.adapters.local import open_local
+from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.scheduler import Scheduler
-from mftgit.adapters.sftp import connect
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
-from mftgit.errors import MftgitError
-from mftgit.member.outbound.context import RunContext
-from mftgit.member.outbound.line import Line, Look, describe
+from mftgit.member.outbound.intents import highest_epoch
+from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of
+from mftgit.member.outbound.line import Basis, Line, Look, describe
 from mftgit.member.outbound.own import Keeper, Ownership
-from mftgit.member.outbound.run import RunOutcome, has_work, run_once
-from mftgit.model.config import Generation, LocalLocation, Location, Transfer, WatchTrigger
-from mftgit.model.config import Ownership as OwnershipKind
-from mftgit.model.events import EventName, Fact
+from mftgit.member.outbound.run import RunOutcome
+from mftgit.member.outbound.runs import Record, Runs
+from mftgit.model.config import Generation, Transfer, WatchTrigger
+from mftgit.model.events import EventName
 from mftgit.model.lease import preference_delay_s
-from mftgit.model.messages import LastRun, TransferStatus
+from mftgit.model.messages import TransferStatus
 from mftgit.model.names import MemberName, Revision, TransferName
-from mftgit.model.plan import Job, Plan
-from mftgit.model.run import RunState
-
-PARALLEL_RUNS = 8
-"""How many transfers of one member run at the same time."""
-
-DRAIN_S = 25.0
-"""How long a stopping member waits for its runs; less than what service managers wait before they kill."""
+from mftgit.model.plan import Plan
 
 STATE = ".mftgit"
 """Below the files root: leases, intents and ledgers, which the members share."""
@@ -40,9 +28,7 @@ STATE = ".mftgit"
 CATCH_UP_TTLS = 2.0
 """A firing that came so many ttl before this member took the transfer is caught up: its owner was gone by then."""
 
-
-Record = Callable[..., None]
-"""(event, revision=, epoch=, facts=): write an event down."""
+_LEFTOVERS = ".leftovers"  # no transfer is called so
 
 
 class Outbound:
@@ -51,20 +37,27 @@ class Outbound:
     def __init__(self, *, folder: StateFolder, bootstrap: Bootstrap, record: Record) -> None:
         """Work on the files root and with the secrets of this member; ``record`` writes events."""
         self._me: MemberName = bootstrap.name
-        self._files_root = Path(bootstrap.files_root)
-        self._secrets = folder.secrets
+        self._shared = Path(bootstrap.files_root) / STATE
         self._record = record
         self._clock: Clock = SystemClock()
-        self._scheduler = Scheduler()
-        self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
+        self._scheduler = Scheduler(clock=self._clock)
         self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
-        self._lines: dict[TransferName, Line] = {}
+        self._lines: dict[TransferName, Line] = {}  # by key
         self._owned: dict[TransferName, Ownership] = {}  # by key; may outlive its line for a moment
         self._keeper: Keeper | None = None
         self._coordinator: SharedFolderCoordinator | None = None
         self._ttl_s = 0.0
+        self._basis: Basis | None = None
         self._stopping = False
+        self._runs = Runs(
+            lock=self._lock,
+            member=self._me,
+            files_root=Path(bootstrap.files_root),
+            secrets_dir=folder.secrets,
+            clock=self._clock,
+            record=record,
+            finished=self._finished,
+        )
 
     def start(self) -> None:
         """Begin to schedule; there is nothing to run before the first plan."""
@@ -73,25 +66,28 @@ class Outbound:
     def apply(self, plan: Plan, *, generation: Generation, revision: Revision) -> None:
         """Start, change and stop what ``plan`` says; runs under way end on what they began with."""
         self._use_ttl(generation.cluster.lease_ttl_s)
+        basis = self._basis = Basis(revision=revision, generation=generation)
         for name in plan.stop:
             self._unwant(name)
-        for job in (*plan.start, *plan.change):
-            self._put(job, revision)
+        changed = [job.transfer for job in (*plan.start, *plan.change)]
+        for transfer in changed:
+            self._put(transfer, basis)
         with self._lock:
             for line in self._lines.values():
-                line.revision = revision
+                line.basis = basis
         self._tell_keeper()
-        for job in (*plan.start, *plan.change):
-            name = job.transfer.name
-            self._scheduler.put(name, job.transfer.trigger, lambda name=name: self._fire(name))  # type: ignore[misc]
+        for transfer in changed:
+            key = self._key(transfer)
+            self._scheduler.put(key, transfer.trigger, lambda key=key: self._fire(key))  # type: ignore[misc]
+        self._scheduler.put(_LEFTOVERS, WatchTrigger(every_s=LOOK_S), self._look_for_leftovers)
 
     def status(self) -> list[TransferStatus]:
         """Return how each transfer is, by name."""
         with self._lock:
             lines = sorted(self._lines.items())
         return [
-            describe(name, line, me=self._me, coordinator=self._coordinator)
-            for name, line in lines
+            describe(line, me=self._me, coordinator=self._coordinator)
+            for _, line in lines
             if line.wanted
         ]
 
@@ -100,17 +96,13 @@ class Outbound:
         self._stopping = True
         self._scheduler.stop()
         with self._lock:
-            for line in self._lines.values():
-                line.stopping.set()
-            self._idle.wait_for(
-                lambda: not any(line.running for line in self._lines.values()), timeout=DRAIN_S
-            )
-            finished = [line.key for line in self._lines.values() if not line.running]
+            lines = list(self._lines.values())
+        self._runs.drain(lines)
         if self._keeper is not None:
-            for key in finished:
-                self._keeper.ended(key)
+            for line in lines:
+                if not line.running:
+                    self._keeper.ended(line.key)
             self._keeper.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     # Plans
 
@@ -126,7 +118,11 @@ class Outbound:
             self._keeper.stop()
         self._ttl_s = ttl_s
         self._coordinator = SharedFolderCoordinator(
-            self._files_root / STATE / "leases", member=self._me, ttl_s=ttl_s, clock=self._clock
+            self._shared / "leases",
+            member=self._me,
+            ttl_s=ttl_s,
+            clock=self._clock,
+            remembered=lambda key: highest_epoch(self._shared / "transfers" / key),
         )
         self._keeper = Keeper(
             self._coordinator,
@@ -138,81 +134,110 @@ class Outbound:
         )
         self._keeper.start()
 
-    def _put(self, job: Job, revision: Revision) -> None:
-        name = job.transfer.name
+    def _key(self, transfer: Transfer) -> TransferName:
+        return key_of(transfer.name, transfer.ownership, self._me)
+
+    def _put(self, transfer: Transfer, basis: Basis) -> None:
+        """Have a line for ``transfer`` as it is now, and none under the key of another kind of ownership."""
+        key = self._key(transfer)
+        self._unwant(transfer.name, but=key)
         with self._lock:
-            key, line = self._key(job.transfer), self._lines.get(name)
-            if line is not None and line.key == key:
-                line.job, line.wanted = job, True
-                if line.stopping.is_set():
-                    line.stopping = threading.Event()
+            line = self._lines.get(key)
+            if line is None:
+                self._add(transfer.name, transfer, key=key, basis=basis)
                 return
-            if line is not None:
-                line.wanted = False
-                if not line.running:
-                    self._forget(name, line)
-            state = self._files_root / STATE / "transfers" / key
-            line = Line(job, key=key, state=state, revision=revision)
-            line.ownership = self._owned.get(key)
-            self._lines[name] = line
+            line.transfer, line.wanted, line.name = transfer, True, transfer.name
+            if line.stopping.is_set():
+                line.stopping = threading.Event()
 
-    def _unwant(self, name: TransferName) -> None:
-        self._scheduler.remove(name)
+    def _add(
+        self, name: TransferName, transfer: Transfer | None, *, key: TransferName, basis: Basis
+    ) -> None:
+        """Add a line; the lock is held."""
+        state = self._shared / "transfers" / key
+        line = Line(name, transfer, key=key, state=state, basis=basis)
+        line.ownership = self._owned.get(key)
+        self._lines[key] = line
+
+    def _unwant(self, name: TransferName, *, but: TransferName | None = None) -> None:
+        """Stop every line of the transfer ``name``, except under the key ``but``."""
         with self._lock:
-            line = self._lines[name]
-            line.wanted = False
-            line.stopping.set()
-            if not line.running:
-                self._forget(name, line)
+            keys = [key for key, line in self._lines.items() if line.name == name and key != but]
+            for key in keys:
+                self._stop_line(self._lines[key])
+        for key in keys:
+            self._scheduler.remove(key)
 
-    def _forget(self, name: TransferName, line: Line) -> None:
+    def _stop_line(self, line: Line) -> None:
+        """Let its run come to an end and the line go; the lock is held."""
+        line.wanted = False
+        line.stopping.set()
+        if not line.running:
+            self._forget(line)
+
+    def _forget(self, line: Line) -> None:
         """Give the lease of a transfer back that is no longer here; the lock is held."""
-        if self._lines.get(name) is line:
-            self._lines.pop(name)
+        if self._lines.get(line.key) is line:
+            self._lines.pop(line.key)
         if self._keeper is not None:
             self._keeper.ended(line.key)
-
-    def _key(self, transfer: Transfer) -> TransferName:
-        """Return what the transfer is owned under: by one of all members, or by each for itself."""
-        if transfer.ownership is OwnershipKind.SINGLE:
-            return transfer.name
-        return TransferName(f"{transfer.name}.{self._me}")
 
     def _tell_keeper(self) -> None:
         if self._keeper is None:
             return
         with self._lock:
-            wanted = {
-                line.key: preference_delay_s(line.job.transfer.prefer, self._me, ttl_s=self._ttl_s)
-                for line in self._lines.values()
-                if line.wanted
-            }
+            wanted = {line.key: self._delay_s(line) for line in self._lines.values() if line.wanted}
         self._keeper.want(wanted)
+
+    def _delay_s(self, line: Line) -> float:
+        prefer = line.transfer.prefer if line.transfer is not None else ()
+        return preference_delay_s(prefer, self._me, ttl_s=self._ttl_s)
+
+    # Former transfers
+
+    def _look_for_leftovers(self) -> None:
+        """Take on what former transfers have left under way, and let go of what is ended."""
+        basis = self._basis
+        if basis is None:
+            return
+        found = dict(find_leftovers(self._shared / "transfers", basis.generation))
+        with self._lock:
+            former = {key: line for key, line in self._lines.items() if line.transfer is None}
+            for key, line in former.items():
+                if key not in found and not line.running:
+                    self._stop_line(line)
+            fresh = {key: name for key, name in found.items() if key not in self._lines}
+            for key, name in fresh.items():
+                self._add(name, None, key=key, basis=basis)
+        for name in fresh.values():
+            logger.warning("files of a former transfer are under way", transfer=name)
+        self._tell_keeper()
+        for key in former.keys() & found.keys():
+            self._fire(key)
 
     # Ownership
 
     def _taken(self, key: TransferName, ownership: Ownership) -> None:
         with self._lock:
             self._owned[key] = ownership
-            line = self._by_key(key)
+            line = self._lines.get(key)
             if line is None:  # it was stopped while its lease was being taken
                 if self._keeper is not None:
                     self._keeper.ended(key)
                 return
             line.ownership = ownership
-        name = line.job.transfer.name
         self._record(
             EventName.OWNERSHIP_TAKEN,
-            revision=line.revision,
+            revision=line.basis.revision,
             epoch=ownership.epoch,
-            facts={"transfer": name},
+            facts={"transfer": line.name},
         )
-        logger.info("transfer is ours", transfer=name, epoch=ownership.epoch)
-        self._submit(name, self._at_takeover(line))
+        logger.info("transfer is ours", transfer=line.name, epoch=ownership.epoch)
+        self._runs.submit(line, self._at_takeover(line))
 
     def _at_takeover(self, line: Line) -> Look:
         """Say what to do at once: what a predecessor began, and what it would have done but for its end."""
-        if isinstance(line.job.transfer.trigger, WatchTrigger):
+        if not line.on_schedule:
             return Look.FOUND
         fired_at, line.fired_at = line.fired_at, None
         missed_s = CATCH_UP_TTLS * self._ttl_s
@@ -222,112 +247,37 @@ class Outbound:
     def _lost(self, key: TransferName, reason: str) -> None:
         with self._lock:
             ownership = self._owned.pop(key, None)
-            line = self._by_key(key)
+            line = self._lines.get(key)
             if line is None or ownership is None:
                 return
             line.ownership = None
-        facts = {"transfer": line.job.transfer.name, "reason": reason}
+        facts = {"transfer": line.name, "reason": reason}
         self._record(
-            EventName.OWNERSHIP_LOST, revision=line.revision, epoch=ownership.epoch, facts=facts
+            EventName.OWNERSHIP_LOST,
+            revision=line.basis.revision,
+            epoch=ownership.epoch,
+            facts=facts,
         )
         logger.info("transfer is not ours any more", **facts)
 
-    def _by_key(self, key: TransferName) -> Line | None:
-        """Return the line that is owned under ``key``; the lock is held."""
-        return next((line for line in self._lines.values() if line.key == key), None)
-
     # Runs
 
-    def _fire(self, name: TransferName) -> None:
-        line = self._lines.get(name)
+    def _fire(self, key: TransferName) -> None:
+        line = self._lines.get(key)
         if line is None:
             return
-        watches = isinstance(line.job.transfer.trigger, WatchTrigger)
-        if not self._submit(name, Look.FOUND if watches else Look.FIRED):
+        if not self._runs.submit(line, Look.FIRED if line.on_schedule else Look.FOUND):
             line.fired_at = self._clock.boottime()
 
-    def _submit(self, name: TransferName, look: Look) -> bool:
-        """Run the transfer in the pool if it is ours, or after the run that is under way; tell whether it is ours."""
-        with self._lock:
-            line = self._lines.get(name)
-            if line is None or self._stopping or not line.wanted:
-                return True
-            ownership = line.ownership
-            if ownership is None or not ownership.valid():
-                return False
-            if line.running:
-                line.again = look if look is not Look.FOUND else line.again
-                return True
-            line.running = True
-        self._pool.submit(self._run, name, line, ownership, look)
-        return True
-
-    def _run(self, name: TransferName, line: Line, ownership: Ownership, look: Look) -> None:
-        job = line.job
-        try:
-            context = self._context(line, job, ownership)
-            if self._is_due(job.transfer, context, look):
-                outcome = run_once(job.transfer, context, fresh=look is not Look.BEGUN)
-                self._note(line, outcome)
-        except Exception:  # noqa: BLE001  one transfer must not end the others
-            logger.opt(exception=True).error("a run failed unexpectedly", transfer=name)
-            self._note(line, None)
-        finally:
-            with self._lock:
-                line.running = False
-                again, line.again = line.again, None
-                if not line.wanted:
-                    self._forget(name, line)
-                self._idle.notify_all()
-        if again is not None:
-            self._submit(name, again)
-
-    @staticmethod
-    def _is_due(transfer: Transfer, context: RunContext, look: Look) -> bool:
-        if look is Look.FIRED:
-            return True
-        try:
-            return has_work(transfer, context, fresh=look is Look.FOUND)
-        except MftgitError:
-            return True  # the run says by its events what is wrong, and the next one waits longer
-
-    def _context(self, line: Line, job: Job, ownership: Ownership) -> RunContext:
-        locations = {each.name: each for each in (job.source, job.destination)}
-        revision = line.revision  # a run ends on what it began with
-
-        def record(event: EventName, facts: Mapping[str, Fact]) -> None:
-            self._record(
-                event,
-                revision=revision,
-                epoch=ownership.epoch,
-                facts={"transfer": job.transfer.name, **facts},
-            )
-
-        return RunContext(
-            ownership=ownership,
-            member=self._me,
-            revision=revision,
-            state=line.state,
-            clock=self._clock,
-            open_endpoint=lambda location: self._open(locations[location]),
-            record=record,
-            memory=line.memory,
-            stopping=line.stopping,
-        )
-
-    def _open(self, location: Location) -> Endpoint:
-        if isinstance(location, LocalLocation):
-            return open_local(location, files_root=self._files_root)
-        return connect(location, secrets_dir=self._secrets)
-
-    def _note(self, line: Line, outcome: RunOutcome | None) -> None:
-        if outcome is not None and outcome.outcome is RunState.IDLE:
-            line.failing = False
+    def _finished(self, line: Line, outcome: RunOutcome | None) -> None:
+        """Take note of a run's end; the lock is held."""
+        if not line.wanted:
+            self._forget(line)
+        if outcome is None or self._keeper is None:
             return
-        line.failing = outcome is None or outcome.outcome is RunState.FAILED
-        line.last_run = LastRun(
-            outcome=RunState.FAILED.value if outcome is None else outcome.outcome.value,
-            at=rfc3339(self._clock.now()),
-            files=0 if outcome is None else outcome.files,
-            size_bytes=0 if outcome is None else outcome.size_bytes,
-        )
+        if outcome.superseded_by is not None:
+            self._keeper.surpass(line.key, outcome.superseded_by)
+        if outcome.again_in_s is not None and line.wanted and not self._stopping:
+            self._scheduler.once(
+                line.key, outcome.again_in_s, lambda: self._runs.submit(line, Look.SETTLED)
+            )

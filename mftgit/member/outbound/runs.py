@@ -1,0 +1,191 @@
+"""Runs in a pool of threads: one at a time for each transfer, on what it began with, from the firing to the outcome."""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from loguru import logger
+
+from mftgit.adapters.clock import Clock, rfc3339
+from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.local import open_local
+from mftgit.adapters.sftp import connect
+from mftgit.errors import MftgitError
+from mftgit.member.outbound.context import RunContext
+from mftgit.member.outbound.line import Line, Look
+from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
+from mftgit.model.config import LocalLocation, Location
+from mftgit.model.events import EventName, Fact
+from mftgit.model.messages import LastRun
+from mftgit.model.names import MemberName
+from mftgit.model.run import RunState
+
+PARALLEL_RUNS = 8
+"""How many transfers of one member run at the same time."""
+
+DRAIN_S = 25.0
+"""How long a stopping member waits for its runs; less than what service managers wait before they kill."""
+
+ABORT_S = 5.0
+"""How long it then waits for those whose connections it has cut."""
+
+Record = Callable[..., None]
+"""(event, revision=, epoch=, facts=): write an event down."""
+
+
+class Runs:
+    """The pool. ``lock`` guards the lines that are handed in; ``finished(line, outcome)`` is told of each run's end."""
+
+    def __init__(
+        self,
+        *,
+        lock: threading.Lock,
+        member: MemberName,
+        files_root: Path,
+        secrets_dir: Path,
+        clock: Clock,
+        record: Record,
+        finished: Callable[[Line, RunOutcome | None], None],
+    ) -> None:
+        self._lock = lock
+        self._idle = threading.Condition(lock)
+        self._me = member
+        self._files_root = files_root
+        self._secrets_dir = secrets_dir
+        self._clock = clock
+        self._record = record
+        self._finished = finished
+        self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
+        self._stopping = False
+
+    def submit(self, line: Line, look: Look) -> bool:
+        """Run the transfer if it is ours, or after the run that is under way; tell whether it is ours."""
+        with self._lock:
+            if self._stopping or not line.wanted:
+                return True
+            ownership = line.ownership
+            if ownership is None or not ownership.valid():
+                return False
+            if line.running:
+                if look is not Look.FOUND:
+                    line.again = max(look, line.again or look)
+                return True
+            line.running = True
+        self._pool.submit(self._run, line, ownership, look)
+        return True
+
+    def drain(self, lines: list[Line]) -> None:
+        """Finish the files at hand, cut off what takes too long, and end.
+
+        A run that is cut off has lost its ownership, so that it has no effect any more.
+        """
+        with self._lock:
+            self._stopping = True
+            for line in lines:
+                line.stopping.set()
+            if not self._wait(lines, DRAIN_S):
+                self._cut_off([line for line in lines if line.running])
+                self._wait(lines, ABORT_S)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _wait(self, lines: list[Line], timeout_s: float) -> bool:
+        """Wait until none of ``lines`` is running; the lock is held."""
+        return self._idle.wait_for(
+            lambda: not any(line.running for line in lines), timeout=timeout_s
+        )
+
+    def _cut_off(self, lines: list[Line]) -> None:
+        """Take the ownership from runs and close their connections; the lock is held."""
+        for line in lines:
+            if line.ownership is not None:
+                line.ownership.lose()
+            for endpoint in line.opened:
+                endpoint.close()
+            logger.warning("a run was cut off, for the next owner to go on", transfer=line.name)
+
+    def _run(self, line: Line, ownership: Ownership, look: Look) -> None:
+        outcome: RunOutcome | None = None
+        try:
+            context = self._context(line, ownership)
+            if self._is_due(line, context, look):
+                outcome = self._carry_out(line, context, look)
+                self._note(line, outcome)
+        except Exception:  # noqa: BLE001  one transfer must not end the others
+            logger.opt(exception=True).error("a run failed unexpectedly", transfer=line.name)
+            self._note(line, None)
+        finally:
+            with self._lock:
+                line.running = False
+                line.opened = []
+                again, line.again = line.again, None
+                self._finished(line, outcome)
+                self._idle.notify_all()
+        if again is not None:
+            self.submit(line, again)
+
+    @staticmethod
+    def _carry_out(line: Line, context: RunContext, look: Look) -> RunOutcome:
+        if line.transfer is None:
+            return end_begun(context)
+        return run_once(
+            line.transfer, context, fresh=look is not Look.BEGUN, settled=look is Look.SETTLED
+        )
+
+    @staticmethod
+    def _is_due(line: Line, context: RunContext, look: Look) -> bool:
+        if look is Look.FIRED:
+            return True
+        try:
+            return has_work(line.transfer, context, fresh=look is not Look.BEGUN)
+        except MftgitError:
+            return True  # the run says by its events what is wrong, and the next one waits longer
+
+    def _context(self, line: Line, ownership: Ownership) -> RunContext:
+        basis = line.basis
+
+        def record(event: EventName, facts: Mapping[str, Fact]) -> None:
+            self._record(
+                event,
+                revision=basis.revision,
+                epoch=ownership.epoch,
+                facts={"transfer": line.name, **facts},
+            )
+
+        def open_endpoint(location: Location, make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
+            opened = self._open(location, make=make)
+            with self._lock:
+                line.opened.append(opened)
+            return opened
+
+        return RunContext(
+            ownership=ownership,
+            member=self._me,
+            revision=basis.revision,
+            generation=basis.generation,
+            state=line.state,
+            clock=self._clock,
+            open_endpoint=open_endpoint,
+            record=record,
+            memory=line.memory,
+            stopping=line.stopping,
+            unwanted=lambda: not line.wanted,
+        )
+
+    def _open(self, location: Location, *, make: bool) -> Endpoint:
+        if isinstance(location, LocalLocation):
+            return open_local(location, files_root=self._files_root, make=make)
+        return connect(location, secrets_dir=self._secrets_dir)
+
+    def _note(self, line: Line, outcome: RunOutcome | None) -> None:
+        if outcome is not None and outcome.outcome is RunState.IDLE:
+            line.failing = False
+            return
+        line.failing = outcome is None or outcome.outcome is RunState.FAILED
+        line.last_run = LastRun(
+            outcome=RunState.FAILED.value if outcome is None else outcome.outcome.value,
+            at=rfc3339(self._clock.now()),
+            files=0 if outcome is None else outcome.files,
+            size_bytes=0 if outcome is None else outcome.size_bytes,
+        )

@@ -1,0 +1,177 @@
+"""The record of a delivery under way: everything that is needed to end it, also by a member with another revision."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from mftgit.model.build import build_location
+from mftgit.model.claim import ClaimId
+from mftgit.model.config import (
+    ActiveOn,
+    AfterSuccess,
+    Generation,
+    LocalLocation,
+    Location,
+    Overwrite,
+    Ownership,
+    PasswordAuth,
+    Role,
+)
+from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
+from mftgit.model.run import DeliveryState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A location as the member had it that wrote it down.
+
+    ``alike``: every member had it so, and any of them may use it as it stands here.
+    """
+
+    location: Location
+    alike: bool
+
+    @classmethod
+    def of(cls, location: Location, generation: Generation) -> Self:
+        """Return ``location``, which is one of ``generation``, as a place."""
+        others = generation.elsewhere.values()
+        return cls(location=location, alike=not any(location.name in other for other in others))
+
+    def find(self, generation: Generation, *, writer: MemberName) -> Location | None:
+        """Return where ``generation``'s member finds this place of ``writer``, None where it cannot tell.
+
+        A location that ``writer`` would have at the same place today is it, by whatever keys it is entered now. A place
+        that is not configured any more is used as it was written down.
+        """
+        theirs = generation.elsewhere.get(writer, {})
+        mine = generation.locations
+        first = [name for name in mine if name == self.location.name]
+        for name in (*first, *mine):
+            if _space(theirs.get(name, mine[name])) == _space(self.location):
+                return mine[name]
+        return self.location if self.alike or writer == generation.member.name else None
+
+
+def _space(location: Location) -> tuple[object, ...]:
+    """Return what makes two locations one place."""
+    if isinstance(location, LocalLocation):
+        return (location.path,)
+    return (location.host.lower(), location.port, location.username, location.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """One delivery under way, as ``member`` wrote it down.
+
+    Paths are as their endpoint takes them, except ``path``, which is below ``source_folder``. Size, time and digest are
+    those of what was sent and mean nothing before READY. ``ownership`` and ``active_on`` tell who may end it when
+    the transfer is not configured any more.
+    """
+
+    id: ClaimId
+    state: DeliveryState
+    transfer: TransferName
+    ownership: Ownership
+    active_on: ActiveOn
+    path: str
+    source: Place
+    source_folder: str
+    destination: Place
+    destination_folder: str
+    temporary: str
+    final: str
+    overwrite: Overwrite
+    after: AfterSuccess
+    archive_path: str | None
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    sha256: str = ""
+    started_at: str = ""
+    member: MemberName
+    epoch: Epoch
+    revision: Revision | None
+
+    def format(self) -> bytes:
+        """Return the record as JSON."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        made = {
+            "active_on": _format_active_on(self.active_on),
+            "source": _format_place(self.source),
+            "destination": _format_place(self.destination),
+        }
+        enums = {name: getattr(self, name).value for name in _ENUMS}
+        return json.dumps(fields | made | enums, sort_keys=True).encode()
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """Return the record that ``format`` gave ``content`` for.
+
+        Raises:
+            ValueError: it did not.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(content)
+            made = {
+                "active_on": _parse_active_on(fields["active_on"]),
+                "source": _parse_place(fields["source"]),
+                "destination": _parse_place(fields["destination"]),
+            }
+            enums = {name: kind(fields[name]) for name, kind in _ENUMS.items()}
+            return cls(**(fields | made | enums))
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"not a record of a delivery: {error}") from error
+
+    def taken(self) -> Self:
+        """Return the record as of before anything was sent, for another try."""
+        return replace(self, state=DeliveryState.TAKEN, size_bytes=0, mtime_ns=0, sha256="")
+
+
+_ENUMS = {
+    "state": DeliveryState,
+    "ownership": Ownership,
+    "overwrite": Overwrite,
+    "after": AfterSuccess,
+}
+
+
+def _format_active_on(value: ActiveOn) -> dict[str, Any]:
+    return {
+        "roles": sorted(role.value for role in value.roles),
+        "members": sorted(value.members),
+        "labels": dict(sorted(value.labels)),
+    }
+
+
+def _parse_active_on(value: Mapping[str, Any]) -> ActiveOn:
+    return ActiveOn(
+        roles=frozenset(map(Role, value["roles"])),
+        members=frozenset(map(MemberName, value["members"])),
+        labels=frozenset(value["labels"].items()),
+    )
+
+
+def _format_place(place: Place) -> dict[str, Any]:
+    """Return the place in the words of a location's document, with its name."""
+    location = place.location
+    value: dict[str, Any] = {"alike": place.alike, "name": location.name, "path": location.path}
+    if isinstance(location, LocalLocation):
+        return value | {"type": "local"}
+    ways = [
+        {"password" if isinstance(way, PasswordAuth) else "private_key": {"file": way.file}}
+        for way in location.auth
+    ]
+    return value | {
+        "type": "sftp",
+        "host": location.host,
+        "port": location.port,
+        "username": location.username,
+        "host_keys": location.host_keys,
+        "auth": ways,
+        "timeout_s": location.timeout_s,
+    }
+
+
+def _parse_place(value: Mapping[str, Any]) -> Place:
+    location = build_location(LocationName(value["name"]), value)
+    return Place(location=location, alike=bool(value["alike"]))

@@ -1,0 +1,155 @@
+"""What is written down of a delivery is read by another member, under another revision, and means the same place."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.claim import ClaimId
+from mftgit.model.config import (
+    ActiveOn,
+    AfterSuccess,
+    Cluster,
+    Generation,
+    KeyAuth,
+    LocalLocation,
+    Location,
+    Member,
+    Overwrite,
+    Ownership,
+    PasswordAuth,
+    Role,
+    SftpLocation,
+)
+from mftgit.model.intent import Intent, Place
+from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
+from mftgit.model.run import DeliveryState
+
+HERE, THERE = LocationName("here"), LocationName("there")
+ONE, TWO = MemberName("one"), MemberName("two")
+
+texts = st.text(max_size=20)
+names = st.from_regex(r"[a-z][a-z0-9-]{0,8}[a-z0-9]", fullmatch=True)
+auths = st.builds(PasswordAuth, file=texts) | st.builds(KeyAuth, file=texts)
+locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) | st.builds(
+    SftpLocation,
+    name=names.map(LocationName),
+    host=texts,
+    port=st.integers(1, 65535),
+    username=texts,
+    path=texts,
+    host_keys=st.lists(texts, max_size=3).map(tuple),
+    auth=st.lists(auths, max_size=3).map(tuple),
+    timeout_s=st.floats(1, 600),
+)
+places = st.builds(Place, location=locations, alike=st.booleans())
+scopes = st.builds(
+    ActiveOn,
+    roles=st.frozensets(st.sampled_from(Role)),
+    members=st.frozensets(names.map(MemberName), max_size=3),
+    labels=st.dictionaries(names, texts, max_size=3).map(lambda each: frozenset(each.items())),
+)
+intents = st.builds(
+    Intent,
+    id=texts.map(ClaimId),
+    state=st.sampled_from(DeliveryState),
+    transfer=names.map(TransferName),
+    ownership=st.sampled_from(Ownership),
+    active_on=scopes,
+    path=st.text(st.characters(), max_size=20),
+    source=places,
+    source_folder=texts,
+    destination=places,
+    destination_folder=texts,
+    temporary=texts,
+    final=texts,
+    overwrite=st.sampled_from(Overwrite),
+    after=st.sampled_from(AfterSuccess),
+    archive_path=st.none() | texts,
+    size_bytes=st.integers(0),
+    mtime_ns=st.integers(),
+    sha256=texts,
+    started_at=texts,
+    member=names.map(MemberName),
+    epoch=st.integers(1).map(Epoch),
+    revision=st.none() | st.just(Revision("a" * 40)),
+)
+
+
+@given(intents)
+def test_a_record_is_read_as_it_was_written(intent: Intent) -> None:
+    assert Intent.parse(intent.format()) == intent
+
+
+@given(intents, st.data())
+def test_a_record_that_lacks_a_field_is_none(intent: Intent, data: st.DataObject) -> None:
+    fields = json.loads(intent.format())
+    required = [each.name for each in dataclasses.fields(Intent) if each.name not in DEFAULTED]
+    del fields[data.draw(st.sampled_from(required))]
+    with pytest.raises(ValueError, match="not a record"):
+        Intent.parse(json.dumps(fields).encode())
+
+
+DEFAULTED = {
+    each.name for each in dataclasses.fields(Intent) if each.default is not dataclasses.MISSING
+}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b'"x"', b"{}", b"{", b"\xff", b"[" * 99999]
+)
+def test_what_is_no_record_is_told(content: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  JSON has its own texts
+        Intent.parse(content)
+
+
+def local(path: str, *, name: LocationName = THERE) -> LocalLocation:
+    return LocalLocation(name=name, path=path)
+
+
+def sftp(host: str = "sftp.example", *, key: str = "SHA256:a", username: str = "u") -> SftpLocation:
+    return SftpLocation(name=THERE, host=host, username=username, host_keys=(key,), auth=())
+
+
+def generation(*mine: Location, me: MemberName = ONE, **elsewhere: Location) -> Generation:
+    return Generation(
+        cluster=Cluster(name="c"),
+        member=Member(name=me, role=Role.NODE),
+        locations={each.name: each for each in mine},
+        elsewhere={MemberName(name): {each.name: each} for name, each in elsewhere.items()},
+    )
+
+
+def test_a_place_is_entered_by_the_keys_of_today() -> None:
+    was, now = sftp(), sftp("SFTP.example", key="SHA256:b")
+    place = Place.of(was, generation(was))
+    assert place.find(generation(now), writer=TWO) == now
+
+
+@pytest.mark.parametrize("now", [sftp("other.example"), sftp(username="v"), local("x")])
+def test_a_place_that_is_not_configured_any_more_is_used_as_it_was(now: Location) -> None:
+    place = Place.of(sftp(), generation(sftp()))
+    assert place.find(generation(now), writer=TWO) == sftp()
+
+
+def test_a_location_that_was_renamed_is_the_same_place_and_its_own_name_comes_first() -> None:
+    place = Place.of(local("x"), generation(local("x")))
+    renamed = local("x", name=HERE)
+    assert place.find(generation(renamed), writer=TWO) == renamed
+    assert place.find(generation(renamed, local("x")), writer=TWO) == local("x")
+
+
+def test_what_the_writer_has_otherwise_is_found_where_this_member_has_it() -> None:
+    of_one = generation(local("/mnt/one"), two=local("/mnt/two"))
+    place = Place.of(local("/mnt/one"), of_one)
+    assert not place.alike
+    of_two = generation(local("/mnt/two"), me=TWO, one=local("/mnt/one"))
+    assert place.find(of_two, writer=ONE) == local("/mnt/two")
+
+
+def test_a_place_that_differs_and_is_configured_no_more_is_known_to_its_writer_alone() -> None:
+    place = Place.of(local("/mnt/one"), generation(local("/mnt/one"), two=local("/mnt/two")))
+    assert place.find(generation(local("/new"), me=TWO), writer=ONE) is None
+    assert place.find(generation(local("/new")), writer=ONE) == local("/mnt/one")
