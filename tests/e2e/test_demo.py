@@ -81,6 +81,62 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, after_s: float) -> None
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("victim", "after_s"), [("controller", 2.5), ("node-1", 5.0), ("node-2", 7.5)]
+)
+def test_a_member_that_is_killed_is_told_and_nothing_is_left(
+    tmp_path: Path, victim: str, after_s: float
+) -> None:
+    with running_demo(tmp_path) as demo:
+        threading.Event().wait(after_s)
+        for process in members(tmp_path, victim):
+            os.kill(process, signal.SIGKILL)
+        said, _ = demo.communicate(timeout=120)
+    if demo.returncode == 0:  # it was the one that the demo kills, or the demo was through with it
+        assert re.search(r"lost\b.* 0\s*$", said, re.MULTILINE), said
+    else:
+        assert demo.returncode == 1, said
+        assert f"{victim} ended with -9" in said or "in vain" in said or "failed" in said, said
+        assert "Traceback" not in said
+    assert processes_below(tmp_path) == []
+    left = [str(path) for path in (tmp_path / "tmp").iterdir()]
+    assert all(
+        path in said.replace("\n", "") for path in left
+    )  # what it keeps to be looked at, it says
+
+
+def members(folder: Path, name: str) -> list[int]:
+    """Return the processes that run the member ``name`` of the demo below ``folder``."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"run" in words and any(
+            word.startswith(bytes(folder)) and word.endswith(b"/" + name.encode()) for word in words
+        ):
+            found.append(int(process.name))
+    return found
+
+
+@pytest.mark.needs("setpriv")
+def test_a_demo_that_is_killed_itself_takes_its_members_along(tmp_path: Path) -> None:
+    with running_demo(tmp_path) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "node-1 has joined" in line:
+                break
+        assert members(tmp_path, "controller")
+        demo.kill()
+        demo.communicate(timeout=60)
+    for _ in range(600):
+        if processes_below(tmp_path) == []:
+            return
+        threading.Event().wait(0.1)
+    raise AssertionError(processes_below(tmp_path))
+
+
 def test_keep_leaves_a_cluster_to_play_with(tmp_path: Path) -> None:
     with running_demo(tmp_path, "--keep") as demo:
         assert demo.stdout is not None

@@ -50,7 +50,7 @@ class Processes:
         """Start ``mftgit run`` on ``folder``."""
         with (self._log_folder / f"{name}.log").open("ab") as log, self._shield():
             self._running[name] = subprocess.Popen(  # noqa: S603  our own program
-                [*mftgit_command(), "run", str(folder)],
+                [*_dying_with_us(), *mftgit_command(), "run", str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -116,6 +116,12 @@ class Processes:
 def mftgit_command() -> list[str]:
     """Return the words that start this very mftgit."""
     return [sys.executable, "-m", "mftgit"]
+
+
+def _dying_with_us() -> list[str]:
+    """Return the words that have a process end with this one, also where this one is killed; part of util-linux."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 def call(
