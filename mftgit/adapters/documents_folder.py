@@ -14,7 +14,7 @@ _NOT_DOCUMENTS = frozenset({".git", "__pycache__", "__init__.py"})
 
 
 def read_folder(folder: Path) -> Tree:
-    """Return every file below ``folder`` but git's and Python's own.
+    """Return every file below ``folder`` but git's and Python's own; what git passes over (sockets …) is not there.
 
     Raises:
         ConfigError: the folder or a file in it cannot be read.
@@ -30,9 +30,13 @@ def read_folder(folder: Path) -> Tree:
 
 
 def read_files(folder: Path, names: list[str]) -> Tree:
-    """Return just the files of ``names`` (below ``folder``) that are there; raises ConfigError."""
+    """Return just the files of ``names`` (below ``folder``) that are there; raises ConfigError.
+
+    A slash at the end, as git gives it to a repository within the repository, is left out.
+    """
+    there = [name.rstrip("/") for name in names if os.path.lexists(folder / name)]
     try:
-        return {name: _entry(folder / name) for name in names if os.path.lexists(folder / name)}
+        return {name: _entry(folder / name) for name in there}
     except OSError as error:
         raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
@@ -54,15 +58,19 @@ def _files(folder: Path) -> Iterator[Path]:
     for entry in os.scandir(folder):
         if entry.name in _NOT_DOCUMENTS:
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path))
-        else:
-            yield Path(entry.path)
+        path = Path(entry.path)
+        if entry.is_dir(follow_symlinks=False) and not os.path.lexists(path / ".git"):
+            yield from _files(path)
+        elif entry.is_dir() or entry.is_symlink() or entry.is_file():
+            yield path
 
 
 def _entry(path: Path) -> Entry:
+    """Return ``path`` as git takes it in: a folder is a repository of its own, which becomes a submodule."""
     state = path.lstat()
-    if stat.S_ISLNK(state.st_mode):
+    if stat.S_ISDIR(state.st_mode):
+        content, mode = b"", 0o160000
+    elif stat.S_ISLNK(state.st_mode):
         content, mode = os.fsencode(path.readlink()), 0o120000
     else:
         content = path.read_bytes()

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
-from dulwich.index import validate_path_element_hfs, validate_path_element_ntfs
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import S_ISGITLINK, Commit, ObjectID, ShaFile, parse_tree
 from dulwich.objects import Tree as GitTree
@@ -30,6 +29,7 @@ from mftgit.adapters.git_objects import (
 )
 from mftgit.adapters.git_pack import PackError, PackLimits, check_pack
 from mftgit.model.names import Revision
+from mftgit.model.safe_names import unsafe_for_git
 from mftgit.model.tree import Tree
 
 PREFIX = "incoming-"
@@ -208,16 +208,10 @@ def _safe_names(tree: GitTree) -> None:
     if len(list(parse_tree(tree.as_raw_string(), _OID_BYTES))) != len(tree):
         raise BrokenHistoryError(f"tree {tree.id.decode()} holds one name twice")
     for name in tree:
-        if not (validate_path_element_ntfs(name) and _hfs_safe(name)):
-            raise BrokenHistoryError(f"tree {tree.id.decode()} holds the unsafe name {name!r}")
-
-
-def _hfs_safe(name: bytes) -> bool:
-    try:
-        name.decode()
-    except UnicodeDecodeError:
-        return True  # no name of HFS+; the rules on documents refuse it with a better text
-    return validate_path_element_hfs(name)
+        if wrong := unsafe_for_git(name.decode("utf-8", "surrogateescape")):
+            raise BrokenHistoryError(
+                f"tree {tree.id.decode()} holds the unsafe name {name!r}: {wrong}"
+            )
 
 
 def _well_formed(found: ShaFile) -> None:

@@ -30,6 +30,7 @@ from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import OneRepo
 from mftgit.model.names import Revision
+from mftgit.model.printable import printable
 from mftgit.model.push import ATOMIC, REPEATED, Push, RefUpdate, Verdict, stale, unreadable
 from mftgit.model.tree import Tree
 
@@ -211,7 +212,7 @@ class GuardedReceivePack(ReceivePackHandler):
             return
         for verdict in verdicts:
             for text in verdict.explanation:
-                line = _printable(text) + b"\n"
+                line = printable(text, keep="\n").encode() + b"\n"
                 for start in range(0, len(line), _TOLD_BYTES):
                     part = line[start : start + _TOLD_BYTES]
                     self.proto.write_sideband(SIDE_BAND_CHANNEL_PROGRESS, part)
@@ -238,13 +239,5 @@ def _undecided(who: str, update: RefUpdate, current: Revision | None = None) -> 
     )
 
 
-def _printable(text: str) -> bytes:
-    """Return ``text`` without what could act on a terminal: names in it were chosen by whoever pushes."""
-    shown = "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
-    )
-    return shown.encode("utf-8", "backslashreplace")
-
-
 def _line(text: str) -> bytes:
-    return _printable(" ".join(text.split()))[:900]
+    return printable(" ".join(text.split())).encode()[:900]

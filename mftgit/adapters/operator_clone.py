@@ -1,5 +1,6 @@
 """A person's clone, through GitPython: what lies there, and what git would take along."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import git
@@ -41,7 +42,17 @@ class OperatorClone:
             raise ConfigError(
                 f"{self.root}: git could not list the files: {error.stderr}"
             ) from error
-        return read_files(self.root, sorted({name for name in listed.split("\0") if name}))
+        files = read_files(self.root, sorted({name for name in listed.split("\0") if name}))
+        if self._repo.config_reader().get_value("core", "filemode", default=True):
+            return files
+        # Git passes over the executable bit here, because the file system gives it to every file.
+        staged = {path: entry.mode for (path, _), entry in self._repo.index.entries.items()}
+        return {
+            path: replace(entry, mode=staged.get(path, 0o100644))
+            if entry.mode == 0o100755  # noqa: PLR2004  git's number for an executable
+            else entry
+            for path, entry in files.items()
+        }
 
     def uncommitted(self) -> int:
         """Return how many files differ from the last commit."""

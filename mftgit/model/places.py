@@ -1,5 +1,6 @@
 """Which files of a tree are documents, of which kind and name; and what is wrong with the rest."""
 
+import shlex
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +8,9 @@ from typing import Final
 
 from mftgit.model.documents import ENDINGS, Kind
 from mftgit.model.names import parse_name
+from mftgit.model.printable import printable
 from mftgit.model.problem import Problem
+from mftgit.model.safe_names import unsafe_name
 from mftgit.model.tree import Entry, Tree
 
 MAX_FILES: Final = 20_000
@@ -22,8 +25,10 @@ FOLDERS: Final = {
 NOT_YET: Final = ("event-handlers", "secrets")
 """Folders that a later version will read; passing over them now would promise what is not done."""
 
-_PLAIN_FILES: Final = (0o100644, 0o100755)
-_MODES: Final = {0o120000: "a symbolic link", 0o160000: "a submodule", 0o040000: "a folder"}
+_PLAIN_FILE: Final = 0o100644
+_EXECUTABLE: Final = 0o100755
+_SUBMODULE: Final = 0o160000
+_MODES: Final = {0o120000: "a symbolic link", _SUBMODULE: "a submodule", 0o040000: "a folder"}
 _CLUSTER_TWINS: Final = ("cluster.yml", "cluster.json")
 _KNOWN: Final = (*FOLDERS, *NOT_YET)
 
@@ -46,21 +51,12 @@ def sort_files(tree: Tree) -> tuple[list[DocumentFile], list[Problem]]:
     documents: list[DocumentFile] = []
     problems = [*_missing_cluster(tree), *_same_names(tree)]
     for path in sorted(tree):
-        place = _place(path, tree[path])
+        place = _unsafe(path, tree[path].mode) or _place(path, tree[path])
         if isinstance(place, DocumentFile):
             documents.append(place)
         elif place is not None:
             problems.append(place)
     return documents, [*problems, *_same_documents(documents)]
-
-
-def printable(path: str) -> str:
-    """Return ``path`` with what is not UTF-8 or not to be printed told by its number."""
-    return (
-        path
-        if path.isprintable()
-        else path.encode("unicode_escape", "backslashreplace").decode("ascii")
-    )
 
 
 def _too_many(count: int) -> Problem:
@@ -118,6 +114,30 @@ def _same_documents(documents: list[DocumentFile]) -> Iterator[Problem]:
             )
 
 
+def _unsafe(path: str, mode: int) -> Problem | None:
+    """Return why nobody should clone ``path``, wherever it stands; a name comes first, for it has to change anyway."""
+    for name in path.split("/"):
+        if wrong := unsafe_name(name):
+            return _problem(
+                path,
+                "name",
+                f"the name '{printable(name)}' is not safe: {wrong}",
+                "rename it, or remove it",
+            )
+    return None if mode == _PLAIN_FILE else _wrong_mode(path, mode)
+
+
+def _wrong_mode(path: str, mode: int) -> Problem:
+    quoted = shlex.quote(printable(path))
+    if mode in _MODES:
+        cached = "--cached " if mode == _SUBMODULE else ""
+        what, hint = _MODES[mode], f"put the file itself here, or: git rm {cached}{quoted}"
+    else:
+        what = "executable" if mode == _EXECUTABLE else f"of mode {mode:o}"
+        hint = f"chmod -x {quoted} && git update-index --chmod=-x {quoted}"
+    return _problem(path, "mode", f"{printable(path)} is {what}, not a plain file", hint)
+
+
 def _place(path: str, entry: Entry) -> DocumentFile | Problem | None:
     """Return what ``path`` is: a document, a problem, or nothing that mftgit looks at."""
     folder, slash, rest = path.partition("/")
@@ -141,23 +161,19 @@ def _place(path: str, entry: Entry) -> DocumentFile | Problem | None:
 
 def _top_level(path: str, entry: Entry) -> DocumentFile | Problem | None:
     if path == CLUSTER_FILE:
-        wrong = _wrong_mode(path, entry)
-        return wrong or DocumentFile(
+        return DocumentFile(
             path=path, kind=Kind.CLUSTER, name="cluster", ending=".yaml", entry=entry
         )
     if path in _CLUSTER_TWINS:
         return _problem(path, "name", f"{path} is not read", f"call it {CLUSTER_FILE}")
     if path.lower() in _KNOWN:
-        what = _MODES.get(entry.mode, "a file")
         return _problem(
-            path, "mode", f"{path} is {what}, not a folder", "make it a folder, or remove it"
+            path, "mode", f"{path} is a file, not a folder", "make it a folder, or remove it"
         )
     return None
 
 
 def _in_folder(path: str, kind: Kind, rest: str, entry: Entry) -> DocumentFile | Problem:
-    if wrong := _wrong_mode(path, entry):
-        return wrong
     if "/" in rest:
         return _problem(
             path, "folder", "a folder within a folder of documents", "move the file one folder up"
@@ -175,18 +191,6 @@ def _in_folder(path: str, kind: Kind, rest: str, entry: Entry) -> DocumentFile |
     except ValueError as error:
         return _problem(path, "name", str(error), "rename the file")
     return DocumentFile(path=path, kind=kind, name=name, ending=ending, entry=entry)
-
-
-def _wrong_mode(path: str, entry: Entry) -> Problem | None:
-    if entry.mode in _PLAIN_FILES:
-        return None
-    what = _MODES.get(entry.mode, f"of mode {entry.mode:o}")
-    return _problem(
-        path,
-        "mode",
-        f"{printable(path)} is {what}, not a plain file",
-        "put the document itself here",
-    )
 
 
 def _problem(path: str, rule: str, message: str, hint: str) -> Problem:

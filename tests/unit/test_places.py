@@ -3,7 +3,8 @@
 import pytest
 from config_tree import VALID, entry, found, only, tree, validator
 
-from mftgit.model.places import MAX_FILES, printable, sort_files
+from mftgit.model.places import MAX_FILES, sort_files
+from mftgit.model.printable import printable
 
 
 @pytest.mark.parametrize(
@@ -60,38 +61,84 @@ def test_a_document_may_end_in_yml_or_json(ending: str) -> None:
     assert found({f"members/node-3{ending}": '{"role": "node"}'}) == []
 
 
+ANYWHERE = [
+    "members/node-1.yaml",
+    "cluster.yaml",
+    "members/sub/x",
+    "locations/x",
+    "README.md",
+    "docs/a/b",
+    "accounts",
+]
+
+
 @pytest.mark.parametrize(
-    ("mode", "what"),
+    ("mode", "what", "way_out"),
     [
-        (0o120000, "a symbolic link"),
-        (0o160000, "a submodule"),
-        (0o040000, "a folder"),
-        (0o104755, "of mode 104755"),
+        (0o120000, "is a symbolic link,", "git rm {}"),
+        (0o160000, "is a submodule,", "git rm --cached {}"),
+        (0o040000, "is a folder,", "git rm {}"),
+        (0o100755, "is executable,", "git update-index --chmod=-x {}"),
+        (0o100664, "is of mode 100664,", "git update-index --chmod=-x {}"),
+        (0o104755, "is of mode 104755,", "git update-index --chmod=-x {}"),
     ],
 )
-@pytest.mark.parametrize(
-    "path", ["members/node-1.yaml", "cluster.yaml", "members/sub/x", "locations/x"]
-)
-def test_only_plain_files_are_documents(path: str, mode: int, what: str) -> None:
+@pytest.mark.parametrize("path", ANYWHERE)
+def test_every_file_wherever_it_stands_is_a_plain_one(
+    path: str, mode: int, what: str, way_out: str
+) -> None:
     files = {**tree(VALID), path: entry("role: node", mode)}
-    problem = next(each for each in validator().validate(files).problems if each.rule == "mode")
-    assert problem.file == path
+    (problem,) = [
+        each for each in validator().validate(files).problems if each.rule != "missing-file"
+    ][:1]
+    assert (problem.file, problem.rule) == (path, "mode")
     assert what in problem.message
+    assert problem.hint.endswith(way_out.format(path))
 
 
-def test_an_executable_document_is_a_document() -> None:
-    assert (
-        validator()
-        .validate({**tree(VALID), "members/x.yaml": entry("role: node", 0o100755)})
-        .problems
-        == ()
-    )
+def test_the_way_out_can_be_pasted_into_a_shell() -> None:
+    files = {**tree(VALID), "docs/a; here": entry("x", 0o100755)}
+    (problem,) = validator().validate(files).problems
+    assert problem.hint == "chmod -x 'docs/a; here' && git update-index --chmod=-x 'docs/a; here'"
 
 
-@pytest.mark.parametrize("mode", [0o120000, 0o160000])
-def test_a_link_in_the_place_of_a_folder_is_a_problem(mode: int) -> None:
-    (problem,) = validator().validate({**tree(VALID), "accounts": entry("../x", mode)}).problems
-    assert (problem.file, problem.rule) == ("accounts", "mode")
+def test_each_unsafe_file_is_one_problem_and_all_are_told_at_once() -> None:
+    files = {
+        **tree(VALID),
+        "a": entry("x", 0o120000),
+        "b/.git/config": entry("x"),
+        "c": entry("x", 0o100755),
+        "d/.git/link": entry("x", 0o120000),
+    }
+    problems = validator().validate(files).problems
+    assert [(each.file, each.rule) for each in problems] == [
+        ("a", "mode"),
+        ("b/.git/config", "name"),
+        ("c", "mode"),
+        ("d/.git/link", "name"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("docs/.git/hooks/pre-commit", "take it for .git"),
+        ("docs/GIT~1", "take it for .git"),
+        ("members/.Git.yaml/../x", "take it for .git, . or .."),
+        ("docs//x", "take it for .git, . or .."),
+        ("docs/a\\.git", "take it for .git"),
+        ("docs/caf\udce9", "not UTF-8"),
+        ("docs/a\nb", "control character"),
+        ("docs/a\x9b2J", "control character"),
+        ("members/a\nb.yaml", "control character"),
+    ],
+)
+def test_a_name_that_is_not_safe_is_a_problem_wherever_it_stands(path: str, why: str) -> None:
+    problem = only({path: "x"})
+    assert problem.rule == "name"
+    assert problem.file == printable(path)
+    assert why in problem.message
+    assert problem.hint == "rename it, or remove it"
 
 
 @pytest.mark.parametrize(
@@ -145,10 +192,3 @@ def test_too_many_files_are_counted_and_not_looked_at() -> None:
     files = {f"docs/{number}": entry("") for number in range(MAX_FILES)}
     assert sort_files({**files, "cluster.yaml": entry("name: a")})[1][0].rule == "limit"
     assert sort_files({**dict(list(files.items())[1:]), "cluster.yaml": entry("name: a")})[1] == []
-
-
-def test_a_name_that_cannot_be_printed_is_told_by_numbers() -> None:
-    assert printable("caf\u00e9") == "caf\u00e9"
-    assert printable("a\x1b\udcff\n") == r"a\x1b\udcff\n"
-    path = b"members/\xff.yaml".decode(errors="surrogateescape")
-    assert only({path: "role: node"}).file == r"members/\udcff.yaml"
