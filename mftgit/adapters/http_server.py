@@ -22,6 +22,13 @@ from loguru import logger
 from starlette import requests, responses, routing
 from starlette.applications import Starlette
 
+from mftgit.adapters.http_connections import (
+    KEEP_ALIVE_S,
+    ConnectionLimits,
+    Connections,
+    Listener,
+    protocol_of,
+)
 from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.model.access import Access, Principal, admits
 
@@ -31,7 +38,6 @@ BODY_TIMEOUT_S = 300.0
 _MEMORY_BYTES = 1 << 20  # a body above this goes to disk
 _CHUNK_BYTES = 1 << 16
 _BACKLOG = 2048
-_MAX_CONNECTIONS = 4096
 _GRACE_S = 3
 
 _T = TypeVar("_T")
@@ -104,8 +110,9 @@ class HttpServer:
         listen: tuple[str, int],
         certificate: Path,
         key: Path,
+        limits: ConnectionLimits | None = None,
     ) -> None:
-        """Bind the port; nothing is served before ``start``.
+        """Bind the port; nothing is served before ``start``. Without ``limits``, this process may open more files.
 
         Raises:
             MftgitError: the address cannot be bound.
@@ -113,12 +120,15 @@ class HttpServer:
         """
         self._pools = {pool: ThreadPoolExecutor(pool.value, f"http-{pool.name}") for pool in Pool}
         self._authenticate = authenticate
+        self._connections = Connections(limits or ConnectionLimits.of_process())
         self._socket = _bind(listen)
+        self._socket.room = self._connections
         app = Starlette(
             routes=[routing.Route(d.path, self._endpoint(d), methods=[d.method]) for d in doors]
         )
         try:
-            self._server = uvicorn.Server(_config(app, certificate=certificate, key=key))
+            config = _config(app, self._connections, certificate=certificate, key=key)
+            self._server = uvicorn.Server(config)
         except (OSError, ssl.SSLError) as error:
             self._socket.close()
             raise ConfigError(f"{certificate}, {key}: not a TLS certificate: {error}") from error
@@ -145,7 +155,9 @@ class HttpServer:
         async def serve() -> None:
             self.loop = asyncio.get_running_loop()
             self._started.set()
+            watch = asyncio.create_task(self._connections.watch())
             await self._server.serve(sockets=[self._socket])
+            watch.cancel()
 
         asyncio.run(serve())
 
@@ -211,11 +223,11 @@ class HttpServer:
         return await asyncio.get_running_loop().run_in_executor(self._pools[pool], call)
 
 
-def _bind(listen: tuple[str, int]) -> socket.socket:
+def _bind(listen: tuple[str, int]) -> Listener:
     host, port = listen
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound = Listener(family, socket.SOCK_STREAM)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}: {error}") from error
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -236,10 +248,12 @@ def free_port(host: str) -> int:
         return int(bound.getsockname()[1])
 
 
-def _config(app: Starlette, *, certificate: Path, key: Path) -> uvicorn.Config:
+def _config(
+    app: Starlette, connections: Connections, *, certificate: Path, key: Path
+) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=protocol_of(connections),
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -250,8 +264,7 @@ def _config(app: Starlette, *, certificate: Path, key: Path) -> uvicorn.Config:
         proxy_headers=False,
         ssl_certfile=str(certificate),
         ssl_keyfile=str(key),
-        limit_concurrency=_MAX_CONNECTIONS,
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
         h11_max_incomplete_event_size=64 * 1024,
     )

@@ -1,0 +1,275 @@
+"""A server whose clients hold connections and say nothing still has room for those who ask."""
+
+import contextlib
+import http.client
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mftgit.adapters import pki
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.http_connections import ConnectionLimits
+from mftgit.adapters.http_server import Door, HttpServer, Request, Response
+from mftgit.model.access import Access
+
+HERE = "127.0.0.1"
+ELSEWHERE = "127.0.0.2"
+LIMITS = ConnectionLimits(total=24, per_source=16, first_request_s=600, keep_alive_s=600)
+FEW = ConnectionLimits(total=24, per_source=16, first_request_s=0.5, keep_alive_s=600)
+SHORT = ConnectionLimits(total=24, per_source=16, first_request_s=600, keep_alive_s=0.5)
+
+
+@dataclass
+class Served:
+    """A running server, and the connections that a test has opened to it."""
+
+    server: HttpServer
+    port: int
+    ca_file: Path
+    release: threading.Event
+    opened: list[socket.socket] = field(default_factory=list)
+
+    def silent(self, source: str = HERE) -> socket.socket:
+        """Open a connection on which nothing is said."""
+        wire = socket.create_connection((HERE, self.port), timeout=30, source_address=(source, 0))
+        self.opened.append(wire)
+        return wire
+
+    def secure(self, source: str = HERE) -> ssl.SSLSocket:
+        """Open a connection and finish the TLS handshake."""
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        wire = context.wrap_socket(self.silent(source), server_hostname=HERE)
+        self.opened.append(wire)
+        return wire
+
+    def ask(self, path: str = "/fast", source: str = HERE) -> bytes:
+        """Ask as any client does, and return the answer."""
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        client = http.client.HTTPSConnection(
+            HERE, self.port, context=context, timeout=30, source_address=(source, 0)
+        )
+        with contextlib.closing(client):
+            client.request("GET", path)
+            return client.getresponse().read()
+
+    def hold_busy(self, count: int, source: str = HERE) -> list[ssl.SSLSocket]:
+        """Open connections with a request each that is not answered before ``release``."""
+        wires = [self.secure(source) for _ in range(count)]
+        for wire in wires:
+            wire.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        connections = self.server._connections
+        until(
+            lambda: (
+                sum(each.busy and each.source == source for each in list(connections._all)) == count
+            )
+        )
+        return wires
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until ``holds``, for as long as a test may take."""
+    pause = threading.Event()
+    while not holds():
+        pause.wait(0.01)
+
+
+def running(folder: Path, limits: ConnectionLimits) -> Iterator[Served]:
+    authority = pki.make_authority("c", now=SystemClock().now())
+    issued = pki.issue_server(authority, hosts=(HERE,), now=SystemClock().now())
+    for name, content in (
+        ("ca", authority.certificate),
+        ("tls", issued.certificate),
+        ("key", issued.key),
+    ):
+        (folder / name).write_bytes(content)
+
+    release = threading.Event()
+
+    def slow(_request: Request) -> Response:
+        release.wait()
+        return Response(body=b"slow")
+
+    doors = [
+        Door(method="GET", path="/slow", access=Access.ANYONE, handle=slow),
+        Door(method="GET", path="/fast", access=Access.ANYONE, handle=lambda _: Response(body=b"fast")),
+    ]  # fmt: skip
+    server = HttpServer(
+        doors,
+        authenticate=lambda *_: None,
+        listen=(HERE, 0),
+        certificate=folder / "tls",
+        key=folder / "key",
+        limits=limits,
+    )
+    port = server._socket.getsockname()[1]
+    started = Served(server=server, port=port, ca_file=folder / "ca", release=release)
+    server.start()
+    yield started
+    release.set()
+    for wire in started.opened:
+        wire.close()
+    server.stop()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    yield from running(tmp_path, LIMITS)
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Served]:
+    yield from running(tmp_path, FEW)
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Iterator[Served]:
+    yield from running(tmp_path, SHORT)
+
+
+def is_ended(wire: socket.socket) -> bool:
+    """Wait until the server has ended the connection; whatever it said before is passed over."""
+    try:
+        while wire.recv(4096):
+            pass
+    except OSError as error:
+        return not isinstance(error, TimeoutError)
+    return True
+
+
+@pytest.mark.parametrize("source", [HERE, ELSEWHERE])
+@pytest.mark.parametrize("opened", ["silent", "secure"])
+def test_who_asks_gets_an_answer_while_one_address_holds_idle_connections(
+    served: Served, source: str, opened: str
+) -> None:
+    for _ in range(60):
+        getattr(served, opened)(source)
+    for _ in range(5):
+        assert served.ask() == b"fast"
+        assert served.ask(source=source) == b"fast"
+    assert len(served.server._connections._all) <= LIMITS.total
+
+
+def test_many_addresses_together_get_no_more_than_there_is(served: Served) -> None:
+    for number in range(80):
+        served.silent(f"127.0.1.{1 + number % 8}")
+    assert served.ask() == b"fast"
+    assert len(served.server._connections._all) <= LIMITS.total
+
+
+def test_a_client_that_comes_again_from_its_port_before_its_end_was_seen_is_counted_once(
+    served: Served,
+) -> None:
+    with socket.create_server((ELSEWHERE, 0)) as holder:
+        port = holder.getsockname()[1]
+    reset = struct.pack("ii", 1, 0)
+    for _ in range(200):
+        with socket.socket() as wire:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            wire.bind((ELSEWHERE, port))
+            wire.connect((HERE, served.port))
+    connections = served.server._connections
+    assert served.ask() == b"fast"
+    until(lambda: not connections._all)
+    assert (connections._leaving, connections._idle, connections._sources) == (0, {}, {})
+    assert served.ask() == b"fast"
+
+
+def test_the_longest_idle_gives_its_place(served: Served) -> None:
+    first, *others = [served.secure() for _ in range(LIMITS.per_source)]
+    assert served.ask() == b"fast"
+    assert is_ended(first)
+    for wire in others[-3:]:
+        wire.sendall(b"GET /fast HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert wire.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_a_request_that_is_being_answered_is_never_ended(served: Served) -> None:
+    busy = served.hold_busy(4)
+    for source in (HERE, ELSEWHERE):
+        for _ in range(40):
+            served.silent(source)
+    served.release.set()
+    for wire in busy:
+        answer = b""
+        while not answer.endswith(b"slow"):
+            answer += wire.recv(4096)
+
+
+def test_where_everybody_is_being_answered_the_newcomer_is_turned_away(served: Served) -> None:
+    served.hold_busy(LIMITS.per_source)
+    assert is_ended(served.silent())
+    served.hold_busy(LIMITS.total - LIMITS.per_source, ELSEWHERE)
+    with pytest.raises(OSError):  # noqa: PT011  reset or end of file, as it comes
+        served.ask(source="127.0.0.3")
+    served.release.set()
+    assert served.ask() == b"fast"
+
+
+def test_who_does_not_begin_the_handshake_is_hung_up_on(hasty: Served) -> None:
+    assert is_ended(hasty.silent())
+
+
+def test_who_does_not_finish_the_handshake_is_hung_up_on(hasty: Served) -> None:
+    wire = hasty.silent()
+    wire.sendall(b"\x16\x03\x01\x02\x00\x01")
+    assert is_ended(wire)
+
+
+def test_who_sends_no_request_is_hung_up_on(hasty: Served) -> None:
+    assert is_ended(hasty.secure())
+
+
+def test_who_sends_a_request_byte_by_byte_is_hung_up_on(hasty: Served) -> None:
+    wire = hasty.secure()
+    wire.settimeout(0.05)
+    heard = b"-"
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while heard:
+            wire.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                heard = wire.recv(1)
+    with pytest.raises(OSError):  # noqa: PT011  as the system says it
+        wire.sendall(b"x" * 9_999)
+
+
+def test_who_asked_once_and_then_nothing_more_is_hung_up_on(short: Served) -> None:
+    wire = short.secure()
+    wire.sendall(b"GET /fast HTTP/1.1\r\nHost: x\r\n\r\nGET /")
+    assert wire.recv(4096).startswith(b"HTTP/1.1 200")
+    assert is_ended(wire)
+
+
+def test_a_client_that_does_not_send_its_whole_body_is_hung_up_on_after_its_refusal(
+    short: Served,
+) -> None:
+    wire = short.secure()
+    wire.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
+    assert wire.recv(4096).startswith(b"HTTP/1.1 404")
+    with contextlib.suppress(OSError):
+        wire.sendall(b"2")
+    assert is_ended(wire)
+
+
+@pytest.mark.parametrize(("hard", "total"), [(200, 150), (1024, 768), (20_000, 4096)])
+def test_the_room_follows_from_how_many_files_the_process_may_open(hard: int, total: int) -> None:
+    script = (
+        "import resource\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (min(200, {hard}), {hard}))\n"
+        "from mftgit.adapters.http_connections import ConnectionLimits\n"
+        "limits = ConnectionLimits.of_process()\n"
+        "print(limits.total, limits.per_source, resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    if "not allowed to raise" in ran.stderr:
+        pytest.skip(f"this machine allows no {hard} files")
+    assert ran.stdout.strip() == f"{total} {total * 3 // 4} ({hard}, {hard})", ran.stderr
