@@ -6,16 +6,21 @@ messages with keyword fields. The record of facts is the event log, not this.
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
+
+from mftgit.model.printable import printable
 
 if TYPE_CHECKING:
     from loguru import Record
 
 FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 5
+
+_TRACE = "traceback"
 
 _QUIET = dict.fromkeys(("apscheduler", "dulwich", "paramiko", "uvicorn"), logging.WARNING)
 """Libraries whose INFO is our DEBUG."""
@@ -44,6 +49,7 @@ def configure(*, level: str = "INFO", folder: Path | None = None) -> None:
     """
     logger.enable("mftgit")
     logger.remove()
+    logger.configure(patcher=_clean)
     logger.add(sys.stderr, level=level, format=_line, backtrace=False, diagnose=False)
     if folder is not None:
         logger.add(
@@ -61,9 +67,26 @@ def configure(*, level: str = "INFO", folder: Path | None = None) -> None:
         logging.getLogger(name).setLevel(quiet)
 
 
+def _clean(record: "Record") -> None:
+    """Keep what somebody else chose, as the name of a file, from beginning a line or acting on a terminal."""
+    record["message"] = printable(record["message"])
+    for name, value in record["extra"].items():
+        record["extra"][name] = printable(str(value))
+    record["extra"][_TRACE] = _trace(record)
+
+
+def _trace(record: "Record") -> str:
+    """Return the traceback, its lines set in: none of them can pass for a log line."""
+    error = record["exception"]
+    if error is None:
+        return ""
+    text = "".join(traceback.format_exception(error.type, error.value, error.traceback))
+    return "".join(f"    {printable(line)}\n" for line in text.rstrip("\n").split("\n"))
+
+
 def _line(record: "Record") -> str:
-    fields = "".join(f" {key}={{extra[{key}]}}" for key in record["extra"])
+    fields = "".join(f" {key}={{extra[{key}]}}" for key in record["extra"] if key != _TRACE)
     return (
         "<green>{time:YYYY-MM-DD HH:mm:ss.SSS!UTC}Z</green> <level>{level: <7}</level> "
-        "{message}<cyan>" + fields + "</cyan>\n{exception}"
+        "{message}<cyan>" + fields + f"</cyan>\n{{extra[{_TRACE}]}}"
     )

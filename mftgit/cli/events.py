@@ -9,6 +9,7 @@ from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.model.events import Event
+from mftgit.model.printable import json_line, printable
 
 _LOOK_S = 0.2
 _PAGE = 1000
@@ -48,14 +49,15 @@ def _print(event: Event, *, as_json: bool) -> None:
     if as_json:
         print_json(event.as_json())
         return
-    facts = " ".join(f"{key}={_short(value)}" for key, value in event.facts.items())
-    revision = (event.revision or "")[:8]
+    facts = " ".join(f"{printable(key)}={_short(value)}" for key, value in event.facts.items())
+    revision = printable((event.revision or "")[:8])
     click.echo(
-        f"{event.at}  {click.style(f'{event.member:12}', fg='cyan')} "
+        f"{printable(event.at)}  {click.style(f'{printable(event.member):12}', fg='cyan')} "
         f"{click.style(f'{event.event.value:18}', bold=True)} {revision:8}  {facts}"
     )
 
 
 def _short(value: object) -> str:
-    text = str(value).replace("\n", " ")
+    text = json_line(value) if isinstance(value, list | dict) else str(value)
+    text = printable(text.replace("\n", " "))
     return text if len(text) <= 200 else text[:197] + "..."  # noqa: PLR2004  a screen's line or two

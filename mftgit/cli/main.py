@@ -8,6 +8,7 @@ import click
 
 from mftgit import __version__
 from mftgit.errors import MftgitError
+from mftgit.model.printable import printable
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -72,7 +73,7 @@ def run_verb(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except MftgitError as error:
         click.secho("mftgit: ", fg="red", err=True, nl=False)
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error), keep="\n"), err=True)
         return error.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("mftgit: interrupted", err=True)

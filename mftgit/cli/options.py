@@ -1,6 +1,5 @@
 """Options that several verbs share, and how they are read."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +8,7 @@ import click
 
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.model.names import parse_name
+from mftgit.model.printable import json_line
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -76,7 +76,7 @@ def json_option(function: _F) -> _F:
 
 def print_json(value: Any) -> None:
     """Print ``value`` on one line."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json_line(value))
 
 
 def _folder(_context: click.Context, _parameter: click.Parameter, value: str) -> StateFolder:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mftgit.adapters.clock import SystemClock
@@ -17,6 +18,7 @@ from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.records import open_records
 from mftgit.model.config import Role
 from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
+from mftgit.model.printable import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,8 @@ def show_status(found: ClusterStatus, console: Console) -> None:
     console.print(members)
     for each in found.members:
         if each["reason"]:
-            console.print(f"{each['name']}: {each['reason']}", markup=False)
+            reason = printable(each["reason"], keep="\n")
+            console.print(f"{each['name']}: {reason}", markup=False)
     if transfers.rows:
         console.print(transfers)
 
@@ -151,4 +154,5 @@ def _short(revision: str | None) -> str:
 def _run(run: dict[str, Any] | None) -> str:
     if run is None:
         return "-"
-    return f"{run['outcome']}, {run['files']} files, {run['bytes']} bytes, {run['at']}"
+    text = f"{run['outcome']}, {run['files']} files, {run['bytes']} bytes, {run['at']}"
+    return escape(printable(text))  # the words are the member's own

@@ -12,6 +12,7 @@ from mftgit.cli.rules import make_validator
 from mftgit.errors import ConfigError
 from mftgit.model.config import Role
 from mftgit.model.names import MemberName
+from mftgit.model.printable import printable
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.render import render
 from mftgit.model.tree import Tree
@@ -60,7 +61,7 @@ def _read(path: Path) -> Tree:
 
 def _tell(path: Path, problems: list[Problem], lines: list[str], member: MemberName | None) -> None:
     for problem in problems:
-        click.echo(format_problem(problem))
+        click.echo(printable(format_problem(problem), keep="\n"))
     if problems:
         count = len(problems)
         click.secho(

@@ -1,9 +1,12 @@
 """How text that somebody else chose is written where people and programs read it: file names, refs, error texts."""
 
-from typing import Final
+import json
+import re
+from typing import Any, Final
 
 _BYTES: Final = range(0xDC80, 0xDD00)
 """The code points that stand for bytes of a name that is not UTF-8 (PEP 383); no encoder takes them."""
+_NOT_ENCODABLE: Final = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -17,6 +20,12 @@ def printable(text: str, *, keep: str = "") -> str:
         if text.isprintable()
         else "".join(each if each.isprintable() or each in keep else _escape(each) for each in text)
     )
+
+
+def json_line(value: Any) -> str:
+    """Return ``value`` as JSON on one line that every program can read: what is not UTF-8 is told as by `printable`."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _NOT_ENCODABLE.sub(lambda found: "\\" + _escape(found.group()), text)
 
 
 def _escape(character: str) -> str:

@@ -1,10 +1,12 @@
 """What others chose is written so that it begins no line, does nothing to a terminal, and can be encoded."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.printable import printable
+from mftgit.model.printable import json_line, printable
 
 TEXTS = st.text(st.characters(exclude_categories=())) | st.text("a\x1b\n\r\x85\u2028\udcff\ud800\\")
 
@@ -35,3 +37,24 @@ def test_what_comes_out_is_one_line_that_can_be_encoded_and_stays_as_it_is(text:
     assert shown.encode().decode() == shown
     assert printable(shown) == shown
     assert len(shown.splitlines()) <= 1
+
+
+def test_json_tells_a_byte_that_is_not_utf_8_as_text_does() -> None:
+    line = json_line({"path": "caf\udce9 \u00e9", "\ud800": ["\udcff\n"]})
+    assert json.loads(line) == {"path": "caf\\xe9 \u00e9", "\\ud800": ["\\xff\n"]}
+
+
+@given(
+    st.recursive(
+        TEXTS | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner)
+    )
+)
+def test_json_is_one_line_that_can_be_encoded_and_read_back(value: object) -> None:
+    line = json_line(value)
+    assert "\n" not in line
+    json.loads(line.encode().decode())
+
+
+@given(st.recursive(st.text() | st.none() | st.booleans(), st.lists))
+def test_json_of_what_can_be_encoded_says_just_that(value: object) -> None:
+    assert json.loads(json_line(value)) == value
