@@ -25,15 +25,19 @@ from mftgit.model.names import MemberName
 from mftgit.model.parts import Part, Parts, declared_members, sound_parts
 from mftgit.model.problem import Problem
 from mftgit.model.referred import referred
-from mftgit.model.schema_words import did_you_mean
+from mftgit.model.rings import Leg, find_rings
+from mftgit.model.schema_words import did_you_mean, show
 from mftgit.model.templates import Variable, first_use
-from mftgit.model.transfer_rules import check_folders
+from mftgit.model.transfer_rules import check_folders, legs_of
 
 Fill = Callable[[Part, Sound, Mapping[str, Variable]], Filled]
 """Gives a document with these values in the place of its templates, checked."""
 
 _HINTS: Final = 20
 """So many near words are looked for; among thousands of names each takes a tenth of a second."""
+
+_NAMED: Final = 10
+"""So many transfers of a ring are named."""
 
 _ANY_CONTROLLER: Final = MemberName("a controller without a document")
 _ANY_NODE: Final = MemberName("a node without a document")
@@ -59,6 +63,7 @@ class _Across:
     members: dict[MemberName, Member] = field(init=False)
     known_variables: frozenset[str] = field(init=False)
     all_members_read: bool = field(init=False)
+    legs: list[Leg] = field(default_factory=list)
     hints: dict[tuple[str, str], str] = field(default_factory=dict)
     eligible: dict[ActiveOn, Names] = field(default_factory=dict)
     groupings: dict[tuple[tuple[str, ...], Names], Grouping] = field(default_factory=dict)
@@ -83,6 +88,7 @@ class _Across:
                 self._check_variables(part, sound)
         for part, sound in sound_parts(self.parts, Kind.TRANSFER):
             self._check_transfer(part, sound)
+        self._check_rings()
         for part in self.parts[Kind.TRANSFER].values():
             self._check_names(part)
 
@@ -191,6 +197,20 @@ class _Across:
             ):
                 for fault in check_folders(transfer, source, destination):
                     self._report(part, fault.pointer, fault.rule, fault.message, fault.hint)
+                if subgroup:
+                    self.legs.extend(legs_of(part.name, transfer, source, destination))
+
+    def _check_rings(self) -> None:
+        for ring in find_rings(self.legs):
+            names = [leg.name for leg in ring.legs]
+            shown = [*names[:_NAMED], "…"] if len(names) > _NAMED else names
+            self._report(
+                self.parts[Kind.TRANSFER][names[0]],
+                ring.legs[0].pointer,
+                "ring",
+                f"a file such as {show(ring.file)} would go round for ever: {' -> '.join((*shown, names[0]))}",
+                "give the files to another folder, or take others (include, exclude)",
+            )
 
     def _locations(
         self, part: Part, pointer: str, name: str, group: Names, *, tell: bool = True

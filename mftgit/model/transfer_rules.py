@@ -10,6 +10,7 @@ from typing import Final
 from cronsim import CronSim, CronSimError
 
 from mftgit.model.config import CronTrigger, LocalLocation, Location, Transfer
+from mftgit.model.rings import Leg, Place
 from mftgit.model.schema_words import did_you_mean, show
 
 _CRON_FIELDS: Final = 5
@@ -50,7 +51,7 @@ def _check_cron(trigger: CronTrigger, timezones: frozenset[str]) -> Iterator[Fau
         yield Fault(
             pointer=f"{pointer}/expression",
             rule="cron",
-            message=f"{show(trigger.expression)} is no crontab expression: {reason}",
+            message=f"{show(trigger.expression)} {reason}",
             hint="write minute, hour, day of month, month and day of week, as: 30 1 * * 1-5",
         )
     # The default is known everywhere, and a document that leaves it out has no place to point at.
@@ -67,11 +68,13 @@ def _check_cron(trigger: CronTrigger, timezones: frozenset[str]) -> Iterator[Fau
 def _wrong_cron(expression: str) -> str | None:
     count = len(expression.split())
     if count != _CRON_FIELDS:
-        return f"it has {count} fields and not five"
+        return f"is no crontab expression: it has {count} fields and not five"
     try:
-        CronSim(expression, _SOME_DAY)
+        next(CronSim(expression, _SOME_DAY))
     except CronSimError as error:
-        return str(error).lower()
+        return f"is no crontab expression: {str(error).lower()}"
+    except StopIteration:
+        return "never fires: there is no such day within fifty years"
     return None
 
 
@@ -114,6 +117,20 @@ def check_folders(transfer: Transfer, source: Location, destination: Location) -
         )
 
 
+def legs_of(
+    name: str, transfer: Transfer, source: Location, destination: Location
+) -> Iterator[Leg]:
+    """Give the ways that files go by ``transfer``, called ``name``: to the destination, and into the archive."""
+    taken = _place(source, transfer.source.path)
+    given = _place(destination, transfer.destination.path)
+    yield Leg(name=name, pointer="/destination", transfer=transfer, taken=taken, given=given)
+    if transfer.archive_path is not None:
+        kept = _place(source, transfer.archive_path)
+        yield Leg(
+            name=name, pointer="/after_success/path", transfer=transfer, taken=taken, given=kept
+        )
+
+
 def _touch(first: PurePosixPath, second: PurePosixPath, *, nested: bool) -> bool:
     return first == second or (
         nested and (first.is_relative_to(second) or second.is_relative_to(first))
@@ -122,6 +139,11 @@ def _touch(first: PurePosixPath, second: PurePosixPath, *, nested: bool) -> bool
 
 def _folder(location: Location, path: str) -> PurePosixPath:
     return _join(location.path, path)
+
+
+def _place(location: Location, path: str) -> Place:
+    folder = _folder(location, path)
+    return _space(location, folder), folder
 
 
 @lru_cache(maxsize=4096)

@@ -93,6 +93,18 @@ def test_what_is_no_crontab_expression_is_a_problem(expression: str) -> None:
     assert "30 1 * * 1-5" in hint
 
 
+@pytest.mark.parametrize("expression", ["0 0 */28 2 1#2", "0 0 */31 * 1#2", "5 4 */30 2,4 0#5"])
+def test_an_expression_that_never_fires_is_a_problem(expression: str) -> None:
+    trigger = CronTrigger(expression=expression)
+    (fault,) = check_transfer(transfer(trigger=trigger), ZONES)
+    assert fault.rule == "cron"
+    assert fault.message.startswith(f"{expression!r} never fires")
+
+
+def test_an_expression_may_fire_once_in_decades() -> None:
+    assert cron("0 0 * 2 1#5") == []
+
+
 @given(st.text(st.sampled_from("0159*/-,#LWM ONJA\u0663x"), max_size=30))
 def test_no_expression_makes_the_rule_raise(expression: str) -> None:
     assert len(cron(expression)) <= 1
