@@ -54,7 +54,7 @@ class Endpoint(Protocol):
     A path that leaves the location (``..``, an absolute path, a link that points out of a local location) raises
     `EndpointRefusedError`. Every method raises `TransientError` where the same call may succeed later,
     `FileMissingError` where the path is not there, and otherwise only errors of this module. One endpoint is used by
-    one thread at a time.
+    one thread at a time, but for `close`.
     """
 
     def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
@@ -95,4 +95,9 @@ class Endpoint(Protocol):
         """Remove the empty folder ``path``; return False when it is not empty. One that is not there is fine."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections; a second call does nothing.
+
+        Another thread than the one that uses the endpoint may call this: what that one waits for from a partner ends
+        within about a second with `EndpointLostError`, and so does every later call. A local endpoint has no partner,
+        and goes on.
+        """

@@ -23,7 +23,7 @@ from mftgit.adapters.sftp_conversation import Conversation
 from mftgit.adapters.sftp_folder import SftpFolder
 from mftgit.adapters.sftp_transfer import Download, Upload
 from mftgit.adapters.sftp_transport import server_name
-from mftgit.adapters.sftp_wire import Attributes, text
+from mftgit.adapters.sftp_wire import Attributes, StatusError, text
 from mftgit.model.config import SftpLocation
 
 _DEPTH = 32  # of a recursive listing; a server may make up folders without end
@@ -99,7 +99,11 @@ class SftpEndpoint:
         folder_and_name(path)
         with self._telling(path):
             handle = self._session.open(self._folder.remote(path), wire.SFTP_FLAG_READ)
-            found = self._session.attributes(wire.CMD_FSTAT, handle)
+            try:
+                found = self._session.attributes(wire.CMD_FSTAT, handle)
+            except StatusError:
+                self._session.drop(handle)
+                raise
         size_bytes = found.size_bytes or 0
         download = Download(self._session, handle, size_bytes, lambda: self._telling(path))
         try:
@@ -169,7 +173,7 @@ class SftpEndpoint:
         return False
 
     def close(self) -> None:
-        """See `Endpoint.close`; waits for the connection's thread."""
+        """See `Endpoint.close`; waits for the connection's thread, at most some seconds."""
         self._conversation.close()
 
     def _scan(self, folder: str) -> Iterator[tuple[str, Attributes]]:

@@ -33,7 +33,11 @@ def open_pinned_transport(location: SftpLocation) -> paramiko.Transport:
         transport = _handshake(location, types, first=not shown)
         if transport is None:
             break
-        key = transport.get_remote_server_key()
+        try:
+            key = transport.get_remote_server_key()
+        except BaseException:
+            hang_up(transport)
+            raise
         if key.fingerprint in location.host_keys:
             return transport
         hang_up(transport)

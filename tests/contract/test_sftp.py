@@ -6,11 +6,12 @@ import signal
 import socket
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import paramiko
 import pytest
 from sftp_server import (
     PASSWORD,
@@ -35,6 +36,7 @@ from sftp_server import (
     ShortReads,
     SilentDoor,
     StopsReading,
+    TellsNothingOfOpenFiles,
     sftp_server,
 )
 from sshd import Sshd, running_sshd, temporary_user
@@ -47,7 +49,7 @@ from mftgit.adapters.endpoint import (
     HostKeyError,
     LoginError,
 )
-from mftgit.adapters.sftp import connect
+from mftgit.adapters.sftp import SftpEndpoint, connect
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.config import Auth, KeyAuth, PasswordAuth
 
@@ -554,6 +556,119 @@ def test_nobody_listening_is_lost(root: Path, secrets_dir: Path) -> None:
         location = server.location()
     with pytest.raises(EndpointLostError, match=rf"127.0.0.1:{location.port} .*refused"):
         connect(location, secrets_dir=secrets_dir)
+
+
+def read_one(endpoint: SftpEndpoint) -> None:
+    with endpoint.open_read("a") as stream:
+        stream.read()
+
+
+def write_one(endpoint: SftpEndpoint) -> None:
+    endpoint.write("new", iter([bytes(64 << 20)]), on_chunk=silent)
+
+
+def list_all(endpoint: SftpEndpoint) -> None:
+    list(endpoint.list_files(".", recursive=False))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "work"),
+    [
+        (NeverAnswers, read_one),
+        (NeverAnswers, write_one),
+        (NeverAnswers, list_all),
+        (StopsReading, write_one),
+    ],
+)
+def test_a_call_that_waits_for_the_partner_ends_when_another_thread_closes(
+    root: Path, secrets_dir: Path, behaviour: type[Folder], work: Callable[[SftpEndpoint], None]
+) -> None:
+    (root / "a").write_bytes(bytes(1000))
+    before = set(threading.enumerate())
+    told: list[BaseException] = []
+
+    def wait_for_the_partner() -> None:
+        try:
+            work(endpoint)
+        except BaseException as error:  # noqa: BLE001  what it is comes out below
+            told.append(error)
+
+    with sftp_server(root, behaviour) as served:
+        endpoint = connect(served.location(timeout_s=600), secrets_dir=secrets_dir)
+        thread = threading.Thread(target=wait_for_the_partner)
+        thread.start()
+        assert served.waited_for.wait(30)
+        endpoint.close()
+        thread.join(30)
+        assert not thread.is_alive()
+    assert [type(each) for each in told] == [EndpointLostError]
+    assert wait_until_threads_end(before) == set()
+
+
+def test_whenever_another_thread_closes_the_call_under_way_is_told_of_a_loss(
+    root: Path, secrets_dir: Path
+) -> None:
+    (root / "a").write_bytes(bytes(100_000))
+    told: list[BaseException] = []
+
+    def work(endpoint: SftpEndpoint, begun: threading.Event) -> None:
+        try:
+            while True:
+                read_one(endpoint)
+                list_all(endpoint)
+                endpoint.stat("a")
+                begun.set()
+        except BaseException as error:  # noqa: BLE001  what it is comes out below
+            told.append(error)
+
+    with sftp_server(root) as served:
+        for _ in range(20):
+            endpoint, begun = connect(served.location(), secrets_dir=secrets_dir), threading.Event()
+            thread = threading.Thread(target=work, args=(endpoint, begun))
+            thread.start()
+            assert begun.wait(30)
+            endpoint.close()
+            thread.join(30)
+            assert not thread.is_alive()
+    assert {type(each) for each in told} == {EndpointLostError}
+    assert len(told) == 20
+
+
+def test_a_file_of_which_the_server_tells_nothing_is_closed_again(
+    root: Path, secrets_dir: Path
+) -> None:
+    (root / "a").write_bytes(b"1")
+    with (
+        sftp_server(root, TellsNothingOfOpenFiles) as served,
+        closing(connect(served.location(), secrets_dir=secrets_dir)) as endpoint,
+    ):
+        with pytest.raises(EndpointRefusedError), endpoint.open_read("a"):
+            pass
+        assert endpoint.stat("a").size_bytes == 1  # answered after the close was
+        descriptors = [
+            str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.exists()
+        ]
+        assert str(root / "a") not in descriptors
+
+
+def test_a_server_whose_key_cannot_be_read_is_hung_up_on(
+    root: Path, secrets_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: paramiko.Transport) -> paramiko.PKey:
+        raise paramiko.SSHException("No existing session")
+
+    before = set(threading.enumerate())
+    with sftp_server(root) as served:
+        with monkeypatch.context() as patch:
+            patch.setattr(paramiko.Transport, "get_remote_server_key", fail)
+            with pytest.raises(EndpointLostError, match="No existing session"):
+                connect(served.location(), secrets_dir=secrets_dir)
+        (accepting,) = [
+            each
+            for each in set(threading.enumerate()) - before
+            if not isinstance(each, paramiko.Transport)
+        ]
+        assert wait_until_threads_end({*before, accepting}) == set()
 
 
 @needs_sshd

@@ -38,6 +38,7 @@ class Served:
     second_key: paramiko.PKey
     logins: list[str] = field(default_factory=list)
     stopped: Event = field(default_factory=Event)
+    waited_for: Event = field(default_factory=Event)
 
     def location(
         self,
@@ -240,6 +241,8 @@ class StopsReading(Folder):
     receive_bytes = 4 << 10
 
     def take(self, descriptor: int, offset: int, data: bytes) -> int:
+        self.door.served.waited_for.set()
+
         def wait(n: int, check_rekey: bool = False) -> bytes:  # noqa: ARG001, FBT001, FBT002
             self.door.served.stopped.wait()
             raise EOFError
@@ -268,15 +271,33 @@ class HangsUp(Folder):
 
 
 class NeverAnswers(Folder):
-    """Does not answer to a read or a write."""
+    """Does not answer to a read, a write or a listing."""
+
+    def keep_waiting(self) -> int:
+        self.door.served.waited_for.set()
+        self.door.served.stopped.wait()
+        return SFTP_FAILURE
 
     def take(self, descriptor: int, offset: int, data: bytes) -> int:
-        self.door.served.stopped.wait()
-        return SFTP_FAILURE
+        return self.keep_waiting()
 
     def give(self, descriptor: int, offset: int, length: int) -> bytes | int:
-        self.door.served.stopped.wait()
-        return SFTP_FAILURE
+        return self.keep_waiting()
+
+    def list_folder(self, path: str) -> list[paramiko.SFTPAttributes] | int:
+        return self.keep_waiting()
+
+
+class TellsNothingOfOpenFiles(Folder):
+    """Refuses to tell size and mode of a file that is open."""
+
+    def open(
+        self, path: str, flags: int, attr: paramiko.SFTPAttributes
+    ) -> paramiko.SFTPHandle | int:
+        opened = super().open(path, flags, attr)
+        if isinstance(opened, File):
+            opened.stat = lambda: SFTP_PERMISSION_DENIED  # type: ignore[method-assign,assignment,return-value]
+        return opened
 
 
 class RefusesRename(Folder):
