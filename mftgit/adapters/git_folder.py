@@ -4,7 +4,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 
@@ -15,6 +15,7 @@ from mftgit.adapters.git_quarantine import PREFIX
 from mftgit.model.names import MAIN
 
 _LOCK_NAME = "mftgit.flock"
+_FRESH, _BROKEN = ".fresh", ".broken"
 _LEFT_BEHIND = (
     "*.lock",
     "refs/**/*.lock",
@@ -39,6 +40,39 @@ def make_repository(path: Path) -> None:
         write_file(fresh / name, (fresh / name).read_bytes())
     fresh.rename(path)
     sync_folder(path.parent)
+
+
+def fresh_place(path: Path) -> Path:
+    """Return an empty place beside ``path`` for the repository that is to stand in its stead."""
+    fresh = path.with_name(path.name + _FRESH)
+    _remove(fresh)
+    return fresh
+
+
+def swap_in(path: Path) -> None:
+    """Put the repository at `fresh_place` in the stead of the one at ``path``, which is removed."""
+    broken = path.with_name(path.name + _BROKEN)
+    _remove(broken)
+    with suppress(FileNotFoundError):
+        path.rename(broken)
+    finish_swap(path)
+
+
+def finish_swap(path: Path) -> None:
+    """Go on where a crash broke `swap_in` off; afterwards one repository is left, or none."""
+    fresh = path.with_name(path.name + _FRESH)
+    if fresh.exists() and not path.exists():
+        fresh.rename(path)
+        sync_folder(path.parent)
+    _remove(fresh)
+    _remove(path.with_name(path.name + _BROKEN))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from dulwich.config import ConfigFile
-from dulwich.errors import FileFormatException, NotGitRepository
+from dulwich.errors import NotGitRepository
 from dulwich.object_store import BaseObjectStore, DiskObjectStore, GraphTraversalReachability
 from dulwich.objects import S_ISGITLINK, Blob, Commit, ObjectID, ShaFile
 from dulwich.objects import Tree as GitTree
@@ -36,6 +36,10 @@ class StoreBusyError(TransientError):
 
 class BrokenHistoryError(StoreError):
     """An object is missing, malformed, or not of the kind that refers to it."""
+
+
+class TooLargeError(StoreError):
+    """The revision is whole, and has more or deeper folders than are taken."""
 
 
 class Objects(DiskObjectStore):
@@ -104,7 +108,9 @@ def get_object(store: BaseObjectStore, oid: ObjectID, kind: str) -> ShaFile:
         return store[oid]
     except KeyError:
         raise BrokenHistoryError(f"{kind} {oid.decode()} is missing") from None
-    except (FileFormatException, ValueError, AssertionError) as error:
+    except OSError:
+        raise  # the disk, or too many open files
+    except Exception as error:  # damage shows as whatever dulwich stumbles over
         raise BrokenHistoryError(f"{kind} {oid.decode()} is malformed: {error}") from error
 
 
@@ -150,7 +156,7 @@ def read_tree(
 
     Raises:
         BrokenHistoryError: an object is missing, malformed or of the wrong kind.
-        StoreError: the tree is larger or deeper than `MAX_ENTRIES` and `MAX_DEPTH`.
+        TooLargeError: the tree is larger or deeper than `MAX_ENTRIES` and `MAX_DEPTH`.
     """
     commit = get_commit(store, ObjectID(revision.encode()))
     files: dict[str, Entry] = {}
@@ -191,11 +197,11 @@ def _walk(store: BaseObjectStore, root: ObjectID) -> Iterator[tuple[str, int, Ob
     while todo:
         folder, oid, depth = todo.pop()
         if depth > MAX_DEPTH:
-            raise StoreError(f"{folder!r} is more than {MAX_DEPTH} folders deep")
+            raise TooLargeError(f"{folder!r} is more than {MAX_DEPTH} folders deep")
         for name, mode, child in get_tree(store, oid).items():
             count += 1
             if count > MAX_ENTRIES:
-                raise StoreError(f"the revision has more than {MAX_ENTRIES} files and folders")
+                raise TooLargeError(f"the revision has more than {MAX_ENTRIES} files and folders")
             path = folder + name.decode("utf-8", "surrogateescape")
             if stat.S_ISDIR(mode):
                 todo.append((path + "/", child, depth + 1))

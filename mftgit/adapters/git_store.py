@@ -1,13 +1,16 @@
 """Hold the history of the configuration in a bare git repository on disk."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Concatenate, ParamSpec, Self, TypeVar
 
 from dulwich.file import FileLocked
+from dulwich.object_store import BaseObjectStore
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
@@ -15,8 +18,16 @@ from dulwich.repo import Repo
 from mftgit.adapters.durable import sync_folder
 from mftgit.adapters.git_commit import LogEntry, log_entry, make_commit
 from mftgit.adapters.git_fetch import RemoteBrokenError, Request, download
-from mftgit.adapters.git_folder import locked, make_repository, sweep_repository
+from mftgit.adapters.git_folder import (
+    finish_swap,
+    fresh_place,
+    locked,
+    make_repository,
+    swap_in,
+    sweep_repository,
+)
 from mftgit.adapters.git_objects import (
+    BrokenHistoryError,
     Sizes,
     StoreBusyError,
     StoreError,
@@ -28,6 +39,7 @@ from mftgit.adapters.git_objects import (
 )
 from mftgit.adapters.git_pack import PackError, PackLimits
 from mftgit.adapters.git_quarantine import Quarantine
+from mftgit.errors import MftgitError
 from mftgit.model.names import MAIN, Revision
 from mftgit.model.push import RefUpdate
 from mftgit.model.tree import Tree
@@ -37,7 +49,35 @@ FETCHED = "refs/mftgit/fetched"
 
 _ZERO = ObjectID(b"0" * 40)
 _LOCKED_TRIES, _LOCKED_WAIT_S = 40, 0.05
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 HeadersFor = Callable[[str, str], Mapping[str, str]]
+
+
+def _telling(
+    method: Callable[Concatenate["GitStore", _P], _T],
+) -> Callable[Concatenate["GitStore", _P], _T]:
+    """Let only errors of mftgit out of ``method``: damage shows as whatever dulwich stumbles over."""
+
+    @wraps(method)
+    def told(store: "GitStore", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return method(store, *args, **kwargs)
+        except BrokenHistoryError as error:
+            if str(store.path) in str(error):
+                raise
+            raise BrokenHistoryError(f"{store.path}: {error}") from error
+        except MftgitError:
+            raise
+        except OSError as error:
+            kind = StoreBusyError if error.errno in _PASSING else StoreError
+            raise kind(f"{store.path}: {error.strerror or error}") from error
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise StoreError(f"{store.path} is damaged: {type(error).__name__}: {text}") from error
+
+    return told
 
 
 class GitStore:
@@ -46,14 +86,15 @@ class GitStore:
     Every method raises `StoreError` where the repository is not as expected.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, probe: bool = True) -> None:
+        """Open the repository ``path``; a wrong path fails here, or without ``probe`` at the first use."""
         self.path = path
         self.sizes = Sizes()
         self._idle: list[Repo] = []
         self._closed = False
         self._mutex = threading.Lock()
-        with self.repo():
-            pass  # a wrong path shall fail here
+        if probe:
+            self.head()
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -68,10 +109,24 @@ class GitStore:
             make_repository(path)
         return cls(path)
 
+    @classmethod
+    def copy_at(cls, path: Path) -> Self:
+        """Open a copy of what another place holds, made first where there is nothing; damage shows at its use."""
+        try:
+            finish_swap(path)
+            if not path.exists():
+                make_repository(path)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}") from error
+        return cls(path, probe=False)
+
     def close(self) -> None:
         """Close every file. The store cannot be used afterwards."""
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         with self._mutex:
-            self._closed = True
             idle, self._idle = self._idle, []
         for repo in idle:
             repo.close()
@@ -87,22 +142,49 @@ class GitStore:
         """Give a Repo to this thread for the time of the block. For the git adapters only."""
         with self._mutex:
             idle = self._idle.pop() if self._idle else None
-        repo = idle or open_repo(self.path)
+        repo, whole = idle or open_repo(self.path), False
         try:
             yield repo
+            whole = True
         finally:
             with self._mutex:
-                keep = not self._closed
+                keep = whole and not self._closed
                 if keep:
                     self._idle.append(repo)
             if not keep:
-                repo.close()
+                repo.close()  # after a failure, what it remembers of its files may be wrong
 
+    @_telling
+    def check(self, revision: Revision) -> None:
+        """See that every folder of ``revision`` can be read and every file of it is there; no file is read.
+
+        Raises:
+            StoreError: something is missing or damaged.
+        """
+        with closing(open_repo(self.path)) as repo:  # a fresh one: nothing is remembered
+            _head(repo, FETCHED)
+            read_tree(repo.object_store, revision, _Presence(), self._load)
+
+    @_telling
+    def renew(self, fill: Callable[[Self], _T]) -> _T:
+        """Let ``fill`` fill a fresh repository, then put it in the stead of this one; return what ``fill`` returned.
+
+        A failure, or a crash at any moment, leaves this one or the filled one.
+        """
+        fresh = fresh_place(self.path)
+        with self.create(fresh) as made:
+            result = fill(made)
+        swap_in(self.path)
+        self._close_idle()
+        return result
+
+    @_telling
     def head(self, ref: str = MAIN) -> Revision | None:
         """Return the revision that ``ref`` names, or None when there is no such ref."""
         with self.repo() as repo:
             return _head(repo, ref)
 
+    @_telling
     def tree(self, revision: Revision) -> Tree:
         """Return the files of ``revision``; contents are read when they are asked for.
 
@@ -112,11 +194,13 @@ class GitStore:
         with self.repo() as repo:
             return read_tree(repo.object_store, revision, self.sizes, self._load)
 
+    @_telling
     def is_ancestor(self, ancestor: Revision, descendant: Revision) -> bool:
         """Tell whether ``ancestor`` is ``descendant`` or can be reached from it, whatever the commit times say."""
         with self.repo() as repo:
             return is_ancestor(repo.object_store, _oid(ancestor), _oid(descendant))
 
+    @_telling
     def log(self, limit: int, ref: str = MAIN) -> tuple[LogEntry, ...]:
         """Return the newest ``limit`` commits of ``ref`` along first parents, newest first."""
         entries: list[LogEntry] = []
@@ -129,6 +213,7 @@ class GitStore:
                 revision = Revision(parents[0].decode()) if parents else None
         return tuple(entries)
 
+    @_telling
     def commit_documents(
         self,
         files: Mapping[str, bytes],
@@ -155,6 +240,7 @@ class GitStore:
                 raise StoreBusyError(f"{ref} is not at {parent}: somebody else moved it; try again")
         return revision
 
+    @_telling
     def set_ref(self, ref: str, *, old: Revision | None, new: Revision) -> bool:
         """Move ``ref`` from ``old`` to ``new``; return False, and change nothing, when it is not at ``old``.
 
@@ -163,6 +249,7 @@ class GitStore:
         """
         return bool(self.move([RefUpdate(ref=ref, old=old, new=new)], bring_in=lambda: ()))
 
+    @_telling
     def move(
         self, updates: Sequence[RefUpdate], *, bring_in: Callable[[], Iterable[Path]]
     ) -> tuple[RefUpdate, ...]:
@@ -189,6 +276,7 @@ class GitStore:
                         file.unlink(missing_ok=True)
         return moved
 
+    @_telling
     def fetch(
         self,
         url: str,
@@ -230,7 +318,9 @@ class GitStore:
             _whole(quarantine, tip)
             update = RefUpdate(ref=FETCHED, old=before, new=tip)
             if not self.move([update], bring_in=quarantine.bring_in):
-                raise StoreBusyError(f"{FETCHED} moved during a fetch; fetch again")
+                raise StoreError(
+                    f"{FETCHED} cannot be moved: it is damaged, or somebody else fetched"
+                )
         return tip
 
     @contextmanager
@@ -239,6 +329,7 @@ class GitStore:
         with self.repo() as repo, Quarantine(repo.object_store, self.sizes) as quarantine:
             yield quarantine
 
+    @_telling
     def sweep(self) -> tuple[str, ...]:
         """Remove what a crash left: locks, half-written packs, quarantines; return their names.
 
@@ -247,6 +338,7 @@ class GitStore:
         with locked(self.path):
             return sweep_repository(self.path)
 
+    @_telling
     def _load(self, oid: ObjectID) -> bytes:
         with self.repo() as repo:
             return load_blob(repo.object_store, oid)
@@ -264,6 +356,16 @@ class GitStore:
                 return moved
             threading.Event().wait(_LOCKED_WAIT_S)
         raise StoreBusyError(f"{update.ref} is locked by another program; try again")
+
+
+class _Presence(Sizes):
+    """Asks whether blobs are there, instead of reading them for their sizes."""
+
+    def of(self, store: BaseObjectStore, oid: ObjectID) -> int:
+        """Return 0; raises BrokenHistoryError when it is missing."""
+        if oid not in store:
+            raise BrokenHistoryError(f"blob {oid.decode()} is missing")
+        return 0
 
 
 def _take(quarantine: Quarantine, pack: BinaryIO, max_bytes: int) -> None:

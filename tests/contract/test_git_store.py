@@ -2,10 +2,11 @@
 
 import http.server
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from mftgit.adapters.git_fetch import (
     RemoteRefusedError,
     RemoteUnreachableError,
 )
+from mftgit.adapters.git_folder import fresh_place
 from mftgit.adapters.git_objects import BrokenHistoryError, StoreBusyError, StoreError
 from mftgit.adapters.git_store import FETCHED, GitStore
 from mftgit.model.names import MAIN, Revision
@@ -456,3 +458,150 @@ def test_a_whole_history_by_hand_is_taken(store: GitStore) -> None:
     with misbehaving(advertising(oid(LAST), pack(LAST, ROOT, TEXT))) as url:
         assert fetch(store, url) == oid(LAST)
     assert store.tree(Revision(oid(LAST)))["a"].load() == b"text"
+
+
+# Damage
+
+DAMAGES = [b"", b"garbage", b"\xff" * 4096, b"\0" * 100_000]
+
+
+def damaged_files(store: GitStore) -> list[Path]:
+    """Every file whose content git depends on, and the folders that hold them."""
+    names = (
+        "HEAD",
+        "config",
+        "refs/heads/main",
+        FETCHED,
+        "objects/pack/*.pack",
+        "objects/pack/*.idx",
+    )
+    found = [each for name in names for each in store.path.glob(name)]
+    assert len(found) >= 6
+    return found
+
+
+def read_all(store: GitStore, revision: Revision) -> None:
+    for entry in store.tree(revision).values():
+        entry.load()
+
+
+def use(store: GitStore, known: Revision) -> None:
+    """Do what reads, as far as it goes; only a StoreError may come out."""
+
+    for step in (
+        store.head,
+        lambda: store.head(FETCHED),
+        lambda: store.log(10),
+        lambda: store.is_ancestor(NOWHERE, known),
+        lambda: store.check(known),
+        lambda: read_all(store, known),
+        store.sweep,
+    ):
+        with suppress(StoreError):
+            step()
+
+
+@pytest.mark.parametrize("content", DAMAGES, ids=["empty", "text", "ones", "zeros"])
+def test_damage_of_any_file_comes_out_as_an_error_of_the_store_and_a_fresh_store_mends_it(
+    served: Site, tmp_path: Path, content: bytes
+) -> None:
+    known = served.store.head()
+    assert known is not None
+    for number in range(6):
+        path = tmp_path / f"{number}.git"
+        with GitStore.copy_at(path) as store:
+            fetch(store, served.url)
+            store.set_ref(MAIN, old=None, new=known)
+        broken = damaged_files(store)[number]
+        broken.chmod(0o644)
+        broken.write_bytes(content)
+        with GitStore.copy_at(path) as store:
+            use(store, known)
+            with suppress(StoreError, RemoteBrokenError):
+                fetch(store, served.url)
+            use(store, known)
+            assert store.renew(lambda fresh: fetch(fresh, served.url)) == known
+            store.check(known)
+            assert store.tree(known).keys() == FIRST.keys()
+            assert store.head(FETCHED) == known
+        assert [each.name for each in tmp_path.glob(f"{number}.git*")] == [f"{number}.git"]
+
+
+@pytest.mark.parametrize("content", DAMAGES, ids=["empty", "text", "ones", "zeros"])
+def test_every_damaged_loose_object_is_told(store: GitStore, content: bytes) -> None:
+    revision = add(store, None)
+    loose(store)
+    for path in sorted(store.path.glob("objects/??/*")):
+        before = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(content)
+        with GitStore(store.path) as again, pytest.raises(StoreError, match=r"store\.git"):
+            read_all(again, revision)
+        path.write_bytes(before)
+    store.check(revision)
+
+
+def test_a_missing_file_of_the_revision_is_found_without_reading_files(store: GitStore) -> None:
+    revision = add(store, None)
+    loose(store)
+    store.check(revision)
+    oid_ = store.tree(revision)[min(FIRST)].oid
+    (store.path / "objects" / oid_[:2] / oid_[2:]).unlink()
+    with pytest.raises(BrokenHistoryError, match=f"blob {oid_} is missing"):
+        store.check(revision)
+
+
+@pytest.mark.parametrize("place", ["nothing", "a file", "another folder"])
+def test_whatever_stands_at_the_place_of_a_copy_a_fresh_one_takes_its_stead(
+    served: Site, tmp_path: Path, place: str
+) -> None:
+    path = tmp_path / "copy.git"
+    if place == "a file":
+        path.write_text("x", encoding="utf-8")
+    elif place == "another folder":
+        path.mkdir()
+        (path / "file").write_text("x", encoding="utf-8")
+    with GitStore.copy_at(path) as store:
+        if place != "nothing":
+            with pytest.raises(StoreError):
+                store.head()
+        tip = store.renew(lambda fresh: fetch(fresh, served.url))
+        store.check(tip)
+
+
+def test_a_fresh_store_that_cannot_be_filled_leaves_the_old_one(store: GitStore) -> None:
+    revision = add(store, None)
+    with pytest.raises(RemoteUnreachableError):
+        store.renew(lambda fresh: fetch(fresh, "http://127.0.0.1:1/config.git"))
+    assert store.head() == revision
+
+
+@pytest.mark.parametrize("after", ["filled", "moved away", "moved in"])
+def test_a_crash_during_the_swap_leaves_one_whole_store(tmp_path: Path, after: str) -> None:
+    path = tmp_path / "copy.git"
+    with GitStore.copy_at(path) as old:
+        add(old, None, {"a": b"old\n"})
+    with GitStore.create(fresh_place(path)) as fresh:
+        new = add(fresh, None, {"a": b"new\n"})
+    if after != "filled":
+        path.rename(tmp_path / "copy.git.broken")
+    if after == "moved in":
+        (tmp_path / "copy.git.fresh").rename(path)
+    with GitStore.copy_at(path) as again:
+        head = again.head()
+        assert head is not None
+        again.check(head)
+        assert (head == new) is (after != "filled")
+    assert [each.name for each in tmp_path.iterdir()] == ["copy.git"]
+
+
+def loose(store: GitStore) -> None:
+    """Unpack every object into a file of its own."""
+    for each in store.path.glob("objects/pack/*.pack"):
+        aside = each.rename(store.path / each.name)
+        each.with_suffix(".idx").unlink()
+        with aside.open("rb") as stream:
+            subprocess.run(
+                ["git", "-C", store.path, "unpack-objects", "-q"], stdin=stream, check=True
+            )
+        aside.unlink()
