@@ -19,7 +19,6 @@ _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 _WAIT_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 _MAX_ANSWER_BYTES = 1 << 20
 _NOT_MODIFIED = 304
-_UNAUTHORIZED = (401, 403)
 
 Headers = Callable[[str, str], Mapping[str, str]]
 """Gives the headers that prove a request with this method and this path."""
@@ -30,7 +29,12 @@ class ControllerUnreachableError(TransientError):
 
 
 class ControllerRefusedError(MftgitError):
-    """The controller answered no; the message is its own."""
+    """The controller answered no; the message is its own, ``status`` is HTTP's, ``answer`` the whole of it."""
+
+    def __init__(self, message: str, *, status: int, answer: Any = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.answer = answer
 
 
 class Channel:
@@ -51,7 +55,7 @@ class Channel:
 
         Raises:
             ControllerUnreachableError: try again later.
-            ControllerRefusedError: this member is not, or no longer, of the cluster.
+            ControllerRefusedError: the proof was not taken; `is_member` tells one reason from the others.
         """
         extra = {"If-None-Match": f'"{known.seq}"'} if known else {}
         answer = self._request("GET", "/api/head", headers=extra)
@@ -61,6 +65,24 @@ class Channel:
             return parse_head(answer)
         except ValueError as error:
             raise ControllerUnreachableError(f"{self.url}: {error}") from error
+
+    def is_member(self, member: MemberName, public_key: str) -> bool:
+        """Tell whether the controller knows ``member`` with this key; it is asked without a proof.
+
+        False is the controller's own word, in an answer of the agreed shape over a verified connection.
+
+        Raises:
+            ControllerUnreachableError, ControllerRefusedError: it did not say either.
+        """
+        path = f"/api/members/{member}/keys/{public_key}"
+        answer = self._request("GET", path, signed=False)
+        match answer:
+            case {"member": bool(known)}:
+                return known
+            case _:
+                raise ControllerUnreachableError(
+                    f"{self.url}{path}: not the answer of a controller"
+                )
 
     def wait(self) -> Iterator[None]:
         """Give None at once, then each time the controller says that the head has moved; end when cut off.
@@ -126,7 +148,9 @@ class Channel:
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        signed: bool = True,
     ) -> Any:
+        proof = self._headers(method, self._prefix + path) if signed else {}
         with self._translated(path):
             response = self._pool.request(
                 method,
@@ -135,7 +159,7 @@ class Channel:
                 headers={
                     "Content-Type": "application/json",
                     **(headers or {}),
-                    **self._headers(method, self._prefix + path),
+                    **proof,
                 },
                 redirect=False,
                 timeout=_TIMEOUT,
@@ -162,7 +186,7 @@ class Channel:
         text = f"{self.url}{path}: {message or f'HTTP {status}'}"
         if status >= 500 or status == 429:  # noqa: PLR2004  the server's own trouble
             raise ControllerUnreachableError(text)
-        raise ControllerRefusedError(text)
+        raise ControllerRefusedError(text, status=status, answer=answer)
 
     @contextmanager
     def _translated(self, path: str) -> Iterator[None]:

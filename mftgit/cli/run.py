@@ -17,7 +17,8 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.options import folder_argument
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
-from mftgit.member.app import Member, Parts
+from mftgit.member.app import Member
+from mftgit.member.intake import Parts
 from mftgit.member.upstream import RemoteUpstream
 from mftgit.model.config import Role
 
@@ -78,8 +79,8 @@ def _node(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iter
             upstream=upstream,
             store=upstream.store,
             validator=make_validator(),
-            events=events,
-        )
+        ),
+        events,
     )
 
 
@@ -96,8 +97,8 @@ def _controller(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -
                 upstream=controller.upstream,
                 store=controller.store,
                 validator=validator,
-                events=events,
-            )
+            ),
+            events,
         )
     finally:
         controller.stop()

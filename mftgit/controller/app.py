@@ -9,6 +9,7 @@ from loguru import logger
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_http import GitHttp, GitRequest
+from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.http_server import Door, HttpServer, Pool, Request, Response
 from mftgit.adapters.registry import Registry
@@ -20,7 +21,7 @@ from mftgit.controller.notify import Notifier
 from mftgit.controller.presence import Presence
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
-from mftgit.controller.upstream import LocalUpstream
+from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError
 from mftgit.model.access import Access, Kind, Principal, may_push
 from mftgit.model.events import EventName, Fact
@@ -61,17 +62,22 @@ class Controller:
             logger.info("the server certificate was renewed")
         self._folder = folder
         self._events = events
-        self.store = GitStore(folder.repository)
+        self.store = _open_repository(folder)
         swept = self.store.sweep()
         if swept:
             logger.warning("leftovers of a crash were removed", files=list(swept))
         self._registry = Registry(folder.registry, now=clock.now)
         self._presence = Presence(self._registry, now=clock.now)
-        self.upstream = LocalUpstream(self._registry, self.store)
-        self._notifier = Notifier(seen=self._seen)
-        self._collect = Collect(self._registry, events, cluster_id=bootstrap.cluster_id)
+        me = bootstrap.name
+        self.upstream = LocalUpstream(
+            self._registry, self.store, heard=lambda: self._presence.heard(me)
+        )
+        self._notifier = Notifier()
+        self._collect = Collect(
+            self._registry, events, cluster_id=bootstrap.cluster_id, controller=me
+        )
         receive = Receive(
-            validator, self._record, Publish(self._record, [lambda _revision: self._raise_head()])
+            validator, self._record, Publish(self._record, [lambda _revision: self.catch_up()])
         )
         self._git = GitHttp(self.store, gate=receive.decide, settled=receive.settle)
         doorkeeper = Doorkeeper(
@@ -87,7 +93,7 @@ class Controller:
 
     def start(self) -> None:
         """Serve. A publication that a crash kept from being told is told now."""
-        self._raise_head()
+        self.catch_up()
         self._presence.start()
         self._server.start()
 
@@ -146,6 +152,12 @@ class Controller:
                 path="/api/head/events",
                 access=known,
                 stream=self._notifier.subscribe,
+            ),
+            Door(
+                method="GET",
+                path="/api/members/{member}/keys/{key}",
+                access=anyone,
+                handle=lambda request: _json(self._collect.knows(request.params)),
             ),
             Door(
                 method="POST",
@@ -212,7 +224,8 @@ class Controller:
 
     # What happens besides
 
-    def _raise_head(self) -> None:
+    def catch_up(self) -> None:
+        """Say where main stands, if that was not said yet."""
         tip = self.store.head()
         if tip is None:
             return
@@ -231,6 +244,13 @@ class Controller:
 
     def _record_login(self, event: EventName, facts: Mapping[str, Fact]) -> None:
         self._events.append(event, facts=facts)
+
+
+def _open_repository(folder: StateFolder) -> GitStore:
+    try:
+        return GitStore(folder.repository)
+    except StoreError as error:
+        raise repository_broken(folder.repository) from error
 
 
 def _known(request: Request) -> Principal:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.registry import Registry
-from mftgit.errors import MftgitError
+from mftgit.errors import MftgitError, TransientError
 from mftgit.model.events import EventName, parse_event
 from mftgit.model.messages import parse_member_status
 from mftgit.model.names import MemberName, parse_name
@@ -21,11 +21,18 @@ class BadReportError(MftgitError):
     """What a member sent is not of the agreed shape, or not its own."""
 
 
+class RecordsLostError(TransientError):
+    """The registry is not the one that was filled at `controller init`; restore it from a backup."""
+
+
 class Collect:
     """The controller's ear."""
 
-    def __init__(self, registry: Registry, events: EventStore, *, cluster_id: str) -> None:
-        """Keep members' words in ``registry`` and their events in ``events``."""
+    def __init__(
+        self, registry: Registry, events: EventStore, *, cluster_id: str, controller: MemberName
+    ) -> None:
+        """Keep members' words in ``registry`` and their events in ``events``; ``controller`` is a member too."""
+        self._controller = controller
         self._registry = registry
         self._events = events
         self._cluster_id = cluster_id
@@ -50,6 +57,16 @@ class Collect:
             "role": role.value,
             "last_seq": self._events.last_seq(member),
         }
+
+    def knows(self, params: Mapping[str, str]) -> Mapping[str, bool]:
+        """Tell a member that asks without a proof whether it is of the cluster: ``{member}``.
+
+        Raises:
+            RecordsLostError: the registry does not even know the controller; nobody is to stand down for that.
+        """
+        if self._registry.public_key(self._controller) is None:
+            raise RecordsLostError("the controller's records of members are lost")
+        return {"member": self._registry.public_key(own_name(params)) == params["key"]}
 
     def events(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
         """Keep a member's events and return ``{acknowledged}``: the number up to which all are here."""

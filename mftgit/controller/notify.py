@@ -1,20 +1,22 @@
 """Tell waiting members that the head has moved: server-sent events, a hint and never the truth."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from mftgit.model.access import Principal
 
 SIGN_OF_LIFE_S = 10.0
-"""How often a waiting member is sent a comment, so that both sides notice a dead line."""
+"""How often a waiting member is sent a comment, so that both sides notice a dead line.
+
+It says nothing of the member's life, whose signs are its own requests.
+"""
 
 
 class Notifier:
     """Wakes every subscriber of the one asyncio loop that serves them."""
 
-    def __init__(self, *, seen: Callable[[Principal], None]) -> None:
-        """Call ``seen``, which must not block, for each subscriber at every sign of life."""
-        self._seen = seen
+    def __init__(self) -> None:
+        """Nobody waits yet."""
         self._waiting: set[asyncio.Event] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -31,13 +33,13 @@ class Notifier:
 
     async def subscribe(self, principal: Principal) -> AsyncIterator[bytes]:
         """Give the lines of a text/event-stream until the client or the server goes."""
+        del principal  # all are told the same
         self._loop = asyncio.get_running_loop()
         moved = asyncio.Event()
         self._waiting.add(moved)
         try:
             yield b"retry: 1000\n\n"
             while not self._closed:
-                self._seen(principal)
                 try:
                     async with asyncio.timeout(SIGN_OF_LIFE_S):
                         await moved.wait()

@@ -1,11 +1,12 @@
 """The controller's own member gets its revisions and reports in the same process."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import Registry
-from mftgit.errors import TransientError
+from mftgit.errors import MftgitError, TransientError
 from mftgit.model.events import Event
 from mftgit.model.messages import Head, MemberStatus
 from mftgit.model.names import Revision
@@ -15,11 +16,16 @@ class NothingPublishedError(TransientError):
     """The repository has no published revision yet."""
 
 
+class RepositoryBrokenError(MftgitError):
+    """The hosted repository is broken; it is the truth, so that only a person replaces it."""
+
+
 class LocalUpstream:
     """What ``mftgit.member.upstream.Upstream`` promises, without a network."""
 
-    def __init__(self, registry: Registry, store: GitStore) -> None:
-        """Read the head from ``registry`` and revisions from the hosted ``store``."""
+    def __init__(self, registry: Registry, store: GitStore, *, heard: Callable[[], None]) -> None:
+        """Read the head from ``registry`` and revisions from the hosted ``store``; ``heard``: the member asks."""
+        self._heard = heard
         self._registry = registry
         self._store = store
         self._moved = threading.Event()
@@ -31,6 +37,7 @@ class LocalUpstream:
 
     def head(self, known: Head | None) -> Head | None:
         """See `Upstream.head`."""
+        self._heard()
         head = self._registry.head()
         return None if head == known else head
 
@@ -48,6 +55,11 @@ class LocalUpstream:
             raise NothingPublishedError("nothing is published yet: push to main")
         return tip
 
+    def renew(self, anchor: Revision | None) -> Revision:
+        """See `Upstream.renew`; the hosted repository is never replaced by itself."""
+        del anchor
+        raise repository_broken(self._store.path)
+
     def send_events(self, events: list[Event]) -> int:
         """See `Upstream.send_events`; the controller's own events are in the one store from the start."""
         return max((each.seq for each in events), default=0)
@@ -60,3 +72,11 @@ class LocalUpstream:
         """See `Upstream.close`."""
         self._closed = True
         self._moved.set()
+
+
+def repository_broken(path: Path) -> RepositoryBrokenError:
+    """Return the error that tells a person what to do about the hosted repository at ``path``."""
+    return RepositoryBrokenError(
+        f"{path} is broken, and it is the cluster's own copy, which is not replaced by itself: stop the controller "
+        "and put a clone in its place (docs/how-to/operate.md: Restore the repository from a clone)"
+    )

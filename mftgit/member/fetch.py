@@ -1,4 +1,4 @@
-"""Bring the published revision into this member's store, and see that it grows from what is known."""
+"""See that the published revision grows from what is known."""
 
 from mftgit.adapters.git_store import GitStore
 from mftgit.errors import MftgitError

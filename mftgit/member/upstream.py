@@ -1,27 +1,51 @@
 """Where a member's configuration comes from and its reports go to."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Protocol
 
-from mftgit.adapters.channel import Channel, Headers
+from mftgit.adapters.channel import Channel, ControllerRefusedError, Headers
+from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.pki import public_identity
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.errors import MftgitError
+from mftgit.member.fetch import check_lineage
 from mftgit.model.events import Event
 from mftgit.model.messages import Head, MemberStatus
 from mftgit.model.names import MemberName, Revision
+
+_NOT_PROVED = 401
+
+
+class RemovedError(MftgitError):
+    """The controller itself said that this member is not, or no longer, of the cluster."""
 
 
 class Upstream(Protocol):
     """The controller, as a member sees it: over the network on a node, in the process on the controller."""
 
     def head(self, known: Head | None) -> Head | None:
-        """Return the head pointer, None when it is still ``known``; raises MftgitError."""
+        """Return the head pointer, None when it is still ``known``.
+
+        Raises:
+            RemovedError: this member is not of the cluster, as the controller says. Nothing else means that.
+            MftgitError: any other trouble.
+        """
 
     def wait(self) -> Iterator[None]:
         """Give None each time the head may have moved; end or raise TransientError when cut off."""
 
     def fetch(self) -> Revision:
         """Bring the published branch into the member's store and return its tip; raises MftgitError."""
+
+    def renew(self, anchor: Revision | None) -> Revision:
+        """Put a fresh copy of the published branch in the stead of the member's broken store; return its tip.
+
+        Raises:
+            DivergedError: the fresh one does not hold ``anchor``; the broken one stays.
+            MftgitError: no fresh one could be had; the broken one stays.
+        """
 
     def send_events(self, events: list[Event]) -> int:
         """Report events and return the number up to which they are kept; raises MftgitError."""
@@ -37,39 +61,78 @@ class RemoteUpstream:
     """A node's controller, over HTTPS."""
 
     def __init__(self, folder: StateFolder, bootstrap: Bootstrap, *, headers: Headers) -> None:
-        """Open the node's own store in ``folder``; ``headers`` prove who it is."""
-        self.store = GitStore.create(folder.store)
-        self.store.sweep()
+        """Open the node's own store in ``folder``, broken or not; ``headers`` prove who it is."""
+        self.store = GitStore.copy_at(folder.store)
+        with suppress(StoreError):  # shows at its use, and is mended then
+            self.store.sweep()
         self._name: MemberName = bootstrap.name
+        self._public_key = public_identity(folder.read(folder.member_key))
+        self._removed = False
         self._ca_file = folder.ca_file
         self._headers = headers
         self._git_url = clone_url(bootstrap.controller_url)
         self._channel = Channel(bootstrap.controller_url, ca_file=folder.ca_file, headers=headers)
 
     def head(self, known: Head | None) -> Head | None:
-        """See `Upstream.head`."""
-        return self._channel.head(known)
+        """See `Upstream.head`. Once removed, it is asked first whether that still holds: a proof would be refused."""
+        if self._removed and not self._is_member():
+            raise self._not_of_the_cluster()
+        try:
+            head = self._channel.head(known)
+        except ControllerRefusedError as error:
+            if error.status != _NOT_PROVED or self._is_member():
+                raise
+            self._removed = True
+            raise self._not_of_the_cluster() from error
+        self._removed = False
+        return head
 
     def wait(self) -> Iterator[None]:
         """See `Upstream.wait`."""
+        self._only_a_member()
         return self._channel.wait()
 
     def fetch(self) -> Revision:
         """See `Upstream.fetch`."""
-        return self.store.fetch(self._git_url, ca_file=self._ca_file, headers=self._headers)
+        return self._fetch_into(self.store)
+
+    def renew(self, anchor: Revision | None) -> Revision:
+        """See `Upstream.renew`."""
+
+        def fill(fresh: GitStore) -> Revision:
+            tip = self._fetch_into(fresh)
+            check_lineage(fresh, anchor=anchor, tip=tip)
+            return tip
+
+        return self.store.renew(fill)
 
     def send_events(self, events: list[Event]) -> int:
         """See `Upstream.send_events`."""
+        self._only_a_member()
         return self._channel.send_events(self._name, events)
 
     def send_status(self, status: MemberStatus) -> None:
         """See `Upstream.send_status`."""
+        self._only_a_member()
         self._channel.send_status(status)
 
     def close(self) -> None:
         """See `Upstream.close`."""
         self._channel.close()
         self.store.close()
+
+    def _fetch_into(self, store: GitStore) -> Revision:
+        return store.fetch(self._git_url, ca_file=self._ca_file, headers=self._headers)
+
+    def _is_member(self) -> bool:
+        return self._channel.is_member(self._name, self._public_key)
+
+    def _only_a_member(self) -> None:
+        if self._removed:
+            raise self._not_of_the_cluster()
+
+    def _not_of_the_cluster(self) -> RemovedError:
+        return RemovedError(f"{self._channel.url}: {self._name} is not a member of this cluster")
 
 
 def clone_url(controller_url: str) -> str:

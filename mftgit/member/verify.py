@@ -1,5 +1,6 @@
 """Check a fetched revision as the gate did, and render it for this member; nothing is taken on trust."""
 
+from mftgit.adapters.git_objects import TooLargeError
 from mftgit.adapters.git_store import GitStore
 from mftgit.errors import MftgitError
 from mftgit.model.config import Generation, Role
@@ -24,9 +25,13 @@ def verify(
 
     Raises:
         RefusedError: it is not valid, or not for this member.
-        TransientError: the store cannot be read just now.
+        StoreError: the store is broken, or does not have it.
     """
-    validation = validator.validate(store.tree(revision))
+    try:
+        tree = store.tree(revision)
+    except TooLargeError as error:
+        raise RefusedError(f"revision {revision[:12]}: {error}") from error
+    validation = validator.validate(tree)
     if validation.problems:
         raise RefusedError(
             f"revision {revision[:12]} is not valid:\n{format_problems(validation.problems)}",

@@ -1,7 +1,8 @@
 """A member's durable record of what it runs, and the only moves that it may make.
 
-The stations of design, first form: a candidate is attempted, then it is activated, refused or held. The
-confirmation that follows an activation, and the way back, have their place in the same table.
+A candidate is attempted, then it is refused, held, or decided for: from then on it is what a restart runs, and it
+is activated once its plan is applied and that was told. The confirmation that follows an activation, and the way
+back, have their place in the same table.
 """
 
 import json
@@ -19,6 +20,7 @@ class Stage(Enum):
 
     NONE = "none"
     ATTEMPTED = "attempted"
+    ACTIVATING = "activating"
     ACTIVATED = "activated"
     REFUSED = "refused"
     HELD = "held"
@@ -30,9 +32,14 @@ NEXT: frozenset[tuple[Stage, Stage]] = frozenset(
     {
         (_S.NONE, _S.ATTEMPTED),
         (_S.ATTEMPTED, _S.ATTEMPTED),  # a crash, or a newer candidate
-        (_S.ATTEMPTED, _S.ACTIVATED),
+        (_S.ATTEMPTED, _S.ACTIVATING),
         (_S.ATTEMPTED, _S.REFUSED),
         (_S.ATTEMPTED, _S.HELD),
+        (_S.ACTIVATING, _S.ACTIVATED),
+        (
+            _S.ACTIVATING,
+            _S.ATTEMPTED,
+        ),  # its plan could not be applied yet, and a newer candidate came
         (_S.ACTIVATED, _S.ATTEMPTED),
         (_S.REFUSED, _S.ATTEMPTED),
         (_S.HELD, _S.ATTEMPTED),
@@ -49,9 +56,10 @@ class OutOfOrderError(MftgitError):
 class Record:
     """What survives a restart.
 
-    ``seq`` is the head's number that the attempt belongs to; ``active`` runs; history may only grow
-    from ``anchor``; ``lkg`` is what a rollback returns to. ``checked_by`` is the version of mftgit
-    that refused, since another one may judge otherwise.
+    ``seq`` is the head's number that the attempt belongs to; ``active`` runs, or is what a restart has to run;
+    history may only grow from ``anchor``; ``lkg`` is what a rollback returns to. ``checked_by`` is the version of
+    mftgit that refused, since another one may judge otherwise. ``removed``: the controller said that this member is
+    not of the cluster, so that it runs nothing.
     """
 
     seq: int = 0
@@ -62,23 +70,25 @@ class Record:
     attempted: Revision | None = None
     reason: str | None = None
     checked_by: str | None = None
+    removed: bool = False
 
 
 def is_news(record: Record, *, oid: Revision, seq: int, version: str) -> bool:
     """Tell whether a head is to be attempted.
 
     A lower ``seq`` is a replay and is not. What was refused is tried again only by another version of
-    mftgit; what was held or broken off is tried again each time.
+    mftgit. What was held stays held: whether it grows from the anchor is told by its history, which its id stands
+    for. What was broken off is tried again.
     """
     if seq < record.seq:
         return False
     if record.attempted != oid:
         return True
     match record.stage:
-        case Stage.ACTIVATED:
-            return record.active != oid
         case Stage.REFUSED:
             return record.checked_by != version
+        case Stage.ACTIVATING | Stage.ACTIVATED | Stage.HELD:
+            return False
         case _:
             return True
 
@@ -90,10 +100,15 @@ def attempt(record: Record, *, oid: Revision, seq: int) -> Record:
     )
 
 
-def activated(record: Record) -> Record:
-    """Return the record of an attempt that succeeded: it is active, and what grew before it is the way back."""
+def activating(record: Record) -> Record:
+    """Return the record of an attempt that is good: a restart runs it, whether its plan was applied by then or not."""
     oid = record.attempted
-    return replace(_move(record, Stage.ACTIVATED), active=oid, anchor=oid, lkg=oid)
+    return replace(_move(record, Stage.ACTIVATING), active=oid, anchor=oid, lkg=oid)
+
+
+def activated(record: Record) -> Record:
+    """Return the record of a revision whose plan is applied, and of which that was told."""
+    return _move(record, Stage.ACTIVATED)
 
 
 def refused(record: Record, *, reason: str, version: str) -> Record:
@@ -104,6 +119,16 @@ def refused(record: Record, *, reason: str, version: str) -> Record:
 def held(record: Record, *, reason: str) -> Record:
     """Return the record of a candidate that does not grow from the anchor; only a person resolves it."""
     return replace(_move(record, Stage.HELD), reason=reason)
+
+
+def removed(record: Record) -> Record:
+    """Return the record of a member that the controller does not know any more; what was active is kept in mind."""
+    return replace(record, removed=True)
+
+
+def let_in(record: Record) -> Record:
+    """Return the record of a member that the controller knows again."""
+    return replace(record, removed=False)
 
 
 def _move(record: Record, stage: Stage) -> Record:
@@ -134,6 +159,7 @@ def parse_record(content: bytes) -> Record:
             attempted=_revision(value["attempted"]),
             reason=value["reason"],
             checked_by=value["checked_by"],
+            removed=bool(value.get("removed", False)),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"a record without {error}") from None

@@ -51,8 +51,10 @@ class MemberState(Enum):
 
     STARTING = "starting"
     ACTIVE = "active"
+    FAILING = "failing"
     REFUSED = "refused"
     HOLDING = "holding"
+    REMOVED = "removed"
     SILENT = "silent"
     STOPPED = "stopped"
     NEVER_SEEN = "never seen"
@@ -112,7 +114,7 @@ class TransferStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStatus:
-    """One member; ``reason`` says why it is not active on what it last tried."""
+    """One member; ``reason`` says why it is not active on what it last tried, or what else is wrong."""
 
     name: MemberName
     role: Role
@@ -136,8 +138,11 @@ class MemberStatus:
         }
 
 
+HEARTBEAT_S = 10.0
+"""How often a member gives the controller a sign of life by asking for the head."""
+
 SILENT_AFTER_S = 35.0
-"""A member is silent when three signs of life, 10 s apart, did not come."""
+"""A member is silent when three signs of life did not come."""
 
 
 def judge_silence(status: MemberStatus, silent_s: float | None) -> MemberStatus:

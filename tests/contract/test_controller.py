@@ -1,18 +1,22 @@
 """The controller's doors, over real TLS: who may do what, and what a rude client costs."""
 
-import http.client
 import json
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
+import time
 from base64 import b64encode
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
+from controller_site import NOW, Site, controller_site
 
 from mftgit.adapters import pki
 from mftgit.adapters.channel import (
@@ -21,24 +25,20 @@ from mftgit.adapters.channel import (
     ControllerUnreachableError,
     fetch_authority,
 )
-from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.documents_folder import importable
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.registry import Registry
-from mftgit.adapters.state_folder import StateFolder
-from mftgit.cli.rules import make_validator
-from mftgit.controller.app import MAX_REPORT_BYTES, Controller
-from mftgit.controller.initialise import initialise, renew_certificate
+from mftgit.controller import notify, presence
+from mftgit.controller.app import MAX_REPORT_BYTES
+from mftgit.controller.initialise import renew_certificate
 from mftgit.errors import ConfigError
+from mftgit.member import app
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import MemberState, MemberStatus
 from mftgit.model.names import MemberName, Revision
 
 NODE = MemberName("node-1")
-NOW = SystemClock().now
-DOCUMENTS = {"cluster.yaml": b"name: c\n", "members/controller.yaml": b"role: controller\n"}
 STATUS = MemberStatus(
     name=NODE,
     role=Role.NODE,
@@ -49,68 +49,10 @@ STATUS = MemberStatus(
 )
 
 
-@dataclass
-class Site:
-    """A running controller and what a client of it needs."""
-
-    folder: StateFolder
-    url: str
-    password: str
-    controller: Controller
-
-    def channel(self, name: MemberName = NODE, *, key: bytes) -> Channel:
-        cluster_id = self.folder.read_bootstrap().cluster_id
-        prover = Prover(member=name, cluster_id=cluster_id, key=key, now=NOW)
-        return Channel(self.url, ca_file=self.folder.ca_file, headers=prover.headers)
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes = b"",
-        headers: dict[str, str] | None = None,
-    ) -> tuple[int, Any]:
-        context = ssl.create_default_context(cafile=str(self.folder.ca_file))
-        host, port = self.url.removeprefix("https://").split(":")
-        connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=20)
-        try:
-            connection.request(method, path, body=body, headers=headers or {})
-            answer = connection.getresponse()
-            data = answer.read()
-        finally:
-            connection.close()
-        try:
-            return answer.status, json.loads(data)
-        except ValueError:
-            return answer.status, data
-
-    def basic(self, name: str = "admin", password: str | None = None) -> dict[str, str]:
-        word = b64encode(f"{name}:{password or self.password}".encode()).decode()
-        return {"Authorization": f"Basic {word}"}
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    folder = StateFolder(tmp_path / "controller")
-    validator = make_validator()
-    made = initialise(
-        folder,
-        documents=DOCUMENTS,
-        tree=importable(DOCUMENTS),
-        validator=validator,
-        listen=("127.0.0.1", 0),
-        host="127.0.0.1",
-        files_root=tmp_path / "files",
-        now=NOW,
-    )
-    bootstrap = folder.read_bootstrap()
-    events = EventStore(folder.events, member=bootstrap.name, now=NOW)
-    controller = Controller(folder, bootstrap, events=events, validator=validator)
-    controller.start()
-    yield Site(folder=folder, url=made.url, password=made.password, controller=controller)
-    controller.stop()
-    events.close()
+    with controller_site(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -265,6 +207,77 @@ def test_every_waiting_member_is_woken_when_the_head_moves(site: Site, key: byte
     for thread in threads:
         thread.join(30)
     assert all(each.is_set() for each in woken)
+
+
+CLIENT = """
+import sys, threading
+from pathlib import Path
+from mftgit.adapters.channel import Channel
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.proof import Prover
+from mftgit.model.names import MemberName
+
+url, ca_file, key, cluster_id, name = sys.argv[1:]
+prover = Prover(
+    member=MemberName(name), cluster_id=cluster_id, key=Path(key).read_bytes(), now=SystemClock().now
+)
+channel = Channel(url, ca_file=Path(ca_file), headers=prover.headers)
+threading.Thread(target=lambda: [None for _ in channel.wait()], daemon=True).start()
+while True:
+    channel.head(None)
+    threading.Event().wait(0.1)
+"""
+
+
+def test_a_member_that_stands_still_is_heard_of_no_more_though_its_line_is_open(
+    site: Site, key: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "SIGN_OF_LIFE_S", 0.1)
+    monkeypatch.setattr(presence, "WRITE_EVERY_S", 0.1)
+    site.stop()
+    site.start()
+    (tmp_path / "key").write_bytes(key)
+    cluster_id = site.folder.read_bootstrap().cluster_id
+    words = [site.url, site.folder.ca_file, tmp_path / "key", cluster_id, NODE]
+    client = subprocess.Popen([sys.executable, "-c", CLIENT, *map(str, words)])
+    try:
+        until(lambda: site.last_seen() and site.controller._notifier._waiting)
+        seen = site.last_seen()
+        until(lambda: site.last_seen() > seen)
+        client.send_signal(signal.SIGSTOP)
+        until(lambda: NOW().timestamp() - site.last_seen() > 3.0)
+        assert site.controller._notifier._waiting  # the line itself is as it was
+        client.send_signal(signal.SIGCONT)
+        seen = site.last_seen()
+        until(lambda: site.last_seen() > seen)
+    finally:
+        client.kill()
+        client.wait()
+
+
+def test_a_member_that_has_nothing_to_say_gives_signs_of_life(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(presence, "WRITE_EVERY_S", 0.1)
+    site.stop()
+    site.start()
+    parts, _ = site.parts()
+    with closing(EventStore(parts.folder.events, member=NODE, now=NOW)) as events:
+        member = app.Member(parts, events)
+        member.start()
+        for _ in range(5):
+            seen = site.last_seen()
+            until(lambda seen=seen: site.last_seen() > seen)  # type: ignore[misc]
+        assert site.last_seen(site.folder.read_bootstrap().name) == 0.0  # no member runs there
+        member.stop()
+
+
+def until(reached: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < end
+        threading.Event().wait(0.05)
 
 
 def test_clients_that_say_nothing_keep_nobody_waiting(site: Site) -> None:

@@ -1,0 +1,449 @@
+"""A node takes revisions in, outlives damage and crashes at every point, and stands down only when it is told to."""
+
+import errno
+import itertools
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from controller_site import NOW, Node, Site, controller_site
+from git_cli import git_ok
+
+from mftgit.adapters import pki, scheduler
+from mftgit.adapters.channel import ControllerRefusedError, ControllerUnreachableError
+from mftgit.errors import MftgitError
+from mftgit.member.intake import NotRunningError
+from mftgit.member.upstream import RemovedError
+from mftgit.model import activation
+from mftgit.model.activation import Stage, parse_record
+from mftgit.model.events import EventName
+from mftgit.model.messages import MemberState
+from mftgit.model.names import Revision
+
+PLACES = {
+    "members/node-1.yaml": b"role: node\n",
+    "locations/here.yaml": b"type: local\npath: here\n",
+    "locations/there.yaml": b"type: local\npath: there\n",
+}
+TRANSFER = b"""source: {location: here, stable_s: 0}
+destination: {location: there}
+trigger: {watch: {every_s: 1}}
+after_success: {action: delete}
+active_on: nodes
+"""
+ONE = PLACES | {"transfers/one.yaml": TRANSFER}
+TWO = ONE | {"transfers/two.yaml": TRANSFER.replace(b"location: here", b"location: here, path: b")}
+PARTS = ("config", "objects/pack/*.pack", "objects/pack/*.idx")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with controller_site(tmp_path) as made:
+        yield made
+
+
+def until(reached: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
+
+
+def started(site: Site) -> Node:
+    """A node that runs what is published."""
+    node = site.node()
+    node.intake.resume()
+    node.intake.look()
+    assert node.intake.runs is not None, node.intake.reason()
+    return node
+
+
+def restarted(site: Site, node: Node) -> Node:
+    node.close()
+    site.nodes.remove(node)
+    again = site.node()
+    again.intake.resume()
+    return again
+
+
+def damage(folder: Path, pattern: str, content: bytes = b"\xff" * 5000) -> None:
+    found = list(folder.glob(pattern))
+    assert found
+    for path in found:
+        path.chmod(0o644)
+        path.write_bytes(content)
+
+
+def deliver(site: Site, name: str) -> None:
+    files = site.folder.root.parent / "files"
+    (files / "here").mkdir(parents=True, exist_ok=True)
+    (files / "here" / name).write_text(name, encoding="utf-8")
+    until((files / "there" / name).exists)
+
+
+# A broken store
+
+
+@pytest.mark.parametrize("pattern", PARTS)
+def test_a_node_whose_store_is_broken_says_so_and_runs_again_with_a_fresh_one(
+    site: Site, pattern: str
+) -> None:
+    revision = site.publish(ONE)
+    node = started(site)
+    damage(node.folder.store, pattern)
+    node = restarted(site, node)
+    assert node.intake.state() is MemberState.FAILING
+    assert "store.git" in str(node.intake.reason())
+    node.intake.look()
+    assert (node.intake.state(), node.intake.reason()) == (MemberState.ACTIVE, None)
+    assert node.transfers() == ["one"]
+    assert (node.intake.record.anchor, node.intake.runs) == (revision, revision)
+    assert len(node.told(EventName.REVISION_ACTIVATED)) == 1  # it never ceased to be the active one
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 5000], ids=["empty", "garbage"])
+@pytest.mark.parametrize("pattern", [*PARTS, "HEAD", "refs/mftgit/fetched"])
+def test_a_store_that_breaks_under_a_running_node_stops_nothing_and_is_renewed(
+    site: Site, pattern: str, content: bytes
+) -> None:
+    site.publish(ONE)
+    node = started(site)
+    damage(node.folder.store, pattern, content)
+    deliver(site, "during")
+    new = site.publish(TWO)
+    node.intake.look()
+    assert (node.intake.runs, node.intake.state()) == (new, MemberState.ACTIVE)
+    assert node.transfers() == ["one", "two"]
+    assert restarted(site, node).intake.runs == new
+
+
+def test_a_broken_store_is_noticed_before_it_is_needed(site: Site) -> None:
+    revision = site.publish(ONE)
+    node = started(site)
+    damage(node.folder.store, "objects/pack/*.idx")
+    node.intake.look()
+    site.stop()
+    assert restarted(site, node).intake.runs == revision
+
+
+def test_without_its_controller_a_node_with_a_broken_store_goes_on_and_tells(site: Site) -> None:
+    site.publish(ONE)
+    node = started(site)
+    damage(node.folder.store, "objects/pack/*.idx")
+    site.stop()
+    with pytest.raises(MftgitError):
+        node.intake.look()
+    assert node.intake.state() is MemberState.ACTIVE
+    assert "no fresh copy could be had" in str(node.intake.reason())
+    deliver(site, "alone")
+    site.start()
+    node.intake.look()
+    assert node.intake.reason() is None
+
+
+def test_a_fresh_store_is_not_taken_when_its_history_lacks_the_anchor(site: Site) -> None:
+    first = site.controller.store.head()
+    revision = site.publish(ONE)
+    node = started(site)
+    site.publish(TWO, onto=first)
+    damage(node.folder.store, "objects/pack/*.pack")
+    node = restarted(site, node)
+    with pytest.raises(MftgitError):
+        node.intake.look()
+    assert node.intake.state() is MemberState.FAILING
+    assert "to accept the new history instead" in str(node.intake.reason())
+    assert node.intake.record.anchor == revision
+    assert node.transfers() == []
+
+
+def test_the_controller_s_repository_is_never_replaced_by_itself(site: Site) -> None:
+    site.stop()
+    before = (site.folder.repository / "HEAD").read_bytes()
+    damage(site.folder.repository, "config")
+    with pytest.raises(MftgitError, match=r"repository\.git is broken.*operate\.md"):
+        site.start()
+    (site.folder.repository / "config").unlink()
+    with pytest.raises(MftgitError, match="operate"):
+        site.controller.upstream.renew(None)
+    assert (site.folder.repository / "HEAD").read_bytes() == before
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("source", ["a clone", "a node's store"])
+def test_the_repository_is_restored_as_the_page_says(
+    site: Site, tmp_path: Path, source: str
+) -> None:
+    revision = site.publish(ONE)
+    node = started(site)
+    place = site.folder.repository
+    git_ok(tmp_path, "clone", "--quiet", str(place), str(tmp_path / "clone"))
+    site.stop()
+    shutil.rmtree(place)
+    if source == "a clone":
+        git_ok(tmp_path, "clone", "--quiet", "--bare", str(tmp_path / "clone"), str(place))
+    else:
+        git_ok(tmp_path, "init", "--quiet", "--bare", str(place))
+        fetched = "refs/mftgit/fetched:refs/heads/main"
+        git_ok(place, "fetch", "--quiet", str(node.folder.store), fetched)
+    git_ok(place, "config", "repack.writeBitmaps", "false")
+    git_ok(place, "symbolic-ref", "HEAD", "refs/heads/main")
+    site.start()
+    assert site.controller.store.head() == revision
+    new = site.publish(TWO)
+    node.intake.look()
+    assert node.intake.runs == new
+
+
+# Activation
+
+
+STEPS = ["record activating", "apply", "plan told", "activated told", "record activated"]
+NIGHT = {
+    "transfers/night.yaml": TRANSFER.replace(b"location: here", b"location: here, path: n").replace(
+        b"watch: {every_s: 1}", b"cron: {expression: '0 3 * * *', timezone: Europe/Berlin}"
+    )
+}
+
+
+@contextmanager
+def failing(monkeypatch: pytest.MonkeyPatch, node: Node, step: str) -> Iterator[None]:
+    """Let ``step`` of an activation fail at the operating system or in the database."""
+    told = {"plan told": "PlanApplied", "activated told": "RevisionActivated"}
+    records = {"record activating": 2, "record activated": 3}  # the first one says "attempted"
+    with monkeypatch.context() as patch, closing(sqlite3.connect(node.folder.events)) as database:
+        if step in told:
+            database.execute(
+                "CREATE TRIGGER fault BEFORE INSERT ON events "
+                f"WHEN new.body LIKE '%{told[step]}%' BEGIN SELECT RAISE(ABORT, 'no space'); END"
+            )
+        elif step in records:
+            patch.setattr(os, "open", full_after(records[step]))
+        else:
+            patch.setattr(scheduler, "ZoneInfo", no_zone)
+        database.commit()
+        yield
+        database.execute("DROP TRIGGER IF EXISTS fault")
+        database.commit()
+
+
+def full_after(writes: int) -> Callable[..., int]:
+    """Return an ``os.open`` for a disk that is full from so many writes of the record on."""
+    opens, open_ = itertools.count(1), os.open
+
+    def opened(path: Any, *rest: Any, **more: Any) -> int:
+        if ".record.json" in str(path) and next(opens) >= writes:
+            raise OSError(errno.ENOSPC, "no space")
+        return open_(path, *rest, **more)
+
+    return opened
+
+
+def no_zone(_: str) -> ZoneInfo:
+    raise OSError(errno.ENOSPC, "no space")
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["with controller", "without controller"])
+@pytest.mark.parametrize("step", STEPS)
+def test_an_activation_that_ends_at_any_step_is_carried_out_after_a_restart_and_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch, step: str, *, away: bool
+) -> None:
+    old = site.publish(ONE)
+    node = started(site)
+    new = site.publish(TWO | NIGHT)
+    with failing(monkeypatch, node, step), pytest.raises(MftgitError):
+        node.intake.look()
+    if away:
+        site.stop()
+    node = restarted(site, node)
+    decided = step != "record activating"
+    if not away:
+        node.intake.look()
+    if away and not decided:
+        assert node.intake.runs == old
+        return
+    assert (node.intake.runs, node.intake.record.stage) == (new, Stage.ACTIVATED)
+    assert node.transfers() == ["night", "one", "two"]
+    told = [each.revision for each in node.told(EventName.REVISION_ACTIVATED)]
+    assert told in ([old, new], [old, new, new])
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_a_step_that_fails_is_told_in_the_status_and_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    old = site.publish(TWO)
+    node = started(site)
+    new = site.publish(ONE | NIGHT)
+    with failing(monkeypatch, node, step):
+        for _ in range(2):
+            with pytest.raises(NotRunningError, match="no space"):
+                node.intake.look()
+            assert "no space" in str(node.intake.reason())
+            assert node.intake.record.stage is Stage.ACTIVATING
+            runs = new if "activated" in step else None
+            assert (node.intake.runs, node.intake.state()) == (
+                runs, MemberState.ACTIVE if runs else MemberState.FAILING,
+            )  # fmt: skip
+    node.intake.look()
+    assert (node.intake.state(), node.intake.reason()) == (MemberState.ACTIVE, None)
+    assert (node.intake.runs, node.transfers()) == (new, ["night", "one"])
+    told = [each.revision for each in node.told(EventName.REVISION_ACTIVATED)]
+    assert told[:2] == [old, new]
+    deliver(site, "after")
+
+
+def test_a_newer_revision_mends_one_that_cannot_be_applied(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.publish(ONE)
+    node = started(site)
+    bad = site.publish(TWO | NIGHT)
+    with failing(monkeypatch, node, "apply"):
+        with pytest.raises(NotRunningError):
+            node.intake.look()
+        good = site.publish(ONE)
+        node.intake.look()
+        assert (node.intake.runs, node.transfers()) == (good, ["one"])
+    assert good != bad
+    assert bad not in {each.revision for each in node.told(EventName.REVISION_ACTIVATED)}
+
+
+def test_a_last_known_good_revision_that_does_not_run_is_told_with_the_reason(site: Site) -> None:
+    site.publish(ONE)
+    node = started(site)
+    bad = parse_record(node.folder.record.read_bytes())
+    lost = Revision("9" * 40)
+    node.folder.record.write_bytes(
+        activation.format_record(
+            activation.activated(
+                activation.activating(activation.attempt(bad, oid=lost, seq=bad.seq))
+            )
+        )
+    )
+    node = restarted(site, node)
+    assert node.intake.state() is MemberState.FAILING
+    assert lost in str(node.intake.reason())
+
+
+def test_a_revision_that_is_held_is_told_once(site: Site) -> None:
+    first = site.controller.store.head()
+    active = site.publish(ONE)
+    node = started(site)
+    site.publish(TWO, onto=first)
+    for _ in range(3):
+        node.intake.look()
+    node = restarted(site, node)
+    node.intake.look()
+    assert (node.intake.state(), node.intake.runs) == (MemberState.HOLDING, active)
+    assert len(node.told(EventName.REVISION_REFUSED)) == 1
+    site.publish({"note.md": b"x"}, onto=first)
+    node.intake.look()
+    assert len(node.told(EventName.REVISION_REFUSED)) == 2
+    site.publish(TWO, onto=active)
+    node.intake.look()
+    assert node.intake.state() is MemberState.ACTIVE
+
+
+# Standing down
+
+
+def test_a_removed_node_stands_down_also_after_a_restart_without_the_controller(
+    site: Site,
+) -> None:
+    active = site.publish(ONE)
+    node = started(site)
+    deliver(site, "before")
+    site.remove()
+    with pytest.raises(RemovedError):
+        node.intake.look()
+    assert node.intake.state() is MemberState.REMOVED
+    assert "mftgit member add node-1" in str(node.intake.reason())
+    assert node.transfers() == []
+    assert node.told(EventName.PLAN_APPLIED)[-1].facts["stopped"] == ["one"]
+    site.stop()
+    node = restarted(site, node)
+    with pytest.raises(MftgitError):
+        node.intake.look()
+    assert (node.intake.state(), node.transfers()) == (MemberState.REMOVED, [])
+    site.enrol(node.folder.member_key.read_bytes())
+    site.start()
+    node.intake.look()
+    assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, active)
+    assert restarted(site, node).transfers() == ["one"]
+    deliver(site, "after")
+
+
+def test_the_lease_of_a_removed_node_is_given_back(site: Site) -> None:
+    site.publish(ONE)
+    node = started(site)
+    until(lambda: node.outbound.status()[0].owner == "node-1")
+    lease = next((site.folder.root.parent / "files/.mftgit/leases").glob("lease-*"))
+    site.remove()
+    with pytest.raises(RemovedError):
+        node.intake.look()
+    until(lambda: any(b"released" in each.read_bytes() for each in lease.iterdir()))
+
+
+def test_a_node_whose_name_was_given_to_another_key_stands_down(site: Site) -> None:
+    site.publish(ONE)
+    node = started(site)
+    site.enrol(pki.make_identity())
+    with pytest.raises(RemovedError):
+        node.intake.look()
+    assert node.intake.state() is MemberState.REMOVED
+
+
+def test_a_removed_node_knocks_without_being_logged_as_a_failed_login(site: Site) -> None:
+    site.publish(ONE)
+    node = started(site)
+    site.remove()
+    for _ in range(5):
+        with pytest.raises(RemovedError):
+            node.intake.look()
+        with pytest.raises(RemovedError):
+            node.upstream.send_events([])
+    failed = [
+        each
+        for _, each in site.events.after(0, limit=10_000)
+        if each.event is EventName.LOGIN_FAILED
+    ]
+    assert len(failed) == 1
+
+
+@pytest.mark.parametrize("trouble", ["clock", "away", "lost records", "other certificate"])
+def test_no_other_trouble_looks_like_a_removal(site: Site, trouble: str) -> None:
+    site.publish(ONE)
+    node = started(site)
+    node.close()
+    site.nodes.remove(node)
+    node = site.node(now=lambda: NOW() - timedelta(hours=1) if trouble == "clock" else NOW())
+    node.intake.resume()
+    match trouble:
+        case "away":
+            site.stop()
+        case "lost records":
+            site.remove()
+            site.remove(site.folder.read_bootstrap().name)
+        case "other certificate":
+            other = pki.make_authority("other", now=NOW())
+            node.folder.ca_file.write_bytes(other.certificate)
+            site.remove()
+        case _:
+            pass
+    if trouble == "other certificate":
+        node = restarted(site, node)
+    with pytest.raises((ControllerRefusedError, ControllerUnreachableError)):
+        node.intake.look()
+    assert (node.intake.state(), node.transfers()) == (MemberState.ACTIVE, ["one"])
+    assert not parse_record(node.folder.record.read_bytes()).removed
+    if trouble == "away":
+        site.start()
