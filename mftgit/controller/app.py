@@ -76,9 +76,8 @@ class Controller:
         self._collect = Collect(
             self._registry, events, cluster_id=bootstrap.cluster_id, controller=me
         )
-        receive = Receive(
-            validator, self._record, Publish(self._record, [lambda _revision: self.catch_up()])
-        )
+        self._publish = Publish(self._record, [self._raise_head])
+        receive = Receive(validator, self._record, self._publish)
         self._git = GitHttp(self.store, gate=receive.decide, settled=receive.settle)
         doorkeeper = Doorkeeper(
             self._registry, cluster_id=bootstrap.cluster_id, record=self._record_login
@@ -92,8 +91,9 @@ class Controller:
         )
 
     def start(self) -> None:
-        """Serve. A publication that a crash kept from being told is told now."""
+        """Serve. A publication that a crash kept from being told is told first."""
         self.catch_up()
+        self._publish.start()
         self._presence.start()
         self._server.start()
 
@@ -102,6 +102,7 @@ class Controller:
         self._notifier.close()
         self._server.stop()
         self._presence.stop()
+        self._publish.stop()
         self.upstream.close()
         self._registry.close()
         self.store.close()
@@ -225,10 +226,16 @@ class Controller:
     # What happens besides
 
     def catch_up(self) -> None:
-        """Say where main stands, if that was not said yet."""
-        tip = self.store.head()
+        """Tell where main stands, if it moved and that was not told: who moved it is not known any more."""
+        tip, head = self.store.head(), self._registry.head()
         if tip is None:
             return
+        if head is None or head.oid == tip:
+            self._raise_head(tip)
+        else:
+            self._publish.tell(tip, who=None, previous=head.oid)
+
+    def _raise_head(self, tip: Revision) -> None:
         self._registry.raise_head(tip)
         self.upstream.notify()
         self._notifier.notify()

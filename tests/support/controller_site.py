@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import sqlite3
 import ssl
 import uuid
 from base64 import b64encode
@@ -91,6 +92,34 @@ class Site:
     def last_seen(self, name: MemberName = NODE) -> float:
         with closing(Registry(self.folder.registry, now=NOW)) as registry:
             return next(each.last_seen or 0.0 for each in registry.members() if each.name == name)
+
+    def head(self) -> Revision | None:
+        """Where the controller says that main stands."""
+        with closing(Registry(self.folder.registry, now=NOW)) as registry:
+            head = registry.head()
+        return head.oid if head else None
+
+    def published(self, revision: Revision) -> list[Mapping[str, Any]]:
+        """The facts of each ``RevisionPublished`` of ``revision``."""
+        found = (each for _, each in self.events.after(0, limit=10_000))
+        return [
+            each.facts
+            for each in found
+            if each.event is EventName.REVISION_PUBLISHED and each.revision == revision
+        ]
+
+    @contextmanager
+    def refusing(self, database: Path, table: str) -> Iterator[None]:
+        """Let ``table`` take no row for the time of the block, as on a full disk."""
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute(
+                f"CREATE TRIGGER fault BEFORE INSERT ON {table} "
+                "BEGIN SELECT RAISE(ABORT, 'no space'); END"
+            )
+            connection.commit()
+            yield
+            connection.execute("DROP TRIGGER fault")
+            connection.commit()
 
     def remove(self, name: MemberName = NODE) -> None:
         with closing(Registry(self.folder.registry, now=NOW)) as registry:
