@@ -12,7 +12,14 @@ import urllib3
 from mftgit.adapters.pki import fingerprint
 from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.model.events import Event
-from mftgit.model.messages import Head, MemberStatus, parse_head
+from mftgit.model.messages import (
+    CONFLICT,
+    MAX_REPORT_BYTES,
+    TOO_LARGE,
+    Head,
+    MemberStatus,
+    parse_head,
+)
 from mftgit.model.names import MemberName
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
@@ -35,6 +42,18 @@ class ControllerRefusedError(MftgitError):
         super().__init__(message)
         self.status = status
         self.answer = answer
+
+
+class NumbersTakenError(MftgitError):
+    """Other events of this member have the numbers of these, but for those up to ``acknowledged``.
+
+    Numbers above ``last_seq`` are free.
+    """
+
+    def __init__(self, message: str, *, acknowledged: int, last_seq: int) -> None:
+        super().__init__(message)
+        self.acknowledged = acknowledged
+        self.last_seq = last_seq
 
 
 class Channel:
@@ -113,12 +132,26 @@ class Channel:
             response.release_conn()
 
     def send_events(self, member: MemberName, events: list[Event]) -> int:
-        """Report ``events`` and return the number up to which the controller has them."""
-        answer = self._request(
-            "POST",
-            f"/api/members/{member}/events",
-            body={"events": [each.as_json() for each in events]},
-        )
+        """Report ``events`` and return the number up to which the controller has them.
+
+        Raises:
+            NumbersTakenError: they need other numbers.
+            ControllerRefusedError: it does not take them; ``status`` says whether for what they hold.
+            ControllerUnreachableError: try again later.
+        """
+        body = {"events": [each.as_json() for each in events]}
+        try:
+            answer = self._request("POST", f"/api/members/{member}/events", body=body)
+        except ControllerRefusedError as error:
+            match error.status, error.answer:
+                case int(status), {"acknowledged": int(acknowledged), "last_seq": int(last)} if (
+                    status == CONFLICT
+                ):
+                    raise NumbersTakenError(
+                        str(error), acknowledged=acknowledged, last_seq=last
+                    ) from error
+                case _:
+                    raise
         if not isinstance(answer, dict) or not isinstance(answer.get("acknowledged"), int):
             raise ControllerUnreachableError(f"{self.url}: no acknowledgement in the answer")
         return int(answer["acknowledged"])
@@ -150,12 +183,18 @@ class Channel:
         headers: Mapping[str, str] | None = None,
         signed: bool = True,
     ) -> Any:
+        content = None if body is None else json.dumps(body).encode()
+        if content is not None and len(content) > MAX_REPORT_BYTES:
+            raise ControllerRefusedError(
+                f"{len(content)} bytes are too many for {path}: at most {MAX_REPORT_BYTES} are taken",
+                status=TOO_LARGE,
+            )
         proof = self._headers(method, self._prefix + path) if signed else {}
         with self._translated(path):
             response = self._pool.request(
                 method,
                 self.url + path,
-                body=None if body is None else json.dumps(body).encode(),
+                body=content,
                 headers={
                     "Content-Type": "application/json",
                     **(headers or {}),

@@ -1,12 +1,12 @@
 """The event log: append-only facts, numbered per member, kept in SQLite."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.sqlite import Database
+from mftgit.adapters.sqlite import Connection, Database
 from mftgit.model.events import Event, EventName, Fact, parse_event
 from mftgit.model.names import Epoch, MemberName, Revision
 
@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE TABLE IF NOT EXISTS progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
+
+_FLOOR = "seq_floor"
 
 
 class EventStore:
@@ -39,15 +41,9 @@ class EventStore:
     ) -> Event:
         """Write down a fact of this member; it is on disk when this returns."""
         with self._database.write() as connection:
-            (last,) = connection.execute(
-                "SELECT max("
-                " coalesce((SELECT max(seq) FROM events WHERE member = ?), 0),"
-                " coalesce((SELECT value FROM progress WHERE name = 'seq_floor'), 0))",
-                (self._member,),
-            ).fetchone()
             fact = Event(
                 member=self._member,
-                seq=last + 1,
+                seq=self._last(connection) + 1,
                 at=rfc3339(self._now()),
                 event=event,
                 revision=revision,
@@ -60,13 +56,42 @@ class EventStore:
             )
         return fact
 
-    def collect(self, events: Iterable[Event]) -> None:
-        """Take in events of other members; one that is there already is passed over."""
+    def collect(self, events: Sequence[Event]) -> int:
+        """Take in events of other members, up to the first whose number another event has; return how many are here.
+
+        One that is here already counts as taken in.
+        """
         with self._database.write() as connection:
+            for count, each in enumerate(events):
+                body = json.dumps(each.as_json())
+                row = connection.execute(
+                    "SELECT body FROM events WHERE member = ? AND seq = ?", (each.member, each.seq)
+                ).fetchone()
+                if row is None:
+                    connection.execute(
+                        "INSERT INTO events (member, seq, body) VALUES (?, ?, ?)",
+                        (each.member, each.seq, body),
+                    )
+                elif row[0] != body:
+                    return count
+        return len(events)
+
+    def renumber(self, position: int, *, above: int) -> None:
+        """Give this member's events after ``position`` new numbers, above ``above`` and all that were used here."""
+        with self._database.write() as connection:
+            rows = connection.execute(
+                "SELECT position, body FROM events WHERE position > ? AND member = ? ORDER BY position",
+                (position, self._member),
+            ).fetchall()
+            first = max(above, self._last(connection)) + 1
             connection.executemany(
-                "INSERT OR IGNORE INTO events (member, seq, body) VALUES (?, ?, ?)",
-                [(each.member, each.seq, json.dumps(each.as_json())) for each in events],
+                "UPDATE events SET seq = ?, body = ? WHERE position = ?",
+                [
+                    (seq, json.dumps({**json.loads(body), "seq": seq}), place)
+                    for seq, (place, body) in enumerate(rows, first)
+                ],
             )
+            connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (_FLOOR, above))
 
     def after(self, position: int, *, limit: int = 1000) -> list[tuple[int, Event]]:
         """Return up to ``limit`` events written after ``position``, each with its own position."""
@@ -100,7 +125,17 @@ class EventStore:
 
     def start_after(self, seq: int) -> None:
         """Number this member's next event above ``seq``: a member that joins anew reuses no number."""
-        self.advance("seq_floor", seq)
+        self.advance(_FLOOR, seq)
+
+    def _last(self, connection: Connection) -> int:
+        """Return the highest number that this member is known to have used."""
+        (last,) = connection.execute(
+            "SELECT max("
+            " coalesce((SELECT max(seq) FROM events WHERE member = ?), 0),"
+            " coalesce((SELECT value FROM progress WHERE name = ?), 0))",
+            (self._member, _FLOOR),
+        ).fetchone()
+        return int(last)
 
     def close(self) -> None:
         """Let go of the file."""

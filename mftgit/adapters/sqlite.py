@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mftgit.errors import MftgitError
 
+Connection = sqlite3.Connection
+
 _BUSY_MS = 10_000
 
 

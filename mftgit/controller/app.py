@@ -25,10 +25,10 @@ from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError
 from mftgit.model.access import Access, Kind, Principal, may_push
 from mftgit.model.events import EventName, Fact
+from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.validate import Validator
 
-MAX_REPORT_BYTES = 16 << 20
 MAX_GIT_REQUEST_BYTES = 1 << 20
 MAX_PUSH_BYTES = 64 << 20
 
@@ -218,7 +218,8 @@ class Controller:
     def _take_events(self, request: Request) -> Response:
         member = _itself(request)
         self._presence.heard(member)
-        return _json(self._collect.events(member, request.body.read()))
+        answer = self._collect.events(member, request.body.read())
+        return _json(answer, status=CONFLICT if "error" in answer else 200)
 
     def _take_status(self, request: Request) -> Response:
         return _json(self._collect.status(_itself(request), request.body.read()))

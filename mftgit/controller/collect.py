@@ -6,19 +6,21 @@ from typing import Any
 
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.registry import Registry
+from mftgit.adapters.sqlite import DatabaseError
 from mftgit.errors import MftgitError, TransientError
-from mftgit.model.events import EventName, parse_event
-from mftgit.model.messages import parse_member_status
+from mftgit.model.events import Event, EventName, parse_event
+from mftgit.model.messages import MAX_REPORT_EVENTS, parse_member_status
 from mftgit.model.names import MemberName, parse_name
-
-MAX_EVENTS = 1000
-"""How many events one report may carry."""
 
 _KEY_DIGITS = 64
 
 
 class BadReportError(MftgitError):
     """What a member sent is not of the agreed shape, or not its own."""
+
+
+class NotKeptError(TransientError):
+    """The controller could not write down what it was told."""
 
 
 class RecordsLostError(TransientError):
@@ -69,18 +71,37 @@ class Collect:
         return {"member": self._registry.public_key(own_name(params)) == params["key"]}
 
     def events(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
-        """Keep a member's events and return ``{acknowledged}``: the number up to which all are here."""
+        """Keep a member's events and return ``{acknowledged}``: the number up to which these are here.
+
+        Where other events have their numbers, as after a member has lost its log or was put back from a backup, none
+        from there on is kept: the answer has an ``error`` too, and ``last_seq``, above which the member has to number
+        them.
+        """
         values = _parse(body).get("events")
-        if not isinstance(values, list) or not 0 < len(values) <= MAX_EVENTS:
-            raise BadReportError(f"events is not a list of 1 to {MAX_EVENTS}")
+        if not isinstance(values, list) or not 0 < len(values) <= MAX_REPORT_EVENTS:
+            raise BadReportError(f"events is not a list of 1 to {MAX_REPORT_EVENTS}")
         try:
             events = [parse_event(each) for each in values]
         except (ValueError, AttributeError, TypeError) as error:
             raise BadReportError(str(error)) from error
         if any(each.member != member for each in events):
             raise BadReportError(f"{member} may report its own events only")
-        self._events.collect(events)
-        return {"acknowledged": max(each.seq for each in events)}
+        kept = self._keep(events)
+        acknowledged = max((each.seq for each in events[:kept]), default=0)
+        if kept == len(events):
+            return {"acknowledged": acknowledged}
+        clash = events[kept].seq
+        return {
+            "error": f"another event of {member} has the number {clash}: number these above last_seq",
+            "acknowledged": acknowledged,
+            "last_seq": self._events.last_seq(member),
+        }
+
+    def _keep(self, events: list[Event]) -> int:
+        try:
+            return self._events.collect(events)
+        except DatabaseError as error:  # no fault of the report, which is to be sent again
+            raise NotKeptError(str(error)) from error
 
     def status(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
         """Keep how a member says it is."""
@@ -90,7 +111,10 @@ class Collect:
             raise BadReportError(str(error)) from error
         if status.name != member:
             raise BadReportError(f"{member} may report its own status only")
-        self._registry.report(status)
+        try:
+            self._registry.report(status)
+        except DatabaseError as error:
+            raise NotKeptError(str(error)) from error
         return {}
 
 

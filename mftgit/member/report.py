@@ -1,21 +1,25 @@
 """Send the event log and this member's status to the controller, from the last acknowledged position."""
 
+import json
 import random
 import threading
 from collections.abc import Callable
 
 from loguru import logger
 
+from mftgit.adapters.channel import ControllerRefusedError, NumbersTakenError
 from mftgit.adapters.event_store import EventStore
 from mftgit.errors import MftgitError
 from mftgit.member.upstream import Upstream
-from mftgit.model.messages import MemberStatus
+from mftgit.model.events import Event
+from mftgit.model.messages import BAD_REPORT, MAX_REPORT_BYTES, TOO_LARGE, MemberStatus
 
 LOOK_S = 1.0
 """How often the status is looked at for a change; nothing is sent without one."""
 
 _SETTLE_S = 0.05  # gathers the events of one moment into one request
 _BATCH = 500
+_BATCH_BYTES = MAX_REPORT_BYTES // 4
 _BACK_OFF_MAX_S = 30.0
 _ACKNOWLEDGED = "acknowledged"
 
@@ -78,11 +82,57 @@ class Reporter:
     def _send(self) -> None:
         status = self._status()
         if status != self._sent:
-            self._upstream.send_status(status)
+            self._send_status(status)
             self._sent = status
-        while batch := self._events.after(self._events.progress(_ACKNOWLEDGED), limit=_BATCH):
+        limit = _BATCH
+        while batch := self._batch(limit):
+            limit = self._report(batch)
+
+    def _send_status(self, status: MemberStatus) -> None:
+        try:
+            self._upstream.send_status(status)
+        except ControllerRefusedError as error:
+            if not _is_bad(error):
+                raise
+            logger.bind(error=str(error)).error("the controller does not take this status")
+
+    def _batch(self, limit: int) -> list[tuple[int, Event]]:
+        """Return the next events, with their positions, that fit into one report; at least one if there is one."""
+        found = self._events.after(self._events.progress(_ACKNOWLEDGED), limit=limit)
+        size_bytes = 0
+        for count, (_, event) in enumerate(found):
+            size_bytes += len(json.dumps(event.as_json()))
+            if count and size_bytes > _BATCH_BYTES:
+                return found[:count]
+        return found
+
+    def _report(self, batch: list[tuple[int, Event]]) -> int:
+        """Send events, or get nearer to what keeps them from being taken; return how many to send next."""
+        position, first = batch[-1][0], batch[0][1]
+        try:
             self._upstream.send_events([event for _, event in batch])
-            self._events.advance(_ACKNOWLEDGED, batch[-1][0])
+        except NumbersTakenError as error:
+            logger.warning("event numbers were used before; these get new ones", error=str(error))
+            for place in [place for place, each in batch if each.seq <= error.acknowledged][-1:]:
+                self._events.advance(_ACKNOWLEDGED, place)
+            acknowledged = self._events.progress(_ACKNOWLEDGED)
+            self._events.renumber(acknowledged, above=error.last_seq)
+            return _BATCH
+        except ControllerRefusedError as error:
+            if not _is_bad(error):
+                raise
+            if len(batch) > 1:
+                return len(batch) // 2  # one of them is to blame
+            logger.bind(seq=first.seq, event=first.event.value, error=str(error)).error(
+                "the controller does not take this event; it is passed over, and stays in the log here"
+            )
+        self._events.advance(_ACKNOWLEDGED, position)
+        return _BATCH
+
+
+def _is_bad(error: ControllerRefusedError) -> bool:
+    """Tell whether the report was refused for what it holds, so that sending it again cannot help."""
+    return error.status in {BAD_REPORT, TOO_LARGE}
 
 
 def back_off_s(failures: int) -> float:

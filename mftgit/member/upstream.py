@@ -48,7 +48,7 @@ class Upstream(Protocol):
         """
 
     def send_events(self, events: list[Event]) -> int:
-        """Report events and return the number up to which they are kept; raises MftgitError."""
+        """Report events and return the number up to which they are kept; raises as `Channel.send_events`."""
 
     def send_status(self, status: MemberStatus) -> None:
         """Report how this member is; raises MftgitError."""

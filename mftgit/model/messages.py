@@ -16,6 +16,16 @@ from mftgit.model.names import (
     parse_revision,
 )
 
+MAX_REPORT_BYTES = 16 << 20
+MAX_REPORT_EVENTS = 1000
+"""How much one report to the controller may carry."""
+
+BAD_REPORT, TOO_LARGE = 400, 413
+"""The statuses of HTTP with which a report is refused for what it holds; sending it again cannot help."""
+
+CONFLICT = 409
+"""The status of HTTP with which events are refused because other ones have their numbers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:

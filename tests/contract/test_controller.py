@@ -29,13 +29,12 @@ from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.registry import Registry
 from mftgit.controller import notify, presence
-from mftgit.controller.app import MAX_REPORT_BYTES
 from mftgit.controller.initialise import renew_certificate
 from mftgit.errors import ConfigError
 from mftgit.member import app
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.messages import MAX_REPORT_BYTES, MemberState, MemberStatus
 from mftgit.model.names import MemberName, Revision
 
 NODE = MemberName("node-1")

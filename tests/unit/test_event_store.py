@@ -2,10 +2,13 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from clocks import SetClock
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mftgit.adapters.event_store import EventStore
 from mftgit.model.events import Event, EventName
@@ -69,3 +72,39 @@ def test_progress_is_kept(store: EventStore) -> None:
     assert store.progress("acknowledged") == 0
     store.advance("acknowledged", 5)
     assert store.progress("acknowledged") == 5
+
+
+def event(seq: int, at: str) -> Event:
+    return Event(member=OTHER, seq=seq, at=at, event=EventName.RUN_STARTED)
+
+
+def test_another_event_under_a_number_that_is_taken_is_not_passed_over(store: EventStore) -> None:
+    assert store.collect([event(1, "a"), event(2, "b")]) == 2
+    assert store.collect([event(2, "b"), event(3, "c"), event(1, "z"), event(9, "y")]) == 2
+    assert [(each.seq, each.at) for _, each in store.after(0)] == [(1, "a"), (2, "b"), (3, "c")]
+
+
+@given(
+    kept=st.integers(0, 5),
+    fresh=st.integers(0, 5),
+    above=st.integers(0, 20),
+    floor=st.integers(0, 9),
+)
+def test_events_that_get_new_numbers_keep_their_order_and_share_none(
+    tmp_path_factory: pytest.TempPathFactory, kept: int, fresh: int, above: int, floor: int
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "events.sqlite"
+    with closing(EventStore(path, member=ME, now=SetClock().now)) as log:
+        log.start_after(floor)
+        before = [log.append(EventName.RUN_STARTED).seq for _ in range(kept)]
+        position = max((place for place, _ in log.after(0)), default=0)
+        for number in range(fresh):
+            log.append(EventName.RUN_FINISHED, facts={"number": number})
+        log.renumber(position, above=above)
+        log.append(EventName.RUN_FAILED)
+        read = [each for _, each in log.after(0)]
+    seqs = [each.seq for each in read]
+    assert seqs == sorted(set(seqs))
+    assert seqs[:kept] == before
+    assert [each.facts["number"] for each in read[kept:-1]] == list(range(fresh))
+    assert min(seqs[kept:]) > max([above, *before])

@@ -1,0 +1,157 @@
+"""What a node reports arrives, whatever became of its log or of the controller's, and whatever is in its way."""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from controller_site import NODE, NOW, Node, Site, controller_site
+
+from mftgit.adapters.event_store import EventStore
+from mftgit.errors import TransientError
+from mftgit.member.report import Reporter
+from mftgit.model.config import Role
+from mftgit.model.events import Event, EventName
+from mftgit.model.messages import MAX_REPORT_BYTES, MemberState, MemberStatus
+from mftgit.model.names import MemberName
+
+STATUS = MemberStatus(
+    name=NODE,
+    role=Role.NODE,
+    state=MemberState.ACTIVE,
+    active_revision=None,
+    attempted_revision=None,
+    reason=None,
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with controller_site(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def node(site: Site) -> Node:
+    return site.node()
+
+
+def write(node: Node, *texts: str) -> None:
+    for text in texts:
+        node.events.append(EventName.RUN_STARTED, facts={"text": text})
+
+
+def report(node: Node, status: MemberStatus = STATUS) -> None:
+    Reporter(node.upstream, node.events, status=lambda: status)._send()
+
+
+def arrived(site: Site) -> list[str]:
+    found = [each for _, each in site.events.after(0, limit=10_000) if each.member == NODE]
+    assert max(Counter(each.seq for each in found).values(), default=1) == 1
+    return [str(each.facts["text"])[:9] for each in found]
+
+
+def with_log(site: Site, node: Node, change: Callable[[Path], object]) -> Node:
+    """Stop the node, change its event log, and open it again."""
+    node.close()
+    site.nodes.remove(node)
+    change(node.folder.events)
+    return site.node()
+
+
+def test_a_lost_log_loses_no_event_that_is_written_later(site: Site, node: Node) -> None:
+    write(node, "a", "b", "c")
+    report(node)
+    node = with_log(site, node, Path.unlink)
+    write(node, "d", "e")
+    report(node)
+    write(node, "f")
+    report(node)
+    assert arrived(site) == ["a", "b", "c", "d", "e", "f"]
+    own = [each.seq for _, each in node.events.after(0)]
+    assert own == [4, 5, 6]  # the same names on both sides
+
+
+def test_a_log_that_was_put_back_from_a_copy_loses_no_event_and_repeats_none(
+    site: Site, node: Node, tmp_path: Path
+) -> None:
+    write(node, "a", "b")
+    report(node)
+    write(node, "c")
+    node = with_log(site, node, lambda path: shutil.copy(path, tmp_path / "copy"))
+    write(node, "d")
+    report(node)
+    node = with_log(site, node, lambda path: shutil.copy(tmp_path / "copy", path))
+    write(node, "e", "f")
+    report(node)
+    assert arrived(site) == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_two_copies_of_one_node_that_report_in_turn_lose_no_event(
+    site: Site, node: Node, tmp_path: Path
+) -> None:
+    write(node, "a")
+    report(node)
+    node = with_log(site, node, lambda path: shutil.copy(path, tmp_path / "copy"))
+    twin = EventStore(tmp_path / "copy", member=NODE, now=NOW)
+    for number in range(3):
+        write(node, f"node {number}")
+        twin.append(EventName.RUN_STARTED, facts={"text": f"twin {number}"})
+        report(node)
+        Reporter(node.upstream, twin, status=lambda: STATUS)._send()
+    twin.close()
+    both = [f"{who} {number}" for who in ("node", "twin") for number in range(3)]
+    assert sorted(arrived(site)) == ["a", *both]
+
+
+def test_a_controller_that_lost_its_log_takes_reports_as_before(site: Site, node: Node) -> None:
+    write(node, "a")
+    report(node)
+    site.stop()
+    site.events.close()
+    site.folder.events.unlink()
+    site.events = EventStore(site.folder.events, member=site.folder.read_bootstrap().name, now=NOW)
+    site.start()
+    write(node, "b")
+    report(node)
+    assert arrived(site) == ["b"]
+
+
+def test_events_that_are_refused_are_passed_over_and_keep_no_other_back(
+    site: Site, node: Node
+) -> None:
+    write(node, "a", "b")
+    stranger = Event(member=MemberName("other"), seq=1, at="x", event=EventName.RUN_STARTED)
+    node.events.collect([stranger])
+    write(node, "c", "x" * MAX_REPORT_BYTES, "d")
+    report(node)
+    assert arrived(site) == ["a", "b", "c", "d"]
+    write(node, "e")
+    report(node)
+    assert arrived(site)[-1] == "e"
+
+
+def test_a_report_is_bounded_by_bytes(site: Site, node: Node) -> None:
+    texts = [f"{number} ".ljust(3 << 20, "x") for number in range(7)]
+    write(node, *texts)
+    assert len(Reporter(node.upstream, node.events, status=lambda: STATUS)._batch(500)) == 1
+    report(node)
+    assert arrived(site) == [each[:9] for each in texts]
+
+
+def test_a_status_that_is_refused_keeps_no_event_back(site: Site, node: Node) -> None:
+    write(node, "a")
+    report(node, replace(STATUS, reason="x" * MAX_REPORT_BYTES))
+    assert arrived(site) == ["a"]
+
+
+def test_a_controller_that_cannot_write_is_no_fault_of_the_report(site: Site, node: Node) -> None:
+    write(node, "a", "b")
+    with site.refusing(site.folder.events, "events"):
+        with pytest.raises(TransientError):
+            report(node)
+        assert node.events.progress("acknowledged") == 0
+    report(node)
+    assert arrived(site) == ["a", "b"]
