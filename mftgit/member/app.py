@@ -54,6 +54,7 @@ class Member:
         self._record_event(EventName.MEMBER_STARTED, facts={"version": __version__})
         self._outbound.start()
         self._intake.resume()
+        self.status()  # what a process before this one has left is no longer true
         self._reporter.start()
         for thread in self._threads:
             thread.start()

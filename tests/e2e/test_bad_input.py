@@ -144,6 +144,33 @@ def test_a_removed_member_is_cut_off(alone: Cluster) -> None:
         lambda: any(each["event"] == "LoginFailed" for each in alone.events()),
     )
     assert [each["name"] for each in alone.status()["members"]] == ["controller"]
+    for _ in range(2):
+        alone.until(
+            "it says so itself",
+            lambda: alone.member("node-1", seen_by="node-1")["state"] == "removed",
+        )
+        if "controller" in alone.running:
+            alone.kill("controller")
+            alone.stop("node-1")
+            alone.start("node-1")
+
+
+def test_a_node_whose_store_is_broken_runs_again_by_itself(alone: Cluster) -> None:
+    alone.add_node("node-1")
+    alone.until("node-1 is active", lambda: alone.member("node-1")["state"] == "active")
+    alone.stop("node-1")
+    for path in (alone.dir("node-1") / "store.git/objects/pack").iterdir():
+        path.chmod(0o644)
+        path.write_bytes(b"\xff" * 5000)
+    alone.kill("controller")
+    alone.start("node-1")
+    alone.until(
+        "it says what is wrong",
+        lambda: alone.member("node-1", seen_by="node-1")["state"] == "failing",
+    )
+    assert "store.git" in str(alone.member("node-1", seen_by="node-1")["reason"])
+    alone.start_controller()
+    alone.until("node-1 is active again", lambda: alone.member("node-1")["state"] == "active")
 
 
 def test_a_port_in_use_is_told_with_the_way_out(empty: Cluster) -> None:
