@@ -116,7 +116,7 @@ class Outbound:
             for key in idle:
                 self._keeper.ended(key)
             self._keeper.stop()
-        self._ttl_s = ttl_s
+            self._keeper = None
         self._coordinator = SharedFolderCoordinator(
             self._shared / "leases",
             member=self._me,
@@ -124,7 +124,7 @@ class Outbound:
             clock=self._clock,
             remembered=lambda key: highest_epoch(self._shared / "transfers" / key),
         )
-        self._keeper = Keeper(
+        keeper = Keeper(
             self._coordinator,
             member=self._me,
             ttl_s=ttl_s,
@@ -132,7 +132,8 @@ class Outbound:
             taken=self._taken,
             lost=self._lost,
         )
-        self._keeper.start()
+        keeper.start()  # last of all: what fails here is done anew by the next plan
+        self._keeper, self._ttl_s = keeper, ttl_s
 
     def _key(self, transfer: Transfer) -> TransferName:
         return key_of(transfer.name, transfer.ownership, self._me)
