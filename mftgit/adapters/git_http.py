@@ -19,10 +19,11 @@ from dulwich.protocol import ReceivableProtocol
 from loguru import logger
 
 from mftgit.adapters.git_pack import PackLimits
-from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, PushWire, Settled
+from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, Pusher, PushWire, Settled
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import UploadPack
 from mftgit.errors import TransientError
+from mftgit.model.access import OperatorRole
 
 _UPLOAD, _RECEIVE = "git-upload-pack", "git-receive-pack"
 _SPOOL_BYTES = 1 << 20
@@ -41,7 +42,8 @@ _MALFORMED = (AssertionError, GitProtocolError, ValueError)
 class GitRequest:
     """One request. ``path`` is below the repository's URL and begins with ``/``; names of headers are lower case.
 
-    ``body`` was freed of chunked encoding, but not of gzip; the caller closes it. ``who`` is authenticated.
+    ``body`` was freed of chunked encoding, but not of gzip; the caller closes it. ``who`` is authenticated, and
+    ``role`` is what they may.
     """
 
     method: str
@@ -50,7 +52,7 @@ class GitRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: BinaryIO
     who: str
-    may_push: bool
+    role: OperatorRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,7 @@ class GitHttp:
                     UploadPack(repo, proto, advertise=True).handle()
                 else:
                     pack = GuardedReceivePack(
-                        repo, proto, self._door, who=request.who, advertise=True
+                        repo, proto, self._door, pusher=_pusher(request), advertise=True
                     )
                     pack.handle()
 
@@ -141,7 +143,7 @@ class GitHttp:
             raise _RefusedError(415, f"expected a body of the type {expected}")
         upload = service == _UPLOAD
         limit = self._limits.upload_bytes if upload else self._limits.receive_bytes
-        talk: _Talk = self._upload if upload else self._receiver(request.who)
+        talk: _Talk = self._upload if upload else self._receiver(_pusher(request))
         with _plain(request, limit) as body:
             return _answer(f"application/x-{service}-result", body, talk)
 
@@ -149,11 +151,11 @@ class GitHttp:
         with self._store.repo() as repo:
             UploadPack(repo, ReceivableProtocol(body.read, write), advertise=False).handle()
 
-    def _receiver(self, who: str) -> _Talk:
+    def _receiver(self, pusher: Pusher) -> _Talk:
         def receive(body: BinaryIO, write: Callable[[bytes], int]) -> None:
             with self._store.repo() as repo:
                 proto = PushWire(body.read, write)
-                GuardedReceivePack(repo, proto, self._door, who=who, advertise=False).handle()
+                GuardedReceivePack(repo, proto, self._door, pusher=pusher, advertise=False).handle()
 
         return receive
 
@@ -173,10 +175,16 @@ def _only(method: str, request: GitRequest) -> None:
 
 
 def _may(request: GitRequest, service: str) -> None:
-    if service == _RECEIVE and not request.may_push:
+    if service == _RECEIVE and not request.role.may(OperatorRole.PROPOSE):
         raise _RefusedError(
-            403, f"{request.who} may not push here: ask for the role of an operator, or fetch only"
+            403,
+            f"{request.who} may not push here, only fetch; an operator is given another role "
+            "by the controller's administrator: mftgit operator role NAME propose",
         )
+
+
+def _pusher(request: GitRequest) -> Pusher:
+    return Pusher(who=request.who, role=request.role)
 
 
 def _answer(kind: str, body: BinaryIO, talk: _Talk) -> GitResponse:

@@ -29,7 +29,8 @@ from mftgit.adapters.git_pack import PackError, PackLimits
 from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import OneRepo
-from mftgit.model.names import Revision
+from mftgit.model.access import OperatorRole
+from mftgit.model.names import CHANGES, Revision
 from mftgit.model.printable import printable
 from mftgit.model.push import ATOMIC, REPEATED, Push, RefUpdate, Verdict, stale, unreadable
 from mftgit.model.tree import Tree
@@ -44,6 +45,14 @@ _MAX_LINES = 1_000  # of commands in one push; half a million of them would be 4
 _SPOOL_BYTES = 4 << 20
 _ZERO = b"0" * 40
 _TOLD_BYTES = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pusher:
+    """Who pushes, and what they may."""
+
+    who: str
+    role: OperatorRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +89,20 @@ class PushWire(ReceivableProtocol):
 
 
 class GuardedReceivePack(ReceivePackHandler):
-    """One push by ``who``, or the advertisement before it."""
+    """One push by ``pusher``, or the advertisement before it."""
 
     def __init__(
-        self, repo: Repo, proto: ReceivableProtocol, door: Door, *, who: str, advertise: bool
+        self,
+        repo: Repo,
+        proto: ReceivableProtocol,
+        door: Door,
+        *,
+        pusher: Pusher,
+        advertise: bool,
     ) -> None:
         super().__init__(OneRepo(repo), ["/"], proto, stateless_rpc=True, advertise_refs=advertise)
         self._door = door
-        self._who = who
+        self._pusher = pusher
         self._wire = proto
 
     def _on_pre_receive(self, client_refs: object) -> None:
@@ -108,11 +123,15 @@ class GuardedReceivePack(ReceivePackHandler):
                     self._take(quarantine)
             except PackError as error:
                 unpacked = _line(str(error))
-                pushes = [_undecided(self._who, update) for update in updates]
+                pushes = [_undecided(self._pusher, update) for update in updates]
                 verdicts = [unreadable(str(error))] * len(pushes)
                 self._tell_settled(list(zip(pushes, verdicts, strict=True)))
             else:
-                pushes = [self._push(quarantine, update) for update in updates]
+                fresh = {each.ref for each in updates if each.new is not None}
+                changes = self._door.store.names(CHANGES) | {
+                    ref for ref in fresh if ref.startswith(CHANGES)
+                }
+                pushes = [self._push(quarantine, update, changes) for update in updates]
                 verdicts = self._decide(pushes)
                 verdicts = self._settle(quarantine, pushes, verdicts)
         self._explain(verdicts)
@@ -131,10 +150,10 @@ class GuardedReceivePack(ReceivePackHandler):
                 spool.write(chunk)
             quarantine.take(cast("BinaryIO", spool), self._door.limits)
 
-    def _push(self, quarantine: Quarantine, update: RefUpdate) -> Push:
+    def _push(self, quarantine: Quarantine, update: RefUpdate, changes: frozenset[str]) -> Push:
         """Find out what the gate needs to know of one ref."""
         if update.new is None:
-            return _undecided(self._who, update, self._door.store.head(update.ref))
+            return _undecided(self._pusher, update, self._door.store.head(update.ref))
         new = update.new
         fault = quarantine.fault(new)
         is_commit = fault is None and quarantine.is_commit(new)
@@ -144,9 +163,11 @@ class GuardedReceivePack(ReceivePackHandler):
             return quarantine.tree(new)
 
         return Push(
-            who=self._who,
+            who=self._pusher.who,
+            role=self._pusher.role,
             update=update,
             current=self._door.store.head(update.ref),
+            changes=changes,
             fault=fault,
             is_commit=is_commit,
             is_fast_forward=grows,
@@ -226,10 +247,11 @@ def _update(old: ObjectID, new: ObjectID, name: Ref) -> RefUpdate:
     )
 
 
-def _undecided(who: str, update: RefUpdate, current: Revision | None = None) -> Push:
+def _undecided(pusher: Pusher, update: RefUpdate, current: Revision | None = None) -> Push:
     """Return a push of which no object was looked at."""
     return Push(
-        who=who,
+        who=pusher.who,
+        role=pusher.role,
         update=update,
         current=current,
         fault=None,

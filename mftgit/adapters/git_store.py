@@ -185,6 +185,13 @@ class GitStore:
             return _head(repo, ref)
 
     @_telling
+    def names(self, prefix: str) -> frozenset[str]:
+        """Return the refs whose names begin with ``prefix``."""
+        with self.repo() as repo:
+            found = [name.decode("utf-8", "surrogateescape") for name in repo.refs.allkeys()]
+        return frozenset(name for name in found if name.startswith(prefix))
+
+    @_telling
     def tree(self, revision: Revision) -> Tree:
         """Return the files of ``revision``; contents are read when they are asked for.
 
@@ -345,17 +352,26 @@ class GitStore:
 
     def _swap(self, repo: Repo, update: RefUpdate) -> bool:
         old = _ZERO if update.old is None else _oid(update.old)
-        if update.new is None:
-            raise StoreError(f"{update.ref} cannot be deleted")
         name = _ref(update.ref)
         for _ in range(_LOCKED_TRIES):
             # Among ourselves the lock above decides; this one is held by C git's gc for a moment.
             with suppress(FileLocked):
-                moved = repo.refs.set_if_equals(name, old, _oid(update.new))
-                sync_folder((self.path / update.ref).parent)
+                if update.new is None:
+                    moved = repo.refs.remove_if_equals(name, old)
+                else:
+                    moved = repo.refs.set_if_equals(name, old, _oid(update.new))
+                _sync_above(self.path / update.ref)
                 return moved
             threading.Event().wait(_LOCKED_WAIT_S)
         raise StoreBusyError(f"{update.ref} is locked by another program; try again")
+
+
+def _sync_above(path: Path) -> None:
+    """Flush the folder of ``path``, or the one above it that is there: git removes folders that have become empty."""
+    for folder in path.parents:
+        with suppress(FileNotFoundError):
+            sync_folder(folder)
+            return
 
 
 class _Presence(Sizes):

@@ -6,6 +6,7 @@ is sent from a spooled file: a slow client holds a socket, never a thread.
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
 import tempfile
@@ -80,6 +81,14 @@ class Response:
 
 class NotAuthenticatedError(MftgitError):
     """Raised by ``authenticate``: a credential was shown and is not good; the message goes to the client."""
+
+
+class TooManyTriesError(NotAuthenticatedError):
+    """Raised by ``authenticate``: no credential is looked at before ``waits_s`` seconds are over."""
+
+    def __init__(self, message: str, *, waits_s: float) -> None:
+        super().__init__(message)
+        self.waits_s = waits_s
 
 
 Authenticate = Callable[[str, str, str | None, str], Principal | None]
@@ -175,6 +184,8 @@ class HttpServer:
                 Pool.LOGIN if shown is not None and shown[:6].lower() == "basic " else Pool.API,
                 lambda: self._authenticate(request.method, request.url.path, shown, client),
             )
+        except TooManyTriesError as error:
+            return _refusal(429, str(error), {"Retry-After": str(math.ceil(error.waits_s))})
         except NotAuthenticatedError as error:
             return _refusal(401, str(error))
         if not admits(door.access, principal):
@@ -292,8 +303,11 @@ async def _take_in(
     return None
 
 
-def _refusal(status: int, message: str) -> responses.Response:
-    headers = {"WWW-Authenticate": 'Basic realm="mftgit", charset="UTF-8"'} if status == 401 else {}  # noqa: PLR2004
+def _refusal(
+    status: int, message: str, headers: Mapping[str, str] | None = None
+) -> responses.Response:
+    if status == 401:  # noqa: PLR2004
+        headers = {"WWW-Authenticate": 'Basic realm="mftgit", charset="UTF-8"'}
     return responses.JSONResponse({"error": message}, status, headers)
 
 

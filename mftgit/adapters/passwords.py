@@ -36,15 +36,18 @@ class PasswordChecker:
         self._lock = threading.Lock()
         self._decoy = _HASHER.hash(secrets.token_hex(8))
 
+    def remembers(self, password: str, encoded: str | None) -> bool:
+        """Tell whether this password was good for ``encoded`` a short while ago; that costs next to nothing."""
+        if encoded is None or len(password.encode()) > MAX_PASSWORD_BYTES:
+            return False
+        with self._lock:
+            return self._mark(password, encoded) in self._good
+
     def check(self, password: str, encoded: str | None) -> bool:
         """Tell whether ``password`` is the one of ``encoded``; an unknown name (None) takes as long."""
         if len(password.encode()) > MAX_PASSWORD_BYTES:
             return False
         target = self._decoy if encoded is None else encoded
-        mark = hmac.digest(self._key, f"{target}\0{password}".encode(), hashlib.sha256)
-        with self._lock:
-            if mark in self._good:
-                return True
         try:
             _HASHER.verify(target, password)
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
@@ -52,7 +55,10 @@ class PasswordChecker:
         if encoded is None:
             return False
         with self._lock:
-            self._good[mark] = None
+            self._good[self._mark(password, target)] = None
             while len(self._good) > _REMEMBERED:
                 self._good.popitem(last=False)
         return True
+
+    def _mark(self, password: str, encoded: str) -> bytes:
+        return hmac.digest(self._key, f"{encoded}\0{password}".encode(), hashlib.sha256)

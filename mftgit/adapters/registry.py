@@ -13,6 +13,7 @@ from typing import Any
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.sqlite import Database
 from mftgit.errors import MftgitError
+from mftgit.model.access import OperatorRole
 from mftgit.model.config import Role
 from mftgit.model.messages import Head, MemberStatus, parse_member_status
 from mftgit.model.names import MemberName, OperatorName, Revision
@@ -22,7 +23,8 @@ INVITATION = timedelta(hours=24)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS operators (
-    name TEXT PRIMARY KEY, password_hash TEXT NOT NULL, added_at TEXT NOT NULL
+    name TEXT PRIMARY KEY, password_hash TEXT NOT NULL, added_at TEXT NOT NULL,
+    role TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS members (
     name TEXT PRIMARY KEY, role TEXT NOT NULL, public_key TEXT,
@@ -46,6 +48,23 @@ class UnknownNameError(MftgitError):
 
 class JoinRefusedError(MftgitError):
     """The join token does not open the cluster; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRecord:
+    """One operator; ``added_at`` is RFC 3339."""
+
+    name: OperatorName
+    role: OperatorRole
+    added_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What an operator's password is held against, and what it opens."""
+
+    password_hash: str
+    role: OperatorRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +92,27 @@ class Registry:
 
     # Operators
 
-    def add_operator(self, name: OperatorName, password_hash: str) -> None:
+    def add_operator(self, name: OperatorName, password_hash: str, role: OperatorRole) -> None:
         """Add an operator; raises KnownAlreadyError."""
         with self._database.write() as connection:
             done = connection.execute(
-                "INSERT OR IGNORE INTO operators VALUES (?, ?, ?)",
-                (name, password_hash, rfc3339(self._now())),
+                "INSERT OR IGNORE INTO operators (name, password_hash, added_at, role)"
+                " VALUES (?, ?, ?, ?)",
+                (name, password_hash, rfc3339(self._now()), role.value),
             )
             if not done.rowcount:
                 raise KnownAlreadyError(
                     f"there is an operator {name!r} already: remove it first to get a new password"
                 )
+
+    def give_role(self, name: OperatorName, role: OperatorRole) -> None:
+        """Let an operator do what ``role`` says, at once; raises UnknownNameError."""
+        with self._database.write() as connection:
+            done = connection.execute(
+                "UPDATE operators SET role = ? WHERE name = ?", (role.value, name)
+            )
+            if not done.rowcount:
+                raise UnknownNameError(f"there is no operator {name!r}")
 
     def remove_operator(self, name: OperatorName) -> None:
         """Remove an operator, at once; raises UnknownNameError."""
@@ -91,21 +120,24 @@ class Registry:
             if not connection.execute("DELETE FROM operators WHERE name = ?", (name,)).rowcount:
                 raise UnknownNameError(f"there is no operator {name!r}")
 
-    def operators(self) -> list[tuple[OperatorName, str]]:
-        """Return every operator's name and when it was added."""
+    def operators(self) -> list[OperatorRecord]:
+        """Return every operator, by name."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT name, added_at FROM operators ORDER BY name"
+                "SELECT name, role, added_at FROM operators ORDER BY name"
             ).fetchall()
-        return [(OperatorName(name), added_at) for name, added_at in rows]
+        return [
+            OperatorRecord(name=OperatorName(name), role=OperatorRole(role), added_at=added_at)
+            for name, role, added_at in rows
+        ]
 
-    def password_hash(self, name: str) -> str | None:
-        """Return the hash of an operator's password, None when there is no such operator."""
+    def credential(self, name: str) -> Credential | None:
+        """Return the credential of an operator, None when there is no such operator."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT password_hash FROM operators WHERE name = ?", (name,)
+                "SELECT password_hash, role FROM operators WHERE name = ?", (name,)
             ).fetchone()
-        return row[0] if row else None
+        return Credential(password_hash=row[0], role=OperatorRole(row[1])) if row else None
 
     # Members
 
@@ -231,12 +263,18 @@ class Registry:
         return _head(row) if row else None
 
     def raise_head(self, oid: Revision) -> Head:
-        """Say that the published branch stands at ``oid``; ``seq`` rises when that is news."""
+        """Say that the published branch stands at ``oid``; ``seq`` rises with each call.
+
+        It is at least the time in milliseconds. So it is above every number that was given before, also where this
+        database was put back from a backup, or lost; and where the clock was set back it goes on by one.
+        """
+        now = self._now()
         with self._database.write() as connection:
-            row = connection.execute("SELECT oid, seq, issued_at FROM head").fetchone()
-            if row and row[0] == oid:
-                return _head(row)
-            head = Head(oid=oid, seq=(row[1] if row else 0) + 1, issued_at=rfc3339(self._now()))
+            row = connection.execute("SELECT seq FROM head").fetchone()
+            following = row[0] + 1 if row else 1
+            head = Head(
+                oid=oid, seq=max(following, int(now.timestamp() * 1000)), issued_at=rfc3339(now)
+            )
             connection.execute(
                 "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)",
                 (head.oid, head.seq, head.issued_at),

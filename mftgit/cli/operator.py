@@ -6,8 +6,11 @@ from mftgit.adapters.passwords import hash_password, make_password
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.records import open_records
+from mftgit.model.access import OperatorRole
 from mftgit.model.events import EventName
 from mftgit.model.names import OperatorName
+
+_ROLES = [role.value for role in OperatorRole]
 
 
 @click.group()
@@ -17,23 +20,52 @@ def operator() -> None:
 
 @operator.command(
     epilog="""\b
-Example:
+Examples:
   mftgit operator add alice --dir /var/lib/mftgit
+  mftgit operator add bob --role propose --dir /var/lib/mftgit
 """
 )
 @click.argument("name", type=Name())
+@click.option(
+    "--role",
+    type=click.Choice(_ROLES),
+    default=OperatorRole.PUBLISH.value,
+    show_default=True,
+    help="read: clone and fetch; propose: also push change/*; publish: also push main.",
+)
 @dir_option
 @json_option
-def add(name: OperatorName, folder: StateFolder, as_json: bool) -> None:
+def add(name: OperatorName, role: str, folder: StateFolder, as_json: bool) -> None:
     """Add operator NAME and print a password, once."""
     password = make_password()
     with open_records(folder) as records:
-        records.registry.add_operator(name, hash_password(password))
-        records.events.append(EventName.OPERATOR_ADDED, facts={"operator": name})
+        records.registry.add_operator(name, hash_password(password), OperatorRole(role))
+        records.events.append(EventName.OPERATOR_ADDED, facts={"operator": name, "role": role})
     if as_json:
-        print_json({"username": name, "password": password})
+        print_json({"username": name, "password": password, "role": role})
     else:
         click.echo(f"Operator {name} is added. The password, shown only now:\n\n  {password}")
+
+
+@operator.command(
+    epilog="""\b
+Example:
+  mftgit operator role bob publish --dir /var/lib/mftgit
+"""
+)
+@click.argument("name", type=Name())
+@click.argument("role", type=click.Choice(_ROLES))
+@dir_option
+@json_option
+def role(name: OperatorName, role: str, folder: StateFolder, as_json: bool) -> None:
+    """Let operator NAME do from now on what ROLE says; the password stays."""
+    with open_records(folder) as records:
+        records.registry.give_role(name, OperatorRole(role))
+        records.events.append(EventName.OPERATOR_CHANGED, facts={"operator": name, "role": role})
+    if as_json:
+        print_json({"username": name, "role": role})
+    else:
+        click.echo(f"Operator {name} has the role {role}.")
 
 
 @operator.command(
@@ -70,7 +102,12 @@ def list_operators(folder: StateFolder, as_json: bool) -> None:
     with open_records(folder) as records:
         known = records.registry.operators()
     if as_json:
-        print_json([{"username": name, "added_at": added_at} for name, added_at in known])
+        print_json(
+            [
+                {"username": each.name, "role": each.role.value, "added_at": each.added_at}
+                for each in known
+            ]
+        )
         return
-    for name, added_at in known:
-        click.echo(f"{name}  added {added_at}")
+    for each in known:
+        click.echo(f"{each.name}  {each.role.value}  added {each.added_at}")

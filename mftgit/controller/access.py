@@ -1,15 +1,18 @@
 """Find out who is at the door: operators by name and password, members by proof of their key."""
 
 import base64
+import threading
 from collections.abc import Callable, Mapping
 
 from loguru import logger
 
-from mftgit.adapters.http_server import NotAuthenticatedError
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.http_server import NotAuthenticatedError, TooManyTriesError
 from mftgit.adapters.passwords import PasswordChecker
 from mftgit.adapters.proof import ProofRefusedError, verify_proof
 from mftgit.adapters.registry import Registry
 from mftgit.model.access import Kind, Principal
+from mftgit.model.brake import Brake
 from mftgit.model.events import EventName, Fact
 
 Record = Callable[[EventName, Mapping[str, Fact]], object]
@@ -18,12 +21,17 @@ Record = Callable[[EventName, Mapping[str, Fact]], object]
 class Doorkeeper:
     """Turns an Authorization header into a principal."""
 
-    def __init__(self, registry: Registry, *, cluster_id: str, record: Record) -> None:
+    def __init__(
+        self, registry: Registry, *, cluster_id: str, record: Record, clock: Clock
+    ) -> None:
         """Use ``registry`` anew for every request: a removed credential opens nothing from then on."""
         self._registry = registry
         self._cluster_id = cluster_id
         self._record = record
+        self._clock = clock
         self._passwords = PasswordChecker()
+        self._brake = Brake()
+        self._lock = threading.Lock()
 
     def authenticate(
         self, method: str, path: str, authorization: str | None, client: str
@@ -46,12 +54,34 @@ class Doorkeeper:
         except ValueError:
             raise NotAuthenticatedError("not a name and a password") from None
         name, _, password = decoded.partition(":")
-        if not self._passwords.check(password, self._registry.password_hash(name)):
-            self._refuse("operator", name, client)
-            raise NotAuthenticatedError(
-                "wrong name or password: `mftgit operator list` on the controller shows the names"
+        known = self._registry.credential(name)
+        encoded = known.password_hash if known is not None else None
+        if not self._passwords.remembers(password, encoded):
+            self._try(name, password, encoded, client)
+        if known is None:
+            raise NotAuthenticatedError("no such operator")
+        return Principal(kind=Kind.OPERATOR, name=name, role=known.role)
+
+    def _try(self, name: str, password: str, encoded: str | None, client: str) -> None:
+        """Check a password that was not good a short while ago, at the pace that its name and source may guess."""
+        keys, now = (("source", client), ("name", client, name)), self._clock.boottime()
+        with self._lock:
+            waits_s = max(self._brake.waits_s(key, now) for key in keys)
+        if waits_s:
+            raise TooManyTriesError(
+                f"too many wrong passwords: try again in {waits_s:.0f} s", waits_s=waits_s
             )
-        return Principal(kind=Kind.OPERATOR, name=name)
+        if self._passwords.check(password, encoded):
+            with self._lock:
+                self._brake.succeeded(keys[1])
+            return
+        with self._lock:
+            for key in keys:
+                self._brake.failed(key, now)
+        self._refuse("operator", name, client)
+        raise NotAuthenticatedError(
+            "wrong name or password: `mftgit operator list` on the controller shows the names"
+        )
 
     def _member(self, token: str, method: str, path: str, client: str) -> Principal:
         try:

@@ -23,7 +23,7 @@ from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
 from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError
-from mftgit.model.access import Access, Kind, Principal, may_push
+from mftgit.model.access import Access, Kind, Principal
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES
 from mftgit.model.names import MemberName, Revision
@@ -80,7 +80,10 @@ class Controller:
         receive = Receive(validator, self._record, self._publish)
         self._git = GitHttp(self.store, gate=receive.decide, settled=receive.settle)
         doorkeeper = Doorkeeper(
-            self._registry, cluster_id=bootstrap.cluster_id, record=self._record_login
+            self._registry,
+            cluster_id=bootstrap.cluster_id,
+            record=self._record_login,
+            clock=clock,
         )
         self._server = HttpServer(
             self._doors(),
@@ -188,7 +191,7 @@ class Controller:
                 headers=request.headers,
                 body=cast("BinaryIO", request.body),
                 who=str(principal),
-                may_push=may_push(principal),
+                role=principal.role,
             )
         )
         return Response(status=answer.status, headers=answer.headers, body=answer.body)

@@ -15,6 +15,7 @@ from mftgit.adapters.passwords import hash_password, make_password
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError
+from mftgit.model.access import OperatorRole
 from mftgit.model.config import Role
 from mftgit.model.events import EventName
 from mftgit.model.names import MAIN, MemberName, OperatorName
@@ -151,8 +152,11 @@ def _write_records(
     events = EventStore(folder.events, member=name, now=now)
     try:
         registry.enrol(name, role=Role.CONTROLLER, public_key=identity)
-        registry.add_operator(FIRST_OPERATOR, hash_password(password))
-        events.append(EventName.OPERATOR_ADDED, facts={"operator": FIRST_OPERATOR})
+        registry.add_operator(FIRST_OPERATOR, hash_password(password), OperatorRole.PUBLISH)
+        events.append(
+            EventName.OPERATOR_ADDED,
+            facts={"operator": FIRST_OPERATOR, "role": OperatorRole.PUBLISH.value},
+        )
     finally:
         registry.close()
         events.close()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import Revision
+from mftgit.model.names import MAIN, Revision
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.push import ACCEPTED, Push, Verdict, judge
 from mftgit.model.tree import Tree
@@ -48,7 +48,9 @@ class Receive:
         """Return whether the ref may move: first by name and history, then by what the files say."""
         self._record(EventName.PUSH_RECEIVED, push.update.new, _facts(push))
         verdict = judge(push)
-        return self._validate(push) if verdict.accepted else verdict
+        if not verdict.accepted or push.update.new is None:
+            return verdict
+        return self._validate(push)
 
     def settle(self, push: Push, verdict: Verdict) -> None:
         """Record a refusal, or publish what moved; to be called once for each ref when all is done."""
@@ -60,7 +62,12 @@ class Receive:
                 "explanation": list(verdict.explanation),
             }
             self._record(EventName.PUSH_REFUSED, update.new, facts)
-        elif update.new is not None and update.new != update.old:
+        elif update.new == update.old:
+            return
+        elif update.ref != MAIN:
+            event = EventName.CHANGE_REMOVED if update.new is None else EventName.CHANGE_PROPOSED
+            self._record(event, update.new, _facts(push))
+        elif update.new is not None:
             self._publish(push, update.new)
 
     def _validate(self, push: Push) -> Verdict:

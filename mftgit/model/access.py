@@ -12,12 +12,30 @@ class Kind(Enum):
     MEMBER = "member"
 
 
+@unique
+class OperatorRole(Enum):
+    """What an operator may do; each may do what those before it may.
+
+    READ: clone and fetch. PROPOSE: push ``change/*``. PUBLISH: push ``main``.
+    """
+
+    READ = "read"
+    PROPOSE = "propose"
+    PUBLISH = "publish"
+
+    def may(self, needed: "OperatorRole") -> bool:
+        """Tell whether this role is enough where ``needed`` is asked for."""
+        order = list(OperatorRole)
+        return order.index(self) >= order.index(needed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A party that has proved who it is."""
+    """A party that has proved who it is; a member's role is READ, for it is configured, it does not configure."""
 
     kind: Kind
     name: str
+    role: OperatorRole = OperatorRole.READ
 
     def __str__(self) -> str:
         return f"{self.kind.value} {self.name}"
@@ -42,8 +60,3 @@ def admits(access: Access, principal: Principal | None) -> bool:
     return access is Access.KNOWN or (access is Access.OPERATORS) == (
         principal.kind is Kind.OPERATOR
     )
-
-
-def may_push(principal: Principal) -> bool:
-    """Tell whether ``principal`` may push at all: operators only, for a member is configured, it does not configure."""
-    return principal.kind is Kind.OPERATOR

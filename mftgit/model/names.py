@@ -17,6 +17,9 @@ Epoch = NewType("Epoch", int)
 MAIN: Final = "refs/heads/main"
 """The published branch."""
 
+CHANGES: Final = "refs/heads/change/"
+"""Before the name of each proposal."""
+
 NAME_PATTERN: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 """What a document, a member or an operator may be called: a DNS label (RFC 1123, 2.1) in lower case."""
 

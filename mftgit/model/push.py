@@ -1,10 +1,19 @@
 """Decide whether a ref may move: the controller's rule for a push, the members' rule for what they fetch."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from mftgit.model.names import MAIN, Revision
+from mftgit.model.access import OperatorRole
+from mftgit.model.names import CHANGES, MAIN, Revision
 from mftgit.model.tree import Tree
+
+MAX_CHANGES: Final = 200
+"""How many proposals may be open; each costs every fetch a line, and dulwich some time."""
+
+_CHANGE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9][A-Za-z0-9_-]*)*")
+_LONGEST_CHANGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +29,17 @@ class RefUpdate:
 class Push:
     """One ref of a push with everything that is known about it.
 
-    ``update.new`` may name any kind of object. ``current`` is where the ref stands now. ``fault`` says in one
-    sentence which object is missing or malformed, or is None. ``tree`` reads the files of ``update.new``; it may be
-    called only while the push is being decided, and only where ``is_commit`` holds and there is no fault.
+    ``update.new`` may name any kind of object. ``current`` is where the ref stands now, ``changes`` are the
+    proposals that there are, or that this push makes. ``fault`` says in one sentence which object is missing or
+    malformed, or is None. ``tree`` reads the files of ``update.new``; it may be called only while the push is being
+    decided, and only where ``is_commit`` holds and there is no fault.
     """
 
     who: str
+    role: OperatorRole
     update: RefUpdate
     current: Revision | None
+    changes: frozenset[str] = frozenset()
     fault: str | None
     is_commit: bool
     is_fast_forward: bool
@@ -62,23 +74,42 @@ REPEATED = Verdict(
 )
 
 
+def is_change(ref: str) -> bool:
+    """Tell whether ``ref`` is that of a proposal, under a name that is fit for one."""
+    name = ref.removeprefix(CHANGES)
+    return (
+        ref.startswith(CHANGES)
+        and len(name) <= _LONGEST_CHANGE
+        and _CHANGE_NAME.fullmatch(name) is not None
+        and not any(part.endswith(".lock") for part in name.split("/"))
+    )
+
+
 def judge(push: Push) -> Verdict:
-    """Return whether this ref may move, as far as names and history tell.
+    """Return whether this ref may move, as far as names, roles and history tell.
 
     The order is that of usefulness to the person who pushes: what can never work comes before what works after a
     fetch.
     """
     update = push.update
-    if update.ref != MAIN:
+    if update.ref != MAIN and not is_change(update.ref):
         return _other_ref(update.ref)
-    if update.new is None:
-        return Verdict(
-            reason="main cannot be deleted",
-            explanation=(
-                "the push would delete main, the published branch; it can only grow",
-                "to take a change back, push a commit that reverts it (git revert)",
-            ),
-        )
+    if update.ref == MAIN and update.new is None:
+        return _MAIN_STAYS
+    if not push.role.may(_needed(update)):
+        return _not_allowed(push)
+    return _judge_objects(push) or _judge_history(push)
+
+
+def _needed(update: RefUpdate) -> OperatorRole:
+    """Return who may do this: to take away what others proposed is as much as to publish."""
+    grows = update.ref != MAIN and update.new is not None
+    return OperatorRole.PROPOSE if grows else OperatorRole.PUBLISH
+
+
+def _judge_objects(push: Push) -> Verdict | None:
+    if push.update.new is None:
+        return None
     if push.fault is not None:
         return Verdict(
             reason="missing or broken objects",
@@ -87,11 +118,41 @@ def judge(push: Push) -> Verdict:
     if not push.is_commit:
         return Verdict(
             reason="not a commit",
-            explanation=(f"{update.new} is not a commit; main takes commits only",),
+            explanation=(f"{push.update.new} is not a commit; branches take commits only",),
         )
+    return None
+
+
+def _judge_history(push: Push) -> Verdict:
+    update = push.update
     if update.old != push.current:
         return stale(update.old, push.current)
-    return ACCEPTED if push.is_fast_forward else _rewritten(update.new, update.old)
+    if update.old is None and update.ref != MAIN:
+        return _judge_new_change(update.ref, push.changes - {update.ref})
+    if update.new is None or push.is_fast_forward:
+        return ACCEPTED
+    return _rewritten(update)
+
+
+def _judge_new_change(ref: str, others: frozenset[str]) -> Verdict:
+    if len(others) >= MAX_CHANGES:
+        return Verdict(
+            reason="too many proposals",
+            explanation=(
+                f"{len(others)} proposals are open, and at most {MAX_CHANGES} may be",
+                "have some published, or removed by who may publish: git push origin --delete change/NAME",
+            ),
+        )
+    for other in sorted(others):
+        if ref.startswith(f"{other}/") or other.startswith(f"{ref}/"):
+            return Verdict(
+                reason="name is taken",
+                explanation=(
+                    f"there is {other}, and git keeps no branch in a folder of the same name",
+                    "propose it under another name: git push origin HEAD:change/NAME",
+                ),
+            )
+    return ACCEPTED
 
 
 def stale(expected: Revision | None, current: Revision | None) -> Verdict:
@@ -131,22 +192,58 @@ def lineage(anchor: Revision | None, tip: Revision, *, is_ancestor: bool) -> Ver
     )
 
 
+_MAIN_STAYS: Final = Verdict(
+    reason="main cannot be deleted",
+    explanation=(
+        "the push would delete main, the published branch; it can only grow",
+        "to take a change back, push a commit that reverts it (git revert)",
+    ),
+)
+
+
 def _other_ref(ref: str) -> Verdict:
     return Verdict(
-        reason="only main may be pushed",
+        reason="only main and change/* may be pushed",
         explanation=(
-            f"found a push to {ref}, expected {MAIN}: this repository publishes one branch and no tags",
+            f"found a push to {ref}, expected {MAIN} or {CHANGES}NAME, the name of letters, digits, - _ . and /",
+            "there are no tags here, and no other branches",
             "push the commits to main: git push origin HEAD:main",
+            "or propose them: git push origin HEAD:change/NAME",
         ),
     )
 
 
-def _rewritten(new: Revision, old: Revision | None) -> Verdict:
+def _not_allowed(push: Push) -> Verdict:
+    update, role = push.update, push.role.value
+    if update.ref != MAIN and update.new is None:
+        return Verdict(
+            reason="not yours to delete",
+            explanation=(
+                f"{push.who} has the role {role!r}, and a proposal is removed by who may publish",
+                "ask one of them, or leave it",
+            ),
+        )
+    way_out = (
+        "propose it instead: git push origin HEAD:change/NAME"
+        if push.role.may(OperatorRole.PROPOSE)
+        else "the controller's administrator gives another: mftgit operator role NAME propose"
+    )
+    return Verdict(
+        reason="not allowed to publish" if update.ref == MAIN else "not allowed to propose",
+        explanation=(
+            f"{push.who} has the role {role!r}, which is not enough for {update.ref}",
+            way_out,
+        ),
+    )
+
+
+def _rewritten(update: RefUpdate) -> Verdict:
+    branch = update.ref.removeprefix("refs/heads/")
     return Verdict(
         reason="non-fast-forward",
         explanation=(
-            f"{new} does not contain {_shown(old)}, which is published: main can only grow",
-            "rebase onto it (git fetch; git rebase origin/main), then push without --force",
+            f"{update.new} does not contain {_shown(update.old)}, which is on {branch}: it can only grow",
+            f"rebase onto it (git fetch; git rebase origin/{branch}), then push without --force",
         ),
     )
 

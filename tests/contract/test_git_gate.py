@@ -34,7 +34,7 @@ from mftgit.model.push import Push, Verdict, judge
 
 pytestmark = pytest.mark.needs("git")
 
-READ_ONLY = ("-c", "http.extraHeader=X-Read-Only: yes")
+READ_ONLY = ("-c", "http.extraHeader=X-Role: read")
 CAPS = b" multi_ack_detailed side-band-64k thin-pack ofs-delta no-done"
 
 
@@ -259,9 +259,17 @@ def test_what_became_of_a_push_can_fail_to_be_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status_line", "explanation"),
     [
-        (("main:other",), "main -> other (only main may be pushed)", "found a push to refs/heads/"),
-        (("v1",), "v1 -> v1 (only main may be pushed)", "found a push to refs/tags/v1"),
-        (("note",), "note -> note (only main may be pushed)", "no tags"),
+        (
+            ("main:other",),
+            "main -> other (only main and change/* may be pushed)",
+            "found a push to refs/heads/",
+        ),
+        (
+            ("v1",),
+            "v1 -> v1 (only main and change/* may be pushed)",
+            "found a push to refs/tags/v1",
+        ),
+        (("note",), "note -> note (only main and change/* may be pushed)", "no tags"),
         ((":main",), "main (main cannot be deleted)", "it can only grow"),
         (("--force", "main"), "main -> main (non-fast-forward)", "push without --force"),
         (("--force", "note^{tree}:main"), "(not a commit)", "is not a commit"),
@@ -292,7 +300,7 @@ def test_an_atomic_push_with_one_bad_ref_moves_nothing(served: Site, work: Path)
     before = files(served)
     ran = git(work, "push", "--atomic", "origin", "main", "main:other")
     assert "main -> main (atomic push failed)" in ran.err
-    assert "main -> other (only main may be pushed)" in ran.err
+    assert "main -> other (only main and change/* may be pushed)" in ran.err
     assert files(served) == before
     assert served.published == []
 
@@ -301,7 +309,7 @@ def test_a_push_with_one_bad_ref_publishes_the_good_one(served: Site, work: Path
     revision = commit(work, {"a": "1"})
     ran = git(work, "push", "origin", "main", "main:other")
     assert ran.code != 0
-    assert "main -> other (only main may be pushed)" in ran.err
+    assert "main -> other (only main and change/* may be pushed)" in ran.err
     assert served.published == [revision]
 
 
@@ -519,7 +527,7 @@ def test_who_may_not_push_is_told_so_by_git(served: Site, work: Path) -> None:
 
 
 def test_who_may_not_push_cannot_post_either(served: Site) -> None:
-    status, answer = post(served.url, "git-receive-pack", b"0000", {"X-Read-Only": "yes"})
+    status, answer = post(served.url, "git-receive-pack", b"0000", {"X-Role": "read"})
     assert status == 403
     assert b"may not push" in answer
 
@@ -600,3 +608,98 @@ def test_a_flood_of_commands_is_cut_off(served: Site) -> None:
     status, answer = post(served.url, "git-receive-pack", b"".join(commands) + b"0000" + pack())
     assert status == 400
     assert b"more than 1000 commands" in answer
+
+
+# Proposals, and who may do what
+
+
+def as_role(role: str) -> tuple[str, ...]:
+    """Words for git: the server of these tests takes the role from a header."""
+    return ("-c", f"http.extraHeader=x-role: {role}")
+
+
+def refs(served: Site) -> dict[str, str]:
+    """Return every branch with where it stands, by C git."""
+    listed = git_ok(served.store.path, "for-each-ref", "--format=%(refname) %(objectname)")
+    found = dict(line.split(" ") for line in listed.splitlines())
+    return {name: oid for name, oid in found.items() if name.startswith("refs/heads/")}
+
+
+def test_who_may_propose_moves_a_proposal_and_not_main(served: Site, work: Path) -> None:
+    at = tip(served)
+    revision = commit(work, {"a": "1"})
+    git_ok(work, *as_role("propose"), "push", "origin", "HEAD:change/alice/new-partner")
+    assert refs(served) == {MAIN: at, "refs/heads/change/alice/new-partner": revision}
+    assert served.told() == [EventName.PUSH_RECEIVED, EventName.CHANGE_PROPOSED]
+    assert served.published == []
+    ran = git(work, *as_role("propose"), "push", "origin", "HEAD:main")
+    assert "main (not allowed to publish)" in ran.err
+    assert "git push origin HEAD:change/NAME" in ran.err
+    assert tip(served) == at
+    more = commit(work, {"b": "2"})
+    git_ok(work, *as_role("propose"), "push", "origin", "HEAD:change/alice/new-partner")
+    git_ok(work, "push", "origin", "HEAD:main")
+    assert refs(served)[MAIN] == more
+    assert served.published == [more]
+    assert sound(served)
+
+
+def test_who_may_read_is_told_so_before_anything_is_sent(served: Site, work: Path) -> None:
+    commit(work, {"a": "1"})
+    before = files(served)
+    git_ok(work, *as_role("read"), "fetch", "origin")
+    for target in ("main", "change/a"):
+        ran = git(work, *as_role("read"), "push", "origin", f"HEAD:{target}")
+        assert "mftgit operator role" in ran.err
+    assert files(served) == before
+    assert served.told() == []
+
+
+def test_a_proposal_grows_only_and_is_checked_like_main(served: Site, work: Path) -> None:
+    base = tip(served)
+    commit(work, {"a": "1"})
+    git_ok(work, "push", "origin", "HEAD:change/a")
+    git_ok(work, "reset", "--quiet", "--hard", base)
+    commit(work, {"a": "2"})
+    ran = git(work, "push", "--force", "origin", "HEAD:change/a")
+    assert "change/a (non-fast-forward)" in ran.err
+    assert "git rebase origin/change/a" in ran.err
+    commit(work, {"a": "bad"})
+    ran = git(work, "push", "origin", "HEAD:change/b")
+    assert "a:1:1: holds the word bad" in ran.err
+    assert set(refs(served)) == {MAIN, "refs/heads/change/a"}
+
+
+def test_a_proposal_is_taken_away_by_who_may_publish(served: Site, work: Path) -> None:
+    commit(work, {"a": "1"})
+    git_ok(work, "push", "origin", "HEAD:change/a")
+    ran = git(work, *as_role("propose"), "push", "origin", "--delete", "change/a")
+    assert "change/a (not yours to delete)" in ran.err
+    git_ok(work, "push", "origin", "--delete", "change/a")
+    assert set(refs(served)) == {MAIN}
+    assert served.told()[-2:] == [EventName.PUSH_RECEIVED, EventName.CHANGE_REMOVED]
+    assert served.published == []
+
+
+def test_a_proposal_whose_name_is_a_folder_of_another_is_refused(served: Site, work: Path) -> None:
+    commit(work, {"a": "1"})
+    git_ok(work, "push", "origin", "HEAD:change/a")
+    for name in ("a/b", "x" * 101):
+        ran = git(work, "push", "origin", f"HEAD:refs/heads/change/{name}")
+        assert ran.code != 0
+        assert "HTTP 5" not in ran.err
+        assert "rejected" in ran.err
+    git_ok(work, "push", "origin", "HEAD:change/c/d")
+    assert "rejected" in git(work, "push", "origin", "HEAD:change/c").err
+    assert set(refs(served)) == {MAIN, "refs/heads/change/a", "refs/heads/change/c/d"}
+    assert sound(served)
+
+
+def test_only_so_many_proposals_are_open(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mftgit.model.push.MAX_CHANGES", 2)
+    commit(work, {"a": "1"})
+    git_ok(work, "push", "origin", "HEAD:change/a", "HEAD:change/b")
+    ran = git(work, "push", "origin", "HEAD:change/c")
+    assert "change/c (too many proposals)" in ran.err
+    commit(work, {"a": "2"})
+    git_ok(work, "push", "origin", "HEAD:change/a")

@@ -390,7 +390,7 @@ def test_the_lease_of_a_removed_node_is_given_back(site: Site) -> None:
     site.remove()
     with pytest.raises(RemovedError):
         node.intake.look()
-    until(lambda: any(b"released" in each.read_bytes() for each in lease.iterdir()))
+    until(lambda: any(b"released" in each.read_bytes() for each in lease.glob("beat-*")))
 
 
 def test_a_node_whose_name_was_given_to_another_key_stands_down(site: Site) -> None:
@@ -447,3 +447,40 @@ def test_no_other_trouble_looks_like_a_removal(site: Site, trouble: str) -> None
     assert not parse_record(node.folder.record.read_bytes()).removed
     if trouble == "away":
         site.start()
+
+
+# A controller that was put back from a backup
+
+
+def test_a_node_says_that_its_controller_is_behind_and_goes_on_when_that_has_caught_up(
+    site: Site, tmp_path: Path
+) -> None:
+    site.publish(ONE)
+    node = started(site)
+    site.stop()
+    backup = tmp_path / "backup"
+    shutil.copytree(site.folder.root, backup)
+    site.start()
+    revision = site.publish({})
+    node.intake.look()
+    assert node.intake.runs == revision
+    newer = tmp_path / "newer.git"
+    site.stop()
+    site.folder.repository.rename(newer)
+    for path in (site.folder.registry, *backup.glob("registry.sqlite-*")):
+        path.unlink(missing_ok=True)
+    shutil.copy(backup / "registry.sqlite", site.folder.registry)
+    shutil.copytree(backup / "repository.git", site.folder.repository)
+    site.start()
+    node.intake.look()
+    assert node.intake.state() is MemberState.HOLDING
+    assert "does not contain" in str(node.intake.reason())
+    assert node.intake.runs == revision
+    pushed = ["fetch", "--quiet", str(newer), "refs/heads/main:refs/heads/main"]
+    git_ok(site.folder.repository, *pushed)  # the missing commits come back
+    site.controller.catch_up()
+    node.intake.look()
+    assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, revision)
+    assert site.publish(ONE) != revision
+    node.intake.look()
+    assert node.intake.runs == site.head()

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from mftgit.adapters.git_http import GitHttp, GitRequest
+from mftgit.model.access import OperatorRole
 
 PREFIX = "/config.git"
 
@@ -65,7 +66,7 @@ class _Answer(BaseHTTPRequestHandler):
                     headers=headers,
                     body=cast("BinaryIO", body),
                     who=headers.get("x-who", "ann"),
-                    may_push="x-read-only" not in headers,
+                    role=OperatorRole(headers.get("x-role", "publish")),
                 )
             )
         self.server.served.statuses.append(response.status)

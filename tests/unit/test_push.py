@@ -4,12 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.names import MAIN, Revision
+from mftgit.model.access import OperatorRole
+from mftgit.model.names import CHANGES, MAIN, Revision
 from mftgit.model.push import (
     ATOMIC,
+    MAX_CHANGES,
     REPEATED,
     Push,
     RefUpdate,
+    is_change,
     judge,
     lineage,
     stale,
@@ -19,7 +22,11 @@ from mftgit.model.push import (
 OLD, NEW, OTHER = Revision("a" * 40), Revision("b" * 40), Revision("c" * 40)
 
 revisions = st.sampled_from([None, OLD, NEW, OTHER])
-refs = st.sampled_from([MAIN, "refs/heads/other", "refs/tags/v1", "HEAD", "refs/heads/Main"])
+CHANGE = f"{CHANGES}new-partner"
+MANY = frozenset(f"{CHANGES}{number}" for number in range(MAX_CHANGES))
+refs = st.sampled_from(
+    [MAIN, CHANGE, "refs/heads/other", "refs/tags/v1", "HEAD", "refs/heads/Main", CHANGES]
+)
 
 
 def push(  # noqa: PLR0917
@@ -30,9 +37,13 @@ def push(  # noqa: PLR0917
     fault: str | None = None,
     is_commit: bool = True,  # noqa: FBT001, FBT002
     is_fast_forward: bool = True,  # noqa: FBT001, FBT002
+    role: OperatorRole = OperatorRole.PUBLISH,
+    changes: frozenset[str] = frozenset(),
 ) -> Push:
     return Push(
-        who="ann",
+        who="operator ann",
+        role=role,
+        changes=changes,
         update=RefUpdate(ref=ref, old=old, new=new),
         current=current,
         fault=fault,
@@ -53,9 +64,52 @@ def test_the_first_commit_of_an_empty_repository_may_be_pushed() -> None:
 @pytest.mark.parametrize(
     ("refused", "reason", "way_out"),
     [
-        (push(ref="refs/heads/other"), "only main may be pushed", "git push origin HEAD:main"),
-        (push(ref="refs/tags/v1", new=None), "only main may be pushed", "HEAD:main"),
+        (
+            push(ref="refs/heads/other"),
+            "only main and change/* may be pushed",
+            "git push origin HEAD:main",
+        ),
+        (
+            push(ref="refs/tags/v1", new=None),
+            "only main and change/* may be pushed",
+            "HEAD:change/NAME",
+        ),
         (push(new=None), "main cannot be deleted", "git revert"),
+        (
+            push(role=OperatorRole.PROPOSE),
+            "not allowed to publish",
+            "git push origin HEAD:change/NAME",
+        ),
+        (
+            push(ref=CHANGE, role=OperatorRole.READ),
+            "not allowed to propose",
+            "mftgit operator role",
+        ),
+        (
+            push(ref=CHANGE, new=None, role=OperatorRole.PROPOSE),
+            "not yours to delete",
+            "ask one of them",
+        ),
+        (
+            push(ref=CHANGE, old=None, current=None, changes=frozenset({f"{CHANGE}/deep", CHANGE})),
+            "name is taken",
+            "another name",
+        ),
+        (
+            push(ref=f"{CHANGE}/deep", old=None, current=None, changes=frozenset({CHANGE})),
+            "name is taken",
+            "another name",
+        ),
+        (
+            push(ref=CHANGE, old=None, current=None, changes=MANY),
+            "too many proposals",
+            "git push origin --delete change/NAME",
+        ),
+        (
+            push(ref=CHANGE, is_fast_forward=False),
+            "non-fast-forward",
+            "git rebase origin/change/new-partner",
+        ),
         (push(fault="blob x is missing"), "missing or broken objects", "git fsck"),
         (push(is_commit=False), "not a commit", "commits only"),
         (push(current=OTHER), "fetch first", "git pull --rebase"),
@@ -69,46 +123,82 @@ def test_a_refusal_names_the_reason_and_a_way_out(refused: Push, reason: str, wa
     assert way_out in " ".join(verdict.explanation)
 
 
-@given(
-    st.builds(
-        push,
-        refs,
-        revisions,
-        revisions,
-        revisions,
-        st.sampled_from([None, "x"]),
-        st.booleans(),
-        st.booleans(),
-    )
+pushes = st.builds(
+    push,
+    refs,
+    revisions,
+    revisions,
+    revisions,
+    st.sampled_from([None, "x"]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(OperatorRole),
+    st.sampled_from([frozenset(), frozenset({CHANGE}), MANY, MANY | {CHANGE}]),
 )
-def test_what_is_accepted_is_a_whole_commit_that_grows_main_from_where_it_is(each: Push) -> None:
+
+
+@given(pushes)
+def test_what_is_accepted_grows_a_branch_from_where_it_is_or_takes_a_proposal_away(
+    each: Push,
+) -> None:
     if judge(each).accepted:
-        assert each.update.ref == MAIN
-        assert each.update.new is not None
+        assert each.update.ref in {MAIN, CHANGE}
         assert each.update.old == each.current
-        assert each.is_commit
-        assert each.is_fast_forward
-        assert each.fault is None
+        if each.update.new is None:
+            assert (each.update.ref, each.role) == (CHANGE, OperatorRole.PUBLISH)
+        else:
+            assert each.is_commit
+            assert each.is_fast_forward
+            assert each.fault is None
 
 
-@given(
-    st.builds(
-        push,
-        refs,
-        revisions,
-        revisions,
-        revisions,
-        st.sampled_from([None, "x"]),
-        st.booleans(),
-        st.booleans(),
-    )
-)
+@given(pushes)
+def test_main_moves_for_who_may_publish_and_nothing_for_who_may_read(each: Push) -> None:
+    if judge(each).accepted:
+        assert each.role is not OperatorRole.READ
+        assert each.update.ref != MAIN or each.role is OperatorRole.PUBLISH
+
+
+@given(pushes)
 def test_every_refusal_fits_on_git_s_status_line_and_explains_itself(each: Push) -> None:
     verdict = judge(each)
     if verdict.reason is not None:
         assert len(verdict.reason) < 40
         assert "\n" not in verdict.reason
         assert verdict.explanation
+
+
+@pytest.mark.parametrize("name", ["a" * 101, "@{1}", "a~1", "a:b", "a*", "a\\b"])
+def test_a_name_with_a_meaning_or_without_an_end_is_no_proposal_s(name: str) -> None:
+    assert not is_change(CHANGES + name)
+
+
+@pytest.mark.parametrize("name", ["a", "new-partner", "alice/fix_1", "v1.2", "A" * 100])
+def test_a_proposal_has_a_plain_name(name: str) -> None:
+    assert is_change(CHANGES + name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "/a", "a/", "a//b", "a..b", ".a", "a/.b", "-a", "a.lock", "a.lock/b", "a b", "ä", "a\n"],
+)
+def test_a_name_that_git_or_a_shell_might_take_for_something_else_is_no_proposal_s(
+    name: str,
+) -> None:
+    assert not is_change(CHANGES + name)
+
+
+def test_one_more_proposal_may_be_made_up_to_the_bound_and_any_may_grow() -> None:
+    almost = frozenset(sorted(MANY)[1:])
+    assert judge(push(ref=CHANGE, old=None, current=None, changes=almost | {CHANGE})).accepted
+    assert judge(push(ref=CHANGE, changes=MANY | {CHANGE})).accepted
+
+
+def test_roles_include_those_before_them() -> None:
+    read, propose, publish = OperatorRole
+    assert publish.may(propose)
+    assert propose.may(propose)
+    assert not read.may(propose)
 
 
 def test_a_stale_push_is_told_both_revisions() -> None:

@@ -1,6 +1,8 @@
 """What the controller knows of operators, members and the head survives, and is used up once."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,12 +10,14 @@ from clocks import SetClock
 
 from mftgit.adapters.registry import (
     INVITATION,
+    Credential,
     JoinRefusedError,
     KnownAlreadyError,
     Registry,
     UnknownNameError,
 )
 from mftgit.adapters.sqlite import DatabaseError
+from mftgit.model.access import OperatorRole
 from mftgit.model.config import Role
 from mftgit.model.messages import MemberState, MemberStatus
 from mftgit.model.names import MemberName, OperatorName, Revision
@@ -36,15 +40,24 @@ def registry(tmp_path: Path, clock: SetClock) -> Iterator[Registry]:
 
 def test_an_operator_is_known_until_removed(registry: Registry) -> None:
     alice = OperatorName("alice")
-    registry.add_operator(alice, "hash")
-    assert registry.password_hash("alice") == "hash"
+    registry.add_operator(alice, "hash", OperatorRole.PROPOSE)
+    assert registry.credential("alice") == Credential(
+        password_hash="hash", role=OperatorRole.PROPOSE
+    )
     with pytest.raises(KnownAlreadyError, match="alice"):
-        registry.add_operator(alice, "other")
-    assert [name for name, _ in registry.operators()] == ["alice"]
+        registry.add_operator(alice, "other", OperatorRole.READ)
+    registry.give_role(alice, OperatorRole.PUBLISH)
+    assert [(each.name, each.role) for each in registry.operators()] == [
+        ("alice", OperatorRole.PUBLISH)
+    ]
     registry.remove_operator(alice)
-    assert registry.password_hash("alice") is None
-    with pytest.raises(UnknownNameError):
-        registry.remove_operator(alice)
+    assert registry.credential("alice") is None
+    for gone in (
+        registry.remove_operator,
+        lambda name: registry.give_role(name, OperatorRole.READ),
+    ):
+        with pytest.raises(UnknownNameError):
+            gone(alice)
 
 
 def test_an_invitation_lets_one_key_in(registry: Registry) -> None:
@@ -95,17 +108,26 @@ def test_a_removed_member_has_no_key(registry: Registry) -> None:
         registry.remove_member(NODE)
 
 
-def test_the_head_s_number_rises_with_news_only_and_survives(
+def test_the_head_s_number_only_rises_also_over_a_backup_that_is_put_back(
     tmp_path: Path, clock: SetClock, registry: Registry
 ) -> None:
     assert registry.head() is None
     a, b = Revision("a" * 40), Revision("b" * 40)
-    assert [registry.raise_head(oid).seq for oid in (a, a, b, a)] == [1, 1, 2, 3]
-    reopened = Registry(tmp_path / "registry.sqlite", now=clock.now)
-    head = reopened.head()
-    reopened.close()
-    assert head is not None
-    assert (head.oid, head.seq) == (a, 3)
+    first = registry.raise_head(a).seq
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as live:
+        backup = sqlite3.connect(tmp_path / "backup.sqlite")
+        with closing(backup):
+            live.backup(backup)
+    seen = [registry.raise_head(oid).seq for oid in (b, a, a, b)]
+    assert [first, *seen] == list(range(first, first + 5))  # the clock stands still
+    clock.pass_s(1)
+    with closing(Registry(tmp_path / "backup.sqlite", now=clock.now)) as restored:
+        head = restored.head()
+        assert head is not None
+        assert head.seq == first
+        assert restored.raise_head(a).seq > seen[-1]
+    clock.pass_s(-3600)
+    assert registry.raise_head(a).seq == seen[-1] + 1
 
 
 def test_the_last_report_of_a_member_is_kept_with_its_time(

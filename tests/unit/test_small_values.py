@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.errors import ConfigError
-from mftgit.model.access import Access, Kind, Principal, admits, may_push
+from mftgit.model.access import Access, Kind, OperatorRole, Principal, admits
 from mftgit.model.config import EVERYWHERE, ActiveOn, Member, Role
 from mftgit.model.names import MemberName, is_name, parse_name, parse_revision
 from mftgit.model.problem import Problem, format_problem, format_problems
@@ -63,9 +63,8 @@ def test_who_may_use_which_door(access: Access, admitted: set[Principal | None])
     assert {who for who in (None, ALICE, NODE) if admits(access, who)} == admitted
 
 
-def test_only_operators_push() -> None:
-    assert may_push(ALICE)
-    assert not may_push(NODE)
+def test_a_member_may_read_only() -> None:
+    assert NODE.role is OperatorRole.READ
     assert str(NODE) == "member node-1"
 
 
