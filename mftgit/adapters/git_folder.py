@@ -1,9 +1,10 @@
 """The folder of a bare repository: made whole or not at all, locked by one writer, swept after a crash."""
 
 import fcntl
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
@@ -15,6 +16,7 @@ from mftgit.adapters.git_quarantine import PREFIX
 from mftgit.model.names import MAIN
 
 _LOCK_NAME = "mftgit.flock"
+_NOTE_NAME = "mftgit.moving"
 _FRESH, _BROKEN = ".fresh", ".broken"
 _LEFT_BEHIND = (
     "*.lock",
@@ -86,13 +88,43 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def undone_by_a_crash(
+    path: Path, files: Sequence[Path], refs: Mapping[str, str | None]
+) -> Iterator[None]:
+    """Let `sweep_repository` remove ``files`` again, should the process end before any of ``refs`` is at its value."""
+    note = path / _NOTE_NAME
+    told = {"files": [str(file.relative_to(path)) for file in files], "refs": dict(refs)}
+    write_file(note, json.dumps(told).encode())
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def _undo(path: Path) -> list[Path]:
+    """Return the files that a push has brought in whose refs did not move."""
+    try:
+        told = json.loads((path / _NOTE_NAME).read_bytes())
+    except FileNotFoundError:
+        return []
+    with Repo(str(path), bare=True) as repo:
+        at = {name.decode("utf-8", "surrogateescape"): oid for name, oid in repo.get_refs().items()}
+    if any(new is not None and at.get(ref) == new.encode() for ref, new in told["refs"].items()):
+        return []
+    return [
+        path / name for name in reversed(told["files"])
+    ]  # the index first: it makes a pack seen
+
+
 def sweep_repository(path: Path) -> tuple[str, ...]:
     """Remove locks, half-written packs and quarantines; return their names.
 
     Whoever calls holds the lock and knows that no push is under way.
     """
+    left = [file for file in _undo(path) if file.exists()]
     packs = (path / "objects/pack").glob("*.pack")
-    left = [pack for pack in packs if not pack.with_suffix(".idx").exists()]
+    left += [pack for pack in packs if not pack.with_suffix(".idx").exists() and pack not in left]
     for pattern in _LEFT_BEHIND:
         left += path.glob(pattern)
     folders = list(path.glob(f"objects/{PREFIX}*"))
@@ -100,4 +132,7 @@ def sweep_repository(path: Path) -> tuple[str, ...]:
         file.unlink(missing_ok=True)
     for folder in folders:
         rmtree(folder)
+    (path / _NOTE_NAME).unlink(
+        missing_ok=True
+    )  # last, so that a sweep that is broken off begins anew
     return tuple(sorted(str(each.relative_to(path)) for each in (*left, *folders)))

@@ -3,7 +3,7 @@
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
@@ -129,21 +129,27 @@ class Quarantine:
             self._store, revision, self._sizes, lambda oid: load_blob(self._store, oid)
         )
 
-    def bring_in(self) -> list[Path]:
-        """Move the objects into the repository so that they outlive a crash; return the new files.
+    def pending(self) -> list[Path]:
+        """Return the files that `bring_in` will add to the repository; same objects are there under the same name."""
+        target = Path(self._main.pack_dir)
+        packs = sorted((self._folder / "pack").glob("*.pack"))
+        pairs = [(target / pack.name, target / pack.with_suffix(".idx").name) for pack in packs]
+        return [path for pair in pairs if not all(each.exists() for each in pair) for path in pair]
+
+    def bring_in(self) -> None:
+        """Move the objects into the repository so that they outlive a crash.
 
         A pack becomes visible by its index, so that goes last.
         """
         self._store.close()
-        target = Path(self._main.pack_dir)
-        brought = []
-        for pack in sorted((self._folder / "pack").glob("*.pack")):
-            names = (pack.name, pack.with_suffix(".idx").name)
-            if all((target / name).exists() for name in names):
-                continue  # the same objects are there under the same name
-            brought += [(pack.parent / name).replace(target / name) for name in names]
-        sync_folder(target)
-        return brought
+        for path in self.pending():
+            (self._folder / "pack" / path.name).replace(path)
+        sync_folder(Path(self._main.pack_dir))
+
+    def take_back(self, files: Iterable[Path]) -> None:
+        """Undo `bring_in` for ``files``; the index goes first, since by it the pack is seen."""
+        for path in sorted(files):
+            path.replace(self._folder / "pack" / path.name)
 
     def _own_ids(self) -> Iterator[ObjectID]:
         for pack in self._store.packs:

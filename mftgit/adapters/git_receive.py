@@ -209,7 +209,7 @@ class GuardedReceivePack(ReceivePackHandler):
         """Move a group of refs, all or none but for accidents; return the verdicts of those that did not."""
         store = self._door.store
         try:
-            moved = store.move(group, bring_in=quarantine.bring_in)
+            moved = store.move(group, quarantine)
         except StoreBusyError as error:
             moved = tuple(update for update in group if store.head(update.ref) == update.new)
             busy = Verdict(reason="busy, push again", explanation=(str(error),))

@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from functools import wraps
@@ -25,6 +25,7 @@ from mftgit.adapters.git_folder import (
     make_repository,
     swap_in,
     sweep_repository,
+    undone_by_a_crash,
 )
 from mftgit.adapters.git_objects import (
     BrokenHistoryError,
@@ -243,7 +244,7 @@ class GitStore:
         with self.quarantine() as quarantine:
             quarantine.add(objects)
             update = RefUpdate(ref=ref, old=parent, new=revision)
-            if not self.move([update], bring_in=quarantine.bring_in):
+            if not self.move([update], quarantine):
                 raise StoreBusyError(f"{ref} is not at {parent}: somebody else moved it; try again")
         return revision
 
@@ -254,16 +255,16 @@ class GitStore:
         Raises:
             StoreBusyError: another program held the ref for two seconds.
         """
-        return bool(self.move([RefUpdate(ref=ref, old=old, new=new)], bring_in=lambda: ()))
+        return bool(self.move([RefUpdate(ref=ref, old=old, new=new)]))
 
     @_telling
     def move(
-        self, updates: Sequence[RefUpdate], *, bring_in: Callable[[], Iterable[Path]]
+        self, updates: Sequence[RefUpdate], quarantine: Quarantine | None = None
     ) -> tuple[RefUpdate, ...]:
         """Move refs by compare-and-swap under the repository's lock; return those that moved.
 
-        ``bring_in`` brings their objects, between comparing and swapping; where no ref moves after all, the files
-        that it returns are removed again. Nothing is brought in unless every ref is where it is expected.
+        What ``quarantine`` holds is brought in between comparing and swapping, and only where every ref is where it is
+        expected; where no ref moves after all it is removed again, after a crash by `sweep`.
 
         Raises:
             StoreBusyError: another program held a ref for two seconds; the refs before it may have moved.
@@ -271,17 +272,21 @@ class GitStore:
         with locked(self.path), self.repo() as repo:
             if any(_head(repo, update.ref) != update.old for update in updates):
                 return ()
-            brought = list(bring_in())
-            moved: tuple[RefUpdate, ...] = ()
-            try:
-                for update in updates:
-                    if self._swap(repo, update):
-                        moved = (*moved, update)
-            finally:
-                if not moved:
-                    for file in brought:
-                        file.unlink(missing_ok=True)
-        return moved
+            files = quarantine.pending() if quarantine is not None else []
+            if quarantine is None or not files:
+                return self._swap_all(repo, updates)
+            with undone_by_a_crash(self.path, files, {each.ref: each.new for each in updates}):
+                quarantine.bring_in()
+                moved: tuple[RefUpdate, ...] = ()
+                try:
+                    moved = self._swap_all(repo, updates)
+                finally:
+                    if not any(_head(repo, each.ref) == each.new for each in updates):
+                        quarantine.take_back(files)
+                return moved
+
+    def _swap_all(self, repo: Repo, updates: Sequence[RefUpdate]) -> tuple[RefUpdate, ...]:
+        return tuple(update for update in updates if self._swap(repo, update))
 
     @_telling
     def fetch(
@@ -324,7 +329,7 @@ class GitStore:
             tip = Revision(found.tip.decode())
             _whole(quarantine, tip)
             update = RefUpdate(ref=FETCHED, old=before, new=tip)
-            if not self.move([update], bring_in=quarantine.bring_in):
+            if not self.move([update], quarantine):
                 raise StoreError(
                     f"{FETCHED} cannot be moved: it is damaged, or somebody else fetched"
                 )

@@ -1,0 +1,198 @@
+"""The controller is killed before every step of a push: what was acknowledged is there, and nothing else is."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controller_site import DOCUMENTS, NOW
+from git_cli import clone, commit, environment, git, git_ok
+
+from mftgit.adapters.documents_folder import importable
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.registry import Registry
+from mftgit.adapters.sqlite import Database
+from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.rules import make_validator
+from mftgit.controller.app import Controller
+from mftgit.controller.initialise import initialise
+from mftgit.model.events import EventName
+from mftgit.model.names import CHANGES, MAIN, Revision
+
+pytestmark = pytest.mark.needs("git")
+
+EFFECTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """Where the controller was killed; ``step`` is None when the push came to its end before that."""
+
+    step: str | None
+    acknowledged: bool
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> "Ground":
+    return Ground(tmp_path_factory.mktemp("ground"))
+
+
+class Ground:
+    """A controller's state folder as it is before the push, and the clone that pushes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        folder = StateFolder(root / "before")
+        made = initialise(
+            folder,
+            documents=DOCUMENTS,
+            tree=importable(DOCUMENTS),
+            validator=make_validator(),
+            listen=("127.0.0.1", 0),
+            host="127.0.0.1",
+            files_root=root / "files",
+            now=NOW,
+        )
+        self.url = made.clone_url
+        self.ca_file = folder.ca_file
+        helper = f"!f() {{ echo username=admin; echo password={made.password}; }}; f"
+        self.words = (
+            "-c", f"http.sslCAInfo={self.ca_file}", "-c", f"credential.helper={helper}",
+        )  # fmt: skip
+        self.work = clone(str(folder.repository), root / "work")
+        self.old = git_ok(self.work, "rev-parse", "HEAD")
+        self.new = commit(self.work, {"notes.md": "a change"})
+
+    @contextmanager
+    def state(self, name: str) -> Iterator[StateFolder]:
+        """Give a copy of the state folder."""
+        folder = StateFolder(self.root / name)
+        shutil.copytree(self.root / "before", folder.root)
+        yield folder
+        shutil.rmtree(folder.root)
+
+
+def open_controller(folder: StateFolder) -> tuple[Controller, EventStore]:
+    bootstrap = folder.read_bootstrap()
+    events = EventStore(folder.events, member=bootstrap.name, now=NOW)
+    made = Controller(folder, bootstrap, events=events, validator=make_validator())
+    return made, events
+
+
+def serve(folder: StateFolder, ready: Event, go: Event, at: int, told: Path) -> None:
+    """Be the controller, and die before the ``at``-th step after ``go``."""
+    controller, _ = open_controller(folder)
+    controller.start()
+    steps = 0
+
+    def step(what: str) -> None:
+        nonlocal steps
+        if go.is_set():
+            steps += 1
+            if steps == at:
+                descriptor = os.open(told, os.O_WRONLY | os.O_CREAT)
+                os.write(descriptor, what.encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        changes = event in EFFECTS or (event == "open" and int(arguments[2] or 0) & WRITES)
+        if changes and str(arguments[0]) != str(told):
+            step(f"{event} {arguments[0]}")
+
+    real = Database.write
+
+    @contextmanager
+    def write(database: Database) -> Iterator[Any]:
+        step(f"write {database._path.name}")
+        with real(database) as connection:
+            yield connection
+        step(f"after the write {database._path.name}")
+
+    Database.write = write  # type: ignore[method-assign,assignment]  # in this process alone
+    sys.addaudithook(watch)
+    ready.set()
+    signal.pause()
+
+
+def push_and_kill(ground: Ground, folder: StateFolder, ref: str, at: int) -> Killed:
+    context = multiprocessing.get_context("fork")
+    ready, go = context.Event(), context.Event()
+    told = ground.root / f"{folder.root.name}.step"
+    process = context.Process(target=serve, args=(folder, ready, go, at, told), daemon=True)
+    process.start()
+    assert ready.wait(30)
+    go.set()
+    done = subprocess.run(
+        ["git", *ground.words, "push", ground.url, f"HEAD:{ref}"],
+        cwd=ground.work,
+        env=environment(ground.work),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    process.kill()
+    process.join()
+    step = told.read_text(encoding="utf-8") if told.exists() else None
+    assert step is not None or done.returncode == 0, done.stderr
+    return Killed(step=step, acknowledged=done.returncode == 0)
+
+
+def look_after(ground: Ground, folder: StateFolder, ref: str, killed: Killed) -> None:
+    """Start the controller again and see that all of the push is there, or nothing."""
+    repository = folder.repository
+    before = git(repository, "rev-parse", "--verify", "--quiet", ref).out
+    controller, events = open_controller(folder)
+    with closing(events):
+        controller.start()
+        controller.stop()
+        told = [each for _, each in events.after(0, limit=10_000)]
+    with closing(Registry(folder.registry, now=NOW)) as registry:
+        head = registry.head()
+    checked = git(repository, "fsck", "--strict", "--full", "--unreachable", "--no-reflogs")
+    assert (checked.code, checked.out) == (0, ""), (killed, checked)
+    at = git(repository, "rev-parse", "--verify", "--quiet", ref).out
+    assert at == before, killed
+    expected = {ground.new} if killed.acknowledged else {ground.new, ground.old, ""}
+    assert at in expected, killed
+    has_it = git(repository, "cat-file", "-e", ground.new).code == 0
+    assert has_it is (at == ground.new), killed
+    leftovers = {path.name for path in repository.rglob("*")} & {"mftgit.moving"}
+    leftovers |= {path.name for path in repository.glob("objects/incoming-*")}
+    leftovers |= {path.name for path in repository.rglob("*.lock")}
+    assert leftovers == set(), killed
+    main = git_ok(repository, "rev-parse", MAIN)
+    assert head is not None
+    assert head.oid == main, killed
+    published = [each for each in told if each.event is EventName.REVISION_PUBLISHED]
+    assert {each.revision for each in published} == ({Revision(main)} - {ground.old}), killed
+
+
+@pytest.mark.parametrize("ref", [MAIN, f"{CHANGES}proposal"])
+def test_a_controller_that_is_killed_before_any_step_of_a_push_has_all_of_it_or_nothing(
+    ground: Ground, ref: str
+) -> None:
+    steps: list[str] = []
+    for at in range(1, 200):
+        name = f"{ref.rpartition('/')[2]}-{at}"
+        with ground.state(name) as folder:
+            killed = push_and_kill(ground, folder, ref, at)
+            look_after(ground, folder, ref, killed)
+        if killed.step is None:
+            break
+        steps.append(killed.step)
+    else:
+        raise AssertionError("it never came to its end")
+    found = "\n".join(steps)
+    for station in ("incoming-", "mftgit.moving", f"{ref}.lock", "write events.sqlite"):
+        assert station in found, found
+    assert ("write registry.sqlite" in found) is (ref == MAIN)
