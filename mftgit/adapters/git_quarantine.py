@@ -16,6 +16,7 @@ from dulwich.objects import Tree as GitTree
 from dulwich.pack import UnresolvedDeltas
 
 from mftgit.adapters.durable import sync_folder
+from mftgit.adapters.git_history import history_between, pick_files, raw_commit
 from mftgit.adapters.git_objects import (
     BrokenHistoryError,
     Objects,
@@ -128,6 +129,15 @@ class Quarantine:
         return read_tree(
             self._store, revision, self._sizes, lambda oid: load_blob(self._store, oid)
         )
+
+    def pick(self, revision: Revision, paths: Iterable[str]) -> Tree:
+        """Return those of ``paths`` that are files of ``revision``."""
+        return pick_files(self._store, revision, paths)
+
+    def commits(self, old: Revision, new: Revision) -> Iterator[tuple[Revision, bytes]]:
+        """Give the commits that ``new`` has behind it and ``old`` has not, byte for byte, newest first."""
+        for revision in history_between(self._store, old, new):
+            yield revision, raw_commit(self._store, revision)
 
     def pending(self) -> list[Path]:
         """Return the files that `bring_in` will add to the repository; same objects are there under the same name."""

@@ -33,7 +33,7 @@ from mftgit.model.access import OperatorRole
 from mftgit.model.names import CHANGES, Revision
 from mftgit.model.printable import printable
 from mftgit.model.push import ATOMIC, REPEATED, Push, RefUpdate, Verdict, stale, unreadable
-from mftgit.model.tree import Tree
+from mftgit.model.trust import POLICY_FILES
 
 Gate = Callable[[Push], Verdict]
 """Decides one ref of a push; may be called by several threads at once."""
@@ -154,14 +154,10 @@ class GuardedReceivePack(ReceivePackHandler):
         """Find out what the gate needs to know of one ref."""
         if update.new is None:
             return _undecided(self._pusher, update, self._door.store.head(update.ref))
-        new = update.new
+        old, new = update.old, update.new
         fault = quarantine.fault(new)
         is_commit = fault is None and quarantine.is_commit(new)
-        grows = is_commit and (update.old is None or quarantine.grows(update.old, new))
-
-        def tree() -> Tree:
-            return quarantine.tree(new)
-
+        grows = is_commit and (old is None or quarantine.grows(old, new))
         return Push(
             who=self._pusher.who,
             role=self._pusher.role,
@@ -171,7 +167,9 @@ class GuardedReceivePack(ReceivePackHandler):
             fault=fault,
             is_commit=is_commit,
             is_fast_forward=grows,
-            tree=tree,
+            tree=lambda: quarantine.tree(new),
+            published=lambda: quarantine.pick(old, POLICY_FILES) if old else {},
+            commits=lambda: quarantine.commits(old, new) if old else iter(()),
         )
 
     def _decide(self, pushes: Sequence[Push]) -> list[Verdict]:
@@ -258,6 +256,8 @@ def _undecided(pusher: Pusher, update: RefUpdate, current: Revision | None = Non
         is_commit=False,
         is_fast_forward=False,
         tree=dict,
+        published=dict,
+        commits=lambda: iter(()),
     )
 
 

@@ -27,6 +27,7 @@ from mftgit.adapters.git_folder import (
     sweep_repository,
     undone_by_a_crash,
 )
+from mftgit.adapters.git_history import history_between, pick_files, raw_commit
 from mftgit.adapters.git_objects import (
     BrokenHistoryError,
     Sizes,
@@ -207,6 +208,24 @@ class GitStore:
         """Tell whether ``ancestor`` is ``descendant`` or can be reached from it, whatever the commit times say."""
         with self.repo() as repo:
             return is_ancestor(repo.object_store, _oid(ancestor), _oid(descendant))
+
+    @_telling
+    def history(self, old: Revision, new: Revision) -> Mapping[Revision, tuple[Revision, ...]]:
+        """Return what ``new`` has behind it and ``old`` has not, newest first, each commit with its parents."""
+        with self.repo() as repo:
+            return history_between(repo.object_store, old, new)
+
+    @_telling
+    def raw_commit(self, revision: Revision) -> bytes:
+        """Return a commit byte for byte, as it was signed."""
+        with self.repo() as repo:
+            return raw_commit(repo.object_store, revision)
+
+    @_telling
+    def pick(self, revision: Revision, paths: Iterable[str]) -> Tree:
+        """Return those of ``paths`` that are files of ``revision``, without looking at the others."""
+        with self.repo() as repo:
+            return pick_files(repo.object_store, revision, paths)
 
     @_telling
     def log(self, limit: int, ref: str = MAIN) -> tuple[LogEntry, ...]:

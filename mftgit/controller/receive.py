@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from mftgit.adapters.ssh_signature import examine
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import MAIN, Revision
 from mftgit.model.problem import Problem, format_problem
-from mftgit.model.push import ACCEPTED, Push, Verdict, judge
+from mftgit.model.push import ACCEPTED, Push, Verdict, judge, unsigned
 from mftgit.model.tree import Tree
+from mftgit.model.trust import objections, read_policy
 
 Record = Callable[[EventName, Revision | None, Mapping[str, Fact]], None]
 """Writes one event of this member."""
@@ -45,9 +47,11 @@ class Receive:
         self._publish = publish
 
     def decide(self, push: Push) -> Verdict:
-        """Return whether the ref may move: first by name and history, then by what the files say."""
+        """Return whether the ref may move: by name and history, then by who signed, last by what the files say."""
         self._record(EventName.PUSH_RECEIVED, push.update.new, _facts(push))
         verdict = judge(push)
+        if verdict.accepted and push.update.ref == MAIN:
+            verdict = _check_signatures(push)
         if not verdict.accepted or push.update.new is None:
             return verdict
         return self._validate(push)
@@ -79,6 +83,15 @@ class Receive:
             reason=f"not valid: {count}",
             explanation=(*map(format_problem, problems), _ADVICE),
         )
+
+
+def _check_signatures(push: Push) -> Verdict:
+    """Return whether everything new is signed as the published revision requires; before the first one, nothing is."""
+    if push.update.old is None:
+        return ACCEPTED
+    policy = read_policy(push.published())
+    wrong = objections(policy, (examine(*commit) for commit in push.commits()))
+    return unsigned(push.update.ref, policy, wrong) if wrong else ACCEPTED
 
 
 def _facts(push: Push) -> dict[str, Fact]:

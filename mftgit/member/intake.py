@@ -20,7 +20,7 @@ from mftgit.member.activate import read_record, write_record
 from mftgit.member.fetch import DivergedError, check_lineage
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.upstream import RemovedError, Upstream
-from mftgit.member.verify import RefusedError, verify
+from mftgit.member.verify import RefusedError, check_signatures, verify
 from mftgit.model import activation
 from mftgit.model.activation import Record, Stage
 from mftgit.model.config import Generation
@@ -265,7 +265,9 @@ class Intake:
             return self._verify_growth(revision)
 
     def _verify_growth(self, revision: Revision) -> Generation:
-        check_lineage(self._parts.store, anchor=self.record.anchor, tip=revision)
+        store, anchor = self._parts.store, self.record.anchor
+        check_lineage(store, anchor=anchor, tip=revision)
+        check_signatures(store, anchor=anchor, tip=revision)
         return self._verify(revision)
 
     def _verify(self, revision: Revision) -> Generation:

@@ -1,12 +1,15 @@
-"""Check a fetched revision as the gate did, and render it for this member; nothing is taken on trust."""
+"""Check a fetched revision and who signed it, as the gate did, and render it for this member."""
 
 from mftgit.adapters.git_objects import TooLargeError
 from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.ssh_signature import examine
 from mftgit.errors import MftgitError
 from mftgit.model.config import Generation, Role
+from mftgit.model.growth import judge_growth
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.problem import Problem, format_problems
 from mftgit.model.render import render
+from mftgit.model.trust import POLICY_FILES, explain, read_policy
 from mftgit.model.validate import Validator
 
 
@@ -16,6 +19,28 @@ class RefusedError(MftgitError):
     def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
         self.problems = problems
+
+
+def check_signatures(store: GitStore, *, anchor: Revision | None, tip: Revision) -> None:
+    """See that everything after ``anchor`` is signed as the published revisions require, the anchor first of all.
+
+    A member without an anchor takes any history, as it does for the lineage.
+
+    Raises:
+        RefusedError: a commit is not.
+    """
+    if anchor is None:
+        return
+    refusal = judge_growth(
+        store.history(anchor, tip),
+        anchor=anchor,
+        tip=tip,
+        policy_of=lambda revision: read_policy(store.pick(revision, POLICY_FILES)),
+        examine=lambda revision: examine(revision, store.raw_commit(revision)),
+    )
+    if refusal is not None:
+        lines = explain(refusal.policy, refusal.wrong)
+        raise RefusedError("\n".join((f"revision {tip[:12]} is not signed as required:", *lines)))
 
 
 def verify(

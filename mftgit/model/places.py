@@ -22,6 +22,8 @@ FOLDERS: Final = {
     "accounts": Kind.ACCOUNT,
     "services": Kind.SERVICE,
 }
+SIGNERS_FILE: Final = "trust/allowed_signers"
+REVOKED_FILE: Final = "trust/revoked_keys"
 NOT_YET: Final = ("event-handlers", "secrets")
 """Folders that a later version will read; passing over them now would promise what is not done."""
 
@@ -30,7 +32,8 @@ _EXECUTABLE: Final = 0o100755
 _SUBMODULE: Final = 0o160000
 _MODES: Final = {0o120000: "a symbolic link", _SUBMODULE: "a submodule", 0o040000: "a folder"}
 _CLUSTER_TWINS: Final = ("cluster.yml", "cluster.json")
-_KNOWN: Final = (*FOLDERS, *NOT_YET)
+_TRUST: Final = "trust"
+_KNOWN: Final = (*FOLDERS, *NOT_YET, _TRUST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +153,8 @@ def _place(path: str, entry: Entry) -> DocumentFile | Problem | None:
             f"{folder}/ is not known to this version",
             f"remove {folder}/, or use a later version",
         )
+    if folder == _TRUST:
+        return None if path in {SIGNERS_FILE, REVOKED_FILE} else _not_trust(path)
     if folder in FOLDERS:
         return _in_folder(path, FOLDERS[folder], rest, entry)
     if folder.lower() in _KNOWN:
@@ -191,6 +196,15 @@ def _in_folder(path: str, kind: Kind, rest: str, entry: Entry) -> DocumentFile |
     except ValueError as error:
         return _problem(path, "name", str(error), "rename the file")
     return DocumentFile(path=path, kind=kind, name=name, ending=ending, entry=entry)
+
+
+def _not_trust(path: str) -> Problem:
+    return _problem(
+        path,
+        "folder",
+        f"{_TRUST}/ holds {SIGNERS_FILE} and {REVOKED_FILE}, and nothing else",
+        "rename it, or move it elsewhere",
+    )
 
 
 def _problem(path: str, rule: str, message: str, hint: str) -> Problem:

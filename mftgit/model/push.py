@@ -1,13 +1,14 @@
 """Decide whether a ref may move: the controller's rule for a push, the members' rule for what they fetch."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mftgit.model.access import OperatorRole
 from mftgit.model.names import CHANGES, MAIN, Revision
 from mftgit.model.tree import Tree
+from mftgit.model.trust import Finding, Policy, explain
 
 MAX_CHANGES: Final = 200
 """How many proposals may be open; each costs every fetch a line, and dulwich some time."""
@@ -31,8 +32,9 @@ class Push:
 
     ``update.new`` may name any kind of object. ``current`` is where the ref stands now, ``changes`` are the
     proposals that there are, or that this push makes. ``fault`` says in one sentence which object is missing or
-    malformed, or is None. ``tree`` reads the files of ``update.new``; it may be called only while the push is being
-    decided, and only where ``is_commit`` holds and there is no fault.
+    malformed, or is None. ``tree`` reads the files of ``update.new``, ``published`` those of ``update.old`` that its
+    policy is read from, and ``commits`` gives what lies between, byte for byte; they may be called only while the push
+    is being decided, and only where ``is_commit`` holds and there is no fault.
     """
 
     who: str
@@ -44,6 +46,8 @@ class Push:
     is_commit: bool
     is_fast_forward: bool
     tree: Callable[[], Tree]
+    published: Callable[[], Tree]
+    commits: Callable[[], Iterator[tuple[Revision, bytes]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +157,14 @@ def _judge_new_change(ref: str, others: frozenset[str]) -> Verdict:
                 ),
             )
     return ACCEPTED
+
+
+def unsigned(ref: str, policy: Policy, wrong: Sequence[Finding]) -> Verdict:
+    """Return the refusal of commits that the published ``policy`` does not let pass."""
+    return Verdict(
+        reason="not signed as required",
+        explanation=(f"{ref} cannot move there:", *explain(policy, wrong)),
+    )
 
 
 def stale(expected: Revision | None, current: Revision | None) -> Verdict:

@@ -17,6 +17,7 @@ from mftgit.model.references import check_across
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
+from mftgit.model.trust import check_trust
 
 MAX_PROBLEMS: Final = 1000
 CACHED_DOCUMENTS: Final = 65_536
@@ -92,6 +93,7 @@ class Validator:
             if checked.document is not None:
                 documents[file.path] = checked.document
         problems.extend(check_across(parts, self._fill_part))
+        problems.extend(check_trust(tree, parts[Kind.CLUSTER].get("cluster")))
         return Validation(problems=_capped(problems), documents=documents, parts=parts)
 
     def _check_file(self, file: DocumentFile) -> Checked:

@@ -13,7 +13,6 @@ from mftgit.model.printable import printable
         "README.md",
         ".gitignore",
         ".github/workflows/validate.yml",
-        "trust/allowed_signers",
         "__init__.py",
         "docs/members/x.txt",
         "other.yaml",
@@ -43,6 +42,10 @@ def test_files_in_other_places_are_passed_over(path: str) -> None:
         ("cluster.yml", "name"),
         ("cluster.json", "name"),
         ("services", "mode"),
+        ("trust", "mode"),
+        ("trust/README.md", "folder"),
+        ("trust/keys/allowed_signers", "folder"),
+        ("Trust/allowed_signers", "folder"),
     ],
 )
 def test_what_does_not_belong_into_a_folder_of_documents_is_a_problem(path: str, rule: str) -> None:

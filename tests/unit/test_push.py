@@ -50,6 +50,8 @@ def push(  # noqa: PLR0917
         is_commit=is_commit,
         is_fast_forward=is_fast_forward,
         tree=dict,
+        published=dict,
+        commits=lambda: iter(()),
     )
 
 

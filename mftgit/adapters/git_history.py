@@ -1,0 +1,79 @@
+"""Read what lies between two commits, and single files of a revision, out of a dulwich object store."""
+
+import stat
+from collections.abc import Iterable
+from functools import partial
+
+from dulwich.object_store import BaseObjectStore
+from dulwich.objects import ObjectID
+
+from mftgit.adapters.git_objects import get_commit, get_tree, load_blob
+from mftgit.model.names import Revision
+from mftgit.model.tree import Entry, Tree
+
+
+def history_between(
+    store: BaseObjectStore, old: Revision, new: Revision
+) -> dict[Revision, tuple[Revision, ...]]:
+    """Return the commits that can be reached from ``new`` and not from ``old``, newest first, with their parents.
+
+    Raises:
+        BrokenHistoryError: a commit on the way is missing.
+    """
+    found = _reach(store, new, but=old)
+    # A commit that old has behind it too would have led on to the first commit of all.
+    if all(found.values()):
+        return found
+    past = _reach(store, old, but=None)
+    return {revision: parents for revision, parents in found.items() if revision not in past}
+
+
+def raw_commit(store: BaseObjectStore, revision: Revision) -> bytes:
+    """Return the commit byte for byte, as it was signed.
+
+    Raises:
+        BrokenHistoryError: it is missing, malformed, or not a commit.
+    """
+    return get_commit(store, _oid(revision)).as_raw_string()
+
+
+def pick_files(store: BaseObjectStore, revision: Revision, paths: Iterable[str]) -> Tree:
+    """Return those of ``paths`` that are files of ``revision``; the others are not looked at.
+
+    Raises:
+        BrokenHistoryError: an object is missing or malformed.
+    """
+    root = get_commit(store, _oid(revision)).tree
+    found = {path: _find(store, root, path) for path in paths}
+    return {path: entry for path, entry in found.items() if entry is not None}
+
+
+def _reach(
+    store: BaseObjectStore, start: Revision, *, but: Revision | None
+) -> dict[Revision, tuple[Revision, ...]]:
+    found: dict[Revision, tuple[Revision, ...]] = {}
+    todo = [start]
+    for revision in todo:
+        if revision in found or revision == but:
+            continue
+        parents = get_commit(store, _oid(revision)).parents
+        found[revision] = tuple(Revision(each.decode()) for each in parents)
+        todo.extend(found[revision])
+    return found
+
+
+def _find(store: BaseObjectStore, root: ObjectID, path: str) -> Entry | None:
+    oid, mode = root, stat.S_IFDIR
+    for name in path.encode().split(b"/"):
+        tree = get_tree(store, oid) if stat.S_ISDIR(mode) else None
+        if tree is None or name not in tree:
+            return None
+        mode, oid = tree[name]
+    if not stat.S_ISREG(mode):
+        return None
+    content = load_blob(store, oid)
+    return Entry(mode=mode, oid=oid.decode(), size_bytes=len(content), load=partial(bytes, content))
+
+
+def _oid(revision: Revision) -> ObjectID:
+    return ObjectID(revision.encode())
