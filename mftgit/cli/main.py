@@ -20,6 +20,7 @@ _VERBS = {
     "run": "mftgit.cli.run",
     "status": "mftgit.cli.status",
     "validate": "mftgit.cli.validate",
+    "trust": "mftgit.cli.trust",
     "events": "mftgit.cli.events",
     "demo": "mftgit.cli.demo.demo",
 }

@@ -21,7 +21,7 @@ RULE: Final = "trust"
 
 _T = TypeVar("_T")
 _WORD: Final = re.compile(r"[^ \t]+")
-_PRINCIPALS: Final = re.compile(r'"([^"]*)"(?=[ \t])|([^ \t"]+)(?=[ \t])')
+PRINCIPALS: Final = re.compile(r'"([^"]*)"(?=[ \t])|([^ \t"]+)(?=[ \t])')
 _OPTIONS: Final = re.compile(r'(?:\\"|"(?:\\"|[^"])*"|[^ \t"])+')
 _OPTION: Final = re.compile(r'([A-Za-z-]+)(?:="((?:\\"|[^"])*)")?(?:,(?=.)|$)')
 _TIME: Final = re.compile(r"([0-9]+)(?:Z|UTC)", re.IGNORECASE)
@@ -106,7 +106,7 @@ def _check_characters(line: str) -> None:
 
 
 def _signer(number: int, line: str, at: int) -> Signer:
-    match = _PRINCIPALS.match(line, at)
+    match = PRINCIPALS.match(line, at)
     if match is None:
         raise _BadLineError(
             at,

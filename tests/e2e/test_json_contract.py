@@ -18,7 +18,7 @@ def test_every_schema_of_an_output_is_a_schema_and_its_examples_hold() -> None:
     outputs = {
         name: schema for name, schema in load_schemas().items() if name.startswith("output-")
     }
-    assert len(outputs) == 11
+    assert len(outputs) == 13
     for schema in outputs.values():
         jsonschema.Draft202012Validator.check_schema(schema)
         for example in schema["examples"]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mftgit.model.documents import MAX_SIZE_BYTES
 from mftgit.model.problem import Problem
+from mftgit.model.signer_lines import add_signer, check_principal, remove_signer
 from mftgit.model.signers import Signer, read_revoked, read_signers
 from mftgit.model.ssh_key import KINDS, PublicKey, read_key, read_key_text, read_strings
 
@@ -180,6 +181,33 @@ def written(signer: Signer, comment: str = "") -> str:
 @given(signers, st.sampled_from(["", "ann's laptop", "# x"]))
 def test_what_is_written_is_read_again(signer: Signer, comment: str) -> None:
     assert read_signers(FILE, written(signer, comment).encode()) == ((signer,), ())
+
+
+@given(st.lists(signers, max_size=4), words, keys)
+def test_a_signer_that_is_added_and_removed_leaves_the_others_alone(
+    others: list[Signer], principal: str, key: PublicKey
+) -> None:
+    left = [each for each in others if principal not in each.principals]
+    content = "# x\n" + "".join(f"{written(each)}\n" for each in left)
+    public = f"{key.kind} {base64.b64encode(key.blob).decode()} laptop"
+    added = add_signer(content.rstrip("\n"), check_principal(principal), f"{public}\n")
+    assert added == f'{content}{principal} namespaces="git" {public}\n'
+    found, problems = read_signers(FILE, added.encode())
+    assert not problems
+    assert (found[-1].key, found[-1].principals) == (key, (principal,))
+    assert remove_signer(added, found, principal) == content
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a,b", '"a"', "#a", "!a", "a\n", "a\u202e"])
+def test_what_would_break_the_line_names_no_signer(name: str) -> None:
+    with pytest.raises(ValueError, match="does not name a signer"):
+        check_principal(name)
+
+
+def test_of_several_principals_one_is_taken_out() -> None:
+    content = f'\t"ann,Cid C" {KEY}\nann,!eve {KEY}\n"ann,bob" {KEY} ann\n'
+    found, _ = read_signers(FILE, content.encode())
+    assert remove_signer(content, found, "ann") == f'\t"Cid C" {KEY}\n"bob" {KEY} ann\n'
 
 
 @given(st.binary() | st.binary().map(lambda data: b"ann " + KEY.encode() + data))

@@ -1,0 +1,201 @@
+"""The verbs that say who may sign, in a clone, and what they tell scripts."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from cluster import mftgit
+from git_cli import commit, git_ok
+from signing import KeyPair, make_key, signing_settings
+
+from mftgit.model.trust import Outcome
+from mftgit.resources import load_schemas
+
+pytestmark = pytest.mark.needs("ssh-keygen")
+
+REQUIRED = "name: acme\ntrust:\n  require_signatures: true\n"
+
+
+def said(*words: str | Path, cwd: Path, name: str) -> Any:
+    """Return what a verb prints for scripts, which has to be as documented; it may refuse."""
+    done = mftgit("trust", *words, "--json", cwd=cwd)
+    assert done.returncode in {0, 1}, done.stderr
+    value = json.loads(done.stdout)
+    schema = load_schemas()[f"output-trust-{name}"]
+    jsonschema.Draft202012Validator(schema).validate(value)
+    return value
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    git_ok(folder, "init", "--quiet", "--initial-branch", "main")
+    commit(folder, {"cluster.yaml": "name: acme\n"})
+    return folder
+
+
+@pytest.fixture
+def ann(tmp_path: Path) -> KeyPair:
+    return make_key(tmp_path, "ann")
+
+
+def pub(key: KeyPair) -> Path:
+    return key.file.with_suffix(".pub")
+
+
+def signers(work: Path) -> str:
+    return (work / "trust/allowed_signers").read_text(encoding="utf-8")
+
+
+def test_a_signer_that_was_added_is_listed_and_git_takes_its_signature(
+    work: Path, ann: KeyPair
+) -> None:
+    assert said("list", ".", cwd=work, name="list") == {
+        "required": False,
+        "signers": [],
+        "revoked": [],
+    }
+    done = mftgit("trust", "add", "ann@example.org", pub(ann), cwd=work)
+    assert done.returncode == 0, done.stderr
+    commit(work, {"cluster.yaml": REQUIRED})
+    (listed,) = said("list", work, cwd=work.parent, name="list")["signers"]
+    shown = subprocess.run(
+        ["ssh-keygen", "-l", "-f", pub(ann)], capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout  # fmt: skip
+    assert listed["fingerprint"] == shown.split()[1]
+    assert (listed["principals"], listed["namespaces"], listed["line"]) == (
+        ["ann@example.org"],
+        ["git"],
+        1,
+    )
+    told = mftgit("trust", "list", cwd=work).stdout
+    assert told.startswith("signatures are required\nann@example.org  ssh-ed25519  SHA256:")
+    assert mftgit("validate", ".", cwd=work).returncode == 0
+    git_ok(work, *signing_settings(ann), "commit", "--quiet", "--allow-empty", "-S", "-m", "x")
+    git_ok(work, "-c", "gpg.ssh.allowedSignersFile=trust/allowed_signers", "verify-commit", "HEAD")
+
+
+def test_a_key_is_added_once_and_only_when_it_is_a_good_public_one(
+    work: Path, ann: KeyPair, tmp_path: Path
+) -> None:
+    def add(principal: str, file: Path) -> tuple[int, str]:
+        done = mftgit("trust", "add", principal, file, ".", cwd=work)
+        return done.returncode, done.stderr
+
+    code, told = add("ann", ann.file)
+    assert (code, f"{ann.file} is a private key" in told, f"{pub(ann)}" in told) == (2, True, True)
+    for principal in ("an n", "", "a,b", '"ann"', "#ann", "!ann", "a\u202eb"):
+        code, told = add(principal, pub(ann))
+        assert (code, "does not name a signer" in told) == (2, True)
+    (tmp_path / "two").write_text(f"{ann.public}\n{ann.public}\n", encoding="utf-8")
+    code, told = add("ann", tmp_path / "two")
+    assert (code, f"{tmp_path / 'two'} holds 2 keys: expected one" in told) == (2, True)
+    (tmp_path / "none").write_text("ssh-ed25519 nonsense\n", encoding="utf-8")
+    code, told = add("ann", tmp_path / "none")
+    assert (code, f"{tmp_path / 'none'}:1:1: this is no public key" in told) == (2, True)
+    assert add("ann", tmp_path / "missing")[0] == 2
+    assert not (work / "trust").exists()
+    assert add("ann", pub(ann))[0] == 0
+    code, told = add("bob", pub(ann))
+    assert (code, told) == (
+        1,
+        "mftgit: trust/allowed_signers:1: the key is there already, as that of ann\n",
+    )
+    eve = make_key(tmp_path, "eve")
+    (work / "trust/revoked_keys").write_text(eve.public, encoding="utf-8")
+    code, told = add("eve", pub(eve))
+    assert (code, "trust/revoked_keys revokes this key" in told) == (1, True)
+    assert signers(work).count("\n") == 1
+
+
+def test_who_is_removed_leaves_the_others_as_they_were(
+    work: Path, ann: KeyPair, tmp_path: Path
+) -> None:
+    bob, cid = make_key(tmp_path, "bob"), make_key(tmp_path, "cid")
+    before = (
+        "# the team\n"
+        + ann.line("ann")
+        + bob.line("ann,bob,!x", 'namespaces="git"')
+        + cid.line('"ann,Cid C"')
+        + ann.line("ann,!eve")
+        + bob.line("annie")[:-1]
+    )
+    commit(work, {"trust/allowed_signers": before})
+    assert mftgit("trust", "remove", "ann", cwd=work).returncode == 0
+    assert signers(work) == (
+        "# the team\n"
+        + bob.line("bob,!x", 'namespaces="git"')
+        + cid.line('"Cid C"')
+        + bob.line("annie")[:-1]
+    )
+    done = mftgit("trust", "remove", "ann", ".", cwd=work)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "mftgit: trust/allowed_signers does not name 'ann': it names !x, Cid C, annie, bob\n",
+    )
+
+
+def test_a_list_that_cannot_be_relied_on_is_told_and_not_touched(work: Path, ann: KeyPair) -> None:
+    commit(work, {"trust/allowed_signers": "ann\n"})
+    for words in (("list",), ("add", "ann", pub(ann)), ("remove", "ann")):
+        done = mftgit("trust", *words, cwd=work)
+        assert done.returncode == 2
+        assert "trust/allowed_signers:1:1: the line is not whole" in done.stderr
+    assert signers(work) == "ann\n"
+
+
+def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
+    done = mftgit("trust", "list", tmp_path, cwd=tmp_path)
+    assert (done.returncode, "is not a git clone" in done.stderr) == (2, True)
+
+
+def test_a_range_is_judged_as_the_gate_judges_a_push(
+    work: Path, ann: KeyPair, tmp_path: Path
+) -> None:
+    def sign(key: KeyPair, files: dict[str, str | bytes]) -> None:
+        commit(work, files)
+        amend = ("commit", "--quiet", "--amend", "--no-edit", "-S")
+        git_ok(work, *signing_settings(key), *amend)
+
+    eve = make_key(tmp_path, "eve")
+    commit(work, {"cluster.yaml": REQUIRED, "trust/allowed_signers": ann.line()})
+    git_ok(work, "tag", "published")
+    sign(ann, {"a": "1"})
+    assert said("verify", "HEAD~2..published", cwd=work, name="verify")["required"] is False
+    told = mftgit("trust", "verify", "HEAD~2..HEAD~1", cwd=work)
+    assert (told.returncode, "signatures are not required" in told.stdout) == (0, True)
+    good = said("verify", "published..HEAD", cwd=work, name="verify")
+    assert (good["accepted"], [each["outcome"] for each in good["commits"]]) == (True, ["signed"])
+    told = mftgit("trust", "verify", "published..HEAD", ".", cwd=work)
+    assert told.returncode == 0
+    assert "is signed (SHA256:" in told.stdout
+    assert ") by ann@example.org\npublished..HEAD: signed as required\n" in told.stdout
+    commit(work, {"b": "1"})
+    sign(eve, {"trust/allowed_signers": ann.line() + eve.line()})
+    bad = said("verify", "published..HEAD", cwd=work, name="verify")
+    assert bad["accepted"] is False
+    assert [each["outcome"] for each in bad["commits"]] == ["not-allowed", "unsigned", "signed"]
+    told = mftgit("trust", "verify", "published..main", cwd=work)
+    assert told.returncode == 1
+    assert "is not signed\n" in told.stdout
+    assert "published..main: the gate would refuse this" in told.stdout
+
+
+@pytest.mark.parametrize(
+    "range_",
+    ["HEAD", "..HEAD", "HEAD..", "HEAD...HEAD", "nope..HEAD", "HEAD..--all", "--all..HEAD"],
+)
+def test_what_is_no_range_of_commits_is_wrong_usage(work: Path, range_: str) -> None:
+    done = mftgit("trust", "verify", "--", range_, cwd=work)
+    assert done.returncode == 2
+    assert "A..B" in done.stderr or "there is no commit" in done.stderr
+
+
+def test_the_outcomes_that_scripts_read_are_those_that_there_are() -> None:
+    commits = load_schemas()["output-trust-verify"]["properties"]["commits"]
+    known = commits["items"]["properties"]["outcome"]["enum"]
+    assert known == [each.value for each in Outcome]
