@@ -198,7 +198,7 @@ def explain(policy: Policy, wrong: Sequence[Finding]) -> tuple[str, ...]:
         "expected: every commit is signed by somebody whom the published revision allows"
         + (f": {', '.join(names[:MAX_TOLD])}{more}" if names else ""),
         "to sign: git config gpg.format ssh; git config user.signingKey ~/.ssh/id_ed25519.pub; git commit -S",
-        "to sign later: git rebase --exec 'git commit --amend --no-edit -S' origin/main",
+        "to sign what is committed: git rebase --exec 'git commit --amend --no-edit -S' origin/main",
         "a new signer is added by one of those who may sign now, in a push of its own: mftgit trust add",
     )
 
