@@ -1,1 +1,1 @@
-"""Git hooks; installed as ``mftgit.hooks``. The hooks themselves come with the gate."""
+"""Git hooks for clones and for bare repositories that git serves; installed as ``mftgit.hooks``."""

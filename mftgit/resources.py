@@ -1,6 +1,6 @@
-"""Find the JSON schemas and the sample configuration that are installed with mftgit.
+"""Find the JSON schemas, the git hooks and the sample configuration that are installed with mftgit.
 
-They lie at the top of the repository and are installed as the packages ``mftgit.schemas`` and
+They lie at the top of the repository and are installed as the packages ``mftgit.schemas``, ``mftgit.hooks`` and
 ``mftgit.sample_config_repo``; no other module knows that.
 """
 
@@ -19,6 +19,11 @@ def load_schemas() -> dict[str, Any]:
         for entry in files("mftgit.schemas").iterdir()
         if entry.name.endswith(_SCHEMA_SUFFIX)
     }
+
+
+def read_hook(name: str) -> str:
+    """Return the script of the git hook ``name``; ``@PYTHON@`` stands for the interpreter that it calls."""
+    return (files("mftgit.hooks") / name).read_text(encoding="utf-8")
 
 
 def read_sample() -> dict[str, bytes]:

@@ -9,25 +9,14 @@ from pathlib import Path
 import git
 
 from mftgit.adapters.documents_folder import read_files
+from mftgit.adapters.local_repository import LocalRepository
 from mftgit.errors import ConfigError
 from mftgit.model.names import Revision
 from mftgit.model.tree import Entry, Tree
 
 
-class OperatorClone:
+class OperatorClone(LocalRepository):
     """A clone with a work tree; close it, for git processes may stand behind it."""
-
-    def __init__(self, folder: Path) -> None:
-        """Open the clone at ``folder``.
-
-        Raises:
-            ConfigError: it is no clone with a work tree.
-        """
-        try:
-            self._repo = git.Repo(folder)
-        except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
-            raise ConfigError(f"{folder} is not a git clone") from error
-        self.root = Path(self._repo.working_dir)
 
     @staticmethod
     def is_clone(folder: Path) -> bool:
@@ -97,7 +86,3 @@ class OperatorClone:
     def uncommitted(self) -> int:
         """Return how many files differ from the last commit."""
         return len(self._repo.index.diff(None)) + len(self._repo.untracked_files)
-
-    def close(self) -> None:
-        """Let go of git."""
-        self._repo.close()

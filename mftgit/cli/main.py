@@ -21,6 +21,7 @@ _VERBS = {
     "status": "mftgit.cli.status",
     "validate": "mftgit.cli.validate",
     "trust": "mftgit.cli.trust",
+    "hooks": "mftgit.cli.hooks",
     "events": "mftgit.cli.events",
     "demo": "mftgit.cli.demo.demo",
 }

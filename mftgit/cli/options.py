@@ -67,6 +67,13 @@ def dir_option(function: _F) -> _F:
     )(function)
 
 
+def path_argument(function: _F) -> _F:
+    """Take PATH, a clone or a bare repository; here, when it is left out."""
+    return click.argument(
+        "path", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path)
+    )(function)
+
+
 def json_option(function: _F) -> _F:
     """Take ``--json``."""
     return click.option(

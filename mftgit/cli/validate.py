@@ -1,5 +1,6 @@
 """``mftgit validate``: what the gate will say, before the push."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def validate(path: Path, member: MemberName | None, as_json: bool) -> int:
     return INVALID if problems else 0
 
 
+def tell_problems(what: str, problems: Sequence[Problem], *, err: bool = False) -> None:
+    """Print ``problems``, of which there are some, and that the gate would refuse ``what``."""
+    for problem in problems:
+        click.echo(printable(format_problem(problem), keep="\n"), err=err)
+    count = len(problems)
+    click.secho(
+        f"{what}: {count} problem{'s' if count > 1 else ''}: the gate would refuse this",
+        fg="red",
+        err=err,
+    )
+
+
 def _read(path: Path) -> Tree:
     if not OperatorClone.is_clone(path):
         return read_folder(path)
@@ -60,14 +73,8 @@ def _read(path: Path) -> Tree:
 
 
 def _tell(path: Path, problems: list[Problem], lines: list[str], member: MemberName | None) -> None:
-    for problem in problems:
-        click.echo(printable(format_problem(problem), keep="\n"))
     if problems:
-        count = len(problems)
-        click.secho(
-            f"{path}: {count} problem{'s' if count > 1 else ''}: the gate would refuse this",
-            fg="red",
-        )
+        tell_problems(str(path), problems)
         return
     click.secho(f"{path}: valid", fg="green")
     if member is not None:

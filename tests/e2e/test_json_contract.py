@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 from cluster import Cluster, copy_sample, mftgit, mftgit_json
+from git_cli import git_ok
 
 from mftgit.resources import load_schemas
 
@@ -93,6 +94,18 @@ def test_a_clone_is_validated_with_what_git_would_take_along(empty: Cluster) -> 
     assert mftgit("validate", clone, cwd=empty.root).returncode == 0
     (clone / "locations" / "new.yaml").write_text("type: nonsense\n", encoding="utf-8")
     assert mftgit("validate", ".", cwd=clone).returncode == 2
+
+
+def test_the_hooks_tell_what_became_of_them_as_documented(tmp_path: Path) -> None:
+    git_ok(tmp_path, "init", "--quiet")
+    for state in ("installed", "unchanged"):
+        told = mftgit_json("hooks", "install", cwd=tmp_path)
+        check(told, "hooks-install")
+        assert {each["state"] for each in told["hooks"]} == {state}
+    (tmp_path / ".git/hooks/pre-push").write_text("#!/bin/sh\n", encoding="utf-8")
+    told = mftgit_json("hooks", "remove", cwd=tmp_path)
+    check(told, "hooks-remove")
+    assert [each["state"] for each in told["hooks"]] == ["removed", "foreign"]
 
 
 def test_validate_tells_what_runs_on_a_member(tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""A repository on this machine, through GitPython and C git: a person's clone, or a bare one that git serves.
+
+C git and not dulwich, because git itself calls the hooks: it is there, and what it hands down in the environment (the
+quarantine of a push, the index of a partial commit) and what the folder may hold (alternates, linked work trees, any
+format of refs) it finds by itself.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import git
+
+from mftgit.adapters.git_objects import MAX_DEPTH, MAX_ENTRIES, StoreError
+from mftgit.errors import ConfigError
+from mftgit.model.names import Revision
+from mftgit.model.tree import Entry, Tree
+
+_MAX_LISTING_BYTES = (
+    64 << 20
+)  # of modes, ids, sizes and paths; a tree of few objects can unfold to any size
+
+
+class LocalRepository:
+    """A repository; close it, for git processes stand behind it. One thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the repository whose top is ``folder``.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        try:
+            self._repo = git.Repo(folder)
+        except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+            raise ConfigError(f"{folder} is not the top of a git repository") from error
+        # What refs/replace would show instead of an object is not what is pushed.
+        self._repo.git.update_environment(GIT_NO_REPLACE_OBJECTS="1")
+        self.root = Path(self._repo.working_dir)
+        self.bare = self._repo.bare
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of git."""
+        self._repo.close()
+
+    def resolve(self, text: str) -> Revision:
+        """Return the commit that a person names by a branch, a tag, an id or ``HEAD~2``.
+
+        Raises:
+            ConfigError: there is no such commit.
+        """
+        found = self._rev_parse(f"{text}^{{commit}}")
+        if found is None:
+            raise ConfigError(
+                f"{self.root}: there is no commit {text!r}: expected a branch, a tag or an id; "
+                "git fetch brings what is new"
+            )
+        return found
+
+    def head(self, ref: str) -> Revision | None:
+        """Return what the full name ``ref`` stands for, or None when there is no such ref."""
+        return self._rev_parse(ref)
+
+    def is_commit(self, oid: Revision) -> bool:
+        """Tell whether ``oid`` is a commit that is here."""
+        try:
+            return bool(self._repo.git.cat_file("-t", oid) == "commit")
+        except git.GitCommandError:
+            return False
+
+    def is_ancestor(self, ancestor: Revision, descendant: Revision) -> bool:
+        """Tell whether ``ancestor`` is ``descendant`` or behind it; not so where it is not here."""
+        try:
+            self._repo.git.merge_base("--is-ancestor", ancestor, descendant)
+        except git.GitCommandError:
+            return False
+        return True
+
+    def index_tree(self) -> Tree:
+        """Return the files of the index, as a commit now would take them.
+
+        Raises:
+            StoreError: the index holds conflicts, or cannot be read.
+        """
+        try:
+            return self.tree(Revision(self._repo.git.write_tree()))
+        except git.GitCommandError as error:
+            raise StoreError(f"{self.root}: the index is no tree: {_said(error)}") from error
+
+    def tree(self, revision: Revision) -> Tree:
+        """Return the files of ``revision``, which may be a tree too; contents are read when they are asked for.
+
+        Raises:
+            StoreError: an object is missing or broken, or there are more or deeper folders than the gate takes.
+        """
+        listing = self._listing(revision)
+        if listing.count(b"\0") > MAX_ENTRIES:
+            raise StoreError(f"the revision has more than {MAX_ENTRIES} files and folders")
+        return dict(self._files(listing))
+
+    def hooks_folder(self) -> Path:
+        """Return where git looks for this repository's hooks, as ``core.hooksPath`` says."""
+        return self.root / str(self._repo.git.rev_parse("--git-path", "hooks"))
+
+    def _rev_parse(self, text: str) -> Revision | None:
+        try:
+            found = self._repo.git.rev_parse("--verify", "--quiet", "--end-of-options", text)
+        except git.GitCommandError:
+            return None
+        return Revision(str(found))
+
+    def _files(self, listing: bytes) -> Iterator[tuple[str, Entry]]:
+        """Give path and entry of what ls-tree lists, but for folders."""
+        for line in listing.split(b"\0")[:-1]:
+            fields, _, name = line.partition(b"\t")
+            mode, kind, oid, size = fields.decode().split()
+            path = name.decode("utf-8", "surrogateescape")
+            if path.count("/") > MAX_DEPTH:
+                raise StoreError(f"{path!r} is more than {MAX_DEPTH} folders deep")
+            if kind == "blob":
+                load = partial(self._load, oid)
+                yield path, Entry(mode=int(mode, 8), oid=oid, size_bytes=int(size), load=load)
+            elif kind != "tree":  # a submodule, for the rules to refuse
+                yield path, Entry(mode=int(mode, 8), oid=oid, size_bytes=0, load=bytes)
+
+    def _listing(self, revision: Revision) -> bytes:
+        """Return what ls-tree says, but no more than `_MAX_LISTING_BYTES`."""
+        process = self._repo.git.ls_tree(
+            "-r", "-t", "-z", "-l", "--full-tree", revision, as_process=True
+        )
+        listing: bytes = process.stdout.read(_MAX_LISTING_BYTES + 1)
+        if len(listing) > _MAX_LISTING_BYTES:
+            process.terminate()
+            raise StoreError(f"the names in the revision take more than {_MAX_LISTING_BYTES} bytes")
+        try:
+            process.wait()
+        except git.GitCommandError as error:
+            raise StoreError(f"{revision} cannot be listed: {_said(error)}") from error
+        return listing
+
+    def _load(self, oid: str) -> bytes:
+        try:
+            content: bytes = self._repo.git.get_object_data(oid)[3]
+        except ValueError as error:
+            raise StoreError(f"blob {oid} cannot be read: {error}") from error
+        return content
+
+
+def _said(error: git.GitCommandError) -> str:
+    return " ".join(str(error.stderr).split())
