@@ -21,6 +21,7 @@ _VERBS = {
     "status": "mftgit.cli.status",
     "validate": "mftgit.cli.validate",
     "trust": "mftgit.cli.trust",
+    "diff": "mftgit.cli.diff",
     "hooks": "mftgit.cli.hooks",
     "events": "mftgit.cli.events",
     "demo": "mftgit.cli.demo.demo",

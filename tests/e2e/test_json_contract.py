@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-from cluster import Cluster, copy_sample, mftgit, mftgit_json
-from git_cli import git_ok
+from cluster import Cluster, copy_sample, mftgit, mftgit_json, sub
+from git_cli import commit, git_ok
 
 from mftgit.resources import load_schemas
 
@@ -19,7 +19,7 @@ def test_every_schema_of_an_output_is_a_schema_and_its_examples_hold() -> None:
     outputs = {
         name: schema for name, schema in load_schemas().items() if name.startswith("output-")
     }
-    assert len(outputs) == 13
+    assert len(outputs) == 14
     for schema in outputs.values():
         jsonschema.Draft202012Validator.check_schema(schema)
         for example in schema["examples"]:
@@ -106,6 +106,27 @@ def test_the_hooks_tell_what_became_of_them_as_documented(tmp_path: Path) -> Non
     told = mftgit_json("hooks", "remove", cwd=tmp_path)
     check(told, "hooks-remove")
     assert [each["state"] for each in told["hooks"]] == ["removed", "foreign"]
+
+
+def test_what_a_clone_tells_of_its_revisions_is_as_documented(tmp_path: Path) -> None:
+    clone = copy_sample(tmp_path / "clone")
+    git_ok(clone, "init", "--quiet", "--initial-branch", "main")
+    commit(clone, {}, "Begin")
+    git_ok(clone, "update-ref", "refs/remotes/origin/main", "HEAD")
+    check(mftgit_json("diff", cwd=clone), "diff")  # which changes nothing
+    location = (clone / "locations" / "partner.yaml").read_text(encoding="utf-8")
+    location = sub(location, r"(?m)^host: .*$", 'host: "{{ region }}.example"')
+    location = sub(location, r"private_key:", "password:")
+    (clone / "locations" / "partner.yaml").write_text(location, encoding="utf-8")
+    (clone / "members" / "node-3.yaml").write_text(
+        "role: node\nvariables: {region: eu}\n", encoding="utf-8"
+    )
+    told = mftgit_json("diff", "--member", "node-9", cwd=clone)
+    check(told, "diff")  # with problems
+    assert told["members"][0]["problems"]
+    told = mftgit_json("diff", cwd=clone)
+    check(told, "diff")
+    assert [each["presence"] for each in told["members"]] == ["stays", "stays", "stays", "comes"]
 
 
 def test_validate_tells_what_runs_on_a_member(tmp_path: Path) -> None:

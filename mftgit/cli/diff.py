@@ -1,0 +1,149 @@
+"""``mftgit diff``: what a change means, member by member."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mftgit.adapters.operator_clone import OperatorClone
+from mftgit.cli.options import Name, json_option, print_json
+from mftgit.cli.rules import make_validator
+from mftgit.errors import ConfigError
+from mftgit.model.changes import (
+    Action,
+    ComponentChange,
+    FieldChange,
+    MemberChange,
+    Presence,
+    Value,
+    member_changes,
+)
+from mftgit.model.names import MemberName, Revision
+from mftgit.model.printable import printable
+from mftgit.model.problem import format_problem, format_problems
+from mftgit.model.validate import Validation, Validator
+
+_PUBLISHED = "refs/remotes/origin/main"
+_WORK_TREE = "the work tree"
+_COLOURS = {Action.STARTED: "green", Action.ADDED: "green", Action.CHANGED: "yellow"}
+_PRESENCES = {
+    Presence.STAYS: "",
+    Presence.COMES: " comes",
+    Presence.GOES: " goes: without its document it is an ordinary node, until `mftgit member remove`",
+    Presence.UNDECLARED: " has no document: an ordinary node",
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mftgit diff
+  mftgit diff origin/main..HEAD --member node-1
+  mftgit diff HEAD~3.. config --json
+"""
+)
+@click.argument("words", metavar="[A..B] [PATH]", nargs=-1)
+@click.option("--member", "member", type=Name(), help="Only what changes on this member.")
+@json_option
+def diff(words: tuple[str, ...], member: MemberName | None, as_json: bool) -> None:
+    """Show what changes on which member between two revisions of the clone PATH (here, when left out).
+
+    A and B are branches, tags or ids; one that is left out is HEAD. Without A..B, it is from origin/main as it was
+    fetched last to the work tree, with what is not committed.
+
+    A member that comes is taken to have run nothing. Comments, the order of keys, and defaults that are written out
+    change nothing.
+    """
+    span, path = _read_words(words)
+    with OperatorClone(path) as clone:
+        before, after = span or (_PUBLISHED, None)
+        old = clone.resolve(before)
+        new = None if after is None else clone.resolve(after)
+        validator = make_validator()
+        was = _valid(clone, validator, old, before)
+        becomes = _valid(clone, validator, new, after or _WORK_TREE)
+        changes = member_changes(was, becomes, member)
+    if as_json:
+        members = [_member_json(each) for each in changes]
+        print_json({"from": old, "to": new, "members": members})
+        return
+    click.echo(printable(f"{before} ({old[:12]}) -> {after or _WORK_TREE}"))
+    for line in _lines(changes):
+        click.echo(line)
+
+
+def _read_words(words: tuple[str, ...]) -> tuple[tuple[str, str] | None, Path]:
+    """Tell the range from the folder, either of which may be left out."""
+    *span, path = words if words and Path(words[-1]).is_dir() else (*words, ".")
+    if not span:
+        return None, Path(path)
+    before, dots, after = span[0].partition("..")
+    if len(span) > 1 or not dots:
+        raise click.UsageError(
+            f"expected A..B, then a folder, either of which may be left out; found {' '.join(words)!r}"
+        )
+    return (before or "HEAD", after or "HEAD"), Path(path)
+
+
+def _valid(
+    clone: OperatorClone, validator: Validator, revision: Revision | None, name: str
+) -> Validation:
+    if revision is None and clone.bare:
+        raise ConfigError(f"{clone.root} has no work tree: name two revisions, as HEAD~1..HEAD")
+    found = validator.validate(clone.documents() if revision is None else clone.tree(revision))
+    if found.problems:
+        raise ConfigError(f"{name} is not valid:\n{format_problems(found.problems)}")
+    return found
+
+
+def _member_json(change: MemberChange) -> dict[str, Any]:
+    return {
+        "name": change.member,
+        "presence": change.presence.value,
+        "settings": _fields_json(change.settings),
+        "transfers": _components_json(change.transfers),
+        "locations": _components_json(change.locations),
+        "problems": [dict(each.as_json()) for each in change.problems],
+    }
+
+
+def _components_json(changes: Iterable[ComponentChange]) -> list[dict[str, Any]]:
+    return [
+        {"name": each.name, "action": each.action.value, "fields": _fields_json(each.fields)}
+        for each in changes
+    ]
+
+
+def _fields_json(changes: Iterable[FieldChange]) -> list[dict[str, Any]]:
+    return [{"field": each.field, "before": each.before, "after": each.after} for each in changes]
+
+
+def _lines(changes: Iterable[MemberChange]) -> Iterator[str]:
+    for change in changes:
+        title = f"{change.member}{_PRESENCES[change.presence]}"
+        yield click.style(title, bold=True) if change else f"{title}: nothing changes"
+        for each in change.settings:
+            yield f"  {_field(each)}"
+        for kind, components in (("transfer", change.transfers), ("location", change.locations)):
+            for component in components:
+                colour = _COLOURS.get(component.action, "red")
+                yield f"  {kind} {component.name} {click.style(component.action.value, fg=colour)}"
+                yield from (f"    {_field(each)}" for each in component.fields)
+        for problem in change.problems:
+            text = format_problem(problem).replace("\n ", "")
+            yield f"  would refuse it: {printable(text)}"
+
+
+def _field(change: FieldChange) -> str:
+    return printable(f"{change.field}: {_shown(change.before)} -> {_shown(change.after)}")
+
+
+def _shown(value: Value) -> str:
+    if value is None:
+        return "(none)"
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value) or '""'

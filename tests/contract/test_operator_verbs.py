@@ -1,0 +1,179 @@
+"""What ``mftgit diff`` tells of a real clone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config_tree import VALID
+from git_cli import clone, commit, git_ok
+
+from mftgit.cli.main import run_verb
+
+pytestmark = pytest.mark.needs("git")
+
+INVOICES = VALID["transfers/invoices.yaml"]
+MOVED = {"transfers/invoices.yaml": INVOICES.replace("outbox", "outbox, path: in")}
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Return a clone of a repository with one valid commit on main."""
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    git_ok(folder, "init", "--quiet", "--initial-branch", "main")
+    commit(folder, dict(VALID), "Begin")
+    git_ok(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "origin.git"))
+    return clone(str(tmp_path / "origin.git"), tmp_path / "work")
+
+
+@pytest.fixture
+def run(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run a verb in the clone; return what it printed, or with another code its error."""
+    monkeypatch.chdir(work)
+
+    def call(*words: str, code: int = 0) -> str:
+        capfd.readouterr()
+        assert run_verb(words) == code
+        told = capfd.readouterr()
+        if code:
+            assert not told.out
+        return told.err if code else told.out
+
+    return call
+
+
+def found(run: Run, *words: str) -> Any:
+    return json.loads(run(*words, "--json"))
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for path, content in files.items():
+        (folder / path).write_text(content, encoding="utf-8")
+
+
+# diff
+
+
+def test_a_change_that_is_not_committed_is_told_member_by_member(run: Run, work: Path) -> None:
+    assert run("diff").splitlines()[1:] == [
+        "controller: nothing changes",
+        "node-1: nothing changes",
+        "node-2: nothing changes",
+    ]
+    write(work, MOVED)
+    write(work, {"members/node-3.yaml": "role: node\n", "members/node-1.yaml": "role: node\n"})
+    start = git_ok(work, "rev-parse", "HEAD")
+    assert run("diff").splitlines() == [
+        f"refs/remotes/origin/main ({start[:12]}) -> the work tree",
+        "controller: nothing changes",
+        "node-1",
+        "  labels.site: berlin -> (none)",
+        "  variables.port: 2222 -> (none)",
+        "  variables.region: emea -> (none)",
+        "  transfer invoices changed",
+        "    destination.path: . -> in",
+        "node-2",
+        "  transfer invoices changed",
+        "    destination.path: . -> in",
+        "node-3 comes",
+        "  transfer invoices started",
+        "  location inbox added",
+        "  location outbox added",
+    ]
+    assert run("diff", "--member", "node-2").count("\n") == 4
+    assert found(run, "diff")["to"] is None
+
+
+def test_values_of_every_type_can_be_read(run: Run, work: Path) -> None:
+    changed = INVOICES.replace(
+        "{location: inbox}",
+        "{location: inbox, recursive: true, include: ['*.csv', b], stable_s: 2.5}",
+    )
+    archive = changed.replace("recursive: true, ", "") + "prefer: [node-1]\n"
+    write(work, {"transfers/invoices.yaml": changed})
+    told = run("diff", "--member", "node-1")
+    assert "    source.recursive: false -> true\n" in told
+    assert "    source.include: [*] -> [*.csv, b]\n" in told
+    assert "    source.stable_s: 5 -> 2.5\n" in told
+    write(work, {"transfers/invoices.yaml": archive})
+    assert "    prefer: [] -> [node-1]\n" in run("diff", "--member", "node-1")
+
+
+def test_two_revisions_are_compared_whatever_lies_in_the_work_tree(run: Run, work: Path) -> None:
+    start = git_ok(work, "rev-parse", "HEAD")
+    tip = commit(work, dict(MOVED))
+    write(work, {"cluster.yaml": "not: valid\n"})
+    for words in (
+        ("origin/main..HEAD",),
+        ("HEAD~1..",),
+        (f"{start}..{tip}", "."),
+        ("origin/main..main", str(work)),
+    ):
+        told = found(run, "diff", *words)
+        assert (told["from"], told["to"]) == (start, tip)
+        (field,) = told["members"][1]["transfers"][0]["fields"]
+        assert field == {"field": "destination.path", "before": ".", "after": "in"}
+    back = found(run, "diff", "..HEAD~1", "--member", "node-1")
+    assert (back["from"], back["to"]) == (tip, start)
+
+
+def test_a_folder_with_dots_in_its_name_is_no_range(run: Run, work: Path) -> None:
+    assert "the work tree" in run("diff", "../work")
+    assert "the work tree" in run("diff", f"{work}/members/..")
+
+
+def test_a_revision_that_is_not_valid_is_told_with_its_problems(run: Run, work: Path) -> None:
+    broken = {"transfers/invoices.yaml": INVOICES + "retries: many\n"}
+    write(work, broken)
+    told = run("diff", "--json", code=2)
+    assert "the work tree is not valid:\ntransfers/invoices.yaml:5:1: the field 'retries'" in told
+    commit(work, dict(broken))
+    told = run("diff", "HEAD..origin/main", code=2)
+    assert "HEAD is not valid:\ntransfers/invoices.yaml:5:1: " in told
+
+
+def test_a_member_that_would_refuse_the_change_is_told_with_the_reason(
+    run: Run, work: Path
+) -> None:
+    commit(work, {"locations/outbox.yaml": 'type: local\npath: "{{ region }}"\n'})
+    (work / "members/node-2.yaml").unlink()
+    told = run("diff", "--member", "node-2")
+    assert "node-2 goes: without its document it is an ordinary node" in told
+    assert "  would refuse it: locations/outbox.yaml:2:7: member 'node-2' does not define" in told
+    assert found(run, "diff", "--member", "node-2")["members"][0]["problems"]
+
+
+@pytest.mark.parametrize(
+    ("words", "way_out"),
+    [
+        (("nothing..HEAD",), "there is no commit 'nothing'"),
+        (("HEAD..--output=x",), "there is no commit '--output=x'"),
+        (("HEAD..HEAD:members",), "there is no commit 'HEAD:members'"),
+        (("HEAD...main",), "there is no commit '.main'"),
+        (("main",), "expected A..B"),
+        (("main..HEAD", "x..y", "."), "expected A..B"),
+    ],
+)
+def test_a_range_that_is_none_is_refused_with_what_was_expected(
+    run: Run, words: tuple[str, ...], way_out: str
+) -> None:
+    assert way_out in run("diff", *words, code=2)
+
+
+def test_a_bare_repository_is_compared_by_revisions_only(run: Run, work: Path) -> None:
+    bare = str(work.parent / "origin.git")
+    git_ok(Path(bare), "update-ref", "refs/remotes/origin/main", "main")
+    assert "has no work tree: name two revisions" in run("diff", bare, code=2)
+    assert "nothing changes" in run("diff", "main..main", bare)
+
+
+def test_without_a_published_branch_a_range_is_asked_for(run: Run, work: Path) -> None:
+    git_ok(work, "remote", "rename", "origin", "elsewhere")
+    assert "there is no commit 'refs/remotes/origin/main'" in run("diff", code=2)
+    assert "nothing changes" in run("diff", "elsewhere/main..")
