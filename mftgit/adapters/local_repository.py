@@ -12,6 +12,7 @@ from typing import Self
 
 import git
 
+from mftgit.adapters.git_commit import LogEntry
 from mftgit.adapters.git_objects import MAX_DEPTH, MAX_ENTRIES, StoreError
 from mftgit.errors import ConfigError
 from mftgit.model.names import Revision
@@ -104,6 +105,38 @@ class LocalRepository:
         if listing.count(b"\0") > MAX_ENTRIES:
             raise StoreError(f"the revision has more than {MAX_ENTRIES} files and folders")
         return dict(self._files(listing))
+
+    def log(self, tip: Revision, limit: int) -> tuple[LogEntry, ...]:
+        """Return ``tip`` and what is behind it along first parents, newest first, at most ``limit`` commits.
+
+        Raises:
+            StoreError: a commit is missing.
+        """
+        try:
+            return tuple(
+                LogEntry(
+                    revision=Revision(commit.hexsha),
+                    author=f"{commit.author.name} <{commit.author.email}>",
+                    at=commit.committed_datetime,
+                    subject=str(commit.message).partition("\n")[0],
+                )
+                for commit in self._repo.iter_commits(tip, first_parent=True, max_count=limit)
+            )
+        except (git.GitCommandError, ValueError) as error:
+            raise StoreError(
+                f"{self.root}: the history of {tip} cannot be read: {error}"
+            ) from error
+
+    def active_on_members(self) -> dict[str, Revision]:
+        """Return what each member runs, as far as ``refs/members/NAME/active`` was fetched."""
+        listed = self._repo.git.for_each_ref("--format=%(objectname) %(refname)", "refs/members/")
+        active = {}
+        for line in listed.splitlines():
+            oid, _, ref = line.partition(" ")
+            name, _, kind = ref.removeprefix("refs/members/").partition("/")
+            if kind == "active":
+                active[name] = Revision(oid)
+        return active
 
     def hooks_folder(self) -> Path:
         """Return where git looks for this repository's hooks, as ``core.hooksPath`` says."""

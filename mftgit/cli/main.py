@@ -22,6 +22,7 @@ _VERBS = {
     "validate": "mftgit.cli.validate",
     "trust": "mftgit.cli.trust",
     "diff": "mftgit.cli.diff",
+    "log": "mftgit.cli.log",
     "hooks": "mftgit.cli.hooks",
     "events": "mftgit.cli.events",
     "demo": "mftgit.cli.demo.demo",

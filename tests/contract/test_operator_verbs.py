@@ -1,4 +1,4 @@
-"""What ``mftgit diff`` tells of a real clone."""
+"""What ``mftgit diff`` and ``mftgit log`` tell of a real clone."""
 
 import json
 from collections.abc import Callable
@@ -177,3 +177,78 @@ def test_without_a_published_branch_a_range_is_asked_for(run: Run, work: Path) -
     git_ok(work, "remote", "rename", "origin", "elsewhere")
     assert "there is no commit 'refs/remotes/origin/main'" in run("diff", code=2)
     assert "nothing changes" in run("diff", "elsewhere/main..")
+
+
+# log
+
+
+def test_the_revisions_of_main_are_told_newest_first(run: Run, work: Path) -> None:
+    first = git_ok(work, "rev-parse", "HEAD")
+    second = commit(work, dict(MOVED), "Send it elsewhere\n\nBecause.")
+    git_ok(work, "push", "--quiet", "origin", "main")
+    commit(work, {}, "not published")
+    told = found(run, "log")
+    assert told["ref"] == "refs/remotes/origin/main"
+    assert [each["revision"] for each in told["revisions"]] == [second, first]
+    newest = told["revisions"][0]
+    assert newest["author"] == "Ann Example <ann@example.org>"
+    assert newest["subject"] == "Send it elsewhere"
+    assert newest["members"] is None
+    assert newest["at"].endswith("Z")
+    assert [each["revision"] for each in found(run, "log", "-n", "1")["revisions"]] == [second]
+    text = run("log").splitlines()
+    assert [line[:12] for line in text[:2]] == [second[:12], first[:12]]
+    assert "which members run what is not known here" in text[2]
+
+
+def test_a_merge_stands_for_what_it_brought(run: Run, work: Path) -> None:
+    git_ok(work, "switch", "--quiet", "--create", "change")
+    commit(work, dict(MOVED), "on the side")
+    git_ok(work, "switch", "--quiet", "main")
+    git_ok(work, "merge", "--quiet", "--no-ff", "--message", "merged", "change")
+    git_ok(work, "push", "--quiet", "origin", "main")
+    assert [each["subject"] for each in found(run, "log")["revisions"]] == ["merged", "Begin"]
+
+
+def test_the_members_that_run_a_revision_are_told_where_their_refs_were_fetched(
+    run: Run, work: Path
+) -> None:
+    first = git_ok(work, "rev-parse", "HEAD")
+    second = commit(work, dict(MOVED), "second")
+    git_ok(work, "push", "--quiet", "origin", "main")
+    for name, revision in (("node-2", second), ("controller", second), ("node-1", first)):
+        git_ok(work, "update-ref", f"refs/members/{name}/active", revision)
+    git_ok(work, "update-ref", "refs/members/node-1/attempted", second)
+    told = found(run, "log")["revisions"]
+    assert [each["members"] for each in told] == [["controller", "node-2"], ["node-1"]]
+    text = run("log", "-n", "1").splitlines()
+    assert text[0].endswith("[controller, node-2]")
+    assert text[1] == f"{first[:12]}  is not listed above  [node-1]"
+    assert len(text) == 2
+
+
+def test_the_log_of_a_bare_repository_is_that_of_its_main(run: Run, work: Path) -> None:
+    told = found(run, "log", str(work.parent / "origin.git"))
+    assert told["ref"] == "refs/heads/main"
+    assert len(told["revisions"]) == 1
+
+
+def test_a_repository_without_main_is_told(run: Run, tmp_path: Path) -> None:
+    git_ok(tmp_path, "init", "--quiet", "empty")
+    assert "has neither" in run("log", str(tmp_path / "empty"), code=2)
+
+
+def test_what_an_author_wrote_does_nothing_to_a_terminal(run: Run, work: Path) -> None:
+    commit(work, {}, "x\x1b[2Jforged\u202e")
+    git_ok(work, "push", "--quiet", "origin", "main")
+    text = run("log")
+    assert text.replace("\n", "").isprintable()
+    assert r"x\x1b[2Jforged\u202e" in text
+
+
+def test_a_history_with_a_missing_commit_is_told(run: Run, work: Path) -> None:
+    first = git_ok(work, "rev-parse", "HEAD")
+    commit(work, {}, "second")
+    git_ok(work, "update-ref", "refs/remotes/origin/main", "HEAD")
+    (work / ".git/objects" / first[:2] / first[2:]).unlink()
+    assert "the history of" in run("log", code=1)

@@ -19,7 +19,7 @@ def test_every_schema_of_an_output_is_a_schema_and_its_examples_hold() -> None:
     outputs = {
         name: schema for name, schema in load_schemas().items() if name.startswith("output-")
     }
-    assert len(outputs) == 14
+    assert len(outputs) == 15
     for schema in outputs.values():
         jsonschema.Draft202012Validator.check_schema(schema)
         for example in schema["examples"]:
@@ -113,6 +113,11 @@ def test_what_a_clone_tells_of_its_revisions_is_as_documented(tmp_path: Path) ->
     git_ok(clone, "init", "--quiet", "--initial-branch", "main")
     commit(clone, {}, "Begin")
     git_ok(clone, "update-ref", "refs/remotes/origin/main", "HEAD")
+    check(mftgit_json("log", cwd=clone), "log")  # without the members' refs
+    git_ok(clone, "update-ref", "refs/members/node-1/active", "HEAD")
+    told = mftgit_json("log", cwd=clone)
+    check(told, "log")
+    assert told["revisions"][0]["members"] == ["node-1"]
     check(mftgit_json("diff", cwd=clone), "diff")  # which changes nothing
     location = (clone / "locations" / "partner.yaml").read_text(encoding="utf-8")
     location = sub(location, r"(?m)^host: .*$", 'host: "{{ region }}.example"')
