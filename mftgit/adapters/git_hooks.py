@@ -9,6 +9,7 @@ from mftgit.adapters.durable import write_file
 from mftgit.errors import ConfigError
 
 _MARK = b"# mftgit-hook:"
+_MARK_WITHIN_BYTES = 200
 _MODE = 0o755
 
 
@@ -75,7 +76,13 @@ def _remove(path: Path) -> HookState:
 
 def _ours(path: Path) -> bool:
     """Tell whether ``path`` is a file that was written here; a link is not, wherever it leads."""
-    return path.is_file() and not path.is_symlink() and _MARK in path.read_bytes()[:200]
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            return _MARK in stream.read(_MARK_WITHIN_BYTES)
+    except OSError:  # whoever installed it could read it
+        return False
 
 
 def _taken(path: Path, script: str) -> str:

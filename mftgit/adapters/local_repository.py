@@ -84,6 +84,16 @@ class LocalRepository:
             return False
         return True
 
+    def names(self, prefix: str) -> frozenset[str]:
+        """Return the full names of the refs below ``prefix``, which ends with ``/``."""
+        return frozenset(self._repo.git.for_each_ref("--format=%(refname)", prefix).splitlines())
+
+    def commits(self, old: Revision, new: Revision) -> Iterator[tuple[Revision, bytes]]:
+        """Give the commits that ``new`` has behind it and ``old`` has not, byte for byte, newest first."""
+        for line in self._repo.git.rev_list(new, f"^{old}").splitlines():
+            revision = Revision(line)
+            yield revision, self._load(revision)
+
     def index_tree(self) -> Tree:
         """Return the files of the index, as a commit now would take them.
 

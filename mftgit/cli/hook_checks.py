@@ -12,8 +12,9 @@ from mftgit.cli.rules import make_validator
 from mftgit.cli.validate import tell_problems
 from mftgit.controller.receive import Receive
 from mftgit.errors import ConfigError
+from mftgit.model.access import OperatorRole
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import MAIN, Revision, parse_revision
+from mftgit.model.names import CHANGES, MAIN, Revision, parse_revision
 from mftgit.model.printable import printable
 from mftgit.model.push import Push, RefUpdate, Verdict
 
@@ -103,19 +104,26 @@ def _received(repository: LocalRepository, update: RefUpdate) -> Push:
 
 
 def _push(repository: LocalRepository, update: RefUpdate, *, current: Revision | None) -> Push:
-    """Find out what the gate needs to know; that no object is missing was seen to by git before it called."""
+    """Find out what the gate needs to know; that no object is missing was seen to by git before it called.
+
+    Who may push at all is for the server to say that git serves the repository by: here everybody may what it lets in.
+    """
     old, new = update.old, update.new
     is_commit = new is not None and repository.is_commit(new)
     return Push(
         who="git",
+        role=OperatorRole.PUBLISH,
         update=update,
         current=current,
+        changes=repository.names(CHANGES),
         fault=None,
         is_commit=is_commit,
         is_fast_forward=new is not None
         and is_commit
         and (old is None or repository.is_ancestor(old, new)),
         tree=lambda: {} if new is None else repository.tree(new),
+        published=lambda: {} if old is None else repository.tree(old),
+        commits=lambda: iter(()) if old is None or new is None else repository.commits(old, new),
     )
 
 

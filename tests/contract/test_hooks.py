@@ -208,7 +208,7 @@ def test_a_push_is_refused_as_a_whole_with_all_that_is_wrong(pusher: Path, bare:
     refused = git(pusher, "push", "origin", "main", "HEAD:sketch", "v1")
     assert PLACE in refused.err
     for ref in ("refs/heads/sketch", "refs/tags/v1"):
-        assert f"{ref} refused: only main may be pushed" in refused.err
+        assert f"{ref} refused: only main and change/* may be pushed" in refused.err
     assert (objects(bare), git_ok(bare, "for-each-ref")) == before
 
 
@@ -269,7 +269,7 @@ def test_the_hook_update_judges_by_itself(bare: Path, work: Path) -> None:
     git_ok(work, "commit", "--quiet", "--all", "--no-verify", "--message", "bad")
     refused = git(work, "push", "--no-verify", "origin", "main", "HEAD:sketch")
     assert PLACE in refused.err
-    assert "refs/heads/sketch refused: only main may be pushed" in refused.err
+    assert "refs/heads/sketch refused: only main and change/* may be pushed" in refused.err
     new = commit(work, {path: VALID[path] for path in BROKEN})
     git_ok(work, "push", "origin", "main")
     assert git_ok(bare, "rev-parse", "main") == new
@@ -369,6 +369,14 @@ def test_hooks_go_where_git_looks_for_them(work: Path, path: str) -> None:
     assert run_verb(["hooks", "remove", str(work)]) == 0
     assert not list(folder.iterdir())
     assert try_commit(work, "--all").code == 0
+
+
+def test_a_folder_that_takes_no_hooks_is_told(
+    work: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    git_ok(work, "config", "core.hooksPath", "/dev/null")
+    assert run_verb(["hooks", "install", str(work)]) == 2
+    assert "/dev/null: cannot be written: " in capfd.readouterr().err
 
 
 def test_each_kind_of_repository_has_its_own_hooks(
