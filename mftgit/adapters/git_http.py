@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import SEEK_END
+from io import SEEK_END, BytesIO
 from typing import BinaryIO, cast
 from urllib.parse import parse_qs
 
@@ -18,10 +18,12 @@ from dulwich.pack import PackFileDisappeared
 from dulwich.protocol import ReceivableProtocol
 from loguru import logger
 
+from mftgit.adapters.git_answers import Answers
+from mftgit.adapters.git_brought import History
 from mftgit.adapters.git_pack import PackLimits
 from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, Pusher, PushWire, Settled
 from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.git_upload import UploadPack
+from mftgit.adapters.git_upload import Refs, UploadPack
 from mftgit.errors import TransientError
 from mftgit.model.access import OperatorRole
 
@@ -87,6 +89,8 @@ class GitHttp:
         self._limits = limits or HttpLimits()
         packs = PackLimits(pack_bytes=self._limits.receive_bytes)
         self._door = Door(store=store, gate=gate, settled=settled, limits=packs)
+        self._history = History()
+        self.answers = Answers()
 
     def handle(self, request: GitRequest) -> GitResponse:
         """Answer ``request``; never raises for what a client or the disk does."""
@@ -120,21 +124,11 @@ class GitHttp:
         if service not in {_UPLOAD, _RECEIVE}:
             raise _RefusedError(404, "only git's smart HTTP is spoken here; use git 1.6.6 or newer")
         _may(request, service)
-
-        def talk(body: BinaryIO, write: Callable[[bytes], int]) -> None:
-            proto = ReceivableProtocol(body.read, write)
-            proto.write_pkt_line(b"# service=" + service.encode() + b"\n")
-            proto.write_pkt_line(None)
-            with self._store.repo() as repo:
-                if service == _UPLOAD:
-                    UploadPack(repo, proto, advertise=True).handle()
-                else:
-                    pack = GuardedReceivePack(
-                        repo, proto, self._door, pusher=_pusher(request), advertise=True
-                    )
-                    pack.handle()
-
-        return _answer(f"application/x-{service}-advertisement", request.body, talk)
+        if service == _UPLOAD:
+            out = self._upload(BytesIO(), advertise=True)
+        else:
+            out = self._receive(BytesIO(), _pusher(request), advertise=True)
+        return _answer(f"application/x-{service}-advertisement", out)
 
     def _serve(self, request: GitRequest, service: str) -> GitResponse:
         _may(request, service)
@@ -143,21 +137,42 @@ class GitHttp:
             raise _RefusedError(415, f"expected a body of the type {expected}")
         upload = service == _UPLOAD
         limit = self._limits.upload_bytes if upload else self._limits.receive_bytes
-        talk: _Talk = self._upload if upload else self._receiver(_pusher(request))
         with _plain(request, limit) as body:
-            return _answer(f"application/x-{service}-result", body, talk)
+            out = (
+                self._upload(body, advertise=False)
+                if upload
+                else self._receive(body, _pusher(request), advertise=False)
+            )
+        return _answer(f"application/x-{service}-result", out)
 
-    def _upload(self, body: BinaryIO, write: Callable[[bytes], int]) -> None:
+    def _upload(self, body: BinaryIO, *, advertise: bool) -> BinaryIO:
+        question = body.read()
         with self._store.repo() as repo:
-            UploadPack(repo, ReceivableProtocol(body.read, write), advertise=False).handle()
+            refs = Refs.of(repo)
 
-    def _receiver(self, pusher: Pusher) -> _Talk:
-        def receive(body: BinaryIO, write: Callable[[bytes], int]) -> None:
+            def talk(source: BinaryIO, write: Callable[[bytes], int]) -> None:
+                proto = ReceivableProtocol(source.read, write)
+                if advertise:
+                    _announce(proto, _UPLOAD)
+                UploadPack(
+                    repo, proto, refs=refs, history=self._history, advertise=advertise
+                ).handle()
+
+            return self.answers.get(
+                refs.state(),
+                (b"GET" if advertise else b"POST") + question,
+                lambda: _talk(BytesIO(question), talk),
+            )
+
+    def _receive(self, body: BinaryIO, pusher: Pusher, *, advertise: bool) -> BinaryIO:
+        def talk(source: BinaryIO, write: Callable[[bytes], int]) -> None:
+            proto = PushWire(source.read, write)
+            if advertise:
+                _announce(proto, _RECEIVE)
             with self._store.repo() as repo:
-                proto = PushWire(body.read, write)
-                GuardedReceivePack(repo, proto, self._door, pusher=pusher, advertise=False).handle()
+                GuardedReceivePack(repo, proto, self._door, pusher=pusher, advertise=advertise).handle()
 
-        return receive
+        return _talk(body, talk)
 
 
 class _RefusedError(Exception):
@@ -187,14 +202,24 @@ def _pusher(request: GitRequest) -> Pusher:
     return Pusher(who=request.who, role=request.role)
 
 
-def _answer(kind: str, body: BinaryIO, talk: _Talk) -> GitResponse:
+def _announce(proto: ReceivableProtocol, service: str) -> None:
+    proto.write_pkt_line(b"# service=" + service.encode() + b"\n")
+    proto.write_pkt_line(None)
+
+
+def _talk(body: BinaryIO, talk: _Talk) -> BinaryIO:
+    """Return what ``talk`` writes about ``body``."""
     out = _spool()
     try:
         talk(body, out.write)
     except BaseException:
         out.close()
         raise
-    size_bytes = out.tell()
+    return out
+
+
+def _answer(kind: str, out: BinaryIO) -> GitResponse:
+    size_bytes = out.seek(0, SEEK_END)
     out.seek(0)
     headers = {"Content-Type": kind, "Content-Length": str(size_bytes), **_NO_CACHE}
     return GitResponse(status=200, headers=headers, body=out)

@@ -1,35 +1,33 @@
 """Send commits to whoever clones or fetches: git's upload-pack on dulwich, with what dulwich 1.2.21 lacks.
 
-Against the stock handler: the advertisement does not walk the history; packs of a few objects are written without
-looking through every stored pack for deltas (100 ms become 8); a tip that was advertised a moment ago is still served
-after the branch moved; a plain fetch in a shallow clone works.
+Against the stock handler: the advertisement does not walk the history; what is missing comes out of a memory
+(git_brought), and packs are copied rather than deflated anew (git_send); a tip that was advertised a moment ago is
+still served after the branch moved; a plain fetch in a shallow clone works.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
-from dulwich.object_store import MissingObjectFinder
 from dulwich.objects import ObjectID
-from dulwich.pack import write_pack_from_container
 from dulwich.protocol import (
     CAPABILITY_FILTER,
     CAPABILITY_NO_DONE,
+    CAPABILITY_OFS_DELTA,
     COMMAND_DEEPEN,
     COMMAND_SHALLOW,
     Protocol,
 )
 from dulwich.refs import Ref
-from dulwich.repo import ParentsProvider, Repo
+from dulwich.repo import Repo
 from dulwich.server import Backend, BackendRepo, UploadPackHandler, _ProtocolGraphWalker
 
-from mftgit.adapters.git_objects import get_commit
+from mftgit.adapters.git_brought import History
+from mftgit.adapters.git_send import write_pack
 from mftgit.model.names import MAIN
 
 _RECENT = 64
 """How many tips back a client may be that asked before the branch moved."""
-
-_REUSE_DELTAS_FROM = 200
-"""From so many objects on, looking for stored deltas costs less than sending whole objects."""
 
 
 class OneRepo(Backend):
@@ -44,11 +42,35 @@ class OneRepo(Backend):
         return self._repo
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refs:
+    """The refs that others may see, at one moment."""
+
+    public: Mapping[Ref, ObjectID]
+    symbolic: Mapping[Ref, Ref]
+
+    @classmethod
+    def of(cls, repo: Repo) -> "Refs":
+        """Read them."""
+        refs = {name: oid for name, oid in repo.get_refs().items() if _public(name)}
+        return cls(public=refs, symbolic=repo.refs.get_symrefs())
+
+    def state(self) -> bytes:
+        """Return bytes that are the same for the same refs only."""
+        lines = [b"%b %b\n" % (oid, name) for name, oid in sorted(self.public.items())]
+        return b"".join(lines + [b"%b:%b\n" % pair for pair in sorted(self.symbolic.items())])
+
+
 class UploadPack(UploadPackHandler):
     """One request for the advertisement, or one for a pack."""
 
-    def __init__(self, repo: Repo, proto: Protocol, *, advertise: bool) -> None:
+    def __init__(
+        self, repo: Repo, proto: Protocol, *, refs: Refs, history: History, advertise: bool
+    ) -> None:
+        """Answer as ``refs`` say, wherever they have moved meanwhile."""
         super().__init__(OneRepo(repo), ["/"], proto, stateless_rpc=True, advertise_refs=advertise)
+        self._refs = refs
+        self._history = history
 
     def capabilities(self) -> list[bytes]:
         """Return what is offered; without partial clones, which dulwich offers and then fails."""
@@ -63,13 +85,12 @@ class UploadPack(UploadPackHandler):
     def handle(self) -> None:
         """Answer the request."""
         walker = _Walker(
-            self, self.repo.object_store, self.repo.get_peeled, self.repo.refs.get_symrefs
+            self, self.repo.object_store, self.repo.get_peeled, lambda: dict(self._refs.symbolic)
         )
-        refs = {name: oid for name, oid in self.repo.get_refs().items() if _public(name)}
         if self.advertise_refs:
-            walker.determine_wants(refs)
+            walker.determine_wants(self._refs.public)
             return
-        wants = walker.determine_wants(self._with_recent(refs))
+        wants = walker.determine_wants(self._with_recent(self._refs.public))
         if wants:
             self._send(walker, wants)
 
@@ -79,24 +100,15 @@ class UploadPack(UploadPackHandler):
         haves = store.find_common_revisions(walker)  # answers ACK and NAK on the way
         if walker.deepened:
             haves = []  # what the client has does not say what it lacks
-        parents = ParentsProvider(store, shallows=walker.shallow)
-        missing = MissingObjectFinder(
-            store,
-            haves=haves,
-            wants=wants,
-            shallow=walker.shallow,
-            get_parents=lambda commit: parents.get_parents(commit.id, commit),
-        )
-        object_ids = list(missing)
         if not walker.handle_done(not self.has_capability(CAPABILITY_NO_DONE), self._done_received):
             return
+        missing = self._history.missing(store, wants=wants, haves=haves, shallow=walker.shallow)
         self._start_pack_send_phase()
-        write_pack_from_container(
+        write_pack(
             self.write_pack_data,
             store,
-            object_ids,
-            object_format=self.repo.object_format,
-            reuse_deltas=len(object_ids) >= _REUSE_DELTAS_FROM,
+            missing,
+            ofs_delta=self.has_capability(CAPABILITY_OFS_DELTA),
         )
         self.proto.write_pkt_line(None)
 
@@ -108,8 +120,7 @@ class UploadPack(UploadPackHandler):
     def _first_parents(self, tip: ObjectID | None) -> Iterator[ObjectID]:
         while tip is not None:
             yield tip
-            parents = get_commit(self.repo.object_store, tip).parents
-            tip = parents[0] if parents else None
+            tip = next(iter(self._history.parents(self.repo.object_store, tip)), None)
 
 
 class _Walker(_ProtocolGraphWalker):

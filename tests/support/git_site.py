@@ -57,6 +57,7 @@ class Site:
     """A store, a server before it, and what was told."""
 
     store: GitStore
+    app: GitHttp
     served: Served
     events: list[tuple[EventName, Revision | None, Mapping[str, Fact]]] = field(
         default_factory=list
@@ -94,4 +95,4 @@ def site(
         gate = Receive(NoBadWords(), record, Publish(record, [*listeners, published.append]))
         app = GitHttp(store, gate=gate.decide, settled=gate.settle, limits=limits)
         with serving(app) as served:
-            yield Site(store=store, served=served, events=events, published=published)
+            yield Site(store=store, app=app, served=served, events=events, published=published)

@@ -1,0 +1,102 @@
+"""Keep answers to fetches for others who ask the same, and let one work an answer out while the others wait.
+
+When main moves, every member that was up to date sends the same bytes. What decides an answer is the question and
+the refs, so both are the key: nothing has to be taken back when a ref moves.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import SEEK_END, BytesIO
+from typing import BinaryIO
+
+MAX_BYTES = 64 << 20
+MAX_ENTRIES = 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class _Flight:
+    """An answer, being worked out or ``over``; ``content`` stays None where that failed or cannot be shared."""
+
+    over: threading.Event = field(default_factory=threading.Event)
+    content: bytes | None = None
+
+
+class Answers:
+    """The last answers, those that were asked for last kept for the longest; any thread may ask.
+
+    They are of one state of the refs: the first answer under another drops them.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
+        """Keep at most so much; an answer of more than half of it is not kept."""
+        self._max_bytes = max_bytes
+        self._max_entries = max_entries
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._flights: dict[bytes, _Flight] = {}
+        self._state = b""
+        self.size_bytes = 0
+        self.computed = 0
+
+    def __len__(self) -> int:
+        """Return how many answers are kept."""
+        return len(self._kept)
+
+    def get(self, state: bytes, question: bytes, compute: Callable[[], BinaryIO]) -> BinaryIO:
+        """Return the answer to ``question`` under ``state``, at its start; the caller closes it.
+
+        Where ``compute`` raises, that goes to one caller; of those who wait each tries for itself.
+        """
+        key = hashlib.sha256(b"%d %b%b" % (len(state), state, question)).digest()
+        while True:
+            flight, leads = self._board(key)
+            if leads:
+                return self._compute(flight, state, key, compute)
+            flight.over.wait()
+            if flight.content is not None:
+                return BytesIO(flight.content)
+
+    def _board(self, key: bytes) -> tuple[_Flight, bool]:
+        """Return the answer as far as it is, and whether the caller has to work it out."""
+        with self._lock:
+            content = self._kept.get(key)
+            if content is not None:
+                self._kept.move_to_end(key)
+                kept = _Flight(content=content)
+                kept.over.set()
+                return kept, False
+            leads = key not in self._flights
+            return self._flights.setdefault(key, _Flight()), leads
+
+    def _compute(
+        self, flight: _Flight, state: bytes, key: bytes, compute: Callable[[], BinaryIO]
+    ) -> BinaryIO:
+        try:
+            out = compute()
+            size_bytes = out.seek(0, SEEK_END)
+            out.seek(0)
+            if size_bytes > self._max_bytes // 2:
+                return out
+            with out:
+                flight.content = out.read()
+            return BytesIO(flight.content)
+        finally:
+            with self._lock:
+                self.computed += 1
+                del self._flights[key]
+                if flight.content is not None:
+                    self._keep(state, key, flight.content)
+            flight.over.set()
+
+    def _keep(self, state: bytes, key: bytes, content: bytes) -> None:
+        if state != self._state:
+            self._kept.clear()
+            self._state, self.size_bytes = state, 0
+        self._kept[key] = content
+        self.size_bytes += len(content)
+        while self.size_bytes > self._max_bytes or len(self._kept) > self._max_entries:
+            _, dropped = self._kept.popitem(last=False)
+            self.size_bytes -= len(dropped)
