@@ -216,6 +216,11 @@ def test_a_body_above_the_bound_is_refused(site: Site, key: bytes) -> None:
     assert site.ask("POST", "/api/join", body=b" " * (2 << 20))[0] == 413
 
 
+def test_a_question_that_carries_a_body_is_refused(site: Site) -> None:
+    assert site.ask("GET", "/healthz")[0] == 200
+    assert site.ask("GET", "/healthz", body=b"x")[0] == 413
+
+
 def test_a_join_with_a_short_key_is_refused(site: Site) -> None:
     body = json.dumps({"member": "x", "secret": "y", "public_key": "z"}).encode()
     status, answer = site.ask("POST", "/api/join", body=body)
