@@ -52,7 +52,7 @@ class Cluster:
         self._processes = processes
         self._clock = SystemClock()
         self._clone = root / "clone"
-        self._access = self._initialise(documents)
+        self.access = self._initialise(documents)
         (root / "home").mkdir()
 
     def folder(self, name: str) -> StateFolder:
@@ -62,7 +62,7 @@ class Cluster:
     def start_controller(self) -> None:
         """Start the controller, wait until it answers, and clone from it."""
         self._processes.start_member(CONTROLLER, self.folder(CONTROLLER).root)
-        clone = ("clone", "--quiet", self._access.clone_url, str(self._clone))
+        clone = ("clone", "--quiet", self.access.clone_url, str(self._clone))
         self._processes.wait_until(
             "the controller answers",
             lambda: self._run_git(*clone, at=self.root, check=False).returncode == 0,
@@ -122,12 +122,12 @@ class Cluster:
     def _join(self, name: str) -> None:
         with open_records(self.folder(CONTROLLER)) as records:
             secret = records.registry.invite(MemberName(name), Role.NODE)
-        authority = fingerprint(self._access.ca_file.read_bytes())
+        authority = fingerprint(self.access.ca_file.read_bytes())
         for attempt in range(5):
             try:
                 join(
                     self.folder(name),
-                    controller_url=self._access.url,
+                    controller_url=self.access.url,
                     token=JoinToken(member=MemberName(name), ca_sha256=authority, secret=secret),
                     files_root=self.files,
                     now=self._clock.now,
@@ -151,10 +151,10 @@ class Cluster:
             "GIT_AUTHOR_EMAIL": "bench@example.invalid",
             "GIT_COMMITTER_NAME": "Bench",
             "GIT_COMMITTER_EMAIL": "bench@example.invalid",
-            "OPERATOR": self._access.username,
-            "OPERATOR_PASSWORD": self._access.password,
+            "OPERATOR": self.access.username,
+            "OPERATOR_PASSWORD": self.access.password,
         }
-        before = ("-c", f"http.sslCAInfo={self._access.ca_file}", "-c", f"credential.helper={_HELPER}")  # fmt: skip
+        before = ("-c", f"http.sslCAInfo={self.access.ca_file}", "-c", f"credential.helper={_HELPER}")  # fmt: skip
         done = subprocess.run(
             ["git", *before, *words],
             cwd=at or self._clone,
