@@ -170,7 +170,9 @@ class GitHttp:
             if advertise:
                 _announce(proto, _RECEIVE)
             with self._store.repo() as repo:
-                GuardedReceivePack(repo, proto, self._door, pusher=pusher, advertise=advertise).handle()
+                GuardedReceivePack(
+                    repo, proto, self._door, pusher=pusher, advertise=advertise
+                ).handle()
 
         return _talk(body, talk)
 

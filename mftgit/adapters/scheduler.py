@@ -12,11 +12,13 @@ library count through every firing that a clock set forward has passed over, one
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from cronsim import CronSim
@@ -149,7 +151,8 @@ class Scheduler:
         for job in self._scheduler.get_jobs():
             due = self._due(job, step_s)
             if due != job.next_run_time:
-                job.modify(next_run_time=due)
+                with suppress(JobLookupError):  # it was removed, or done, meanwhile
+                    job.modify(next_run_time=due)
         self._scheduler.wakeup()
 
     def _due(self, job: Job, step_s: float) -> datetime | None:

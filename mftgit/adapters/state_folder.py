@@ -164,6 +164,8 @@ class StateFolder:
             ) from None
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self.bootstrap_file}: cannot be read: {error}") from error
+        if not isinstance(value, dict):
+            raise ConfigError(f"{self.bootstrap_file}: damaged: not a JSON object: join again")
         try:
             listen = value["listen"]
             return Bootstrap(

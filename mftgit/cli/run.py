@@ -1,5 +1,6 @@
 """``mftgit run``: the member itself, in the foreground."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -59,8 +60,23 @@ def run(folder: StateFolder, log_level: str) -> None:
         finally:
             events.close()
         logger.info("stopped", member=bootstrap.name)
+        _end_at_once_if_something_hangs()
     finally:
         lock.release()
+
+
+def _end_at_once_if_something_hangs() -> None:
+    """End without waiting for a run that hangs in a call to the system; it owns nothing and has no effect any more.
+
+    Python itself waits for every thread of a pool, for as long as the slowest partner's time-out.
+    """
+    hanging = [each for each in threading.enumerate() if each.name.startswith("run_")]
+    for each in hanging:
+        each.join(1.0)
+    if any(each.is_alive() for each in hanging):
+        logger.warning("a run still hangs; it is given up", threads=len(hanging))
+        logger.remove()
+        os._exit(0)
 
 
 @contextmanager

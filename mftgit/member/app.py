@@ -36,7 +36,10 @@ class Member:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._outbound = Outbound(
-            folder=parts.folder, bootstrap=parts.bootstrap, record=self._record_event
+            is_ancestor=parts.store.is_ancestor,
+            folder=parts.folder,
+            bootstrap=parts.bootstrap,
+            record=self._record_event,
         )
         self._intake = Intake(parts, self._outbound, record_event=self._record_event)
         self._reporter = Reporter(parts.upstream, events, status=self.status)
@@ -125,6 +128,8 @@ class Member:
                         return
             except MftgitError as error:
                 logger.debug("not listening for a new revision", error=str(error))
+            except Exception:  # noqa: BLE001  it is a hint only, and the member polls
+                logger.opt(exception=True).error("unexpected failure while listening")
             failures += 1
             self._stopping.wait(back_off_s(failures))
 
@@ -138,6 +143,9 @@ class Member:
                 removed = True
             except MftgitError as error:
                 logger.debug("no sign of life given", error=str(error))
+                continue
+            except Exception:  # noqa: BLE001  whatever it is, the next sign of life may get through
+                logger.opt(exception=True).error("unexpected failure while giving a sign of life")
                 continue
             if removed != self._intake.record.removed:
                 self._wake.set()

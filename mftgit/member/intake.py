@@ -221,6 +221,7 @@ class Intake:
             stop = Plan(stop=tuple(sorted(each.name for each in self._outbound.status())))
             if self.record.active is not None and self.generation is not None and stop:
                 self._apply(stop, self.record.active, self.generation)
+            self._outbound.stand_down()
             self.runs = None
 
     # Taking a revision in

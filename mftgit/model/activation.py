@@ -149,6 +149,8 @@ def parse_record(content: bytes) -> Record:
         ValueError: it is damaged.
     """
     value: Any = json.loads(content)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004  damage, as any other
     try:
         return Record(
             seq=int(value["seq"]),

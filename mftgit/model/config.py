@@ -212,7 +212,7 @@ class Generation:
     """The configuration of one revision for one member: what is enabled and active there, and nothing else.
 
     ``locations`` holds the locations that ``transfers`` refer to, and ``elsewhere`` those of them that other members
-    have otherwise. ``declared`` names every transfer that has a document, enabled and active or not.
+    have otherwise. ``declared`` names every transfer that has a document, and ``disabled`` those that run nowhere.
     """
 
     cluster: Cluster
@@ -221,3 +221,4 @@ class Generation:
     transfers: Mapping[TransferName, Transfer] = field(default_factory=dict)
     elsewhere: Mapping[MemberName, Mapping[LocationName, Location]] = field(default_factory=dict)
     declared: frozenset[TransferName] = frozenset()
+    disabled: frozenset[TransferName] = frozenset()

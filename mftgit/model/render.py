@@ -82,6 +82,11 @@ def render(validation: Validation, member: MemberName, role: Role) -> Generation
         transfers=transfers,
         elsewhere={name: differing for name, differing in elsewhere.items() if differing},
         declared=frozenset(map(TransferName, parts[Kind.TRANSFER])),
+        disabled=frozenset(
+            TransferName(part.name)
+            for part, sound in sound_parts(parts, Kind.TRANSFER)
+            if not sound.scope.enabled
+        ),
     )
 
 

@@ -22,6 +22,7 @@ from mftgit.adapters.git_http import GitHttp, GitRequest
 from mftgit.adapters.git_objects import BrokenHistoryError
 from mftgit.adapters.git_send import write_pack
 from mftgit.adapters.git_store import GitStore
+from mftgit.model.access import OperatorRole
 from mftgit.model.push import judge
 
 pytestmark = pytest.mark.needs("git")
@@ -104,7 +105,7 @@ def _ask(app: GitHttp, body: bytes) -> bytes:
             headers={"content-type": "application/x-git-upload-pack-request"},
             body=BytesIO(body),
             who="ann",
-            may_push=False,
+            role=OperatorRole.READ,
         )
     )
     with answer.body as out:

@@ -1299,3 +1299,52 @@ def test_a_run_that_is_told_to_stop_takes_no_further_file(root: Path) -> None:
     there.after = stop
     assert run_once(there.transfer, context).files == 1
     assert len(there.left_at_source()) == 1
+
+
+def test_a_file_that_is_to_be_kept_and_cannot_go_back_is_told(root: Path) -> None:
+    there = begun(root, DeliveryState.TAKEN)
+    there.put("a.csv", b"newer")
+    there.transfer = replace(there.transfer, after_success=AfterSuccess.KEEP)
+    assert "another file has its name there" in there.run(50).errors[0]
+    (there.source / "a.csv").unlink()
+    there.run(51)
+    assert (there.target / "a.csv").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("after", [AfterSuccess.DELETE, AfterSuccess.ARCHIVE, AfterSuccess.KEEP])
+def test_a_claim_whose_record_is_lost_and_that_was_delivered_is_not_sent_again(
+    root: Path, after: AfterSuccess
+) -> None:
+    there = consumed(root)
+    there.put("a.csv", b"1")
+
+    class DiesAfterTheLedger(Owner):
+        def check(self) -> None:
+            super().check()
+            if there.delivered():
+                raise Crash
+
+    with pytest.raises(Crash):
+        there.run(DiesAfterTheLedger(1))
+    shutil.rmtree(there.state / "intents")
+    there.transfer = replace(
+        there.transfer,
+        after_success=after,
+        archive_path="old" if after is AfterSuccess.ARCHIVE else None,
+    )
+    there.run(2)
+    assert there.consumer is not None
+    assert there.consumer.got == Counter({("a.csv", b"1"): 1})
+    assert there.left_at_source() == ([] if after is AfterSuccess.DELETE else ["a.csv"])
+
+
+def test_a_watch_closes_the_run_that_a_schedule_had_opened(root: Path) -> None:
+    there = scheduled(root)
+    with pytest.raises(Crash):
+        there.run(Owner(1, at=14, then=crash))
+    assert list(there.state.glob("intents/*/open-run"))
+    there.transfer = replace(there.transfer, trigger=WatchTrigger())
+    memory = there.memory()
+    there.run(2, memory)
+    assert not list(there.state.glob("intents/*/open-run"))
+    assert not has_work(there.transfer, there.context(2, memory))

@@ -49,6 +49,7 @@ HERE, THERE = LocationName("here"), LocationName("there")
 NEVER = CronTrigger(expression="0 0 1 1 *")
 OFTEN = WatchTrigger(every_s=0.1)
 WAIT_S = 30.0
+REVISION = Revision("a" * 40)
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Site:
     members: list[Outbound] = field(default_factory=list)
     active: dict[int, Generation] = field(default_factory=dict)
     events: list[tuple[str, EventName, Mapping[str, Any]]] = field(default_factory=list)
+    known: set[str] = field(default_factory=lambda: {REVISION})
 
     def add(self, name: str) -> Outbound:
         def record(event: EventName, **rest: Any) -> None:
@@ -71,7 +73,12 @@ class Site:
             controller_url="https://127.0.0.1:1",
             files_root=str(self.root),
         )
-        made = Outbound(folder=StateFolder(self.root / name), bootstrap=bootstrap, record=record)
+        made = Outbound(
+            folder=StateFolder(self.root / name),
+            bootstrap=bootstrap,
+            record=record,
+            is_ancestor=lambda revision, _active: revision in self.known,
+        )
         made.start()
         self.members.append(made)
         return made
@@ -85,7 +92,7 @@ class Site:
     ) -> None:
         wanted = generation(*transfers, ttl_s=ttl_s, there=there)
         steps = plan(self.active.get(id(member)), wanted)
-        member.apply(steps, generation=wanted, revision=Revision("a" * 40))
+        member.apply(steps, generation=wanted, revision=REVISION)
         self.active[id(member)] = wanted
 
     def named(self, event: EventName, *, by: str | None = None) -> list[Mapping[str, Any]]:
@@ -256,7 +263,7 @@ def test_files_are_fetched_from_an_sftp_server_too(site: Site, after: AfterSucce
         archive = "done" if after is AfterSuccess.ARCHIVE else None
         fetched = replace(transfer(), after_success=after, archive_path=archive)
         wanted = generation(fetched, ttl_s=2.0, here=replace(server.location(), name=HERE))
-        member.apply(plan(None, wanted), generation=wanted, revision=Revision("a" * 40))
+        member.apply(plan(None, wanted), generation=wanted, revision=REVISION)
         until(lambda: site.arrived() == ["a.csv", "b.csv"])
         until(lambda: member.status()[0].delivered == 2)
         member.stop()  # finishes the file at hand
@@ -388,7 +395,21 @@ def test_a_former_transfer_is_let_go_of_when_it_has_come_to_its_end(site: Site) 
     until(lambda: site.arrived() == ["a", "b"])
 
 
-@pytest.mark.parametrize("who", ["another member's own", "not active here", "not active now"])
+def leftovers(site: Site, wanted: Generation) -> list[tuple[str, str]]:
+    folder = site.root / ".mftgit/transfers"
+    return list(find_leftovers(folder, wanted, knows=lambda revision: revision in site.known))
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        "another member's own",
+        "not active here",
+        "not active now",
+        "disabled",
+        "of a newer revision",
+    ],
+)
 def test_what_is_not_this_member_s_to_end_is_left_alone(site: Site, who: str) -> None:
     begin(
         site,
@@ -403,17 +424,23 @@ def test_what_is_not_this_member_s_to_end_is_left_alone(site: Site, who: str) ->
         record.write_bytes(replace(intent, active_on=elsewhere).format())
     if who == "not active now":
         wanted = replace(wanted, declared=frozenset({TransferName("t")}))
-    assert list(find_leftovers(site.root / ".mftgit/transfers", wanted)) == []
+    if who == "disabled":
+        names = frozenset({TransferName("t")})
+        wanted = replace(wanted, declared=names, disabled=names)
+    if who == "of a newer revision":
+        intent = Intent.parse(record.read_bytes())
+        record.write_bytes(replace(intent, revision=Revision("b" * 40)).format())
+    assert leftovers(site, wanted) == []
 
 
 def test_what_cannot_be_read_is_nobody_s_to_end(site: Site) -> None:
     begin(site)
     wanted = generation(ttl_s=2.0)
     (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
-    assert list(find_leftovers(site.root / ".mftgit/transfers", wanted)) == [("t", "t")]
+    assert leftovers(site, wanted) == [("t", "t")]
     record.write_bytes(b"{}")
-    assert list(find_leftovers(site.root / ".mftgit/transfers", wanted)) == []
-    assert list(find_leftovers(record / "no folder", wanted)) == []
+    assert leftovers(site, wanted) == []
+    assert list(find_leftovers(record / "no folder", wanted, knows=lambda _: True)) == []
 
 
 def has_arrived(site: Site, count: int) -> bool:
@@ -502,7 +529,7 @@ def test_a_partner_that_stands_still_does_not_hold_up_the_end(
         (server.folder / "a").write_bytes(b"a" * 50_000_000)
         slow = replace(server.location(timeout_s=600.0), name=HERE)
         wanted = generation(transfer(), ttl_s=2.0, here=slow)
-        member.apply(plan(None, wanted), generation=wanted, revision=Revision("a" * 40))
+        member.apply(plan(None, wanted), generation=wanted, revision=REVISION)
         until(lambda: list(site.root.glob("there/.a*")))
         frozen = server.sessions()
         for process in frozen:
@@ -515,3 +542,88 @@ def test_a_partner_that_stands_still_does_not_hold_up_the_end(
                 os.kill(process, signal.SIGCONT)
     assert len(ended) == 1
     assert site.arrived() == []
+
+
+def test_what_is_this_member_s_own_and_not_active_here_any_more_is_brought_to_its_end(
+    site: Site,
+) -> None:
+    begin(site, by="m", ownership=Ownership.EACH)
+    wanted = replace(generation(ttl_s=2.0), declared=frozenset({TransferName("t")}))
+    assert leftovers(site, wanted) == [("t.m", "t")]
+
+
+def test_what_all_owned_and_each_owns_now_is_for_a_member_where_it_is_active(site: Site) -> None:
+    begin(site)
+    (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
+    intent = Intent.parse(record.read_bytes())
+    elsewhere = ActiveOn(members=frozenset({MemberName("gone")}))
+    record.write_bytes(replace(intent, active_on=elsewhere).format())
+    wanted = generation(transfer(ownership=Ownership.EACH), ttl_s=2.0)
+    assert leftovers(site, wanted) == [("t", "t")]
+
+
+def test_a_member_that_stands_down_ends_nothing_of_former_transfers(site: Site) -> None:
+    begin(site)
+    member = site.add("one")
+    site.run(member, transfer(name="other"))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    member.stand_down()
+    member._look_for_leftovers()
+    assert member.status() == []
+    until(lambda: b"released" in newest_beat(site, "other"))
+
+
+def newest_beat(site: Site, key: str) -> bytes:
+    return max((site.root / f".mftgit/leases/lease-{key}").glob("beat-*")).read_bytes()
+
+
+def test_a_record_says_where_the_transfer_is_active_by_the_newest_revision(site: Site) -> None:
+    member = site.add("one")
+    site.run(member, transfer())
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    narrowed = replace(transfer(), active_on=ActiveOn(members=frozenset({MemberName("one")})))
+    assert plan(site.active[id(member)], generation(narrowed, ttl_s=2.0)) == plan(
+        site.active[id(member)], site.active[id(member)]
+    )
+    site.run(member, narrowed)
+    (site.root / "there").write_text("a file where a folder should be", encoding="utf-8")
+    site.drop("a")
+    records = site.root / ".mftgit/transfers/t/intents"
+    until(lambda: list(records.glob("*/[!.]*.json")))
+    (record,) = records.glob("*/[!.]*.json")
+    assert Intent.parse(record.read_bytes()).active_on == narrowed.active_on
+
+
+def test_a_failure_is_told_until_its_cause_is_gone_and_not_for_longer(site: Site) -> None:
+    (site.root / "here").write_text("a file where a folder should be", encoding="utf-8")
+    member = site.add("one")
+    site.run(member, transfer())
+    until(lambda: member.status()[0].state.value == "failing")
+    threading.Event().wait(0.5)  # several looks
+    assert member.status()[0].state.value == "failing"
+    (site.root / "here").unlink()
+    site.run(member, transfer(IntervalTrigger(every_s=3600)))  # a revision ends the waiting
+    site.run(member, transfer())
+    until(lambda: member.status()[0].state.value == "idle")
+
+
+def test_who_has_lost_a_transfer_does_not_say_how_it_fails(site: Site) -> None:
+    (site.root / "here").write_text("a file where a folder should be", encoding="utf-8")
+    member = site.add("one")
+    site.run(member, transfer())
+    until(lambda: member.status()[0].state.value == "failing")
+    lease = site.root / ".mftgit/leases/lease-t"
+    (lease / "epoch-000000000009").write_text("two", encoding="utf-8")
+    until(lambda: member.status()[0].state.value == "standby")
+
+
+def test_a_revision_that_mends_a_transfer_ends_its_waiting(site: Site) -> None:
+    (site.root / "there").write_text("a file where a folder should be", encoding="utf-8")
+    site.drop("a")
+    member = site.add("one")
+    site.run(member, transfer())
+    until(lambda: member.status()[0].state.value == "failing")
+    site.run(member, transfer(), there="mended")
+    until((site.root / "mended" / "a").exists)
+    failed = len(site.named(EventName.RUN_FAILED))
+    assert failed <= 2  # it did not come to the mended place by trying on

@@ -2,12 +2,13 @@
 
 import random
 import signal
+import socket
 import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
+from cluster import Cluster, sub
 from sshd import Sshd
 
 NODES = ["node-1", "node-2"]
@@ -102,3 +103,19 @@ def test_members_that_are_killed_while_the_destination_moves_lose_and_repeat_not
         for path in (partner.folder / folder).glob("[!.]*"):
             assert path.read_bytes() == path.name.encode() * 10_000
     assert sorted(path.name for path in (running.files / "inbox" / "sent").iterdir()) == names
+
+
+def test_a_partner_that_never_answers_does_not_keep_a_member_from_ending(running: Cluster) -> None:
+    clone = running.clone()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        location = document(clone, "locations/partner.yaml")
+        location = sub(location, r"(?m)^port: .*$", f"port: {silent.getsockname()[1]}")
+        location = sub(location, r"(?m)^timeout_s: .*$", "timeout_s: 900")
+        revision = running.push(clone, {"locations/partner.yaml": location})
+        running.until_active(revision, *NODES)
+        drop(running, "a.csv")
+        claimed = running.files / "inbox" / ".mftgit"
+        running.until("it is claimed", lambda: list(claimed.glob("invoices/claims/*/*a.csv")))
+        owner = running.owner("invoices", among=NODES)
+        assert owner is not None
+        assert running.stop(owner) == 0

@@ -163,7 +163,12 @@ class Site:
         def tell(event: EventName, **rest: Any) -> None:
             events.append(event, **rest)
 
-        outbound = Outbound(folder=parts.folder, bootstrap=parts.bootstrap, record=tell)
+        outbound = Outbound(
+            folder=parts.folder,
+            bootstrap=parts.bootstrap,
+            record=tell,
+            is_ancestor=parts.store.is_ancestor,
+        )
         outbound.start()
         made = Node(
             folder=parts.folder,

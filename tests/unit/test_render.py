@@ -129,5 +129,6 @@ def test_a_generation_tells_what_other_members_have_otherwise_and_every_transfer
     assert isinstance(location, SftpLocation)
     assert (location.name, location.host) == ("outbox", "sftp.apac.example")
     assert generation.declared == {"invoices", "off"}
+    assert generation.disabled == {"off"}
     (transfer,) = generation.transfers.values()
     assert transfer.active_on.members == {"node-1", "node-2"}

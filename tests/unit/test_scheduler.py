@@ -155,6 +155,15 @@ def test_a_clock_that_is_set_stops_nothing_and_hurries_an_interval_once_at_most(
         scheduler.stop()
 
 
+def test_a_job_that_is_removed_while_the_clock_is_set_ends_nothing(scheduler: Scheduler) -> None:
+    scheduler.put("gone", IntervalTrigger(every_s=3600), lambda: None)
+    jobs = scheduler._scheduler.get_jobs()
+    jobs[0].trigger.due_at -= 100.0
+    scheduler.remove("gone")
+    scheduler._scheduler.get_jobs = lambda: jobs
+    scheduler._move_along(100.0)
+
+
 def test_a_schedule_follows_a_clock_that_was_years_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     wall = Wall(monkeypatch)
     wall.ahead = timedelta(days=4000)

@@ -69,6 +69,10 @@ class Memory:
         """Forget the failures of ``what``."""
         self.failures.pop(what, None)
 
+    def is_quiet(self, now: float) -> bool:
+        """Tell whether nothing waits because it failed."""
+        return not any(now < failure.until for failure in self.failures.values())
+
     def is_put_off(self, what: str, mark: tuple[int, int] | None, now: float) -> bool:
         """Tell whether ``what`` failed and has neither changed nor waited for long enough since."""
         known = self.failures.get(what)

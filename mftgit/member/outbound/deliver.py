@@ -86,12 +86,7 @@ class Delivery:
             return NOTHING
         if self._transfer is not None and self._begun.is_own(claim):
             return self._send_claim(self._describe(self._transfer, intent.id, intent.path), claim)
-        if not self._finish.leave(intent, claim):
-            raise CannotGoBackError(
-                f"{intent.path} was claimed under another revision and cannot go back to {intent.source_folder!r} of "
-                f"{intent.source.location.name}: another file has its name there; move that one away"
-            )
-        return NOTHING
+        return self._put_back(intent, claim)
 
     def adopt(self, transfer: Transfer, claim: Claim) -> Outcome:
         """Send a claim that has no record, as where the members' storage was lost and the source was not."""
@@ -100,14 +95,32 @@ class Delivery:
                 f"{claim.at} has no record, and its name is too short to tell what the file was called: "
                 "give it its name by hand"
             )
-        return self._send_claim(self._describe(transfer, claim.id, claim.path), claim)
+        described = self._describe(transfer, claim.id, claim.path)
+        if self._context.memory.ledger.has(
+            claim.id
+        ):  # it was delivered, and only its record is lost
+            if described.after is AfterSuccess.KEEP:
+                claim.put_back(claim.path)
+            else:
+                self._finish.settle_source(described, claim)
+            return NOTHING
+        return self._send_claim(described, claim)
 
     def _send_claim(self, described: Intent, claim: Claim) -> Outcome:
         """Send a file that is claimed already, under a temporary name that no earlier try bore."""
         intent = self._finish.write(described, S.TAKE)
         if intent.after is not AfterSuccess.KEEP:
             return self._send(intent, claim)
-        self._finish.leave(intent, claim)  # it was claimed under another revision, and is kept now
+        return self._put_back(
+            intent, claim
+        )  # it was claimed under another revision, and is kept now
+
+    def _put_back(self, intent: Intent, claim: Claim) -> Outcome:
+        if not self._finish.leave(intent, claim):
+            raise CannotGoBackError(
+                f"{intent.path} was claimed under another revision and cannot go back to {intent.source_folder!r} of "
+                f"{intent.source.location.name}: another file has its name there; move that one away"
+            )
         return NOTHING
 
     def _describe(self, transfer: Transfer, claim: ClaimId, path: str) -> Intent:

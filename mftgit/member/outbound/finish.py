@@ -103,7 +103,7 @@ class Finish:
                 intent = self._as_seen(intent)  # the ledger keeps it from being looked at again
             self._tell(EventName.DELIVERY_SKIPPED, intent)
             self._append(intent, skipped=True)
-        self._after_action(intent, claim)
+        self.settle_source(intent, claim)
         advance(intent.state, S.SETTLE)
         self._intents.drop(intent.id)
         return NOTHING
@@ -178,7 +178,7 @@ class Finish:
 
     def _settle(self, intent: Intent, claim: Claim | None) -> Outcome:
         """Deal with the source and drop the record."""
-        self._after_action(intent, claim)
+        self.settle_source(intent, claim)
         advance(intent.state, S.SETTLE)
         self._intents.drop(intent.id)
         return Outcome(delivered=True, size_bytes=intent.size_bytes)
@@ -191,7 +191,8 @@ class Finish:
             return intent
         return replace(intent, size_bytes=seen.size_bytes, mtime_ns=seen.mtime_ns)
 
-    def _after_action(self, intent: Intent, claim: Claim | None) -> None:
+    def settle_source(self, intent: Intent, claim: Claim | None) -> None:
+        """Do with a claimed file what is done after a success: delete or archive it."""
         if claim is None:
             return
         if intent.after is AfterSuccess.DELETE:

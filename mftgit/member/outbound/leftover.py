@@ -1,6 +1,6 @@
 """Transfers that are not configured any more, and have deliveries under way on the members' storage."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from loguru import logger
@@ -8,7 +8,7 @@ from loguru import logger
 from mftgit.member.outbound.intents import StateUnavailableError, left_records
 from mftgit.model.config import Generation, Ownership
 from mftgit.model.intent import Intent
-from mftgit.model.names import MemberName, TransferName
+from mftgit.model.names import MemberName, Revision, TransferName
 
 LOOK_S = 30.0
 """How often they are looked for."""
@@ -22,19 +22,22 @@ def key_of(transfer: TransferName, ownership: Ownership, member: MemberName) -> 
 
 
 def find_leftovers(
-    transfers: Path, generation: Generation
+    transfers: Path, generation: Generation, *, knows: Callable[[Revision], bool]
 ) -> Iterator[tuple[TransferName, TransferName]]:
     """Give key and name of each transfer below ``transfers`` that this member has to bring to its end.
 
-    That is one whose document is gone, or that is owned otherwise now, with a record of a delivery that this member
-    might have begun: it was among those that the transfer was active on.
+    That is one whose document is gone, or that is owned otherwise now, or is this member's own and not active here any
+    more, with a record of a delivery that is for this member to end. ``knows`` tells whether a revision is the one in
+    force here or came before it: of what others began under a newer one, a member that is behind knows nothing.
     """
     try:
         folders = sorted(transfers.iterdir()) if transfers.is_dir() else []
         for folder in folders:
+            key = TransferName(folder.name)
             for intent in left_records(folder):
-                if _is_left_to(intent, TransferName(folder.name), generation):
-                    yield TransferName(folder.name), intent.transfer
+                known = intent.revision is None or knows(intent.revision)
+                if known and _is_left_to(intent, key, generation):
+                    yield key, intent.transfer
                     break
     except (OSError, StateUnavailableError) as error:
         logger.debug("deliveries of former transfers not looked for", reason=str(error))
@@ -42,9 +45,11 @@ def find_leftovers(
 
 def _is_left_to(intent: Intent, key: TransferName, generation: Generation) -> bool:
     me, name = generation.member, intent.transfer
-    if key != key_of(name, intent.ownership, me.name) or not intent.active_on.includes(me):
+    if key != key_of(name, intent.ownership, me.name) or name in generation.disabled:
         return False
-    if name not in generation.declared:
-        return True
     now = generation.transfers.get(name)
-    return now is not None and now.ownership is not intent.ownership
+    if now is not None:
+        return now.ownership is not intent.ownership
+    if name in generation.declared:  # it is active elsewhere, where what all own is gone on with
+        return intent.ownership is Ownership.EACH
+    return intent.active_on.includes(me)

@@ -223,6 +223,8 @@ class _Going:
                     lambda c=claim: delivery.adopt(transfer, c),  # type: ignore[misc]
                 )
         if not self._on_schedule:
+            if self._begun.intents.is_run_open():
+                self._begun.intents.close_run()  # it was on a schedule when that run began
             if fresh:
                 self._take_fresh(delivery)
         elif fresh or self._begun.intents.is_run_open():

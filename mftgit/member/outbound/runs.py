@@ -112,6 +112,8 @@ class Runs:
             if self._is_due(line, context, look):
                 outcome = self._carry_out(line, context, look)
                 self._note(line, outcome)
+            elif context.memory.is_quiet(self._clock.boottime()):
+                line.failing = False  # what failed is not there any more
         except Exception:  # noqa: BLE001  one transfer must not end the others
             logger.opt(exception=True).error("a run failed unexpectedly", transfer=line.name)
             self._note(line, None)

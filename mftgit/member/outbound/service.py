@@ -1,6 +1,7 @@
 """A member's outbound side: which transfers it has, which it owns, and when each of them runs."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from loguru import logger
@@ -9,7 +10,10 @@ from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.scheduler import Scheduler
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.errors import MftgitError
+from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.intents import highest_epoch
+from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of
 from mftgit.member.outbound.line import Basis, Line, Look, describe
 from mftgit.member.outbound.own import Keeper, Ownership
@@ -34,8 +38,20 @@ _LEFTOVERS = ".leftovers"  # no transfer is called so
 class Outbound:
     """Carries out plans, and tells how its transfers are."""
 
-    def __init__(self, *, folder: StateFolder, bootstrap: Bootstrap, record: Record) -> None:
-        """Work on the files root and with the secrets of this member; ``record`` writes events."""
+    def __init__(
+        self,
+        *,
+        folder: StateFolder,
+        bootstrap: Bootstrap,
+        record: Record,
+        is_ancestor: Callable[[Revision, Revision], bool],
+    ) -> None:
+        """Work on the files root and with the secrets of this member.
+
+        ``record`` writes events; ``is_ancestor(one, other)`` tells whether a revision is another or came before it,
+        and raises MftgitError for one that is not here.
+        """
+        self._is_ancestor = is_ancestor
         self._me: MemberName = bootstrap.name
         self._shared = Path(bootstrap.files_root) / STATE
         self._record = record
@@ -75,11 +91,25 @@ class Outbound:
         with self._lock:
             for line in self._lines.values():
                 line.basis = basis
+                if (
+                    line.transfer is not None and line.wanted
+                ):  # also what no plan goes by has changed
+                    line.transfer = generation.transfers.get(line.name, line.transfer)
         self._tell_keeper()
         for transfer in changed:
             key = self._key(transfer)
             self._scheduler.put(key, transfer.trigger, lambda key=key: self._fire(key))  # type: ignore[misc]
         self._scheduler.put(_LEFTOVERS, WatchTrigger(every_s=LOOK_S), self._look_for_leftovers)
+
+    def stand_down(self) -> None:
+        """Stop every transfer, and end nothing of former ones, until the next plan."""
+        with self._lock:
+            self._basis = None
+            names = {line.name for line in self._lines.values()}
+        self._scheduler.remove(_LEFTOVERS)
+        for name in names:
+            self._unwant(name)
+        self._tell_keeper()
 
     def status(self) -> list[TransferStatus]:
         """Return how each transfer is, by name."""
@@ -148,6 +178,7 @@ class Outbound:
                 self._add(transfer.name, transfer, key=key, basis=basis)
                 return
             line.transfer, line.wanted, line.name = transfer, True, transfer.name
+            line.memory = Memory(ledger=Ledger(line.state))  # what failed may be mended now
             if line.stopping.is_set():
                 line.stopping = threading.Event()
 
@@ -201,8 +232,12 @@ class Outbound:
         basis = self._basis
         if basis is None:
             return
-        found = dict(find_leftovers(self._shared / "transfers", basis.generation))
+        found = dict(
+            find_leftovers(self._shared / "transfers", basis.generation, knows=self._knows)
+        )
         with self._lock:
+            if self._basis is not basis:
+                return
             former = {key: line for key, line in self._lines.items() if line.transfer is None}
             for key, line in former.items():
                 if key not in found and not line.running:
@@ -216,6 +251,13 @@ class Outbound:
         for key in former.keys() & found.keys():
             self._fire(key)
 
+    def _knows(self, revision: Revision) -> bool:
+        basis = self._basis
+        try:
+            return basis is not None and self._is_ancestor(revision, basis.revision)
+        except MftgitError:
+            return False
+
     # Ownership
 
     def _taken(self, key: TransferName, ownership: Ownership) -> None:
@@ -227,14 +269,16 @@ class Outbound:
                     self._keeper.ended(key)
                 return
             line.ownership = ownership
-        self._record(
-            EventName.OWNERSHIP_TAKEN,
-            revision=line.basis.revision,
-            epoch=ownership.epoch,
-            facts={"transfer": line.name},
-        )
         logger.info("transfer is ours", transfer=line.name, epoch=ownership.epoch)
-        self._runs.submit(line, self._at_takeover(line))
+        try:
+            self._record(
+                EventName.OWNERSHIP_TAKEN,
+                revision=line.basis.revision,
+                epoch=ownership.epoch,
+                facts={"transfer": line.name},
+            )
+        finally:
+            self._runs.submit(line, self._at_takeover(line))
 
     def _at_takeover(self, line: Line) -> Look:
         """Say what to do at once: what a predecessor began, and what it would have done but for its end."""
@@ -252,6 +296,7 @@ class Outbound:
             if line is None or ownership is None:
                 return
             line.ownership = None
+            line.failing = False  # it is another member's to say
         facts = {"transfer": line.name, "reason": reason}
         self._record(
             EventName.OWNERSHIP_LOST,
