@@ -43,6 +43,8 @@ _CHUNK_BYTES = 1 << 16
 _SENT_WHOLE_BYTES = 1 << 16
 _BACKLOG = 2048
 _GRACE_S = 3
+_WHO = "mftgit.who"
+_WRONG = 400  # statuses from here on tell of a failure (RFC 9110, 15)
 _TLS_BUFFER_BYTES = 32 << 10  # each connection holds one; asyncio's own size is 256 KiB
 
 _T = TypeVar("_T")
@@ -101,7 +103,10 @@ Authenticate = Callable[[str, str, str | None, str], Principal | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop; a text/event-stream) is set."""
+    """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop; a text/event-stream) is set.
+
+    One that is ``polled`` is asked so often that the log tells only what went wrong there.
+    """
 
     method: str
     path: str
@@ -110,6 +115,7 @@ class Door:
     stream: Callable[[Principal], AsyncIterator[bytes]] | None = None
     pool: Pool = Pool.API
     max_body_bytes: int = 0
+    polled: bool = False
 
 
 class HttpServer:
@@ -218,6 +224,8 @@ class HttpServer:
             if principal is None:
                 raise _RefusedError(401, "log in with name and password, or with a member's proof")
             raise _RefusedError(403, f"{principal} may not: this is for {door.access.value}")
+        if principal is not None:
+            request.scope[_WHO] = str(principal)
         return principal
 
     async def _in(self, pool: Pool, call: Callable[[], _T]) -> _T:
@@ -236,9 +244,22 @@ class _Endpoint:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, and write down who asked what, how it ended, and how long it took."""
+        began = asyncio.get_running_loop().time()
         response = await self._answer(self._door, requests.Request(scope, receive))
-        await response(scope, receive, send)
+        try:
+            await response(scope, receive, send)
+        finally:
+            if not (self._door.polled and response.status_code < _WRONG):
+                logger.debug(
+                    "request answered",
+                    who=scope.get(_WHO, "nobody"),
+                    client=(scope.get("client") or ("-",))[0],
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=response.status_code,
+                    took_s=round(asyncio.get_running_loop().time() - began, 3),
+                )
 
 
 def _app(

@@ -22,7 +22,7 @@ from mftgit.controller.presence import Presence
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
 from mftgit.controller.upstream import LocalUpstream, repository_broken
-from mftgit.errors import ConfigError
+from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, Principal
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES
@@ -141,7 +141,8 @@ class Controller:
                 )
                 for door in git
             ),
-            Door(method="GET", path="/healthz", access=anyone, handle=self._healthy),
+            Door(method="GET", path="/healthz", access=anyone, handle=self._healthy, polled=True),
+            Door(method="GET", path="/readyz", access=anyone, handle=self._ready, polled=True),
             Door(method="GET", path="/api/authority", access=anyone, handle=self._authority),
             Door(
                 method="POST",
@@ -150,7 +151,7 @@ class Controller:
                 handle=self._join,
                 max_body_bytes=MAX_GIT_REQUEST_BYTES,
             ),
-            Door(method="GET", path="/api/head", access=known, handle=self._head),
+            Door(method="GET", path="/api/head", access=known, handle=self._head, polled=True),
             Door(
                 method="GET",
                 path="/api/head/events",
@@ -198,6 +199,16 @@ class Controller:
 
     def _healthy(self, _request: Request) -> Response:
         return _json({"healthy": True})
+
+    def _ready(self, _request: Request) -> Response:
+        """Tell whether revisions can be had here: the repository and the records can be read, and agree."""
+        try:
+            tip, head = self.store.head(), self._registry.head()
+        except MftgitError as error:
+            logger.warning("not ready", reason=str(error))
+            return _json({"ready": False}, status=503)
+        ready = tip is not None and head is not None and head.oid == tip
+        return _json({"ready": ready}, status=200 if ready else 503)
 
     def _authority(self, _request: Request) -> Response:
         return Response(

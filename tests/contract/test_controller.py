@@ -17,6 +17,7 @@ from typing import cast
 
 import pytest
 from controller_site import NOW, Site, controller_site
+from loguru import logger
 
 from mftgit.adapters import pki
 from mftgit.adapters.channel import (
@@ -91,6 +92,45 @@ def test_nobody_gets_in_without_a_credential(site: Site) -> None:
 def test_a_bad_credential_is_refused_also_where_none_is_needed(site: Site, header: str) -> None:
     for path in ("/api/head", "/healthz"):
         assert site.ask("GET", path, headers={"Authorization": header})[0] == 401
+
+
+def test_it_is_ready_while_what_it_hosts_can_be_had(site: Site) -> None:
+    assert site.ask("GET", "/readyz") == (200, {"ready": True})
+    site.folder.repository.rename(site.folder.root / "aside")
+    assert site.ask("GET", "/readyz") == (503, {"ready": False})
+    assert site.ask("GET", "/healthz")[0] == 200
+    (site.folder.root / "aside").rename(site.folder.repository)
+    assert site.ask("GET", "/readyz")[0] == 200
+
+
+def test_the_log_tells_who_asked_what_and_of_polls_only_what_went_wrong(site: Site) -> None:
+    told: list[str] = []
+    logger.enable("mftgit")
+    sink = logger.add(
+        lambda line: told.append(str(line)), level="DEBUG", format="{message} {extra}"
+    )
+    try:
+        site.ask("GET", "/api/head", headers=site.basic())
+        site.ask("GET", "/api/head")
+        path = "/config.git/info/refs?service=git-upload-pack"
+        site.ask("GET", path, headers=site.basic())
+        until_told(lambda: sum("request answered" in line for line in told) == 2)
+    finally:
+        logger.remove(sink)
+        logger.disable("mftgit")
+    answered = [line for line in told if "request answered" in line]
+    assert "'who': 'nobody'" in answered[0]
+    assert "'status': 401" in answered[0]
+    assert "'who': 'operator admin'" in answered[1]
+    assert "'path': '/config.git/info/refs'" in answered[1]
+    assert site.password not in str(told)
+
+
+def until_told(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
 
 
 def test_a_failed_login_is_an_event_without_the_password(site: Site) -> None:
