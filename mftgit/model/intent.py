@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from mftgit.model.build import build_location
@@ -121,10 +121,6 @@ class Intent:
             return cls(**(fields | made | enums))
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a record of a delivery: {error}") from error
-
-    def taken(self) -> Self:
-        """Return the record as of before anything was sent, for another try."""
-        return replace(self, state=DeliveryState.TAKEN, size_bytes=0, mtime_ns=0, sha256="")
 
 
 _ENUMS = {

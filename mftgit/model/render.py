@@ -93,9 +93,11 @@ def render(validation: Validation, member: MemberName, role: Role) -> Generation
 def _locations(
     parts: list[tuple[Part, Sound]], member: Member
 ) -> Iterator[tuple[LocationName, Location]]:
-    for name, built in _build_all(parts, member):
-        if isinstance(built, LocalLocation | SftpLocation):
-            yield LocationName(name), replace(built, name=LocationName(name))
+    return (
+        (LocationName(name), replace(built, name=LocationName(name)))
+        for name, built in _build_all(parts, member)
+        if isinstance(built, LocalLocation | SftpLocation)
+    )
 
 
 def _differing(

@@ -190,6 +190,11 @@ def test_a_name_that_git_or_a_shell_might_take_for_something_else_is_no_proposal
     assert not is_change(CHANGES + name)
 
 
+def test_who_may_publish_takes_a_proposal_away() -> None:
+    assert judge(push(ref=CHANGE, new=None)).accepted
+    assert judge(push(ref=CHANGE, new=None, current=OTHER)).reason == "fetch first"
+
+
 def test_one_more_proposal_may_be_made_up_to_the_bound_and_any_may_grow() -> None:
     almost = frozenset(sorted(MANY)[1:])
     assert judge(push(ref=CHANGE, old=None, current=None, changes=almost | {CHANGE})).accepted
