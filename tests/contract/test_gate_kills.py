@@ -28,7 +28,7 @@ from mftgit.controller.initialise import initialise
 from mftgit.model.events import EventName
 from mftgit.model.names import CHANGES, MAIN, Revision
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = [pytest.mark.needs("git"), pytest.mark.long]
 
 EFFECTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT

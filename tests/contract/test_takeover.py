@@ -553,6 +553,7 @@ class Chaos:
         }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("member", [by_the_rules, blind_to_the_deadline])
 def test_killed_and_stopped_owners_lose_and_repeat_no_file(
     tmp_path: Path, member: Callable[[Path, str], None]
@@ -564,6 +565,7 @@ def test_killed_and_stopped_owners_lose_and_repeat_no_file(
     assert not list((tmp_path / "source").glob("*.dat"))
 
 
+@pytest.mark.long
 def test_a_lease_alone_does_repeat_files_in_the_same_chaos(tmp_path: Path) -> None:
     chaos = Chaos(tmp_path, naive)
     chaos.run(files=400, for_s=40.0, until=lambda so_far: max(so_far.got.values(), default=0) > 1)
