@@ -268,7 +268,11 @@ def test_the_room_follows_from_how_many_files_the_process_may_open(hard: int, to
         "print(limits.total, limits.per_source, resource.getrlimit(resource.RLIMIT_NOFILE))\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     if "not allowed to raise" in ran.stderr:
         pytest.skip(f"this machine allows no {hard} files")

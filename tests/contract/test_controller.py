@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from controller_site import NOW, Site, controller_site
@@ -50,6 +50,10 @@ STATUS = MemberStatus(
     attempted_revision=None,
     reason=None,
 )
+
+
+if TYPE_CHECKING:
+    from loguru import Message
 
 
 @pytest.fixture
@@ -104,25 +108,30 @@ def test_it_is_ready_while_what_it_hosts_can_be_had(site: Site) -> None:
 
 
 def test_the_log_tells_who_asked_what_and_of_polls_only_what_went_wrong(site: Site) -> None:
-    told: list[str] = []
+    told: list[dict[str, str]] = []
+
+    def take(message: "Message") -> None:
+        if message.record["message"] == "request answered":
+            told.append({name: str(value) for name, value in message.record["extra"].items()})
+
     logger.enable("mftgit")
-    sink = logger.add(
-        lambda line: told.append(str(line)), level="DEBUG", format="{message} {extra}"
-    )
+    sink = logger.add(take, level="DEBUG")
     try:
         site.ask("GET", "/api/head", headers=site.basic())
         site.ask("GET", "/api/head")
-        path = "/config.git/info/refs?service=git-upload-pack"
-        site.ask("GET", path, headers=site.basic())
-        until_told(lambda: sum("request answered" in line for line in told) == 2)
+        path = "/config.git/info/refs"
+        site.ask("GET", f"{path}?service=git-upload-pack", headers=site.basic())
+        until_told(lambda: len(told) == 2)
     finally:
         logger.remove(sink)
         logger.disable("mftgit")
-    answered = [line for line in told if "request answered" in line]
-    assert "'who': 'nobody'" in answered[0]
-    assert "'status': 401" in answered[0]
-    assert "'who': 'operator admin'" in answered[1]
-    assert "'path': '/config.git/info/refs'" in answered[1]
+    refused, answered = told
+    assert (refused["who"], refused["status"]) == ("nobody", "401")
+    assert (answered["who"], answered["path"], answered["status"]) == (
+        "operator admin",
+        path,
+        "200",
+    )
     assert site.password not in str(told)
 
 

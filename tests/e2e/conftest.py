@@ -8,13 +8,15 @@ import pytest
 from cluster import Cluster, cluster, copy_sample, sub
 from sshd import Sshd, running_sshd
 
+HERE = Path(__file__).parent
 NODES = ["node-1", "node-2"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker(pytest.mark.e2e)
-        item.add_marker(pytest.mark.needs("git"))
+        if item.path.is_relative_to(HERE):  # this is asked about the tests of other folders, too
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.needs("git"))
 
 
 @pytest.fixture
