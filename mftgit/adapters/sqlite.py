@@ -30,6 +30,7 @@ class Database:
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._closed = False
         try:
             self._connection().executescript(schema)
         except sqlite3.Error as error:
@@ -61,6 +62,9 @@ class Database:
     def close(self) -> None:
         """Close every thread's connection."""
         with self._lock:
+            self._closed = (
+                True  # a thread that comes late must not open a connection that nobody closes
+            )
             for connection in self._all:
                 connection.close()
             self._all.clear()
@@ -68,8 +72,12 @@ class Database:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             with self._lock:
+                if self._closed:
+                    raise sqlite3.ProgrammingError("it was closed")
+                connection = sqlite3.connect(
+                    self._path, isolation_level=None, check_same_thread=False
+                )
                 self._all.append(connection)
             self._local.connection = connection
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")

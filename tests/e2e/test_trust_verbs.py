@@ -150,7 +150,7 @@ def test_a_list_that_cannot_be_relied_on_is_told_and_not_touched(work: Path, ann
 
 def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
     done = mftgit("trust", "list", tmp_path, cwd=tmp_path)
-    assert (done.returncode, "is not a git clone" in done.stderr) == (2, True)
+    assert (done.returncode, "is not the top of a git repository" in done.stderr) == (2, True)
 
 
 def test_a_range_is_judged_as_the_gate_judges_a_push(

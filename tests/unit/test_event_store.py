@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.sqlite import DatabaseError
 from mftgit.model.events import Event, EventName
 from mftgit.model.names import Epoch, MemberName, Revision
 
@@ -108,3 +109,19 @@ def test_events_that_get_new_numbers_keep_their_order_and_share_none(
     assert seqs[:kept] == before
     assert [each.facts["number"] for each in read[kept:-1]] == list(range(fresh))
     assert min(seqs[kept:]) > max([above, *before])
+
+
+def test_a_thread_that_comes_after_the_end_is_told_so(tmp_path: Path) -> None:
+    store = EventStore(tmp_path / "events.sqlite", member=MemberName("m"), now=SetClock().now)
+    store.close()
+    told: list[str] = []
+
+    def come_late() -> None:
+        with pytest.raises(DatabaseError) as caught:
+            store.after(0)
+        told.append(str(caught.value))
+
+    thread = threading.Thread(target=come_late)
+    thread.start()
+    thread.join()
+    assert "it was closed" in told[0]

@@ -152,7 +152,7 @@ def key_of(kind: str, seed: bytes) -> PublicKey:
 
 keys = st.builds(key_of, st.sampled_from(KINDS), st.binary(min_size=32, max_size=32))
 words = st.text(
-    st.characters(codec="utf-8", exclude_characters=' \t"#,!', categories=["L", "N", "P", "S"]),
+    st.characters(codec="utf-8", exclude_characters=' \t"#,!\\', categories=["L", "N", "P", "S"]),
     min_size=1,
 )
 times = st.none() | st.integers(31_536_000, 32_472_144_000)
