@@ -257,4 +257,4 @@ def controller_site(tmp_path: Path) -> Iterator[Site]:
         for node in site.nodes:
             node.close()
         site.controller.stop()
-        events.close()
+        site.events.close()
