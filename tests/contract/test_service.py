@@ -564,9 +564,13 @@ def test_what_all_owned_and_each_owns_now_is_for_a_member_where_it_is_active(sit
 
 def test_a_member_that_stands_down_ends_nothing_of_former_transfers(site: Site) -> None:
     begin(site)
+    (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
+    waits = replace(Intent.parse(record.read_bytes()), overwrite=Overwrite.FAIL)
+    record.write_bytes(waits.format())
+    (site.root / "there" / "a").write_text("in the way", encoding="utf-8")
     member = site.add("one")
     site.run(member, transfer(name="other"))
-    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    until(lambda: "ending" in {each.state.value for each in member.status()})
     member.stand_down()
     member._look_for_leftovers()
     assert member.status() == []
@@ -624,6 +628,7 @@ def test_a_revision_that_mends_a_transfer_ends_its_waiting(site: Site) -> None:
     site.run(member, transfer())
     until(lambda: member.status()[0].state.value == "failing")
     site.run(member, transfer(), there="mended")
+    assert member._lines[TransferName("t")].memory.is_quiet(0.0)
     until((site.root / "mended" / "a").exists)
     failed = len(site.named(EventName.RUN_FAILED))
     assert failed <= 2  # it did not come to the mended place by trying on

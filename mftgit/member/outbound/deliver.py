@@ -96,9 +96,8 @@ class Delivery:
                 "give it its name by hand"
             )
         described = self._describe(transfer, claim.id, claim.path)
-        if self._context.memory.ledger.has(
-            claim.id
-        ):  # it was delivered, and only its record is lost
+        # It may have been delivered, and only its record be lost.
+        if self._context.memory.ledger.has(claim.id):
             if described.after is AfterSuccess.KEEP:
                 claim.put_back(claim.path)
             else:
