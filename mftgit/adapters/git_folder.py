@@ -112,9 +112,8 @@ def _undo(path: Path) -> list[Path]:
         at = {name.decode("utf-8", "surrogateescape"): oid for name, oid in repo.get_refs().items()}
     if any(new is not None and at.get(ref) == new.encode() for ref, new in told["refs"].items()):
         return []
-    return [
-        path / name for name in reversed(told["files"])
-    ]  # the index first: it makes a pack seen
+    # The index goes first: by it a pack is seen.
+    return [path / name for name in reversed(told["files"])]
 
 
 def sweep_repository(path: Path) -> tuple[str, ...]:
@@ -132,7 +131,6 @@ def sweep_repository(path: Path) -> tuple[str, ...]:
         file.unlink(missing_ok=True)
     for folder in folders:
         rmtree(folder)
-    (path / _NOTE_NAME).unlink(
-        missing_ok=True
-    )  # last, so that a sweep that is broken off begins anew
+    # Last, so that a sweep that is broken off begins anew.
+    (path / _NOTE_NAME).unlink(missing_ok=True)
     return tuple(sorted(str(each.relative_to(path)) for each in (*left, *folders)))

@@ -192,7 +192,7 @@ class LocalRepository:
         try:
             content: bytes = self._repo.git.get_object_data(oid)[3]
         except ValueError as error:
-            raise StoreError(f"blob {oid} cannot be read: {error}") from error
+            raise StoreError(f"object {oid} cannot be read: {error}") from error
         return content
 
 

@@ -1,6 +1,6 @@
 """A person's clone, through GitPython: what lies there, and what git would take along."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -47,26 +47,6 @@ class OperatorClone(LocalRepository):
             for path, entry in files.items()
         }
 
-    def resolve(self, name: str) -> Revision:
-        """Return the commit that ``name`` stands for: a branch, a tag, an id, ``HEAD~1``.
-
-        Raises:
-            ConfigError: there is none.
-        """
-        wanted = f"{name}^{{commit}}"
-        try:
-            found = self._repo.git.rev_parse("--verify", "--quiet", "--end-of-options", wanted)
-        except git.GitCommandError:
-            raise ConfigError(
-                f"{self.root}: there is no commit {name!r}: expected a branch, a tag or an id; git fetch first?"
-            ) from None
-        return Revision(found)
-
-    def commits(self, old: Revision, new: Revision) -> Iterator[tuple[Revision, bytes]]:
-        """Give the commits that ``new`` has behind it and ``old`` has not, byte for byte, newest first."""
-        for revision in self._repo.git.rev_list(f"{old}..{new}").split():
-            yield Revision(revision), self._repo.odb.stream(bytes.fromhex(revision)).read()
-
     def pick(self, revision: Revision, paths: Iterable[str]) -> Tree:
         """Return those of ``paths`` that are files of ``revision``."""
         root = self._repo.commit(revision).tree
@@ -82,7 +62,3 @@ class OperatorClone(LocalRepository):
                     load=partial(bytes, content),
                 )
         return found
-
-    def uncommitted(self) -> int:
-        """Return how many files differ from the last commit."""
-        return len(self._repo.index.diff(None)) + len(self._repo.untracked_files)

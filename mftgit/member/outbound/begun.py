@@ -28,7 +28,6 @@ class Begun:
     ) -> None:
         self._context = context
         self._endpoints = endpoints
-        self._transfer = transfer
         self._places: dict[tuple[Location, str], Claims] = {}
         self._held: dict[tuple[Location, str], dict[ClaimId, Claim]] = {}
         self.intents = Intents(context.state, context.ownership)

@@ -91,9 +91,8 @@ class Outbound:
         with self._lock:
             for line in self._lines.values():
                 line.basis = basis
-                if (
-                    line.transfer is not None and line.wanted
-                ):  # also what no plan goes by has changed
+                # Also what no plan goes by has changed.
+                if line.transfer is not None and line.wanted:
                     line.transfer = generation.transfers.get(line.name, line.transfer)
         self._tell_keeper()
         for transfer in changed:
