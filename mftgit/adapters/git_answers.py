@@ -50,7 +50,7 @@ class Answers:
 
         Where ``compute`` raises, that goes to one caller; of those who wait each tries for itself.
         """
-        key = hashlib.sha256(b"%d %b%b" % (len(state), state, question)).digest()
+        key = _key(state, question)
         while True:
             flight, leads = self._board(key)
             if leads:
@@ -59,17 +59,27 @@ class Answers:
             if flight.content is not None:
                 return BytesIO(flight.content)
 
+    def kept(self, state: bytes, question: bytes) -> bytes | None:
+        """Return an answer that was given before; nothing is worked out, and nobody is waited for."""
+        with self._lock:
+            return self._kept_of(_key(state, question))
+
     def _board(self, key: bytes) -> tuple[_Flight, bool]:
         """Return the answer as far as it is, and whether the caller has to work it out."""
         with self._lock:
-            content = self._kept.get(key)
+            content = self._kept_of(key)
             if content is not None:
-                self._kept.move_to_end(key)
                 kept = _Flight(content=content)
                 kept.over.set()
                 return kept, False
             leads = key not in self._flights
             return self._flights.setdefault(key, _Flight()), leads
+
+    def _kept_of(self, key: bytes) -> bytes | None:
+        content = self._kept.get(key)
+        if content is not None:
+            self._kept.move_to_end(key)
+        return content
 
     def _compute(
         self, flight: _Flight, state: bytes, key: bytes, compute: Callable[[], BinaryIO]
@@ -100,3 +110,7 @@ class Answers:
         while self.size_bytes > self._max_bytes or len(self._kept) > self._max_entries:
             _, dropped = self._kept.popitem(last=False)
             self.size_bytes -= len(dropped)
+
+
+def _key(state: bytes, question: bytes) -> bytes:
+    return hashlib.sha256(b"%d %b%b" % (len(state), state, question)).digest()

@@ -5,6 +5,7 @@ application is used, because it needs the legacy ``write`` callable and undoes c
 """
 
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ from mftgit.adapters.git_answers import Answers
 from mftgit.adapters.git_brought import History
 from mftgit.adapters.git_pack import PackLimits
 from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, Pusher, PushWire, Settled
+from mftgit.adapters.git_refs import SeenRefs
 from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.git_upload import Refs, UploadPack
+from mftgit.adapters.git_upload import UploadPack
 from mftgit.errors import TransientError
 from mftgit.model.access import OperatorRole
 
@@ -90,7 +92,26 @@ class GitHttp:
         packs = PackLimits(pack_bytes=self._limits.receive_bytes)
         self._door = Door(store=store, gate=gate, settled=settled, limits=packs)
         self._history = History()
+        self.refs = SeenRefs(lambda: store.moves, now=time.monotonic)
         self.answers = Answers()
+
+    def at_once(self, request: GitRequest) -> GitResponse | None:
+        """Answer a fetch that was answered before, from memory alone; None: ask `handle`."""
+        state = self.refs.recent()
+        if state is None or "content-encoding" in request.headers:
+            return None
+        match request.method, request.path, request.query:
+            case "GET", "/info/refs", "service=git-upload-pack":
+                kind, question = f"application/x-{_UPLOAD}-advertisement", b"GET"
+            case "POST", "/git-upload-pack", _:
+                if request.headers.get("content-type") != f"application/x-{_UPLOAD}-request":
+                    return None
+                kind, question = f"application/x-{_UPLOAD}-result", b"POST" + request.body.read()
+                request.body.seek(0)
+            case _:
+                return None
+        content = self.answers.kept(state, question)
+        return None if content is None else _answer(kind, BytesIO(content))
 
     def handle(self, request: GitRequest) -> GitResponse:
         """Answer ``request``; never raises for what a client or the disk does."""
@@ -148,7 +169,7 @@ class GitHttp:
     def _upload(self, body: BinaryIO, *, advertise: bool) -> BinaryIO:
         question = body.read()
         with self._store.repo() as repo:
-            refs = Refs.of(repo)
+            refs = self.refs.read(repo)
 
             def talk(source: BinaryIO, write: Callable[[bytes], int]) -> None:
                 proto = ReceivableProtocol(source.read, write)

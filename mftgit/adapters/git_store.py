@@ -85,13 +85,14 @@ def _telling(
 class GitStore:
     """A bare repository. Any thread may call any method; each works on a Repo object that no other thread has.
 
-    Every method raises `StoreError` where the repository is not as expected.
+    Every method raises `StoreError` where the repository is not as expected. ``moves`` rises whenever refs have moved.
     """
 
     def __init__(self, path: Path, *, probe: bool = True) -> None:
         """Open the repository ``path``; a wrong path fails here, or without ``probe`` at the first use."""
         self.path = path
         self.sizes = Sizes()
+        self.moves = 0
         self._idle: list[Repo] = []
         self._closed = False
         self._mutex = threading.Lock()
@@ -384,6 +385,7 @@ class GitStore:
                     moved = repo.refs.remove_if_equals(name, old)
                 else:
                     moved = repo.refs.set_if_equals(name, old, _oid(update.new))
+                self.moves += 1
                 _sync_above(self.path / update.ref)
                 return moved
             threading.Event().wait(_LOCKED_WAIT_S)

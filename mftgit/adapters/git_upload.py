@@ -6,7 +6,6 @@ still served after the branch moved; a plain fetch in a shallow clone works.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from dulwich.objects import ObjectID
@@ -23,6 +22,7 @@ from dulwich.repo import Repo
 from dulwich.server import Backend, BackendRepo, UploadPackHandler, _ProtocolGraphWalker
 
 from mftgit.adapters.git_brought import History
+from mftgit.adapters.git_refs import Refs
 from mftgit.adapters.git_send import write_pack
 from mftgit.model.names import MAIN
 
@@ -40,25 +40,6 @@ class OneRepo(Backend):
         """Return the one repository, whatever ``path`` is."""
         del path
         return self._repo
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refs:
-    """The refs that others may see, at one moment."""
-
-    public: Mapping[Ref, ObjectID]
-    symbolic: Mapping[Ref, Ref]
-
-    @classmethod
-    def of(cls, repo: Repo) -> "Refs":
-        """Read them."""
-        refs = {name: oid for name, oid in repo.get_refs().items() if _public(name)}
-        return cls(public=refs, symbolic=repo.refs.get_symrefs())
-
-    def state(self) -> bytes:
-        """Return bytes that are the same for the same refs only."""
-        lines = [b"%b %b\n" % (oid, name) for name, oid in sorted(self.public.items())]
-        return b"".join(lines + [b"%b:%b\n" % pair for pair in sorted(self.symbolic.items())])
 
 
 class UploadPack(UploadPackHandler):
@@ -145,8 +126,3 @@ class _Walker(_ProtocolGraphWalker):
                 return
             if isinstance(value, bytes):
                 self.client_shallow.add(ObjectID(value))
-
-
-def _public(name: Ref) -> bool:
-    """Tell whether a ref is for others: not HEAD of a branch that is not there, and not our own bookkeeping."""
-    return not name.startswith(b"refs/mftgit/")

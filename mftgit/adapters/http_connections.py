@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from loguru import logger
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 KEEP_ALIVE_S: Final = 75
 """How long a client may take from an answer to the end of its next request's head."""
+
+MAX_AROUND_BYTES: Final = 64 << 10
+"""How much of a request may be something else than its body: its head, and what frames a body in chunks."""
 
 _FILES_WANTED: Final = 65_536
 _MAX_CONNECTIONS: Final = 4096
@@ -204,17 +207,37 @@ class Listener(socket.socket):
         return taken, address
 
 
-def protocol_of(room: Connections) -> type[H11Protocol]:
-    """Return uvicorn's protocol, made to tell ``room`` when a connection is secured, busy and idle."""
+def protocol_of(room: Connections) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol, made to tell ``room`` when a connection is secured, busy and idle.
 
-    class Protocol(H11Protocol):
+    What a client sends besides bodies is bounded, which the parser leaves to others: heads, and the sizes, extensions
+    and trailers of chunks (RFC 9112, 7.1), which may not be much more than what they carry.
+    """
+
+    class Protocol(HttpToolsProtocol):
+        _around_bytes = 0
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
             super().connection_made(transport)
             room.secured(transport.get_extra_info("peername"), transport)
 
         def data_received(self, data: bytes) -> None:
+            self._around_bytes += len(data)
             super().data_received(data)
+            if self._around_bytes > MAX_AROUND_BYTES and not self.transport.is_closing():
+                self.send_400_response(
+                    f"more than {MAX_AROUND_BYTES} bytes of a request are not its body"
+                )
             self._tell()
+
+        def on_body(self, body: bytes) -> None:
+            # A byte that is carried pays for itself and for another one.
+            self._around_bytes = max(0, self._around_bytes - 2 * len(body))
+            super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            self._around_bytes = 0
+            super().on_message_complete()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()

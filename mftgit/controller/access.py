@@ -3,14 +3,16 @@
 import base64
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from loguru import logger
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.http_server import NotAuthenticatedError, TooManyTriesError
+from mftgit.adapters.http_doors import NotAuthenticatedError, TooManyTriesError
 from mftgit.adapters.passwords import PasswordChecker
 from mftgit.adapters.proof import ProofRefusedError, verify_proof
 from mftgit.adapters.registry import Registry
+from mftgit.errors import MftgitError
 from mftgit.model.access import Kind, Principal
 from mftgit.model.brake import Brake
 from mftgit.model.events import EventName, Fact
@@ -33,27 +35,39 @@ class Doorkeeper:
         self._brake = Brake()
         self._lock = threading.Lock()
 
-    def authenticate(
-        self, method: str, path: str, authorization: str | None, client: str
-    ) -> Principal | None:
-        """See `mftgit.adapters.http_server.Authenticate`."""
-        if authorization is None:
-            return None
-        scheme, _, credential = authorization.partition(" ")
-        match scheme.lower():
+    def recognise(self, method: str, path: str, shown: str) -> Principal | None:
+        """See `mftgit.adapters.http_doors.Doorkeeper`."""
+        with suppress(MftgitError):
+            scheme, credential = _parts(shown)
+            if scheme == "bearer":
+                return self._member(credential, method, path)
+            if scheme == "basic":
+                return self._remembered(*_name_and_password(credential))
+        return None
+
+    def authenticate(self, method: str, path: str, shown: str, client: str) -> Principal:
+        """See `mftgit.adapters.http_doors.Doorkeeper`."""
+        scheme, credential = _parts(shown)
+        match scheme:
             case "basic":
-                return self._operator(credential, client)
+                return self._operator(*_name_and_password(credential), client)
             case "bearer":
-                return self._member(credential, method, path, client)
+                try:
+                    return self._member(credential, method, path)
+                except ProofRefusedError as error:
+                    self._refuse("member", str(error), client)
+                    raise NotAuthenticatedError(str(error)) from error
             case _:
                 raise NotAuthenticatedError("log in with Basic (operators) or Bearer (members)")
 
-    def _operator(self, credential: str, client: str) -> Principal:
-        try:
-            decoded = base64.b64decode(credential, validate=True).decode()
-        except ValueError:
-            raise NotAuthenticatedError("not a name and a password") from None
-        name, _, password = decoded.partition(":")
+    def _remembered(self, name: str, password: str) -> Principal | None:
+        """Return the operator whose password was good a short while ago."""
+        known = self._registry.credential(name)
+        if known is None or not self._passwords.remembers(password, known.password_hash):
+            return None
+        return Principal(kind=Kind.OPERATOR, name=name, role=known.role)
+
+    def _operator(self, name: str, password: str, client: str) -> Principal:
         known = self._registry.credential(name)
         encoded = known.password_hash if known is not None else None
         if not self._passwords.remembers(password, encoded):
@@ -83,20 +97,30 @@ class Doorkeeper:
             "wrong name or password: `mftgit operator list` on the controller shows the names"
         )
 
-    def _member(self, token: str, method: str, path: str, client: str) -> Principal:
-        try:
-            member = verify_proof(
-                token,
-                method=method,
-                path=path,
-                cluster_id=self._cluster_id,
-                public_key=self._registry.public_key,
-            )
-        except ProofRefusedError as error:
-            self._refuse("member", str(error), client)
-            raise NotAuthenticatedError(str(error)) from error
+    def _member(self, token: str, method: str, path: str) -> Principal:
+        member = verify_proof(
+            token,
+            method=method,
+            path=path,
+            cluster_id=self._cluster_id,
+            public_key=self._registry.public_key,
+        )
         return Principal(kind=Kind.MEMBER, name=member)
 
     def _refuse(self, kind: str, who: str, client: str) -> None:
         logger.warning("login failed", kind=kind, who=who[:64], client=client)
         self._record(EventName.LOGIN_FAILED, {"kind": kind, "who": who[:64], "client": client})
+
+
+def _parts(shown: str) -> tuple[str, str]:
+    scheme, _, credential = shown.partition(" ")
+    return scheme.lower(), credential
+
+
+def _name_and_password(credential: str) -> tuple[str, str]:
+    try:
+        decoded = base64.b64decode(credential, validate=True).decode()
+    except ValueError:
+        raise NotAuthenticatedError("not a name and a password") from None
+    name, _, password = decoded.partition(":")
+    return name, password

@@ -8,10 +8,11 @@ from loguru import logger
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.git_http import GitHttp, GitRequest
+from mftgit.adapters.git_http import GitHttp, GitRequest, GitResponse
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.http_server import Door, HttpServer, Pool, Request, Response
+from mftgit.adapters.http_doors import Door, Pool, Request, Response
+from mftgit.adapters.http_server import HttpServer
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.controller.access import Doorkeeper
@@ -87,7 +88,7 @@ class Controller:
         )
         self._server = HttpServer(
             self._doors(),
-            authenticate=doorkeeper.authenticate,
+            doorkeeper=doorkeeper,
             listen=bootstrap.listen,
             certificate=folder.tls_certificate,
             key=folder.tls_key,
@@ -112,36 +113,31 @@ class Controller:
 
     def _doors(self) -> list[Door]:
         known, members, anyone = Access.KNOWN, Access.MEMBERS, Access.ANYONE
-        git = [
-            Door(method="GET", path="/info/refs", access=known, handle=self._serve_git),
-            Door(
-                method="POST",
-                path="/git-upload-pack",
-                access=known,
-                handle=self._serve_git,
-                max_body_bytes=MAX_GIT_REQUEST_BYTES,
-            ),
-            Door(
-                method="POST",
-                path="/git-receive-pack",
-                access=known,
-                handle=self._serve_git,
-                max_body_bytes=MAX_PUSH_BYTES,
-            ),
-        ]
         return [
             *(
                 Door(
-                    method=door.method,
-                    path=_REPOSITORY + door.path,
-                    access=door.access,
-                    handle=door.handle,
+                    method=method,
+                    path=_REPOSITORY + path,
+                    access=known,
+                    handle=self._serve_git,
+                    at_once=self._fetched_before,
                     pool=Pool.GIT,
-                    max_body_bytes=door.max_body_bytes,
+                    max_body_bytes=max_body_bytes,
                 )
-                for door in git
+                for method, path, max_body_bytes in (
+                    ("GET", "/info/refs", 0),
+                    ("POST", "/git-upload-pack", MAX_GIT_REQUEST_BYTES),
+                    ("POST", "/git-receive-pack", MAX_PUSH_BYTES),
+                )
             ),
-            Door(method="GET", path="/healthz", access=anyone, handle=self._healthy, polled=True),
+            Door(
+                method="GET",
+                path="/healthz",
+                access=anyone,
+                handle=self._healthy,
+                at_once=self._healthy,
+                polled=True,
+            ),
             Door(method="GET", path="/readyz", access=anyone, handle=self._ready, polled=True),
             Door(method="GET", path="/api/authority", access=anyone, handle=self._authority),
             Door(
@@ -151,7 +147,14 @@ class Controller:
                 handle=self._join,
                 max_body_bytes=MAX_GIT_REQUEST_BYTES,
             ),
-            Door(method="GET", path="/api/head", access=known, handle=self._head, polled=True),
+            Door(
+                method="GET",
+                path="/api/head",
+                access=known,
+                handle=self._head,
+                at_once=self._head,
+                polled=True,
+            ),
             Door(
                 method="GET",
                 path="/api/head/events",
@@ -183,19 +186,11 @@ class Controller:
     # What is behind the doors
 
     def _serve_git(self, request: Request) -> Response:
-        principal = _known(request)
-        answer = self._git.handle(
-            GitRequest(
-                method=request.method,
-                path=request.path.removeprefix(_REPOSITORY),
-                query=request.query,
-                headers=request.headers,
-                body=cast("BinaryIO", request.body),
-                who=str(principal),
-                role=principal.role,
-            )
-        )
-        return Response(status=answer.status, headers=answer.headers, body=answer.body)
+        return _from_git(self._git.handle(_to_git(request)))
+
+    def _fetched_before(self, request: Request) -> Response | None:
+        answer = self._git.at_once(_to_git(request))
+        return None if answer is None else _from_git(answer)
 
     def _healthy(self, _request: Request) -> Response:
         return _json({"healthy": True})
@@ -251,6 +246,7 @@ class Controller:
             self._publish.tell(tip, who=None, previous=head.oid)
 
     def _raise_head(self, tip: Revision) -> None:
+        self._git.refs.forget()  # who is told of it gets it, also where it was moved by hand
         self._registry.raise_head(tip)
         self.upstream.notify()
         self._notifier.notify()
@@ -273,6 +269,23 @@ def _open_repository(folder: StateFolder) -> GitStore:
         return GitStore(folder.repository)
     except StoreError as error:
         raise repository_broken(folder.repository) from error
+
+
+def _to_git(request: Request) -> GitRequest:
+    principal = _known(request)
+    return GitRequest(
+        method=request.method,
+        path=request.path.removeprefix(_REPOSITORY),
+        query=request.query,
+        headers=request.headers,
+        body=cast("BinaryIO", request.body),
+        who=str(principal),
+        role=principal.role,
+    )
+
+
+def _from_git(answer: GitResponse) -> Response:
+    return Response(status=answer.status, headers=answer.headers, body=answer.body)
 
 
 def _known(request: Request) -> Principal:

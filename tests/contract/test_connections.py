@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,14 @@ import pytest
 
 from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.http_connections import ConnectionLimits
-from mftgit.adapters.http_server import Door, HttpServer, Request, Response
-from mftgit.model.access import Access
+from mftgit.adapters.http_connections import MAX_AROUND_BYTES, ConnectionLimits
+from mftgit.adapters.http_doors import Door, NotAuthenticatedError, Request, Response
+from mftgit.adapters.http_server import HttpServer
+from mftgit.model.access import Access, Principal
 
 HERE = "127.0.0.1"
 ELSEWHERE = "127.0.0.2"
+MAX_BODY_BYTES = 1 << 20
 LIMITS = ConnectionLimits(total=24, per_source=16, first_request_s=600, keep_alive_s=600)
 FEW = ConnectionLimits(total=24, per_source=16, first_request_s=0.5, keep_alive_s=600)
 SHORT = ConnectionLimits(total=24, per_source=16, first_request_s=600, keep_alive_s=0.5)
@@ -81,6 +84,16 @@ def until(holds: Callable[[], bool]) -> None:
         pause.wait(0.01)
 
 
+class Nobody:
+    """Lets nobody in who says who they are."""
+
+    def recognise(self, *_: str) -> None:
+        return None
+
+    def authenticate(self, *_: str) -> Principal:
+        raise NotAuthenticatedError("nobody")
+
+
 def running(folder: Path, limits: ConnectionLimits) -> Iterator[Served]:
     authority = pki.make_authority("c", now=SystemClock().now())
     issued = pki.issue_server(authority, hosts=(HERE,), now=SystemClock().now())
@@ -97,13 +110,18 @@ def running(folder: Path, limits: ConnectionLimits) -> Iterator[Served]:
         release.wait()
         return Response(body=b"slow")
 
+    def size(request: Request) -> Response:
+        return Response(body=b"%d" % len(request.body.read()))
+
     doors = [
         Door(method="GET", path="/slow", access=Access.ANYONE, handle=slow),
         Door(method="GET", path="/fast", access=Access.ANYONE, handle=lambda _: Response(body=b"fast")),
+        Door(method="POST", path="/fast", access=Access.ANYONE, handle=lambda _: Response(body=b"fast")),
+        Door(method="POST", path="/size", access=Access.ANYONE, handle=size, max_body_bytes=MAX_BODY_BYTES),
     ]  # fmt: skip
     server = HttpServer(
         doors,
-        authenticate=lambda *_: None,
+        doorkeeper=Nobody(),
         listen=(HERE, 0),
         certificate=folder / "tls",
         key=folder / "key",
@@ -210,6 +228,7 @@ def test_where_everybody_is_being_answered_the_newcomer_is_turned_away(served: S
     with pytest.raises(OSError):  # noqa: PT011  reset or end of file, as it comes
         served.ask(source="127.0.0.3")
     served.release.set()
+    until(lambda: bool(served.server._connections._idle))
     assert served.ask() == b"fast"
 
 
@@ -230,6 +249,7 @@ def test_who_sends_no_request_is_hung_up_on(hasty: Served) -> None:
 def test_who_sends_a_request_byte_by_byte_is_hung_up_on(hasty: Served) -> None:
     wire = hasty.secure()
     wire.settimeout(0.05)
+    wire.sendall(b"GET /")
     heard = b"-"
     with contextlib.suppress(ConnectionError, ssl.SSLError):
         while heard:
@@ -256,6 +276,80 @@ def test_a_client_that_does_not_send_its_whole_body_is_hung_up_on_after_its_refu
     with contextlib.suppress(OSError):
         wire.sendall(b"2")
     assert is_ended(wire)
+
+
+HEAD = b"GET /fast HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = b"POST /fast HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+LONG = b"x" * MAX_AROUND_BYTES
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /" + LONG,
+        HEAD + b"A: " + LONG,
+        HEAD + b"A: b\r\n" * (MAX_AROUND_BYTES // 6),
+        CHUNKED + b"1;" + LONG,
+        CHUNKED + b"1\r\nx\r\n" * (MAX_AROUND_BYTES // 4),
+        CHUNKED + b"0\r\nA: " + LONG,
+        CHUNKED + b"0\r\n" + b"A: b\r\n" * (MAX_AROUND_BYTES // 6),
+        CHUNKED + b"0" * MAX_AROUND_BYTES,
+    ],
+    ids=["line", "header", "headers", "extension", "chunks", "trailer", "trailers", "size"],
+)
+def test_more_around_a_body_than_is_taken_is_refused(served: Served, sent: bytes) -> None:
+    wire = served.secure()
+    with contextlib.suppress(OSError):
+        wire.sendall(sent)
+    assert b" 400 Bad Request\r\n" in everything(wire)
+    assert served.ask() == b"fast"
+
+
+@pytest.mark.parametrize("size", [8, 1 << 16])
+def test_a_body_in_chunks_is_taken_whole(served: Served, size: int) -> None:
+    wire = served.secure()
+    chunk = b"%x\r\n%b\r\n" % (size, b"x" * size)
+    wire.sendall(CHUNKED.replace(b"/fast", b"/size") + chunk * (MAX_BODY_BYTES // size))
+    wire.sendall(b"0\r\n\r\n" + HEAD.replace(b"GET", b"POST") + b"Connection: close\r\n\r\n")
+    answer = everything(wire)
+    assert b"\r\n\r\n%d" % MAX_BODY_BYTES in answer
+    assert answer.count(b"HTTP/1.1") == 2
+
+
+def everything(wire: socket.socket) -> bytes:
+    """Return what the server says until it hangs up."""
+    heard = b""
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while said := wire.recv(1 << 16):
+            heard += said
+    return heard
+
+
+@pytest.mark.parametrize(
+    "cipher", ["AES128-SHA", "AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES128-SHA"]
+)
+def test_tls_without_forward_secrecy_or_authenticated_encryption_is_refused(
+    served: Served, cipher: str
+) -> None:
+    context = ssl.create_default_context(cafile=str(served.ca_file))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{cipher}:@SECLEVEL=0")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        context.wrap_socket(served.silent(), server_hostname=HERE)
+    context.set_ciphers("ECDHE+AESGCM")
+    with context.wrap_socket(served.silent(), server_hostname=HERE) as wire:
+        assert wire.version() == "TLSv1.2"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_tls_before_1_2_is_refused(served: Served, version: ssl.TLSVersion) -> None:
+    context = ssl.create_default_context(cafile=str(served.ca_file))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        context.wrap_socket(served.silent(), server_hostname=HERE)
 
 
 @pytest.mark.parametrize(("hard", "total"), [(200, 150), (1024, 768), (20_000, 4096)])

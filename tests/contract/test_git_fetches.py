@@ -97,20 +97,43 @@ def _body(want: str, *haves: str) -> bytes:
     return line(b"want " + want.encode() + CAPS) + b"0000" + told + line(b"done\n")
 
 
-def _ask(app: GitHttp, body: bytes) -> bytes:
-    answer = app.handle(
-        GitRequest(
-            method="POST",
-            path="/git-upload-pack",
-            headers={"content-type": "application/x-git-upload-pack-request"},
-            body=BytesIO(body),
-            who="ann",
-            role=OperatorRole.READ,
-        )
+def _request(body: bytes, **headers: str) -> GitRequest:
+    return GitRequest(
+        method="POST",
+        path="/git-upload-pack",
+        headers={"content-type": "application/x-git-upload-pack-request", **headers},
+        body=BytesIO(body),
+        who="ann",
+        role=OperatorRole.READ,
     )
+
+
+def _ask(app: GitHttp, body: bytes) -> bytes:
+    answer = app.handle(_request(body))
     with answer.body as out:
         assert answer.status == 200
         return out.read()
+
+
+def test_what_was_answered_is_given_at_once_until_a_ref_moves(tmp_path: Path) -> None:
+    with site(tmp_path) as served:
+        work = clone(served.url, tmp_path / "work")
+        old = git_ok(work, "rev-parse", "HEAD")
+        asking = _request(_body(old))
+        assert served.app.at_once(asking) is None
+        given = _ask(served.app, _body(old))
+        at_once = served.app.at_once(asking)
+        assert at_once is not None
+        assert (at_once.status, at_once.body.read()) == (200, given)
+        for other in (
+            _request(_body(old) + b"0"),
+            _request(_body(old), **{"content-encoding": "gzip"}),
+        ):
+            assert served.app.at_once(other) is None
+            assert other.body.tell() == 0
+        commit(work, {"a": "1"})
+        git_ok(work, "push", "--quiet", "origin", "main")
+        assert served.app.at_once(asking) is None
 
 
 def test_a_herd_that_fetches_the_same_commit_costs_one_pack(tmp_path: Path) -> None:

@@ -58,17 +58,17 @@ class _Answer(BaseHTTPRequestHandler):
         with tempfile.SpooledTemporaryFile(1 << 20) as body:
             self._receive(cast("BinaryIO", body), headers)
             body.seek(0)
-            response = self.server.app.handle(
-                GitRequest(
-                    method=self.command,
-                    path=target.path.removeprefix(PREFIX),
-                    query=target.query,
-                    headers=headers,
-                    body=cast("BinaryIO", body),
-                    who=headers.get("x-who", "ann"),
-                    role=OperatorRole(headers.get("x-role", "publish")),
-                )
+            request = GitRequest(
+                method=self.command,
+                path=target.path.removeprefix(PREFIX),
+                query=target.query,
+                headers=headers,
+                body=cast("BinaryIO", body),
+                who=headers.get("x-who", "ann"),
+                role=OperatorRole(headers.get("x-role", "publish")),
             )
+            app = self.server.app
+            response = app.at_once(request) or app.handle(request)
         self.server.served.statuses.append(response.status)
         with response.body:
             self.send_response(response.status)

@@ -1,0 +1,264 @@
+"""Answer the requests of one HTTP server: who asks, may they, the body, the door, the answer on its way (starlette).
+
+A request's body is taken in whole, within its door's bound, before a thread is given to it, and an answer is sent from
+a spooled file: a slow client holds a socket, never a thread.
+"""
+
+import asyncio
+import contextlib
+import math
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO, TypeVar
+
+from loguru import logger
+from starlette import requests, responses, routing
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mftgit.adapters.http_doors import (
+    Door,
+    Doorkeeper,
+    NotAuthenticatedError,
+    Pool,
+    Request,
+    Response,
+    TooManyTriesError,
+)
+from mftgit.errors import MftgitError, TransientError
+from mftgit.model.access import Principal, admits
+
+BODY_TIMEOUT_S = 300.0
+"""How long a client may take to send one request's body."""
+
+_MEMORY_BYTES = 1 << 20  # a body above this goes to disk
+_SENT_WHOLE_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 16
+_WRONG = 400  # statuses from here on tell of a failure (RFC 9110, 15)
+
+_T = TypeVar("_T")
+
+
+class Answering:
+    """The doors of one server, and the threads that answer behind them."""
+
+    def __init__(self, doors: list[Door], doorkeeper: Doorkeeper) -> None:
+        self._doorkeeper = doorkeeper
+        self._pools = {pool: ThreadPoolExecutor(pool.value, f"http-{pool.name}") for pool in Pool}
+        self.app = _routed(
+            {(door.method, door.path): _Endpoint(door, self._answer) for door in doors}
+        )
+
+    def stop(self) -> None:
+        """Take no more work; what has begun goes on."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _answer(self, door: Door, request: requests.Request) -> "_Answered":
+        try:
+            principal = await self._admit(door, request)
+        except _RefusedError as refused:
+            return _Answered(response=refused.response())
+        if door.stream is not None and principal is not None:
+            return _Answered(response=_stream(door.stream(principal)), principal=principal)
+        try:
+            with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as body:
+                await _take_in(request, body, door.max_body_bytes)
+                asked = _asked(request, body, principal)
+                response = await self._open(door, asked)
+                return _Answered(response=response, principal=principal)
+        except _RefusedError as refused:
+            return _Answered(response=refused.response(), principal=principal)
+
+    async def _open(self, door: Door, asked: Request) -> responses.Response:
+        if door.at_once is not None and (found := _settled(door.at_once, asked)) is not None:
+            return found
+        handle = door.handle
+        if handle is None:
+            return _RefusedError(401, "log in first").response()
+        found = await self._in(door.pool, lambda: _settled(handle, asked))
+        return found or responses.Response(status_code=204)
+
+    async def _admit(self, door: Door, request: requests.Request) -> Principal | None:
+        """Return who asks.
+
+        Raises:
+            _RefusedError: that is nobody who may.
+        """
+        principal = await self._who(request)
+        if admits(door.access, principal):
+            return principal
+        if principal is None:
+            raise _RefusedError(401, "log in with name and password, or with a member's proof")
+        raise _RefusedError(403, f"{principal} may not: this is for {door.access.value}")
+
+    async def _who(self, request: requests.Request) -> Principal | None:
+        shown = request.headers.get("authorization")
+        if shown is None:
+            return None
+        method, path = request.scope["method"], request.scope["path"]
+        known = self._doorkeeper.recognise(method, path, shown)
+        if known is not None:
+            return known
+        pool = Pool.LOGIN if shown[:6].lower() == "basic " else Pool.API
+        client = _client(request.scope)
+        try:
+            return await self._in(
+                pool, lambda: self._doorkeeper.authenticate(method, path, shown, client)
+            )
+        except TooManyTriesError as error:
+            wait = {"Retry-After": str(math.ceil(error.waits_s))}
+            raise _RefusedError(429, str(error), wait) from error
+        except NotAuthenticatedError as error:
+            raise _RefusedError(401, str(error)) from error
+
+    async def _in(self, pool: Pool, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._pools[pool], call)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answered:
+    """An answer on its way, and to whom."""
+
+    response: responses.Response
+    principal: Principal | None = None
+
+
+class _Endpoint:
+    """A door as an ASGI application."""
+
+    def __init__(
+        self, door: Door, answer: Callable[[Door, requests.Request], Awaitable[_Answered]]
+    ) -> None:
+        self._door = door
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, and write down who asked what, how it ended, and how long it took."""
+        began = asyncio.get_running_loop().time()
+        answered = await self._answer(self._door, requests.Request(scope, receive))
+        try:
+            await answered.response(scope, receive, send)
+        finally:
+            if not (self._door.polled and answered.response.status_code < _WRONG):
+                logger.debug(
+                    "request answered",
+                    who=str(answered.principal or "nobody"),
+                    client=_client(scope),
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=answered.response.status_code,
+                    took_s=round(asyncio.get_running_loop().time() - began, 3),
+                )
+
+
+def _routed(ends: Mapping[tuple[str, str], _Endpoint]) -> ASGIApp:
+    """Return starlette's router, but go straight to a door whose path has no named parts.
+
+    The router tries one pattern after the other. Of a short request, middlewares and patterns were half the time.
+    """
+    router = routing.Router(
+        [routing.Route(path, end, methods=[method]) for (method, path), end in ends.items()]
+    )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        end = ends.get((scope["method"], scope["path"]))
+        await (end or router)(scope, receive, send)
+
+    return app
+
+
+class _RefusedError(Exception):
+    """The request is answered with this status and text."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers
+        if status == 401:  # noqa: PLR2004
+            self.headers = {"WWW-Authenticate": 'Basic realm="mftgit", charset="UTF-8"'}
+
+    def response(self) -> responses.Response:
+        """Return it as an answer."""
+        return responses.JSONResponse({"error": str(self)}, self.status, self.headers)
+
+
+def _client(scope: Scope) -> str:
+    return str((scope.get("client") or ("-",))[0])
+
+
+def _asked(request: requests.Request, body: IO[bytes], principal: Principal | None) -> Request:
+    scope = request.scope
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        query=scope["query_string"].decode("latin-1"),
+        headers=request.headers,
+        params=request.path_params,
+        body=body,
+        principal=principal,
+    )
+
+
+def _settled(
+    handle: Callable[[Request], Response | None], asked: Request
+) -> responses.Response | None:
+    """Return the answer of a door, also where it fails."""
+    try:
+        answer = handle(asked)
+        return None if answer is None else _sent(answer)
+    except MftgitError as error:
+        logger.warning("request refused", path=asked.path, error=str(error))
+        again = isinstance(error, TransientError)
+        return _RefusedError(503 if again else 400, str(error)).response()
+    except Exception:  # noqa: BLE001  one bad request must not end the server
+        logger.opt(exception=True).error("request failed", path=asked.path)
+        return _RefusedError(500, "the controller failed at this; see its log").response()
+
+
+async def _take_in(request: requests.Request, body: IO[bytes], limit: int) -> None:
+    """Fill ``body``, and put it at its start.
+
+    Raises:
+        _RefusedError: it is too large, or not there in time.
+    """
+    if not {"content-length", "transfer-encoding"}.intersection(request.headers.keys()):
+        return
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                if body.tell() + len(chunk) > limit:
+                    raise _RefusedError(413, f"larger than {limit} bytes")
+                body.write(chunk)
+    except TimeoutError:
+        raise _RefusedError(408, f"the request took longer than {BODY_TIMEOUT_S:.0f} s") from None
+    except requests.ClientDisconnect:
+        raise _RefusedError(400, "the client hung up") from None
+    body.seek(0)
+
+
+def _stream(content: AsyncIterator[bytes]) -> responses.Response:
+    return responses.StreamingResponse(
+        content,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _sent(answer: Response) -> responses.Response:
+    headers = dict(answer.headers)
+    if isinstance(answer.body, bytes):
+        return responses.Response(answer.body, answer.status, headers)
+    content = answer.body.read(_SENT_WHOLE_BYTES + 1)
+    if len(content) <= _SENT_WHOLE_BYTES:
+        answer.body.close()
+        return responses.Response(content, answer.status, headers)
+    return responses.StreamingResponse(_chunks(answer.body), answer.status, headers)
+
+
+async def _chunks(body: IO[bytes]) -> AsyncIterator[bytes]:
+    with contextlib.closing(body):
+        body.seek(0)
+        while chunk := body.read(_CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,92 @@
+"""What the HTTP server is given: doors, which are its routes, and who says who stands before them."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from typing import IO, Protocol
+
+from mftgit.errors import MftgitError
+from mftgit.model.access import Access, Principal
+
+
+@unique
+class Pool(Enum):
+    """Which threads do a work, so that one kind does not keep another waiting; the value is how many.
+
+    GIT: clone, fetch and push. LOGIN: passwords, each of which costs tens of milliseconds by design, so that a flood of
+    wrong ones delays other operators at most. API: everything else, the members' reports among it.
+    """
+
+    API = 8
+    GIT = 6
+    LOGIN = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request; ``body`` stands at its start, ``params`` are the path's named parts."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    params: Mapping[str, str]
+    body: IO[bytes]
+    principal: Principal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One answer; a file as ``body`` is sent from its start and closed."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | IO[bytes] = b""
+
+
+class NotAuthenticatedError(MftgitError):
+    """A credential was shown and is not good; the message goes to the client."""
+
+
+class TooManyTriesError(NotAuthenticatedError):
+    """No credential is looked at before ``waits_s`` seconds are over."""
+
+    def __init__(self, message: str, *, waits_s: float) -> None:
+        super().__init__(message)
+        self.waits_s = waits_s
+
+
+class Doorkeeper(Protocol):
+    """Tells who asks, by what the request's Authorization header says."""
+
+    def recognise(self, method: str, path: str, shown: str) -> Principal | None:
+        """Return who that is where it is plain to see: on the loop, so without waiting, and without leaving a trace.
+
+        None says nothing; `authenticate` has the word then.
+        """
+
+    def authenticate(self, method: str, path: str, shown: str, client: str) -> Principal:
+        """Return who that is; in a thread. ``client`` is the address that the request comes from.
+
+        Raises:
+            NotAuthenticatedError: nobody.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop; a text/event-stream) is set.
+
+    ``at_once`` is asked before ``handle``, on the loop, so that it must not wait: None leaves the answer to ``handle``.
+    One that is ``polled`` is asked so often that the log tells only what went wrong there.
+    """
+
+    method: str
+    path: str
+    access: Access
+    handle: Callable[[Request], Response] | None = None
+    at_once: Callable[[Request], Response | None] | None = None
+    stream: Callable[[Principal], AsyncIterator[bytes]] | None = None
+    pool: Pool = Pool.API
+    max_body_bytes: int = 0
+    polled: bool = False

@@ -1,0 +1,75 @@
+"""What was seen of the refs counts until this program moves one, and for a moment only."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dulwich.objects import ObjectID
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from mftgit.adapters.git_refs import HOLDS_S, SeenRefs
+
+MAIN = Ref(b"refs/heads/main")
+OLD, NEW = ObjectID(b"1" * 40), ObjectID(b"2" * 40)
+
+
+class Time:
+    """A clock and a count of moves, both set by the test."""
+
+    now = 100.0
+    moves = 0
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Repo]:
+    with Repo.init_bare(str(tmp_path)) as made:
+        made.refs[MAIN] = OLD
+        yield made
+
+
+def seen_by(time: Time) -> SeenRefs:
+    return SeenRefs(lambda: time.moves, now=lambda: time.now)
+
+
+def test_nothing_counts_before_the_first_look() -> None:
+    assert seen_by(Time()).recent() is None
+
+
+def test_what_was_seen_counts_for_a_moment(repo: Repo) -> None:
+    time = Time()
+    seen = seen_by(time)
+    state = seen.read(repo).state()
+    time.now += HOLDS_S * 0.9
+    assert seen.recent() == state
+    time.now += HOLDS_S * 0.1
+    assert seen.recent() is None
+
+
+def test_what_is_forgotten_counts_no_more(repo: Repo) -> None:
+    seen = seen_by(Time())
+    seen.read(repo)
+    seen.forget()
+    assert seen.recent() is None
+
+
+def test_what_was_seen_before_a_move_counts_no_more(repo: Repo) -> None:
+    time = Time()
+    seen = seen_by(time)
+    before = seen.read(repo).state()
+    repo.refs[MAIN] = NEW
+    time.moves += 1
+    assert seen.recent() is None
+    assert before != seen.read(repo).state() == seen.recent()
+
+
+def test_a_look_that_a_move_overtakes_does_not_stand_for_the_time_after(repo: Repo) -> None:
+    time = Time()
+    overtaken = SeenRefs(lambda: time.moves, now=lambda: moved(time))
+
+    def moved(time: Time) -> float:
+        time.moves += 1  # between the count and the reading
+        return time.now
+
+    overtaken.read(repo)
+    assert overtaken.recent() is None
