@@ -27,7 +27,7 @@ from mftgit.adapters.git_refs import SeenRefs
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import UploadPack
 from mftgit.errors import TransientError
-from mftgit.model.access import OperatorRole
+from mftgit.model.access import Kind, OperatorRole
 
 _UPLOAD, _RECEIVE = "git-upload-pack", "git-receive-pack"
 _SPOOL_BYTES = 1 << 20
@@ -46,8 +46,8 @@ _MALFORMED = (AssertionError, GitProtocolError, ValueError)
 class GitRequest:
     """One request. ``path`` is below the repository's URL and begins with ``/``; names of headers are lower case.
 
-    ``body`` was freed of chunked encoding, but not of gzip; the caller closes it. ``who`` is authenticated, and
-    ``role`` is what they may.
+    ``body`` was freed of chunked encoding, but not of gzip; the caller closes it. ``who`` is authenticated, ``kind`` is
+    what they are, and ``role`` what they may.
     """
 
     method: str
@@ -56,6 +56,7 @@ class GitRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: BinaryIO
     who: str
+    kind: Kind = Kind.MEMBER
     role: OperatorRole
 
 
@@ -92,12 +93,19 @@ class GitHttp:
         packs = PackLimits(pack_bytes=self._limits.receive_bytes)
         self._door = Door(store=store, gate=gate, settled=settled, limits=packs)
         self._history = History()
-        self.refs = SeenRefs(lambda: store.moves, now=time.monotonic)
+        self._seen = {
+            kind: SeenRefs(kind, lambda: store.moves, now=time.monotonic) for kind in Kind
+        }
         self.answers = Answers()
+
+    def forget_refs(self) -> None:
+        """Look at the refs anew: somebody knows that another program moved one."""
+        for seen in self._seen.values():
+            seen.forget()
 
     def at_once(self, request: GitRequest) -> GitResponse | None:
         """Answer a fetch that was answered before, from memory alone; None: ask `handle`."""
-        state = self.refs.recent()
+        state = self._seen[request.kind].recent()
         if state is None or "content-encoding" in request.headers:
             return None
         match request.method, request.path, request.query:
@@ -146,7 +154,7 @@ class GitHttp:
             raise _RefusedError(404, "only git's smart HTTP is spoken here; use git 1.6.6 or newer")
         _may(request, service)
         if service == _UPLOAD:
-            out = self._upload(BytesIO(), advertise=True)
+            out = self._upload(BytesIO(), request.kind, advertise=True)
         else:
             out = self._receive(BytesIO(), _pusher(request), advertise=True)
         return _answer(f"application/x-{service}-advertisement", out)
@@ -160,16 +168,16 @@ class GitHttp:
         limit = self._limits.upload_bytes if upload else self._limits.receive_bytes
         with _plain(request, limit) as body:
             out = (
-                self._upload(body, advertise=False)
+                self._upload(body, request.kind, advertise=False)
                 if upload
                 else self._receive(body, _pusher(request), advertise=False)
             )
         return _answer(f"application/x-{service}-result", out)
 
-    def _upload(self, body: BinaryIO, *, advertise: bool) -> BinaryIO:
+    def _upload(self, body: BinaryIO, kind: Kind, *, advertise: bool) -> BinaryIO:
         question = body.read()
         with self._store.repo() as repo:
-            refs = self.refs.read(repo)
+            refs = self._seen[kind].read(repo)
 
             def talk(source: BinaryIO, write: Callable[[bytes], int]) -> None:
                 proto = ReceivableProtocol(source.read, write)

@@ -1,12 +1,14 @@
 """The refs that whoever may fetch can see, and how they were seen last."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
+
+from mftgit.model.access import Kind
 
 HOLDS_S = 1.0
 """So long what was seen counts without another look: a ref that another program moved is noticed by then."""
@@ -20,9 +22,10 @@ class Refs:
     symbolic: Mapping[Ref, Ref]
 
     @classmethod
-    def of(cls, repo: Repo) -> "Refs":
-        """Read them."""
-        refs = {name: oid for name, oid in repo.get_refs().items() if _public(name)}
+    def of(cls, repo: Repo, kind: Kind) -> "Refs":
+        """Read those that are for ``kind``: a member has no use for where each of the others stands."""
+        names = repo.refs.keys() if kind is Kind.OPERATOR else _branches_and_tags(repo)
+        refs = {name: oid for name in names if _public(name) and (oid := _tip(repo, name))}
         return cls(public=refs, symbolic=repo.refs.get_symrefs())
 
     def state(self) -> bytes:
@@ -34,8 +37,12 @@ class Refs:
 class SeenRefs:
     """The refs' state when it was read last, for as long as nothing has moved; any thread may ask."""
 
-    def __init__(self, moves: Callable[[], int], *, now: Callable[[], float]) -> None:
-        """``moves`` counts how often this program has moved refs; ``now`` is a clock in seconds that is never set."""
+    def __init__(self, kind: Kind, moves: Callable[[], int], *, now: Callable[[], float]) -> None:
+        """See what is for ``kind``.
+
+        ``moves`` counts how often this program has moved refs; ``now`` is a clock in seconds that is never set.
+        """
+        self._kind = kind
         self._moves = moves
         self._now = now
         self._lock = threading.Lock()
@@ -44,7 +51,7 @@ class SeenRefs:
     def read(self, repo: Repo) -> Refs:
         """Read the refs, and remember their state."""
         moves, at = self._moves(), self._now()  # from before the reading, which may be overtaken
-        refs = Refs.of(repo)
+        refs = Refs.of(repo, self._kind)
         with self._lock:
             self._seen = max(self._seen, (moves, at, refs.state()))
         return refs
@@ -59,6 +66,21 @@ class SeenRefs:
         with self._lock:
             moves, at, state = self._seen
         return state if moves == self._moves() and self._now() - at < HOLDS_S else None
+
+
+def _branches_and_tags(repo: Repo) -> Iterator[Ref]:
+    yield Ref(b"HEAD")
+    for folder in (b"refs/heads", b"refs/tags"):
+        for name in repo.refs.subkeys(Ref(folder)):
+            yield Ref(folder + b"/" + name)
+
+
+def _tip(repo: Repo, name: Ref) -> ObjectID | None:
+    """Return what a ref names, None where it is gone or names one that is not there."""
+    try:
+        return repo.refs[name]
+    except KeyError:
+        return None
 
 
 def _public(name: Ref) -> bool:

@@ -42,7 +42,7 @@ from mftgit.adapters.git_objects import (
 from mftgit.adapters.git_pack import PackError, PackLimits
 from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.errors import MftgitError
-from mftgit.model.names import MAIN, Revision
+from mftgit.model.names import MAIN, MEMBERS, Revision
 from mftgit.model.push import RefUpdate
 from mftgit.model.tree import Tree
 
@@ -85,7 +85,8 @@ def _telling(
 class GitStore:
     """A bare repository. Any thread may call any method; each works on a Repo object that no other thread has.
 
-    Every method raises `StoreError` where the repository is not as expected. ``moves`` rises whenever refs have moved.
+    Every method raises `StoreError` where the repository is not as expected. ``moves`` rises whenever refs have moved,
+    but for `MEMBERS`, whose moves are many and nobody waits for.
     """
 
     def __init__(self, path: Path, *, probe: bool = True) -> None:
@@ -193,6 +194,13 @@ class GitStore:
         with self.repo() as repo:
             found = [name.decode("utf-8", "surrogateescape") for name in repo.refs.allkeys()]
         return frozenset(name for name in found if name.startswith(prefix))
+
+    @_telling
+    def tips(self, prefix: str) -> Mapping[str, Revision]:
+        """Return the refs whose names begin with ``prefix``, and what each names."""
+        with self.repo() as repo:
+            found = {name: _head(repo, name) for name in self.names(prefix)}
+        return {name: tip for name, tip in found.items() if tip is not None}
 
     @_telling
     def tree(self, revision: Revision) -> Tree:
@@ -385,7 +393,8 @@ class GitStore:
                     moved = repo.refs.remove_if_equals(name, old)
                 else:
                     moved = repo.refs.set_if_equals(name, old, _oid(update.new))
-                self.moves += 1
+                if not update.ref.startswith(MEMBERS):
+                    self.moves += 1
                 _sync_above(self.path / update.ref)
                 return moved
             threading.Event().wait(_LOCKED_WAIT_S)

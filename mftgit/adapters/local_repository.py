@@ -15,7 +15,7 @@ import git
 from mftgit.adapters.git_commit import LogEntry
 from mftgit.adapters.git_objects import MAX_DEPTH, MAX_ENTRIES, StoreError
 from mftgit.errors import ConfigError
-from mftgit.model.names import Revision
+from mftgit.model.names import MEMBERS, Revision
 from mftgit.model.tree import Entry, Tree
 
 _MAX_LISTING_BYTES = (
@@ -139,11 +139,11 @@ class LocalRepository:
 
     def active_on_members(self) -> dict[str, Revision]:
         """Return what each member runs, as far as ``refs/members/NAME/active`` was fetched."""
-        listed = self._repo.git.for_each_ref("--format=%(objectname) %(refname)", "refs/members/")
+        listed = self._repo.git.for_each_ref("--format=%(objectname) %(refname)", MEMBERS)
         active = {}
         for line in listed.splitlines():
             oid, _, ref = line.partition(" ")
-            name, _, kind = ref.removeprefix("refs/members/").partition("/")
+            name, _, kind = ref.removeprefix(MEMBERS).partition("/")
             if kind == "active":
                 active[name] = Revision(oid)
         return active

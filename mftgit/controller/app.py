@@ -18,6 +18,7 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.controller.access import Doorkeeper
 from mftgit.controller.collect import BadReportError, Collect, own_name
 from mftgit.controller.initialise import renew_certificate
+from mftgit.controller.member_refs import MemberRefs
 from mftgit.controller.notify import Notifier
 from mftgit.controller.presence import Presence
 from mftgit.controller.publish import Publish
@@ -26,7 +27,7 @@ from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, Principal
 from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES
+from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, MemberStatus
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.validate import Validator
 
@@ -70,12 +71,20 @@ class Controller:
         self._registry = Registry(folder.registry, now=clock.now)
         self._presence = Presence(self._registry, now=clock.now)
         me = bootstrap.name
+        self._member_refs = MemberRefs(self._registry, self.store)
         self.upstream = LocalUpstream(
-            self._registry, self.store, heard=lambda: self._presence.heard(me)
+            self._registry,
+            self.store,
+            heard=lambda: self._presence.heard(me),
+            report=self._report,
         )
         self._notifier = Notifier()
         self._collect = Collect(
-            self._registry, events, cluster_id=bootstrap.cluster_id, controller=me
+            self._registry,
+            events,
+            report=self._report,
+            cluster_id=bootstrap.cluster_id,
+            controller=me,
         )
         self._publish = Publish(self._record, [self._raise_head])
         receive = Receive(validator, self._record, self._publish)
@@ -99,6 +108,7 @@ class Controller:
         self.catch_up()
         self._publish.start()
         self._presence.start()
+        self._member_refs.start()
         self._server.start()
 
     def stop(self) -> None:
@@ -106,6 +116,7 @@ class Controller:
         self._notifier.close()
         self._server.stop()
         self._presence.stop()
+        self._member_refs.stop()
         self._publish.stop()
         self.upstream.close()
         self._registry.close()
@@ -246,10 +257,14 @@ class Controller:
             self._publish.tell(tip, who=None, previous=head.oid)
 
     def _raise_head(self, tip: Revision) -> None:
-        self._git.refs.forget()  # who is told of it gets it, also where it was moved by hand
+        self._git.forget_refs()  # who is told of it gets it, also where it was moved by hand
         self._registry.raise_head(tip)
         self.upstream.notify()
         self._notifier.notify()
+
+    def _report(self, status: MemberStatus) -> None:
+        self._registry.report(status)
+        self._member_refs.reported(status)
 
     def _seen(self, principal: Principal) -> None:
         if principal.kind is Kind.MEMBER:
@@ -280,6 +295,7 @@ def _to_git(request: Request) -> GitRequest:
         headers=request.headers,
         body=cast("BinaryIO", request.body),
         who=str(principal),
+        kind=principal.kind,
         role=principal.role,
     )
 

@@ -1,7 +1,7 @@
 """Take in what members say: they join, they report events, they tell how they are."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mftgit.adapters.event_store import EventStore
@@ -9,7 +9,7 @@ from mftgit.adapters.registry import Registry
 from mftgit.adapters.sqlite import DatabaseError
 from mftgit.errors import MftgitError, TransientError
 from mftgit.model.events import Event, EventName, parse_event
-from mftgit.model.messages import MAX_REPORT_EVENTS, parse_member_status
+from mftgit.model.messages import MAX_REPORT_EVENTS, MemberStatus, parse_member_status
 from mftgit.model.names import MemberName, parse_name
 
 _KEY_DIGITS = 64
@@ -31,9 +31,19 @@ class Collect:
     """The controller's ear."""
 
     def __init__(
-        self, registry: Registry, events: EventStore, *, cluster_id: str, controller: MemberName
+        self,
+        registry: Registry,
+        events: EventStore,
+        *,
+        report: Callable[[MemberStatus], None],
+        cluster_id: str,
+        controller: MemberName,
     ) -> None:
-        """Keep members' words in ``registry`` and their events in ``events``; ``controller`` is a member too."""
+        """Let members into ``registry``, keep their events in ``events``, and ``report`` how they say that they are.
+
+        ``controller`` is a member too.
+        """
+        self._report = report
         self._controller = controller
         self._registry = registry
         self._events = events
@@ -112,7 +122,7 @@ class Collect:
         if status.name != member:
             raise BadReportError(f"{member} may report its own status only")
         try:
-            self._registry.report(status)
+            self._report(status)
         except DatabaseError as error:
             raise NotKeptError(str(error)) from error
         return {}

@@ -23,9 +23,20 @@ class RepositoryBrokenError(MftgitError):
 class LocalUpstream:
     """What ``mftgit.member.upstream.Upstream`` promises, without a network."""
 
-    def __init__(self, registry: Registry, store: GitStore, *, heard: Callable[[], None]) -> None:
-        """Read the head from ``registry`` and revisions from the hosted ``store``; ``heard``: the member asks."""
+    def __init__(
+        self,
+        registry: Registry,
+        store: GitStore,
+        *,
+        heard: Callable[[], None],
+        report: Callable[[MemberStatus], None],
+    ) -> None:
+        """Read the head from ``registry`` and revisions from the hosted ``store``.
+
+        ``heard`` is called whenever the member asks, ``report`` with what it says of itself.
+        """
         self._heard = heard
+        self._report = report
         self._registry = registry
         self._store = store
         self._moved = threading.Event()
@@ -66,7 +77,7 @@ class LocalUpstream:
 
     def send_status(self, status: MemberStatus) -> None:
         """See `Upstream.send_status`."""
-        self._registry.report(status)
+        self._report(status)
 
     def close(self) -> None:
         """See `Upstream.close`."""

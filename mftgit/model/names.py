@@ -20,6 +20,9 @@ MAIN: Final = "refs/heads/main"
 CHANGES: Final = "refs/heads/change/"
 """Before the name of each proposal."""
 
+MEMBERS: Final = "refs/members/"
+"""Before NAME/active and NAME/attempted: where each member stands, written by the controller."""
+
 NAME_PATTERN: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 """What a document, a member or an operator may be called: a DNS label (RFC 1123, 2.1) in lower case."""
 

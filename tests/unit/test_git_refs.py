@@ -8,7 +8,8 @@ from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from mftgit.adapters.git_refs import HOLDS_S, SeenRefs
+from mftgit.adapters.git_refs import HOLDS_S, Refs, SeenRefs
+from mftgit.model.access import Kind
 
 MAIN = Ref(b"refs/heads/main")
 OLD, NEW = ObjectID(b"1" * 40), ObjectID(b"2" * 40)
@@ -24,12 +25,13 @@ class Time:
 @pytest.fixture
 def repo(tmp_path: Path) -> Iterator[Repo]:
     with Repo.init_bare(str(tmp_path)) as made:
+        made.refs.set_symbolic_ref(Ref(b"HEAD"), MAIN)
         made.refs[MAIN] = OLD
         yield made
 
 
 def seen_by(time: Time) -> SeenRefs:
-    return SeenRefs(lambda: time.moves, now=lambda: time.now)
+    return SeenRefs(Kind.MEMBER, lambda: time.moves, now=lambda: time.now)
 
 
 def test_nothing_counts_before_the_first_look() -> None:
@@ -65,7 +67,7 @@ def test_what_was_seen_before_a_move_counts_no_more(repo: Repo) -> None:
 
 def test_a_look_that_a_move_overtakes_does_not_stand_for_the_time_after(repo: Repo) -> None:
     time = Time()
-    overtaken = SeenRefs(lambda: time.moves, now=lambda: moved(time))
+    overtaken = SeenRefs(Kind.MEMBER, lambda: time.moves, now=lambda: moved(time))
 
     def moved(time: Time) -> float:
         time.moves += 1  # between the count and the reading
@@ -73,3 +75,11 @@ def test_a_look_that_a_move_overtakes_does_not_stand_for_the_time_after(repo: Re
 
     overtaken.read(repo)
     assert overtaken.recent() is None
+
+
+def test_members_see_branches_and_tags_and_operators_where_members_stand_too(repo: Repo) -> None:
+    for name in (b"refs/tags/v1", b"refs/members/node-1/active", b"refs/mftgit/fetched"):
+        repo.refs[Ref(name)] = OLD
+    member = {b"HEAD", b"refs/heads/main", b"refs/tags/v1"}
+    assert Refs.of(repo, Kind.MEMBER).public.keys() == member
+    assert Refs.of(repo, Kind.OPERATOR).public.keys() == member | {b"refs/members/node-1/active"}
