@@ -162,6 +162,18 @@ class Channel:
             "POST", f"/api/members/{status.name}/status", body=status.as_json(last_seen_s=None)
         )
 
+    def offer_key(self, member: MemberName, *, public_key: str, possession: str) -> None:
+        """Let the controller know the member's next key, of which it has it; `possession` proves that.
+
+        Raises:
+            ControllerRefusedError: it is not taken.
+            ControllerUnreachableError: it may have been taken; offer it again.
+        """
+        path = f"/api/members/{member}/key"
+        body = {"public_key": public_key, "proof": possession}
+        if self._request("POST", path, body=body) != {"public_key": public_key}:
+            raise ControllerUnreachableError(f"{self.url}{path}: not the answer of a controller")
+
     def join(self, *, member: MemberName, secret: str, public_key: str) -> Mapping[str, Any]:
         """Join the cluster and return the controller's answer; see ``Collect.join`` for its fields."""
         body = {"member": member, "secret": secret, "public_key": public_key}

@@ -12,8 +12,13 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent)
+    move_file(fresh, path)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Put ``source`` in the place of ``target``, and make that last; both are in one folder."""
+    source.replace(target)
+    sync_folder(target.parent)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -113,6 +114,16 @@ def load_public_identity(text: str) -> ed25519.Ed25519PublicKey:
         return ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
     except ValueError as error:
         raise ConfigError("not an Ed25519 public key: expected 64 hexadecimal digits") from error
+
+
+def identity_fingerprint(text: str) -> str:
+    """Return what people compare of the public key ``text``: its SHA-256, written as OpenSSH does.
+
+    Raises:
+        ConfigError: ``text`` is not 64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(load_public_identity(text).public_bytes_raw()).digest()
+    return "SHA256:" + b64encode(digest).decode().rstrip("=")
 
 
 def _builder(

@@ -2,13 +2,19 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from mftgit.errors import ConfigError, MftgitError
+from mftgit.errors import ConfigError, MftgitError, TransientError
 
 
 class InUseError(MftgitError):
     """Another process runs on this state folder."""
+
+
+class BusyError(TransientError):
+    """Another process is doing the same, and will soon have done it."""
 
 
 class ProcessLock:
@@ -59,3 +65,23 @@ def is_running(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep every other process out of this block with ``folder``; one that runs the member does not matter.
+
+    Raises:
+        BusyError: another process is in it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(
+                f"{folder}: another process is at the same just now: try again when it has ended"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

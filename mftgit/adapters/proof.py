@@ -5,23 +5,38 @@ else; and it is carried in a header, so that it passes a proxy that ends TLS.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import jwt
 
-from mftgit.adapters.pki import load_identity, load_public_identity
+from mftgit.adapters.pki import load_identity, load_public_identity, public_identity
 from mftgit.errors import MftgitError
 from mftgit.model.names import MemberName
 
 LIFETIME = timedelta(seconds=60)
 """How long a proof holds; a member's clock may be wrong by as much."""
 
+POSSESSION = "possession"
+"""Stands for the method in the proof that goes with a key on offer, which so opens no door; its path is the key."""
+
 _ALGORITHM = "EdDSA"
+_REQUIRED = ["iss", "aud", "iat", "exp", "htm", "htu"]
 
 
 class ProofRefusedError(MftgitError):
     """The request does not prove that it comes from a member of this cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Who signed a request, and with which key; ``is_next``: it is not the first of the member's keys."""
+
+    member: MemberName
+    public_key: str
+    is_next: bool
 
 
 class Prover:
@@ -34,10 +49,18 @@ class Prover:
         self._member = member
         self._cluster_id = cluster_id
         self._key = load_identity(key)
+        self.public_key = public_identity(key)
         self._now = now
 
     def headers(self, method: str, path: str) -> dict[str, str]:
         """Return the headers that prove a request ``method path``."""
+        return {"Authorization": f"Bearer {self._sign(method, path)}"}
+
+    def possession(self) -> str:
+        """Return the proof that this member of this cluster has the key that it offers."""
+        return self._sign(POSSESSION, self.public_key)
+
+    def _sign(self, method: str, path: str) -> str:
         now = self._now()
         claims = {
             "iss": self._member,
@@ -48,7 +71,7 @@ class Prover:
             "htm": method,
             "htu": path,
         }
-        return {"Authorization": f"Bearer {jwt.encode(claims, self._key, algorithm=_ALGORITHM)}"}
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
 
 def verify_proof(
@@ -57,33 +80,56 @@ def verify_proof(
     method: str,
     path: str,
     cluster_id: str,
-    public_key: Callable[[MemberName], str | None],
-) -> MemberName:
-    """Return the member that signed ``token`` for this very request.
+    public_keys: Callable[[MemberName], Sequence[str]],
+) -> Proof:
+    """Return who signed ``token`` for this very request, with one of the ``public_keys`` of that member.
 
     Raises:
         ProofRefusedError: it is not a valid proof; the message says why and is safe to send back.
     """
+    member = _issuer(token)
+    keys = public_keys(member)
+    if not keys:
+        raise ProofRefusedError("not a member of this cluster")
+    for place, key in enumerate(keys):
+        claims = _claims(token, key, member=member, cluster_id=cluster_id)
+        if claims is None:
+            continue
+        if (claims["htm"], claims["htu"]) != (method, path):
+            raise ProofRefusedError("the proof was made for another request")
+        return Proof(member=member, public_key=key, is_next=place > 0)
+    raise ProofRefusedError("not a valid proof: it is not signed with the member's key")
+
+
+def _issuer(token: str) -> MemberName:
+    """Return whom ``token`` says to be from; whether that is so is not looked at here."""
     try:
-        unverified = jwt.decode(token, options={"verify_signature": False})
-        member = MemberName(str(unverified.get("iss", "")))
-        key = public_key(member)
-        if key is None:
-            raise ProofRefusedError("not a member of this cluster")
-        claims = jwt.decode(
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError as error:
+        raise ProofRefusedError(f"not a valid proof: {error}") from None
+    return MemberName(str(claims.get("iss", "")))
+
+
+def _claims(
+    token: str, key: str, *, member: MemberName, cluster_id: str
+) -> Mapping[str, Any] | None:
+    """Return what ``token`` says, None where it is not signed with ``key``."""
+    try:
+        claims: Mapping[str, Any] = jwt.decode(
             token,
             load_public_identity(key),
             algorithms=[_ALGORITHM],
+            issuer=member,
             audience=cluster_id,
             leeway=LIFETIME,
-            options={"require": ["iss", "aud", "iat", "exp", "htm", "htu"]},
+            options={"require": _REQUIRED},
         )
+    except jwt.InvalidSignatureError:
+        return None
     except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError):
         raise ProofRefusedError(
             "the proof is not of this time: set the member's clock (it may be off by 60 s)"
         ) from None
     except jwt.PyJWTError as error:
         raise ProofRefusedError(f"not a valid proof: {error}") from None
-    if (claims["htm"], claims["htu"]) != (method, path):
-        raise ProofRefusedError("the proof was made for another request")
-    return member
+    return claims

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.sqlite import Database
+from mftgit.adapters.sqlite import Column, Database
 from mftgit.errors import MftgitError
 from mftgit.model.access import OperatorRole
 from mftgit.model.config import Role
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS head (
     issued_at TEXT NOT NULL
 );
 """
+_ADDED = (Column(table="members", name="next_key", kind="TEXT"),)
 
 
 class KnownAlreadyError(MftgitError):
@@ -69,11 +70,15 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRecord:
-    """One member as the controller knows it; ``public_key`` is None until it has joined."""
+    """One member as the controller knows it.
+
+    ``public_key`` is None until it has joined, ``next_key`` but while a key is offered and not used yet.
+    """
 
     name: MemberName
     role: Role
     public_key: str | None
+    next_key: str | None
     status: MemberStatus | None
     last_seen: float | None
 
@@ -83,7 +88,7 @@ class Registry:
 
     def __init__(self, path: Path, *, now: Callable[[], datetime]) -> None:
         """Open or create the records at ``path``."""
-        self._database = Database(path, _SCHEMA)
+        self._database = Database(path, _SCHEMA, added=_ADDED)
         self._now = now
 
     def close(self) -> None:
@@ -206,24 +211,50 @@ class Registry:
         return Role(role)
 
     def remove_member(self, name: MemberName) -> None:
-        """Remove a member: its key opens nothing from now on; raises UnknownNameError."""
+        """Remove a member: no key of it opens anything from now on; raises UnknownNameError."""
         with self._database.write() as connection:
             if not connection.execute("DELETE FROM members WHERE name = ?", (name,)).rowcount:
                 raise UnknownNameError(f"there is no member {name!r}")
 
-    def public_key(self, name: MemberName) -> str | None:
-        """Return the key of a member that has joined, None for any other name."""
+    def public_keys(self, name: MemberName) -> tuple[str, ...]:
+        """Return the keys of a member that has joined, the present one first; none for any other name."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT public_key FROM members WHERE name = ?", (name,)
+                "SELECT public_key, next_key FROM members WHERE name = ?", (name,)
             ).fetchone()
+        return tuple(key for key in row or () if key is not None)
+
+    def offer_key(self, name: MemberName, key: str) -> bool:
+        """Let ``key`` be a member's next one, beside the present one; tell whether that is news.
+
+        It takes the place of another one that was offered. The present key is offered in vain: nothing follows it.
+        """
+        with self._database.write() as connection:
+            done = connection.execute(
+                "UPDATE members SET next_key = NULLIF(:key, public_key) WHERE name = :name"
+                " AND public_key IS NOT NULL AND next_key IS NOT NULLIF(:key, public_key)",
+                {"name": name, "key": key},
+            )
+        return bool(done.rowcount)
+
+    def promote_key(self, name: MemberName, key: str) -> str | None:
+        """Let the next ``key`` be a member's only one; return the one that ends, None where ``key`` is not the next."""
+        with self._database.write() as connection:
+            row = connection.execute(
+                "SELECT public_key FROM members WHERE name = ? AND next_key = ?", (name, key)
+            ).fetchone()
+            connection.execute(
+                "UPDATE members SET public_key = next_key, next_key = NULL"
+                " WHERE name = ? AND next_key = ?",
+                (name, key),
+            )
         return row[0] if row else None
 
     def members(self) -> list[MemberRecord]:
         """Return every member, the controller first, then by name."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT name, role, public_key, status, last_seen FROM members"
+                "SELECT name, role, public_key, next_key, status, last_seen FROM members"
                 " ORDER BY role != 'controller', name"
             ).fetchall()
         return [
@@ -231,10 +262,11 @@ class Registry:
                 name=MemberName(name),
                 role=Role(role),
                 public_key=key,
+                next_key=next_key,
                 status=None if status is None else parse_member_status(json.loads(status)),
                 last_seen=last_seen,
             )
-            for name, role, key, status, last_seen in rows
+            for name, role, key, next_key, status, last_seen in rows
         ]
 
     def report(self, status: MemberStatus) -> None:

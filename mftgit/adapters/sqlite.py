@@ -2,8 +2,9 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from mftgit.errors import MftgitError
@@ -17,11 +18,22 @@ class DatabaseError(MftgitError):
     """The database file cannot be used."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table; no value of it comes from outside the code."""
+
+    table: str
+    name: str
+    kind: str
+
+
 class Database:
     """One file in WAL mode with a connection for each thread; a committed transaction is on disk."""
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(self, path: Path, schema: str, *, added: Sequence[Column] = ()) -> None:
         """Open or create ``path``; ``schema`` is a script of ``CREATE … IF NOT EXISTS``.
+
+        Columns that tables of ``schema`` were given later are ``added`` where they are missing.
 
         Raises:
             DatabaseError: the file cannot be opened or is no database.
@@ -33,11 +45,20 @@ class Database:
         self._closed = False
         try:
             self._connection().executescript(schema)
+            for column in added:
+                self._add(column)
         except sqlite3.Error as error:
             self.close()
             raise DatabaseError(
                 f"{path}: {error}: see that this user may write there; a damaged file is restored from a backup"
             ) from error
+
+    def _add(self, column: Column) -> None:
+        connection = self._connection()
+        connection.execute("BEGIN IMMEDIATE")  # another process may be about to add it
+        if not _has(connection, column):
+            connection.execute(f"ALTER TABLE {column.table} ADD COLUMN {column.name} {column.kind}")
+        connection.execute("COMMIT")
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -84,3 +105,8 @@ class Database:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
         return connection
+
+
+def _has(connection: Connection, column: Column) -> bool:
+    rows = connection.execute("SELECT name FROM pragma_table_info(?)", (column.table,))
+    return any(name == column.name for (name,) in rows)

@@ -65,6 +65,11 @@ class StateFolder:
         return self.root / "member.key"
 
     @property
+    def next_key(self) -> Path:
+        """The key that follows the present one, while `mftgit member rotate-key` is under way."""
+        return self.root / "member-next.key"
+
+    @property
     def repository(self) -> Path:
         """The hosted bare repository; on the controller only."""
         return self.root / "repository.git"

@@ -2,10 +2,15 @@
 
 import click
 
-from mftgit.adapters.pki import fingerprint
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.pki import fingerprint, identity_fingerprint
+from mftgit.adapters.registry import MemberRecord
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.records import open_records
+from mftgit.controller.keys import LocalKeyLine, MemberKeys
+from mftgit.member.rotate import RemoteKeyLine, Rotated
+from mftgit.member.rotate import rotate_key as rotate
 from mftgit.model.config import Role
 from mftgit.model.events import EventName
 from mftgit.model.names import MemberName
@@ -14,7 +19,7 @@ from mftgit.model.token import JoinToken, format_token
 
 @click.group()
 def member() -> None:
-    """Invite, remove and list the cluster's members; works while the controller runs."""
+    """Invite, remove and list the cluster's members, and change a member's key; works while the controller runs."""
 
 
 @member.command(
@@ -60,7 +65,7 @@ Example:
 @dir_option
 @json_option
 def remove(name: MemberName, folder: StateFolder, as_json: bool) -> None:
-    """Remove member NAME: its key opens nothing from now on, and its join token neither."""
+    """Remove member NAME: no key of it opens anything from now on, and its join token neither."""
     with open_records(folder) as records:
         if name == records.bootstrap.name:
             raise click.UsageError(f"{name} is the controller itself")
@@ -86,12 +91,64 @@ def list_members(folder: StateFolder, as_json: bool) -> None:
     with open_records(folder) as records:
         known = records.registry.members()
     if as_json:
-        rows = [
-            {"name": each.name, "role": each.role.value, "joined": each.public_key is not None}
-            for each in known
-        ]
-        print_json(rows)
+        print_json([_row(each) for each in known])
         return
     for each in known:
         joined = "joined" if each.public_key is not None else "invited, has not joined"
-        click.echo(f"{each.name}  {each.role.value}  {joined}")
+        words = [each.name, each.role.value, joined, _fingerprint(each.public_key)]
+        if each.next_key is not None:
+            words.append(f"(changes to {_fingerprint(each.next_key)})")
+        click.echo("  ".join(word for word in words if word))
+
+
+def _row(record: MemberRecord) -> dict[str, object]:
+    return {
+        "name": record.name,
+        "role": record.role.value,
+        "joined": record.public_key is not None,
+        "fingerprint": _fingerprint(record.public_key),
+        "next_fingerprint": _fingerprint(record.next_key),
+    }
+
+
+def _fingerprint(public_key: str | None) -> str | None:
+    return None if public_key is None else identity_fingerprint(public_key)
+
+
+@member.command(
+    epilog="""\b
+Example:
+  mftgit member rotate-key --dir /var/lib/mftgit
+"""
+)
+@dir_option
+@json_option
+def rotate_key(folder: StateFolder, as_json: bool) -> None:
+    """Give the member in DIR, on its own machine, another key; works whether it runs or not.
+
+    It may be said again when it was broken off: until the new key is in use, the present one is in force.
+    """
+    bootstrap = folder.read_bootstrap()
+    if bootstrap.role is Role.CONTROLLER:
+        with open_records(folder) as records:
+            keys = MemberKeys(
+                records.registry, lambda event, facts: records.events.append(event, facts=facts)
+            )
+            done = rotate(folder, LocalKeyLine(keys, bootstrap.name))
+    else:
+        done = rotate(folder, RemoteKeyLine(folder, bootstrap, now=SystemClock().now))
+    _show_rotated(bootstrap.name, done, as_json=as_json)
+
+
+def _show_rotated(name: MemberName, done: Rotated, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "name": name,
+                "fingerprint": done.fingerprint,
+                "previous_ended": done.previous_ended,
+            }
+        )
+        return
+    ends = "opens nothing any more" if done.previous_ended else "ends with the next request"
+    click.echo(f"Member {name} has the key {done.fingerprint} now; the one before {ends}.")

@@ -13,7 +13,6 @@ from mftgit import logs
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.process_lock import ProcessLock
-from mftgit.adapters.proof import Prover
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.options import folder_argument
 from mftgit.cli.rules import make_validator
@@ -81,13 +80,7 @@ def _end_at_once_if_something_hangs() -> None:
 
 @contextmanager
 def _node(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iterator[Member]:
-    prover = Prover(
-        member=bootstrap.name,
-        cluster_id=bootstrap.cluster_id,
-        key=folder.read(folder.member_key),
-        now=SystemClock().now,
-    )
-    upstream = RemoteUpstream(folder, bootstrap, headers=prover.headers)
+    upstream = RemoteUpstream(folder, bootstrap, now=SystemClock().now)
     yield Member(
         Parts(
             folder=folder,

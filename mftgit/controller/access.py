@@ -2,7 +2,6 @@
 
 import base64
 import threading
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from loguru import logger
@@ -10,24 +9,30 @@ from loguru import logger
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.http_doors import NotAuthenticatedError, TooManyTriesError
 from mftgit.adapters.passwords import PasswordChecker
-from mftgit.adapters.proof import ProofRefusedError, verify_proof
+from mftgit.adapters.proof import Proof, ProofRefusedError, verify_proof
 from mftgit.adapters.registry import Registry
+from mftgit.controller.keys import MemberKeys, Record
 from mftgit.errors import MftgitError
 from mftgit.model.access import Kind, Principal
 from mftgit.model.brake import Brake
-from mftgit.model.events import EventName, Fact
-
-Record = Callable[[EventName, Mapping[str, Fact]], object]
+from mftgit.model.events import EventName
 
 
 class Doorkeeper:
     """Turns an Authorization header into a principal."""
 
     def __init__(
-        self, registry: Registry, *, cluster_id: str, record: Record, clock: Clock
+        self,
+        registry: Registry,
+        keys: MemberKeys,
+        *,
+        cluster_id: str,
+        record: Record,
+        clock: Clock,
     ) -> None:
         """Use ``registry`` anew for every request: a removed credential opens nothing from then on."""
         self._registry = registry
+        self._keys = keys
         self._cluster_id = cluster_id
         self._record = record
         self._clock = clock
@@ -40,7 +45,8 @@ class Doorkeeper:
         with suppress(MftgitError):
             scheme, credential = _parts(shown)
             if scheme == "bearer":
-                return self._member(credential, method, path)
+                proof = self._member(credential, method, path)
+                return None if proof.is_next else _principal(proof)
             if scheme == "basic":
                 return self._remembered(*_name_and_password(credential))
         return None
@@ -53,10 +59,13 @@ class Doorkeeper:
                 return self._operator(*_name_and_password(credential), client)
             case "bearer":
                 try:
-                    return self._member(credential, method, path)
+                    proof = self._member(credential, method, path)
                 except ProofRefusedError as error:
                     self._refuse("member", str(error), client)
                     raise NotAuthenticatedError(str(error)) from error
+                if proof.is_next:
+                    self._rotate(proof)
+                return _principal(proof)
             case _:
                 raise NotAuthenticatedError("log in with Basic (operators) or Bearer (members)")
 
@@ -97,19 +106,29 @@ class Doorkeeper:
             "wrong name or password: `mftgit operator list` on the controller shows the names"
         )
 
-    def _member(self, token: str, method: str, path: str) -> Principal:
-        member = verify_proof(
+    def _member(self, token: str, method: str, path: str) -> Proof:
+        return verify_proof(
             token,
             method=method,
             path=path,
             cluster_id=self._cluster_id,
-            public_key=self._registry.public_key,
+            public_keys=self._registry.public_keys,
         )
-        return Principal(kind=Kind.MEMBER, name=member)
+
+    def _rotate(self, proof: Proof) -> None:
+        """End the key before the one of ``proof``; where that is not written down, the next request does it."""
+        try:
+            self._keys.rotate(proof.member, proof.public_key)
+        except MftgitError as error:
+            logger.warning("a key not rotated yet", member=proof.member, error=str(error))
 
     def _refuse(self, kind: str, who: str, client: str) -> None:
         logger.warning("login failed", kind=kind, who=who[:64], client=client)
         self._record(EventName.LOGIN_FAILED, {"kind": kind, "who": who[:64], "client": client})
+
+
+def _principal(proof: Proof) -> Principal:
+    return Principal(kind=Kind.MEMBER, name=proof.member)
 
 
 def _parts(shown: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from mftgit.controller.access import Doorkeeper
 from mftgit.controller.collect import BadReportError, Collect, own_name
 from mftgit.controller.initialise import renew_certificate
 from mftgit.controller.member_refs import MemberRefs
+from mftgit.controller.keys import MemberKeys
 from mftgit.controller.notify import Notifier
 from mftgit.controller.presence import Presence
 from mftgit.controller.publish import Publish
@@ -33,6 +34,7 @@ from mftgit.model.validate import Validator
 
 MAX_GIT_REQUEST_BYTES = 1 << 20
 MAX_PUSH_BYTES = 64 << 20
+MAX_KEY_BYTES = 4 << 10
 
 _REPOSITORY = "/config.git"
 
@@ -79,9 +81,11 @@ class Controller:
             report=self._report,
         )
         self._notifier = Notifier()
+        keys = MemberKeys(self._registry, self._record_fact)
         self._collect = Collect(
             self._registry,
             events,
+            keys,
             report=self._report,
             cluster_id=bootstrap.cluster_id,
             controller=me,
@@ -91,8 +95,9 @@ class Controller:
         self._git = GitHttp(self.store, gate=receive.decide, settled=receive.settle)
         doorkeeper = Doorkeeper(
             self._registry,
+            keys,
             cluster_id=bootstrap.cluster_id,
-            record=self._record_login,
+            record=self._record_fact,
             clock=clock,
         )
         self._server = HttpServer(
@@ -192,6 +197,13 @@ class Controller:
                 handle=self._take_status,
                 max_body_bytes=MAX_REPORT_BYTES,
             ),
+            Door(
+                method="POST",
+                path="/api/members/{member}/key",
+                access=members,
+                handle=self._take_key,
+                max_body_bytes=MAX_KEY_BYTES,
+            ),
         ]
 
     # What is behind the doors
@@ -244,6 +256,9 @@ class Controller:
     def _take_status(self, request: Request) -> Response:
         return _json(self._collect.status(_itself(request), request.body.read()))
 
+    def _take_key(self, request: Request) -> Response:
+        return _json(self._collect.offer_key(_itself(request), request.body.read()))
+
     # What happens besides
 
     def catch_up(self) -> None:
@@ -275,7 +290,7 @@ class Controller:
     ) -> None:
         self._events.append(event, revision=revision, facts=facts)
 
-    def _record_login(self, event: EventName, facts: Mapping[str, Fact]) -> None:
+    def _record_fact(self, event: EventName, facts: Mapping[str, Fact]) -> None:
         self._events.append(event, facts=facts)
 
 

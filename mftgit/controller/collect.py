@@ -1,18 +1,21 @@
 """Take in what members say: they join, they report events, they tell how they are."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.proof import POSSESSION, ProofRefusedError, verify_proof
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.sqlite import DatabaseError
+from mftgit.controller.keys import MemberKeys
 from mftgit.errors import MftgitError, TransientError
 from mftgit.model.events import Event, EventName, parse_event
 from mftgit.model.messages import MAX_REPORT_EVENTS, MemberStatus, parse_member_status
 from mftgit.model.names import MemberName, parse_name
 
-_KEY_DIGITS = 64
+_PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class BadReportError(MftgitError):
@@ -34,6 +37,7 @@ class Collect:
         self,
         registry: Registry,
         events: EventStore,
+        keys: MemberKeys,
         *,
         report: Callable[[MemberStatus], None],
         cluster_id: str,
@@ -46,6 +50,7 @@ class Collect:
         self._report = report
         self._controller = controller
         self._registry = registry
+        self._keys = keys
         self._events = events
         self._cluster_id = cluster_id
 
@@ -59,8 +64,7 @@ class Collect:
         name, secret, key = (asked.get(each) for each in ("member", "secret", "public_key"))
         if not (isinstance(name, str) and isinstance(secret, str) and isinstance(key, str)):
             raise BadReportError("a join needs member, secret and public_key")
-        if len(key) != _KEY_DIGITS:
-            raise BadReportError("public_key is not 64 hexadecimal digits")
+        _check_key(key)
         member = MemberName(name)
         role = self._registry.join(member, secret=secret, public_key=key)
         self._events.append(EventName.MEMBER_JOINED, facts={"joined": name, "role": role.value})
@@ -76,9 +80,37 @@ class Collect:
         Raises:
             RecordsLostError: the registry does not even know the controller; nobody is to stand down for that.
         """
-        if self._registry.public_key(self._controller) is None:
+        if not self._registry.public_keys(self._controller):
             raise RecordsLostError("the controller's records of members are lost")
-        return {"member": self._registry.public_key(own_name(params)) == params["key"]}
+        return {"member": params["key"] in self._registry.public_keys(own_name(params))}
+
+    def offer_key(self, member: MemberName, body: bytes) -> Mapping[str, str]:
+        """Let a member's next key in beside its present one, and return ``{public_key}``, which is that key.
+
+        It comes with a proof that the member has it, so that nobody is given a key of somebody else.
+        """
+        match _parse(body):
+            case {"public_key": str(key), "proof": str(proof)}:
+                _check_key(key)
+            case _:
+                raise BadReportError("an offer of a key needs public_key and proof")
+        try:
+            verify_proof(
+                proof,
+                method=POSSESSION,
+                path=key,
+                cluster_id=self._cluster_id,
+                public_keys=lambda name: (key,) if name == member else (),
+            )
+        except ProofRefusedError as error:
+            raise BadReportError(
+                f"{member} does not show that it has the key that it offers: {error}"
+            ) from error
+        try:
+            self._keys.offer(member, key)
+        except DatabaseError as error:
+            raise NotKeptError(str(error)) from error
+        return {"public_key": key}
 
     def events(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
         """Keep a member's events and return ``{acknowledged}``: the number up to which these are here.
@@ -134,6 +166,11 @@ def own_name(params: Mapping[str, str]) -> MemberName:
         return MemberName(parse_name(params["member"]))
     except ValueError as error:
         raise BadReportError(str(error)) from error
+
+
+def _check_key(text: str) -> None:
+    if not _PUBLIC_KEY.fullmatch(text):
+        raise BadReportError("public_key is not 64 lower-case hexadecimal digits")
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Where a member's configuration comes from and its reports go to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, TypeVar
 
-from mftgit.adapters.channel import Channel, ControllerRefusedError, Headers
+from mftgit.adapters.channel import Channel, ControllerRefusedError
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.pki import public_identity
+from mftgit.adapters.member_key import FileProver
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.fetch import check_lineage
@@ -16,6 +17,8 @@ from mftgit.model.messages import Head, MemberStatus
 from mftgit.model.names import MemberName, Revision
 
 _NOT_PROVED = 401
+
+_T = TypeVar("_T")
 
 
 class RemovedError(MftgitError):
@@ -60,25 +63,28 @@ class Upstream(Protocol):
 class RemoteUpstream:
     """A node's controller, over HTTPS."""
 
-    def __init__(self, folder: StateFolder, bootstrap: Bootstrap, *, headers: Headers) -> None:
-        """Open the node's own store in ``folder``, broken or not; ``headers`` prove who it is."""
+    def __init__(
+        self, folder: StateFolder, bootstrap: Bootstrap, *, now: Callable[[], datetime]
+    ) -> None:
+        """Open the node's own store in ``folder``, broken or not; the key there proves who it is."""
         self.store = GitStore.copy_at(folder.store)
         with suppress(StoreError):  # shows at its use, and is mended then
             self.store.sweep()
         self._name: MemberName = bootstrap.name
-        self._public_key = public_identity(folder.read(folder.member_key))
+        self._prover = FileProver(folder, bootstrap, now=now)
         self._removed = False
         self._ca_file = folder.ca_file
-        self._headers = headers
         self._git_url = clone_url(bootstrap.controller_url)
-        self._channel = Channel(bootstrap.controller_url, ca_file=folder.ca_file, headers=headers)
+        self._channel = Channel(
+            bootstrap.controller_url, ca_file=folder.ca_file, headers=self._prover.headers
+        )
 
     def head(self, known: Head | None) -> Head | None:
         """See `Upstream.head`. Once removed, it is asked first whether that still holds: a proof would be refused."""
         if self._removed and not self._is_member():
             raise self._not_of_the_cluster()
         try:
-            head = self._channel.head(known)
+            head = self._proven(lambda: self._channel.head(known))
         except ControllerRefusedError as error:
             if error.status != _NOT_PROVED or self._is_member():
                 raise
@@ -109,12 +115,12 @@ class RemoteUpstream:
     def send_events(self, events: list[Event]) -> int:
         """See `Upstream.send_events`."""
         self._only_a_member()
-        return self._channel.send_events(self._name, events)
+        return self._proven(lambda: self._channel.send_events(self._name, events))
 
     def send_status(self, status: MemberStatus) -> None:
         """See `Upstream.send_status`."""
         self._only_a_member()
-        self._channel.send_status(status)
+        self._proven(lambda: self._channel.send_status(status))
 
     def close(self) -> None:
         """See `Upstream.close`."""
@@ -122,10 +128,20 @@ class RemoteUpstream:
         self.store.close()
 
     def _fetch_into(self, store: GitStore) -> Revision:
-        return store.fetch(self._git_url, ca_file=self._ca_file, headers=self._headers)
+        return store.fetch(self._git_url, ca_file=self._ca_file, headers=self._prover.headers)
+
+    def _proven(self, call: Callable[[], _T]) -> _T:
+        """Ask once more if the key was changed, and the one before ended, between the proof and its judgement."""
+        key = self._prover.public_key
+        try:
+            return call()
+        except ControllerRefusedError as error:
+            if error.status != _NOT_PROVED or self._prover.public_key == key:
+                raise
+        return call()
 
     def _is_member(self) -> bool:
-        return self._channel.is_member(self._name, self._public_key)
+        return self._channel.is_member(self._name, self._prover.public_key)
 
     def _only_a_member(self) -> None:
         if self._removed:

@@ -26,6 +26,8 @@ class EventName(Enum):
     MEMBER_INVITED = "MemberInvited"
     MEMBER_JOINED = "MemberJoined"
     MEMBER_REMOVED = "MemberRemoved"
+    MEMBER_KEY_OFFERED = "MemberKeyOffered"
+    MEMBER_KEY_ROTATED = "MemberKeyRotated"
     MEMBER_STARTED = "MemberStarted"
     MEMBER_STOPPED = "MemberStopped"
     REVISION_FETCHED = "RevisionFetched"

@@ -1,26 +1,23 @@
 """The controller is killed before every step of a push: what was acknowledged is there, and nothing else is."""
 
 import multiprocessing
-import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
 
 import pytest
 from controller_site import DOCUMENTS, NOW
 from git_cli import clone, commit, environment, git, git_ok
+from kills import die_before
 
 from mftgit.adapters.documents_folder import importable
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.registry import Registry
-from mftgit.adapters.sqlite import Database
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
@@ -29,9 +26,6 @@ from mftgit.model.events import EventName
 from mftgit.model.names import CHANGES, MAIN, Revision
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.long]
-
-EFFECTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
-WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,33 +87,7 @@ def serve(folder: StateFolder, ready: Event, go: Event, at: int, told: Path) -> 
     """Be the controller, and die before the ``at``-th step after ``go``."""
     controller, _ = open_controller(folder)
     controller.start()
-    steps = 0
-
-    def step(what: str) -> None:
-        nonlocal steps
-        if go.is_set():
-            steps += 1
-            if steps == at:
-                descriptor = os.open(told, os.O_WRONLY | os.O_CREAT)
-                os.write(descriptor, what.encode())
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        changes = event in EFFECTS or (event == "open" and int(arguments[2] or 0) & WRITES)
-        if changes and str(arguments[0]) != str(told):
-            step(f"{event} {arguments[0]}")
-
-    real = Database.write
-
-    @contextmanager
-    def write(database: Database) -> Iterator[Any]:
-        step(f"write {database._path.name}")
-        with real(database) as connection:
-            yield connection
-        step(f"after the write {database._path.name}")
-
-    Database.write = write  # type: ignore[method-assign,assignment]  # in this process alone
-    sys.addaudithook(watch)
+    die_before(at, told, counts=go.is_set)
     ready.set()
     signal.pause()
 

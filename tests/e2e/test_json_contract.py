@@ -56,6 +56,8 @@ def test_every_output_is_as_documented(empty: Cluster) -> None:
     empty.until("it owns", lambda: empty.owner("invoices", among=["node-1"]))
     check(empty.status(), "status")
     check(empty.status("node-1"), "status")
+    rotated = mftgit_json("member", "rotate-key", "--dir", empty.dir("node-1"), cwd=empty.root)
+    check(rotated, "member-rotate-key")
     check(mftgit_json("member", "list", "--dir", ctl, cwd=empty.root), "member-list")
     mftgit_json("member", "add", "node-2", "--dir", ctl, cwd=empty.root)
     check(mftgit_json("member", "remove", "node-2", "--dir", ctl, cwd=empty.root), "member-remove")

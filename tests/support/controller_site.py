@@ -143,9 +143,7 @@ class Site:
         if not folder.bootstrap_file.exists():
             self.make_node()
         bootstrap = folder.read_bootstrap()
-        key = folder.member_key.read_bytes()
-        prover = Prover(member=NODE, cluster_id=bootstrap.cluster_id, key=key, now=now)
-        upstream = RemoteUpstream(folder, bootstrap, headers=prover.headers)
+        upstream = RemoteUpstream(folder, bootstrap, now=now)
         parts = Parts(
             folder=folder,
             bootstrap=bootstrap,

@@ -1,29 +1,31 @@
 """Keys, proofs and passwords: who shows the right one is let in, and nobody else."""
 
+import hashlib
+from base64 import b64encode
 from datetime import timedelta
 
 import pytest
 from clocks import SetClock
 
 from mftgit.adapters import pki
+from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.passwords import (
     MAX_PASSWORD_BYTES,
     PasswordChecker,
     hash_password,
     make_password,
 )
-from mftgit.adapters.proof import ProofRefusedError, Prover, verify_proof
+from mftgit.adapters.proof import POSSESSION, Proof, ProofRefusedError, Prover, verify_proof
 from mftgit.errors import ConfigError
 from mftgit.model.names import MemberName
 
 NODE = MemberName("node-1")
 KEY = pki.make_identity()
 PUBLIC = pki.public_identity(KEY)
+OTHER = pki.public_identity(pki.make_identity())
 
 
 def proof(*, key: bytes = KEY, cluster_id: str = "c", off_s: float = 0) -> str:
-    from mftgit.adapters.clock import SystemClock  # noqa: PLC0415  the verifier has no other clock
-
     def now() -> object:
         return SystemClock().now() + timedelta(seconds=off_s)
 
@@ -37,8 +39,8 @@ def verify(token: str, *, method: str = "GET", path: str = "/x", known: bool = T
         method=method,
         path=path,
         cluster_id="c",
-        public_key=lambda name: PUBLIC if known and name == NODE else None,
-    )
+        public_keys=lambda name: (PUBLIC,) if known and name == NODE else (),
+    ).member
 
 
 def test_a_proof_names_its_member() -> None:
@@ -81,6 +83,40 @@ def test_an_unsigned_proof_is_refused() -> None:
     none_algorithm = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"
     with pytest.raises(ProofRefusedError):
         verify(f"{none_algorithm}.{body}.")
+
+
+def verify_with(token: str, *keys: str) -> Proof:
+    return verify_proof(token, method="GET", path="/x", cluster_id="c", public_keys=lambda _: keys)
+
+
+def test_a_proof_by_any_key_of_the_member_is_taken_and_tells_which_it_was() -> None:
+    for keys, is_next in (((PUBLIC, OTHER), False), ((OTHER, PUBLIC), True)):
+        found = verify_with(proof(), *keys)
+        assert found == Proof(member=NODE, public_key=PUBLIC, is_next=is_next)
+
+
+def test_a_key_that_was_taken_away_or_changed_opens_nothing_though_it_was_just_good() -> None:
+    token = proof()
+    assert verify(token) == NODE
+    for keys in ((), (OTHER,), (OTHER, OTHER)):
+        with pytest.raises(ProofRefusedError):
+            verify_with(token, *keys)
+
+
+def test_a_proof_of_possession_is_one_of_that_key_for_nothing_else() -> None:
+    prover = Prover(member=NODE, cluster_id="c", key=KEY, now=SystemClock().now)
+    token = prover.possession()
+    assert verify(token, method=POSSESSION, path=PUBLIC) == NODE
+    for method, path in (("GET", "/x"), (POSSESSION, OTHER)):
+        with pytest.raises(ProofRefusedError, match="another request"):
+            verify(token, method=method, path=path)
+
+
+def test_a_fingerprint_is_that_of_the_key_and_not_the_key() -> None:
+    found = pki.identity_fingerprint(PUBLIC)
+    digest = hashlib.sha256(bytes.fromhex(PUBLIC)).digest()
+    assert found == "SHA256:" + b64encode(digest).decode().rstrip("=")
+    assert found != pki.identity_fingerprint(OTHER)
 
 
 def test_a_password_is_known_by_its_hash_alone() -> None:

@@ -1,7 +1,9 @@
 """What the controller knows of operators, members and the head survives, and is used up once."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -62,12 +64,12 @@ def test_an_operator_is_known_until_removed(registry: Registry) -> None:
 
 def test_an_invitation_lets_one_key_in(registry: Registry) -> None:
     secret = registry.invite(NODE, Role.NODE)
-    assert registry.public_key(NODE) is None
+    assert registry.public_keys(NODE) == ()
     assert registry.join(NODE, secret=secret, public_key=KEY) is Role.NODE
-    assert registry.public_key(NODE) == KEY
+    assert registry.public_keys(NODE) == (KEY,)
     with pytest.raises(JoinRefusedError, match="used already"):
         registry.join(NODE, secret=secret, public_key=OTHER_KEY)
-    assert registry.public_key(NODE) == KEY
+    assert registry.public_keys(NODE) == (KEY,)
 
 
 def test_the_same_key_may_join_again_when_the_answer_was_lost(registry: Registry) -> None:
@@ -103,9 +105,71 @@ def test_a_new_invitation_ends_the_older_one(registry: Registry) -> None:
 def test_a_removed_member_has_no_key(registry: Registry) -> None:
     registry.enrol(NODE, role=Role.CONTROLLER, public_key=KEY)
     registry.remove_member(NODE)
-    assert registry.public_key(NODE) is None
+    assert registry.public_keys(NODE) == ()
     with pytest.raises(UnknownNameError):
         registry.remove_member(NODE)
+
+
+def test_the_next_key_stands_beside_the_present_one_until_it_takes_its_place(
+    registry: Registry,
+) -> None:
+    registry.enrol(NODE, role=Role.NODE, public_key=KEY)
+    assert registry.offer_key(NODE, OTHER_KEY)
+    assert not registry.offer_key(NODE, OTHER_KEY)
+    assert registry.public_keys(NODE) == (KEY, OTHER_KEY)
+    assert registry.promote_key(NODE, KEY) is None
+    assert registry.promote_key(NODE, "c" * 64) is None
+    assert registry.public_keys(NODE) == (KEY, OTHER_KEY)
+    assert registry.promote_key(NODE, OTHER_KEY) == KEY
+    assert registry.promote_key(NODE, OTHER_KEY) is None
+    assert registry.public_keys(NODE) == (OTHER_KEY,)
+    assert not registry.offer_key(NODE, OTHER_KEY)
+    assert registry.offer_key(NODE, KEY)
+    assert registry.offer_key(NODE, "c" * 64)
+    assert registry.public_keys(NODE) == (OTHER_KEY, "c" * 64)
+    assert registry.offer_key(NODE, OTHER_KEY)  # which is the present one
+    assert registry.public_keys(NODE) == (OTHER_KEY,)
+    assert registry.offer_key(NODE, KEY)
+    registry.remove_member(NODE)
+    assert registry.public_keys(NODE) == ()
+
+
+def test_who_has_not_joined_has_no_next_key(registry: Registry) -> None:
+    registry.invite(NODE, Role.NODE)
+    for name in (NODE, MemberName("node-2")):
+        assert not registry.offer_key(name, KEY)
+        assert registry.public_keys(name) == ()
+
+
+BEFORE_NEXT_KEYS = """
+CREATE TABLE members (
+    name TEXT PRIMARY KEY, role TEXT NOT NULL, public_key TEXT,
+    token_hash TEXT, token_until REAL, added_at TEXT NOT NULL,
+    status TEXT, last_seen REAL
+);
+INSERT INTO members (name, role, public_key, added_at) VALUES ('node-1', 'node', 'KEY', 'then');
+"""
+
+
+def test_records_from_before_there_were_next_keys_are_kept_and_take_them(
+    tmp_path: Path, clock: SetClock
+) -> None:
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(BEFORE_NEXT_KEYS.replace("KEY'", f"{KEY}'"))
+    start = threading.Barrier(8)
+
+    def open_it(_: int) -> tuple[str, ...]:
+        start.wait()
+        with closing(Registry(path, now=clock.now)) as registry:
+            return registry.public_keys(NODE)
+
+    with ThreadPoolExecutor(8) as pool:  # the controller and verbs beside it, say
+        assert set(pool.map(open_it, range(8))) == {(KEY,)}
+    with closing(Registry(path, now=clock.now)) as registry:
+        assert registry.offer_key(NODE, OTHER_KEY)
+        assert [each.next_key for each in registry.members()] == [OTHER_KEY]
+        assert registry.promote_key(NODE, OTHER_KEY) == KEY
 
 
 def test_the_head_s_number_only_rises_also_over_a_backup_that_is_put_back(

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mftgit.adapters.durable import append_line, replace_file, write_file
-from mftgit.adapters.process_lock import InUseError, ProcessLock, is_running
+from mftgit.adapters.durable import append_line, move_file, replace_file, write_file
+from mftgit.adapters.process_lock import (
+    BusyError,
+    InUseError,
+    ProcessLock,
+    is_running,
+    one_at_a_time,
+)
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError
 from mftgit.model.config import Role
@@ -76,6 +82,17 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     assert not is_running(tmp_path)
 
 
+def test_one_deed_at_a_time_whether_the_member_runs_or_not(tmp_path: Path) -> None:
+    running = ProcessLock(tmp_path)
+    with one_at_a_time(tmp_path):
+        with pytest.raises(BusyError, match="try again"), one_at_a_time(tmp_path):
+            pass
+        assert is_running(tmp_path)
+    with one_at_a_time(tmp_path):
+        pass
+    running.release()
+
+
 def test_a_folder_that_cannot_be_locked_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written"):
         ProcessLock(tmp_path / "missing")
@@ -86,8 +103,8 @@ def test_files_are_replaced_whole_and_leave_nothing_beside(tmp_path: Path) -> No
         write_file(tmp_path / "f", content, mode=0o600)
         replace_file(tmp_path / "g", content)
         append_line(tmp_path / "h", content)
+    move_file(tmp_path / "f", tmp_path / "g")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
-        "f": b"two",
         "g": b"two",
         "h": b"one\ntwo\n",
     }
