@@ -5,6 +5,7 @@ import ipaddress
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,6 +18,7 @@ CA_DAYS = 3650
 SERVER_DAYS = 397
 """What browsers accept at most for a server (CA/Browser Forum ballot SC31)."""
 
+_KEYS_KEPT = 4096
 _RENEW_BEFORE = timedelta(days=30)
 _BACKDATED = timedelta(hours=1)  # for clocks that are a little behind
 
@@ -104,8 +106,11 @@ def load_identity(private: bytes) -> ed25519.Ed25519PrivateKey:
     return key
 
 
+@lru_cache(maxsize=_KEYS_KEPT)
 def load_public_identity(text: str) -> ed25519.Ed25519PublicKey:
     """Return the public key that ``public_identity`` gave ``text`` for.
+
+    It is kept by its text: who has which key is not known here.
 
     Raises:
         ConfigError: ``text`` is not 64 hexadecimal digits.

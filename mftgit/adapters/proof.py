@@ -4,7 +4,9 @@ The token is bound to one method and one path, as in DPoP (RFC 9449), so that a 
 else; and it is carried in a header, so that it passes a proxy that ends TLS.
 """
 
+import json
 import uuid
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -104,10 +106,10 @@ def verify_proof(
 def _issuer(token: str) -> MemberName:
     """Return whom ``token`` says to be from; whether that is so is not looked at here."""
     try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-    except jwt.PyJWTError as error:
-        raise ProofRefusedError(f"not a valid proof: {error}") from None
-    return MemberName(str(claims.get("iss", "")))
+        claims = json.loads(urlsafe_b64decode(token.split(".")[1] + "=="))
+        return MemberName(str(claims["iss"]))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise ProofRefusedError("not a valid proof: it names no member") from None
 
 
 def _claims(

@@ -1,7 +1,7 @@
 """Keys, proofs and passwords: who shows the right one is let in, and nobody else."""
 
 import hashlib
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from datetime import timedelta
 
 import pytest
@@ -101,6 +101,18 @@ def test_a_key_that_was_taken_away_or_changed_opens_nothing_though_it_was_just_g
     for keys in ((), (OTHER,), (OTHER, OTHER)):
         with pytest.raises(ProofRefusedError):
             verify_with(token, *keys)
+
+
+def test_a_mangled_proof_is_refused() -> None:
+    head, body, signature = proof().split(".")
+    nested = urlsafe_b64encode(b"[" * 40_000).decode()
+    for token in (
+        "", ".", head, f"{head}.{body}", f"{head}..{signature}", f"{head}.{nested}.{signature}",
+        f"{head}.{body[:-1]}.{signature}", f"{head}.é.{signature}", f"{head}.{body}=.{signature}",
+        f"{head}.{body}.{signature}.{signature}", f"{head}.{body}.{signature[:-4]}", f"{body}.{body}.{signature}",
+    ):  # fmt: skip
+        with pytest.raises(ProofRefusedError, match="not a valid proof"):
+            verify_with(token, PUBLIC)
 
 
 def test_a_proof_of_possession_is_one_of_that_key_for_nothing_else() -> None:
