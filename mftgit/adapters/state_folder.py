@@ -158,28 +158,61 @@ class StateFolder:
         """Return the bootstrap.
 
         Raises:
-            ConfigError: the folder holds no member, or its bootstrap is damaged.
+            ConfigError: the folder holds no member, or its bootstrap is damaged; the message has the way out.
         """
         try:
-            value = json.loads(self.bootstrap_file.read_bytes())
+            content = self.bootstrap_file.read_bytes()
         except FileNotFoundError:
+            raise self._without_bootstrap() from None
+        except OSError as error:
             raise ConfigError(
-                f"{self.root} holds no member: make one with `mftgit controller init {self.root}` "
-                f"or `mftgit join {self.root}`"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.bootstrap_file}: cannot be read: {error}") from error
-        if not isinstance(value, dict):
-            raise ConfigError(f"{self.bootstrap_file}: damaged: not a JSON object: join again")
+                f"{self.bootstrap_file}: cannot be read: {error.strerror}: run as the state folder's owner"
+            ) from error
         try:
-            listen = value["listen"]
-            return Bootstrap(
-                name=MemberName(value["name"]),
-                role=Role(value["role"]),
-                cluster_id=value["cluster_id"],
-                controller_url=value["controller_url"],
-                files_root=value["files_root"],
-                listen=(listen[0], int(listen[1])) if listen else (),
-            )
+            return _parse_bootstrap(content)
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ConfigError(f"{self.bootstrap_file}: damaged at {error}: join again") from error
+            raise ConfigError(
+                f"{self.bootstrap_file}: damaged at {error}: {self._way_back()}"
+            ) from error
+
+    def _without_bootstrap(self) -> ConfigError:
+        if self._is_controllers():
+            return ConfigError(
+                f"{self.root} holds a controller's records but no {self.bootstrap_file.name}: {self._way_back()}. "
+                "Only where `mftgit controller init` was broken off and nobody used the folder yet, say that again: "
+                "it makes keys and records anew"
+            )
+        return ConfigError(
+            f"{self.root} holds no member: make one with `mftgit controller init {self.root}` "
+            f"or `mftgit join {self.root}`"
+        )
+
+    def _is_controllers(self) -> bool:
+        """Tell what the folder is by what only a controller has."""
+        return any(path.exists() for path in (self.ca_key, self.repository, self.registry))
+
+    def _way_back(self) -> str:
+        if self._is_controllers():
+            return (
+                "put it back from a backup, or write it anew with what a node's own says "
+                "(docs/how-to/operate.md: Restore bootstrap.json)"
+            )
+        return (
+            "put it back from a copy, or say `mftgit member remove` and `mftgit member add` on the controller and "
+            "join again, into another folder"
+        )
+
+
+def _parse_bootstrap(content: bytes) -> Bootstrap:
+    value = json.loads(content)
+    if not isinstance(value, dict):
+        raise TypeError("its start, which is no JSON object")
+    listen = value["listen"]
+    return Bootstrap(
+        name=MemberName(value["name"]),
+        role=Role(value["role"]),
+        cluster_id=value["cluster_id"],
+        controller_url=value["controller_url"],
+        files_root=value["files_root"],
+        listen=(listen[0], int(listen[1])) if listen else (),
+    )

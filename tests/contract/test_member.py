@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -447,6 +448,21 @@ def test_no_other_trouble_looks_like_a_removal(site: Site, trouble: str) -> None
     assert not parse_record(node.folder.record.read_bytes()).removed
     if trouble == "away":
         site.start()
+
+
+def test_a_controller_s_bootstrap_can_be_written_anew_from_a_node_s(site: Site) -> None:
+    """As docs/how-to/operate.md says."""
+    site.publish(ONE)
+    node = started(site)
+    site.stop()
+    listen = site.folder.read_bootstrap().listen
+    known = json.loads(node.folder.bootstrap_file.read_bytes())
+    own = {"name": "controller", "role": "controller", "listen": listen}
+    site.folder.bootstrap_file.write_text(json.dumps(known | own), encoding="utf-8")
+    site.start()
+    second = site.publish(TWO)
+    node.intake.look()
+    assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, second)
 
 
 # A controller that was put back from a backup

@@ -43,7 +43,36 @@ def test_a_bootstrap_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_damaged_bootstrap_is_told(tmp_path: Path, content: str) -> None:
     folder = StateFolder(tmp_path)
     folder.bootstrap_file.write_text(content, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"bootstrap\.json"):
+    with pytest.raises(
+        ConfigError, match=r"bootstrap\.json: damaged at .*join again, into another"
+    ):
+        folder.read_bootstrap()
+
+
+@pytest.mark.parametrize("found", ["ca.key", "repository.git", "registry.sqlite"])
+def test_a_controller_without_a_whole_bootstrap_is_told_its_own_way_out(
+    tmp_path: Path, found: str
+) -> None:
+    folder = StateFolder(tmp_path)
+    (tmp_path / found).touch()
+    with pytest.raises(ConfigError, match=r"but no bootstrap\.json: put it back from a backup"):
+        folder.read_bootstrap()
+    for content in (b"", b"{}", b"\xff"):
+        folder.bootstrap_file.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"damaged at .*Restore bootstrap\.json") as caught:
+            folder.read_bootstrap()
+        assert "join" not in str(caught.value)
+
+
+def test_a_folder_that_was_never_a_member_s_is_told_how_it_becomes_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no member: make one with `mftgit controller init"):
+        StateFolder(tmp_path).read_bootstrap()
+
+
+def test_a_bootstrap_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.bootstrap_file.mkdir()
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         folder.read_bootstrap()
 
 
