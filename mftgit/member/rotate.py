@@ -22,12 +22,16 @@ from datetime import datetime
 from typing import Protocol
 
 from mftgit.adapters import pki
-from mftgit.adapters.channel import Channel
+from mftgit.adapters.channel import Channel, ControllerRefusedError
 from mftgit.adapters.durable import move_file
 from mftgit.adapters.process_lock import one_at_a_time
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError, MftgitError
+
+
+class KeyRefusedError(MftgitError):
+    """The controller did not take the next key, or the present one that was to prove it."""
 
 
 class KeyLine(Protocol):
@@ -84,7 +88,13 @@ class RemoteKeyLine:
 
     def offer(self, key: bytes) -> None:
         """See `KeyLine.offer`."""
-        self._send(key, proven_by=self._folder.read(self._folder.member_key))
+        try:
+            self._send(key, proven_by=self._folder.read(self._folder.member_key))
+        except ControllerRefusedError as error:
+            raise KeyRefusedError(
+                f"{error}: the key here stays as it is; where the controller does not know it, say there "
+                "`mftgit member remove` and `mftgit member add`, and join again into another folder"
+            ) from error
 
     def confirm(self, key: bytes) -> None:
         """See `KeyLine.confirm`; to offer the key that is in force changes nothing else."""

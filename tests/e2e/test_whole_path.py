@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
+from cluster import Cluster, mftgit_json
 from sshd import Sshd
 
 NODES = ["node-1", "node-2"]
@@ -191,3 +191,11 @@ def test_a_changed_host_key_stops_the_transfer_and_names_the_fingerprint(
         ),
     )
     assert arrived(partner) == []
+
+
+def test_a_node_follows_under_a_new_key_without_a_restart(running: Cluster) -> None:
+    rotated = mftgit_json("member", "rotate-key", "--dir", running.dir("node-1"), cwd=running.root)
+    revision = running.push(running.clone(), {"notes.md": "after the rotation"})
+    running.until_active(revision, "controller", *NODES)
+    (event,) = [each for each in running.events() if each["event"] == "MemberKeyRotated"]
+    assert (event["of"], event["fingerprint"]) == ("node-1", rotated["fingerprint"])
