@@ -13,8 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
+from jwt.algorithms import AllowedOKPKeys, OKPAlgorithm
+from nacl.bindings import crypto_sign_open
+from nacl.exceptions import CryptoError
 
-from mftgit.adapters.pki import load_identity, load_public_identity, public_identity
+from mftgit.adapters.pki import load_identity, public_identity
 from mftgit.errors import MftgitError
 from mftgit.model.names import MemberName
 
@@ -25,6 +28,7 @@ POSSESSION = "possession"
 """Stands for the method in the proof that goes with a key on offer, which so opens no door; its path is the key."""
 
 _ALGORITHM = "EdDSA"
+_SIGNATURE_BYTES = 64
 _REQUIRED = ["iss", "aud", "iat", "exp", "htm", "htu"]
 
 
@@ -39,6 +43,26 @@ class Proof:
     member: MemberName
     public_key: str
     is_next: bool
+
+
+class _Ed25519(OKPAlgorithm):
+    """Verifies with libsodium, which takes half of OpenSSL's time for it; a public key is its 32 bytes."""
+
+    def prepare_key(self, key: Any) -> Any:
+        return key
+
+    def verify(self, msg: str | bytes, key: AllowedOKPKeys | bytes, sig: str | bytes) -> bool:
+        if not (isinstance(msg, bytes) and isinstance(key, bytes) and isinstance(sig, bytes)):
+            return False
+        try:
+            crypto_sign_open(sig + msg, key)
+        except CryptoError:
+            return False
+        return len(sig) == _SIGNATURE_BYTES
+
+
+jwt.unregister_algorithm(_ALGORITHM)
+jwt.register_algorithm(_ALGORITHM, _Ed25519())
 
 
 class Prover:
@@ -119,7 +143,7 @@ def _claims(
     try:
         claims: Mapping[str, Any] = jwt.decode(
             token,
-            load_public_identity(key),
+            bytes.fromhex(key),
             algorithms=[_ALGORITHM],
             issuer=member,
             audience=cluster_id,

@@ -18,8 +18,8 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.controller.access import Doorkeeper
 from mftgit.controller.collect import BadReportError, Collect, own_name
 from mftgit.controller.initialise import renew_certificate
-from mftgit.controller.member_refs import MemberRefs
 from mftgit.controller.keys import MemberKeys
+from mftgit.controller.member_refs import MemberRefs
 from mftgit.controller.notify import Notifier
 from mftgit.controller.presence import Presence
 from mftgit.controller.publish import Publish
