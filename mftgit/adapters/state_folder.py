@@ -1,6 +1,7 @@
 """A member's state folder: what lies where, and the local bootstrap that names the member."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -144,6 +145,19 @@ class StateFolder:
                 f"{path}: cannot be read: {error.strerror}: run as the state folder's owner, restore the file, "
                 "or make the member anew (`mftgit join`, `mftgit controller init`)"
             ) from error
+
+    def check_user(self) -> None:
+        """See that what this user writes can be read by the member.
+
+        Raises:
+            ConfigError: the folder is another user's.
+        """
+        owner = self.bootstrap_file.stat().st_uid
+        if owner != os.geteuid():
+            raise ConfigError(
+                f"{self.root} belongs to the user with the id {owner}, whose member could not read what this user "
+                f"(id {os.geteuid()}) writes: run as that one"
+            )
 
     def write_secret(self, path: Path, content: bytes) -> None:
         """Write a private key, readable by this user only."""

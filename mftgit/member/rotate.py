@@ -58,9 +58,11 @@ def rotate_key(folder: StateFolder, line: KeyLine) -> Rotated:
     May be repeated when it was broken off: it goes on where it was.
 
     Raises:
+        ConfigError: the folder is another user's, who could not read the new key.
         BusyError: another process is at it.
         MftgitError: the controller did not take the next key; the present one is in force.
     """
+    folder.check_user()
     with one_at_a_time(folder.root):
         key = _next_key(folder)
         line.offer(key)

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import shutil
 import sqlite3
 import sys
@@ -31,7 +32,7 @@ from mftgit.cli.main import run_verb
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
 from mftgit.controller.initialise import initialise
-from mftgit.errors import MftgitError
+from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.rotate import KeyRefusedError, RemoteKeyLine, rotate_key
 from mftgit.member.upstream import RemoteUpstream, RemovedError
 from mftgit.model.config import Role
@@ -331,6 +332,41 @@ def test_a_controller_that_refuses_or_is_away_leaves_the_present_key(
     with pytest.raises(KeyRefusedError, match=r"not a member of this cluster.*the key here stays"):
         rotate_key(node, line(node))
     assert key_of(node) == before
+
+
+def test_another_user_cannot_take_the_key_away_from_the_member(
+    site: Site, node: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root, say: the new file would be root's, and the member could not read it."""
+    owner = node.bootstrap_file.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(ConfigError, match=f"belongs to the user with the id {owner}.*run as that"):
+        rotate_key(node, line(node))
+    assert not node.next_key.exists()
+    assert gets_in(site, key_of(node))
+
+
+class BreaksOff(RemoteKeyLine):
+    """A line that is cut when the controller has just taken the key."""
+
+    def __init__(self, node: StateFolder, site: Site) -> None:
+        super().__init__(node, node.read_bootstrap(), now=NOW)
+        self.site = site
+
+    def offer(self, key: bytes) -> None:
+        super().offer(key)
+        self.site.stop()
+
+
+def test_a_new_key_that_could_not_be_used_yet_ends_the_one_before_at_the_next_request(
+    site: Site, node: StateFolder
+) -> None:
+    before = key_of(node)
+    assert not rotate_key(node, BreaksOff(node, site)).previous_ended
+    site.start()
+    assert gets_in(site, before)
+    assert gets_in(site, key_of(node))
+    assert not gets_in(site, before)
 
 
 def test_two_rotations_at_once_do_not_cross(site: Site, node: StateFolder) -> None:
