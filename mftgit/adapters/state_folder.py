@@ -41,6 +41,11 @@ class StateFolder:
         return self.root / "bootstrap.json"
 
     @property
+    def unfinished(self) -> Path:
+        """There while the folder is made, and after that was broken off."""
+        return self.root / "unfinished"
+
+    @property
     def ca_file(self) -> Path:
         """The cluster's certificate authority, PEM."""
         return self.root / "ca.pem"
@@ -119,16 +124,19 @@ class StateFolder:
         """Make the folder for a new member.
 
         Raises:
-            ConfigError: it holds a member already, or cannot be written.
+            ConfigError: it holds a member already, or a controller that lost its bootstrap, or cannot be written.
         """
         if self.bootstrap_file.exists():
             raise ConfigError(
                 f"{self.root} holds a member already: choose another folder, or remove this one"
             )
+        if self._is_controllers() and not self.unfinished.exists():
+            raise self._without_bootstrap()
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for folder in (self.secrets, self.logs):
                 folder.mkdir(exist_ok=True, mode=0o700)
+            write_file(self.unfinished, b"")
         except OSError as error:
             raise ConfigError(f"{self.root}: cannot be written: {error.strerror}") from error
 
@@ -167,6 +175,7 @@ class StateFolder:
         """Write the bootstrap; from now on the folder is a member."""
         value = {"version": _VERSION, **asdict(bootstrap), "role": bootstrap.role.value}
         write_file(self.bootstrap_file, json.dumps(value, indent=2).encode() + b"\n")
+        self.unfinished.unlink(missing_ok=True)
 
     def read_bootstrap(self) -> Bootstrap:
         """Return the bootstrap.
@@ -191,11 +200,12 @@ class StateFolder:
 
     def _without_bootstrap(self) -> ConfigError:
         if self._is_controllers():
-            return ConfigError(
-                f"{self.root} holds a controller's records but no {self.bootstrap_file.name}: {self._way_back()}. "
-                "Only where `mftgit controller init` was broken off and nobody used the folder yet, say that again: "
-                "it makes keys and records anew"
-            )
+            found = f"{self.root} holds a controller's records but no {self.bootstrap_file.name}"
+            if self.unfinished.exists():
+                return ConfigError(
+                    f"{found}: `mftgit controller init` was broken off; say it again"
+                )
+            return ConfigError(f"{found}: {self._way_back()}")
         return ConfigError(
             f"{self.root} holds no member: make one with `mftgit controller init {self.root}` "
             f"or `mftgit join {self.root}`"

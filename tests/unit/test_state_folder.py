@@ -64,6 +64,25 @@ def test_a_controller_without_a_whole_bootstrap_is_told_its_own_way_out(
         assert "join" not in str(caught.value)
 
 
+@pytest.mark.parametrize("found", ["ca.key", "repository.git", "registry.sqlite"])
+def test_a_controller_that_lost_its_bootstrap_is_not_made_anew(tmp_path: Path, found: str) -> None:
+    (tmp_path / found).touch()
+    with pytest.raises(ConfigError, match=r"Restore bootstrap\.json"):
+        StateFolder(tmp_path).prepare()
+    assert [path.name for path in tmp_path.iterdir()] == [found]
+
+
+def test_making_a_folder_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.prepare()
+    folder.ca_key.touch()
+    with pytest.raises(ConfigError, match="was broken off; say it again"):
+        folder.read_bootstrap()
+    folder.prepare()
+    folder.write_bootstrap(BOOTSTRAP)
+    assert not folder.unfinished.exists()
+
+
 def test_a_folder_that_was_never_a_member_s_is_told_how_it_becomes_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no member: make one with `mftgit controller init"):
         StateFolder(tmp_path).read_bootstrap()
