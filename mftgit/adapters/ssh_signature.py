@@ -1,9 +1,8 @@
-"""Find out which SSH key signed a commit (PROTOCOL.sshsig of OpenSSH); who may sign is not asked here."""
+"""Find out which SSH key made a signature (PROTOCOL.sshsig of OpenSSH); who may sign is not asked here."""
 
 import base64
 import binascii
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,7 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from mftgit.model.names import Revision
 from mftgit.model.signers import NAMESPACE
 from mftgit.model.ssh_key import (
     ECDSA,
@@ -27,13 +25,11 @@ from mftgit.model.ssh_key import (
     read_string,
     read_strings,
 )
-from mftgit.model.trust import Evidence, Outcome
+from mftgit.model.trust import FlawError, Outcome
 
-_BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----", b"-----END SSH SIGNATURE-----"
+BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 _MAGIC: Final = b"SSHSIG"
 _VERSION: Final = (1).to_bytes(4)
-_HEADER: Final = b"gpgsig"
-_COMMITTER: Final = re.compile(rb"^committer [^\n]*> ([0-9]{1,18}) [+-][0-9]{4}$", re.MULTILINE)
 _DIGESTS: Final = {b"sha256": hashlib.sha256, b"sha512": hashlib.sha512}
 _TOUCHED: Final = 0x01
 _FLAGS_BYTES: Final = 5
@@ -53,14 +49,6 @@ _RSA: Final[Mapping[bytes, hashes.HashAlgorithm]] = {
 }
 
 
-class _FlawError(Exception):
-    """What keeps a signature from proving anything."""
-
-    def __init__(self, outcome: Outcome, detail: str = "") -> None:
-        super().__init__(detail)
-        self.outcome = outcome
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Signature:
     """What an SSHSIG holds: who signed, and ``signed``, the bytes that ``kind`` of a signature ``value`` is over."""
@@ -72,71 +60,43 @@ class _Signature:
     rest: bytes
 
 
-def examine(revision: Revision, raw: bytes) -> Evidence:
-    """Return what the commit of which ``raw`` are the bytes shows of who signed it."""
-    head = raw.partition(b"\n\n")[0]
-    committed = _COMMITTER.search(head)
-    at_s = int(committed[1]) if committed else 0
+def ssh_signer(armor: str, payload: bytes) -> PublicKey:
+    """Return the key by which ``payload`` is signed.
+
+    Raises:
+        FlawError: the signature proves nothing.
+    """
+    signature = _parse(_dearmor(armor), payload)
+    _check(signature)
+    return signature.key
+
+
+def _dearmor(armor: str) -> bytes:
+    lines = armor.strip().split("\n")
+    if (lines[0], lines[-1]) != (BEGIN, _END):
+        raise FlawError(Outcome.MALFORMED, "it has no end")
     try:
-        payload, armor = _split(raw)
-        signature = _parse(_dearmor(armor), payload)
-        _check(signature)
-    except _FlawError as flaw:
-        return Evidence(revision=revision, at_s=at_s, flaw=flaw.outcome, detail=str(flaw))
-    return Evidence(revision=revision, at_s=at_s, key=signature.key)
-
-
-def _split(raw: bytes) -> tuple[bytes, bytes]:
-    """Return what was signed, and the signature, as git takes them apart."""
-    head, end, message = raw.partition(b"\n\n")
-    kept: list[bytes] = []
-    armor: list[bytes] = []
-    into = kept
-    for line in head.split(b"\n"):
-        if line.startswith(_HEADER):
-            if armor or not line.startswith(_HEADER + b" "):
-                raise _FlawError(Outcome.MALFORMED, "the commit has more than one signature")
-            into = armor
-            armor.append(line.removeprefix(_HEADER + b" "))
-        elif into is armor and line.startswith(b" "):
-            armor.append(line[1:])
-        else:
-            into = kept
-            kept.append(line)
-    if not armor:
-        raise _FlawError(Outcome.UNSIGNED)
-    return b"\n".join(kept) + end + message, b"\n".join(armor)
-
-
-def _dearmor(armor: bytes) -> bytes:
-    lines = armor.strip().split(b"\n")
-    if lines[0] != _BEGIN:
-        kind = lines[0].decode("ascii", "replace")[:60]
-        raise _FlawError(Outcome.NOT_SSH, f"found {kind!r}")
-    if lines[-1] != _END:
-        raise _FlawError(Outcome.MALFORMED, "it has no end")
-    try:
-        return base64.b64decode(b"".join(lines[1:-1]), validate=True)
-    except binascii.Error:
-        raise _FlawError(Outcome.MALFORMED, "it is not base64") from None
+        return base64.b64decode("".join(lines[1:-1]), validate=True)
+    except (binascii.Error, ValueError):
+        raise FlawError(Outcome.MALFORMED, "it is not base64") from None
 
 
 def _parse(blob: bytes, payload: bytes) -> _Signature:
     prefix = _MAGIC + _VERSION
     if not blob.startswith(prefix):
-        raise _FlawError(Outcome.MALFORMED, "it is no SSHSIG of version 1")
+        raise FlawError(Outcome.MALFORMED, "it is no SSHSIG of version 1")
     try:
         public, namespace, reserved, digest, value = read_strings(blob.removeprefix(prefix))
         key = read_key(public)
         kind, at = read_string(value, 0)
         signature, at = read_string(value, at)
     except ValueError as error:
-        raise _FlawError(Outcome.MALFORMED, str(error)) from None
+        raise FlawError(Outcome.MALFORMED, str(error)) from None
     if namespace != NAMESPACE.encode():
         found = namespace.decode("utf-8", "backslashreplace")[:60]
-        raise _FlawError(Outcome.WRONG_NAMESPACE, f"found {found!r}")
+        raise FlawError(Outcome.WRONG_NAMESPACE, f"found {found!r}")
     if digest not in _DIGESTS:
-        raise _FlawError(Outcome.MALFORMED, "its digest is neither sha256 nor sha512")
+        raise FlawError(Outcome.MALFORMED, "its digest is neither sha256 nor sha512")
     hashed = _DIGESTS[digest](payload).digest()
     signed = _MAGIC + b"".join(map(_string, (namespace, reserved, digest, hashed)))
     return _Signature(key=key, signed=signed, kind=kind, value=signature, rest=value[at:])
@@ -146,18 +106,18 @@ def _check(signature: _Signature) -> None:
     kinds = _RSA if signature.key.kind == RSA else (signature.key.kind.encode(),)
     if signature.kind not in kinds:
         found = signature.kind.decode("ascii", "backslashreplace")[:60]
-        raise _FlawError(
+        raise FlawError(
             Outcome.MALFORMED, f"a signature of the kind {found!r} by a {signature.key.kind} key"
         )
     hardware = signature.key.kind in {SK_ED25519, SK_ECDSA}
     if len(signature.rest) != (_FLAGS_BYTES if hardware else 0):
-        raise _FlawError(Outcome.MALFORMED, "it is longer or shorter than its kind has it")
+        raise FlawError(Outcome.MALFORMED, "it is longer or shorter than its kind has it")
     if hardware and not signature.rest[0] & _TOUCHED:
-        raise _FlawError(Outcome.MALFORMED, "nobody touched the security key that made it")
+        raise FlawError(Outcome.MALFORMED, "nobody touched the security key that made it")
     try:
         _VERIFY[signature.key.kind](signature)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
-        raise _FlawError(Outcome.TAMPERED) from None
+        raise FlawError(Outcome.TAMPERED) from None
 
 
 def _verify_ed25519(signature: _Signature) -> None:

@@ -8,18 +8,24 @@ from typing import Any
 
 import click
 
+from mftgit.adapters.commit_signature import Examiner
 from mftgit.adapters.documents_folder import read_files
 from mftgit.adapters.durable import replace_file
+from mftgit.adapters.gpg import Keyring
 from mftgit.adapters.operator_clone import OperatorClone
-from mftgit.adapters.ssh_signature import examine
 from mftgit.cli.options import json_option, print_json
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.model.places import REVOKED_FILE, SIGNERS_FILE
+from mftgit.model.openpgp import GpgKey, dearmor, read_gpg_key
+from mftgit.model.places import GPG_REVOKED_FILE, GPG_SIGNERS_FILE, REVOKED_FILE, SIGNERS_FILE
 from mftgit.model.printable import printable
 from mftgit.model.problem import format_problem, format_problems
-from mftgit.model.signer_lines import add_signer, check_principal, remove_signer
-from mftgit.model.signers import Signer, read_revoked
-from mftgit.model.ssh_key import PublicKey
+from mftgit.model.signer_lines import (
+    add_signer,
+    check_principal,
+    gpg_key_line,
+    remove_signer,
+)
+from mftgit.model.signers import Key, Signer, read_revoked
 from mftgit.model.trust import (
     POLICY_FILES,
     Finding,
@@ -32,6 +38,10 @@ from mftgit.model.trust import (
 )
 
 REFUSED = 1
+
+_LISTS = (SIGNERS_FILE, GPG_SIGNERS_FILE)
+_ARMORED = b"-----BEGIN PGP "
+_PACKET = b"\x80"  # no text begins with such a byte
 
 _PATH = click.argument(
     "path", type=click.Path(exists=True, file_okay=False, path_type=Path), default="."
@@ -70,7 +80,9 @@ def list_signers(path: Path, as_json: bool) -> None:
             {
                 "required": policy.required,
                 "signers": [_signer(each, policy) for each in policy.signers],
-                "revoked": [_key(each) for each in sorted(policy.revoked, key=lambda k: k.blob)],
+                "revoked": [
+                    _key(each) for each in sorted(policy.revoked, key=lambda k: k.fingerprint)
+                ],
             }
         )
         return
@@ -85,32 +97,41 @@ def list_signers(path: Path, as_json: bool) -> None:
 
 @trust.command(
     epilog="""\b
-Example:
+Examples:
   mftgit trust add alice@example.org ~/.ssh/id_ed25519.pub config
+  gpg --export --export-options export-minimal bob > bob.gpg
+  mftgit trust add bob@example.org bob.gpg config
 """
 )
 @click.argument("principal")
 @click.argument("keyfile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_PATH
 def add(principal: str, keyfile: Path, path: Path) -> None:
-    """Let PRINCIPAL sign with the public key in KEYFILE, by a line in PATH/trust/allowed_signers."""
+    """Let PRINCIPAL sign with the public key in KEYFILE: a line in PATH/trust.
+
+    An SSH key gets a line in trust/allowed_signers. A GPG key, as gpg --export writes it, with --armor or without,
+    gets one in trust/gpg_signers.
+    """
     line, key = _read_key(keyfile)
+    file = _signers_file(key)
     with _clone(path) as clone:
-        policy, content = _lists(clone)
+        policy, contents = _lists(clone)
         known = next((each for each in policy.signers if each.key == key), None)
         if known is not None:
             who = ",".join(known.principals)
             raise SignerError(
-                f"{SIGNERS_FILE}:{known.line}: the key is there already, as that of {who}"
+                f"{file}:{known.line}: the key is there already, as that of {who}"
+                + ("; to replace it, mftgit trust remove first" if file == GPG_SIGNERS_FILE else "")
             )
         if key in policy.revoked:
-            raise SignerError(f"{REVOKED_FILE} revokes this key: make a new one with ssh-keygen")
+            where = GPG_REVOKED_FILE if isinstance(key, GpgKey) else REVOKED_FILE
+            raise SignerError(f"{where} revokes this key: make a new one")
         try:
-            _write(clone, add_signer(content, check_principal(principal), line))
+            _write(clone, file, add_signer(contents[file], check_principal(principal), line))
         except ValueError as error:
             raise BadListError(str(error)) from None
     click.echo(f"{principal} may sign with {key.fingerprint}, once this is published:")
-    _tell_next(path)
+    _tell_next(path, file)
 
 
 @trust.command(
@@ -122,17 +143,28 @@ Example:
 @click.argument("principal")
 @_PATH
 def remove(principal: str, path: Path) -> None:
-    """Take PRINCIPAL out of PATH/trust/allowed_signers, with the keys that are nobody else's."""
+    """Take PRINCIPAL out of the lists in PATH/trust, with the keys that are nobody else's."""
     with _clone(path) as clone:
-        policy, content = _lists(clone)
+        policy, contents = _lists(clone)
         names = sorted({name for each in policy.signers for name in each.principals})
         if principal not in names:
             known = ", ".join(names) or "nobody"
-            raise SignerError(f"{SIGNERS_FILE} does not name {principal!r}: it names {known}")
-        _write(clone, remove_signer(content, policy.signers, principal))
+            raise SignerError(
+                f"{' and '.join(_LISTS)} do not name {principal!r}: they name {known}"
+            )
+        changed = []
+        for file, content in contents.items():
+            signers = tuple(each for each in policy.signers if _signers_file(each.key) == file)
+            left = remove_signer(content, signers, principal)
+            if left != content:
+                _write(clone, file, left)
+                changed.append(file)
     click.echo(printable(f"{principal} may not sign any more, once this is published:"))
-    _tell_next(path)
-    click.echo(f"A key that somebody else may have got hold of belongs into {REVOKED_FILE} too.")
+    _tell_next(path, *changed)
+    click.echo(
+        "A key that somebody else may have got hold of belongs into "
+        f"{REVOKED_FILE} too, one of GPG into {GPG_REVOKED_FILE}."
+    )
 
 
 @trust.command(
@@ -153,7 +185,9 @@ def verify(range_: str, path: Path, as_json: bool) -> int:
     with _clone(path) as clone:
         first, last = clone.resolve(old), clone.resolve(new)
         policy = read_policy(clone.pick(first, POLICY_FILES))
-        findings = [judge_commit(policy, examine(*each)) for each in clone.commits(first, last)]
+        with Examiner() as examine:
+            commits = clone.commits(first, last)
+            findings = [judge_commit(policy, examine(policy, *each)) for each in commits]
     wrong = [each for each in findings if each.outcome is not Outcome.SIGNED]
     refused = policy.required and bool(wrong)
     if as_json:
@@ -198,15 +232,19 @@ def _sound(policy: Policy) -> Policy:
     return policy
 
 
-def _lists(clone: OperatorClone) -> tuple[Policy, str]:
-    """Return who may sign by the work tree, and the text that says so."""
+def _lists(clone: OperatorClone) -> tuple[Policy, Mapping[str, str]]:
+    """Return who may sign by the work tree, and the texts that say so, by file."""
     tree = read_files(clone.root, list(POLICY_FILES))
     policy = _sound(read_lists(tree))
-    return policy, tree[SIGNERS_FILE].load().decode() if SIGNERS_FILE in tree else ""
+    return policy, {file: tree[file].load().decode() if file in tree else "" for file in _LISTS}
 
 
-def _write(clone: OperatorClone, content: str) -> None:
-    file = clone.root / SIGNERS_FILE
+def _signers_file(key: Key) -> str:
+    return GPG_SIGNERS_FILE if isinstance(key, GpgKey) else SIGNERS_FILE
+
+
+def _write(clone: OperatorClone, name: str, content: str) -> None:
+    file = clone.root / name
     try:
         file.parent.mkdir(exist_ok=True)
         replace_file(file, content.encode())
@@ -214,9 +252,11 @@ def _write(clone: OperatorClone, content: str) -> None:
         raise MftgitError(f"{file}: cannot be written: {error.strerror}") from error
 
 
-def _read_key(file: Path) -> tuple[str, PublicKey]:
-    """Return the one line of a ``.pub`` file, and the key in it."""
+def _read_key(file: Path) -> tuple[str, Key]:
+    """Return the key in a file, and how it stands in a line."""
     content = file.read_bytes()
+    if content.lstrip().startswith(_ARMORED) or content[:1] >= _PACKET:
+        return _read_gpg_key(file, content)
     if b"PRIVATE KEY" in content:
         raise BadListError(f"{file} is a private key: give the public one, {file}.pub")
     keys, problems = read_revoked(str(file), content)
@@ -228,10 +268,24 @@ def _read_key(file: Path) -> tuple[str, PublicKey]:
     return next(line for line in lines if line and not line.startswith("#")), keys[0]
 
 
-def _tell_next(path: Path) -> None:
-    click.echo(
-        f"\n  git -C {path} add {SIGNERS_FILE} && git -C {path} commit -S && git -C {path} push\n"
-    )
+def _read_gpg_key(file: Path, content: bytes) -> tuple[str, GpgKey]:
+    try:
+        armored = content[:1] < _PACKET
+        packets = dearmor(content.decode(), "PUBLIC KEY BLOCK") if armored else content
+        key = read_gpg_key(packets)
+    except ValueError as error:
+        raise BadListError(f"{file}: {error}") from None
+    with Keyring([packets]) as keyring:
+        if key.fingerprint not in keyring.fingerprints:
+            raise BadListError(
+                f"{file}: gpg does not take this key: it has no name that is signed, or only by a weak digest"
+            )
+    return gpg_key_line(key), key
+
+
+def _tell_next(path: Path, *files: str) -> None:
+    what = " ".join(files)
+    click.echo(f"\n  git -C {path} add {what} && git -C {path} commit -S && git -C {path} push\n")
 
 
 # What scripts read
@@ -239,6 +293,7 @@ def _tell_next(path: Path) -> None:
 
 def _signer(signer: Signer, policy: Policy) -> Mapping[str, Any]:
     return {
+        "file": _signers_file(signer.key),
         "line": signer.line,
         "principals": list(signer.principals),
         **_key(signer.key),
@@ -249,7 +304,7 @@ def _signer(signer: Signer, policy: Policy) -> Mapping[str, Any]:
     }
 
 
-def _key(key: PublicKey) -> Mapping[str, str]:
+def _key(key: Key) -> Mapping[str, str]:
     return {"kind": key.kind, "fingerprint": key.fingerprint}
 
 

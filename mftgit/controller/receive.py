@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from mftgit.adapters.ssh_signature import examine
+from mftgit.adapters.commit_signature import Examiner
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import MAIN, Revision
 from mftgit.model.problem import Problem, format_problem
@@ -90,7 +90,8 @@ def _check_signatures(push: Push) -> Verdict:
     if push.update.old is None:
         return ACCEPTED
     policy = read_policy(push.published())
-    wrong = objections(policy, (examine(*commit) for commit in push.commits()))
+    with Examiner() as examine:
+        wrong = objections(policy, (examine(policy, *commit) for commit in push.commits()))
     return unsigned(push.update.ref, policy, wrong) if wrong else ACCEPTED
 
 

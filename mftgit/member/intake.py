@@ -20,7 +20,7 @@ from mftgit.member.activate import read_record, write_record
 from mftgit.member.fetch import DivergedError, check_lineage
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.upstream import RemovedError, Upstream
-from mftgit.member.verify import RefusedError, check_signatures, verify
+from mftgit.member.verify import NotCheckedError, RefusedError, check_signatures, verify
 from mftgit.model import activation
 from mftgit.model.activation import Record, Stage
 from mftgit.model.config import Generation
@@ -100,6 +100,8 @@ class Intake:
             return MemberState.FAILING
         if self.runs is None and (self.record.active is not None or self._is_first()):
             return MemberState.STARTING
+        if self.record.stage is Stage.ATTEMPTED and self.record.reason is not None:
+            return MemberState.HOLDING
         return _STATES[self.record.stage]
 
     def _is_first(self) -> bool:
@@ -238,6 +240,9 @@ class Intake:
         self._keep(activation.attempt(self.record, oid=revision, seq=head.seq))
         try:
             generation = self._judge(revision)
+        except NotCheckedError as error:
+            self._keep(activation.put_off(self.record, reason=str(error)))
+            raise
         except DivergedError as error:
             self._hold(revision, str(error))
         except RefusedError as error:

@@ -1,9 +1,9 @@
 """Check a fetched revision and who signed it, as the gate did, and render it for this member."""
 
+from mftgit.adapters.commit_signature import Examiner
 from mftgit.adapters.git_objects import TooLargeError
 from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.ssh_signature import examine
-from mftgit.errors import MftgitError
+from mftgit.errors import MftgitError, TransientError
 from mftgit.model.config import Generation, Role
 from mftgit.model.growth import judge_growth
 from mftgit.model.names import MemberName, Revision
@@ -11,6 +11,10 @@ from mftgit.model.problem import Problem, format_problems
 from mftgit.model.render import render
 from mftgit.model.trust import POLICY_FILES, explain, read_policy
 from mftgit.model.validate import Validator
+
+
+class NotCheckedError(TransientError):
+    """A signature could not be checked on this machine; it may be otherwise another time."""
 
 
 class RefusedError(MftgitError):
@@ -27,20 +31,23 @@ def check_signatures(store: GitStore, *, anchor: Revision | None, tip: Revision)
     A member without an anchor takes any history, as it does for the lineage.
 
     Raises:
+        NotCheckedError: a commit may be, and this machine cannot tell.
         RefusedError: a commit is not.
     """
     if anchor is None:
         return
-    refusal = judge_growth(
-        store.history(anchor, tip),
-        anchor=anchor,
-        tip=tip,
-        policy_of=lambda revision: read_policy(store.pick(revision, POLICY_FILES)),
-        examine=lambda revision: examine(revision, store.raw_commit(revision)),
-    )
+    with Examiner() as examine:
+        refusal = judge_growth(
+            store.history(anchor, tip),
+            anchor=anchor,
+            tip=tip,
+            policy_of=lambda revision: read_policy(store.pick(revision, POLICY_FILES)),
+            examine=lambda policy, revision: examine(policy, revision, store.raw_commit(revision)),
+        )
     if refusal is not None:
         lines = explain(refusal.policy, refusal.wrong)
-        raise RefusedError("\n".join((f"revision {tip[:12]} is not signed as required:", *lines)))
+        told = "\n".join((f"revision {tip[:12]} is not signed as required:", *lines))
+        raise NotCheckedError(told) if refusal.in_doubt else RefusedError(told)
 
 
 def verify(

@@ -100,10 +100,15 @@ def attempt(record: Record, *, oid: Revision, seq: int) -> Record:
     )
 
 
+def put_off(record: Record, *, reason: str) -> Record:
+    """Return the record of an attempt that could not be decided here and now; it is tried again."""
+    return replace(_move(record, Stage.ATTEMPTED), reason=reason)
+
+
 def activating(record: Record) -> Record:
     """Return the record of an attempt that is good: a restart runs it, whether its plan was applied by then or not."""
     oid = record.attempted
-    return replace(_move(record, Stage.ACTIVATING), active=oid, anchor=oid, lkg=oid)
+    return replace(_move(record, Stage.ACTIVATING), active=oid, anchor=oid, lkg=oid, reason=None)
 
 
 def activated(record: Record) -> Record:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mftgit.model.names import Revision
-from mftgit.model.trust import Evidence, Finding, Policy, objections
+from mftgit.model.trust import Evidence, Finding, Outcome, Policy, objections
 
 History = Mapping[Revision, tuple[Revision, ...]]
 """The parents of every commit that can be reached from the tip and not from the anchor."""
@@ -22,6 +22,11 @@ class Refusal:
     policy: Policy
     wrong: tuple[Finding, ...]
 
+    @property
+    def in_doubt(self) -> bool:
+        """Tell whether a signature could not be checked here, so that it may be otherwise another time."""
+        return any(each.outcome is Outcome.NOT_CHECKED for each in self.wrong)
+
 
 def judge_growth(
     history: History,
@@ -29,21 +34,24 @@ def judge_growth(
     anchor: Revision,
     tip: Revision,
     policy_of: Callable[[Revision], Policy],
-    examine: Callable[[Revision], Evidence],
+    examine: Callable[[Policy, Revision], Evidence],
 ) -> Refusal | None:
     """Return why the members may not follow from ``anchor`` to ``tip``; None when they may.
 
     ``anchor`` is an ancestor of ``tip``. A policy counts for what was published after it, as long as every commit
-    since has passed by it.
+    since has passed by it. A refusal that is in doubt comes before one that is not.
     """
     live = [policy_of(anchor)]
+    doubts: list[Refusal] = []
     for revision, commits in steps(history, anchor=anchor, tip=tip):
-        evidence = [examine(each) for each in commits]
-        judged = [(policy, objections(policy, evidence)) for policy in live]
-        live = [policy for policy, wrong in judged if not wrong]
+        judged = [
+            Refusal(policy=policy, wrong=objections(policy, (examine(policy, c) for c in commits)))
+            for policy in live
+        ]
+        live = [each.policy for each in judged if not each.wrong]
+        doubts += [each for each in judged if each.in_doubt]
         if not live:
-            policy, found = judged[-1]
-            return Refusal(policy=policy, wrong=found)
+            return [*judged, *doubts][-1]
         fresh = policy_of(revision)
         if fresh not in live:
             live.append(fresh)

@@ -24,6 +24,9 @@ FOLDERS: Final = {
 }
 SIGNERS_FILE: Final = "trust/allowed_signers"
 REVOKED_FILE: Final = "trust/revoked_keys"
+GPG_SIGNERS_FILE: Final = "trust/gpg_signers"
+GPG_REVOKED_FILE: Final = "trust/gpg_revoked_keys"
+TRUST_FILES: Final = (SIGNERS_FILE, REVOKED_FILE, GPG_SIGNERS_FILE, GPG_REVOKED_FILE)
 NOT_YET: Final = ("event-handlers", "secrets")
 """Folders that a later version will read; passing over them now would promise what is not done."""
 
@@ -154,7 +157,7 @@ def _place(path: str, entry: Entry) -> DocumentFile | Problem | None:
             f"remove {folder}/, or use a later version",
         )
     if folder == _TRUST:
-        return None if path in {SIGNERS_FILE, REVOKED_FILE} else _not_trust(path)
+        return None if path in TRUST_FILES else _not_trust(path)
     if folder in FOLDERS:
         return _in_folder(path, FOLDERS[folder], rest, entry)
     if folder.lower() in _KNOWN:
@@ -202,7 +205,7 @@ def _not_trust(path: str) -> Problem:
     return _problem(
         path,
         "folder",
-        f"{_TRUST}/ holds {SIGNERS_FILE} and {REVOKED_FILE}, and nothing else",
+        f"{_TRUST}/ holds {', '.join(TRUST_FILES)}, and nothing else",
         "rename it, or move it elsewhere",
     )
 

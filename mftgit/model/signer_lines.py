@@ -1,8 +1,10 @@
 """Change ``trust/allowed_signers`` line by line; what is not meant stays as its author wrote it."""
 
+import base64
 import re
 from typing import Final
 
+from mftgit.model.openpgp import GpgKey
 from mftgit.model.signers import PRINCIPALS, Signer
 
 _PRINCIPAL: Final = re.compile(r'[^\s",#!][^\s",]*')
@@ -23,9 +25,14 @@ def check_principal(text: str) -> str:
 
 
 def add_signer(content: str, principal: str, public_key: str) -> str:
-    """Return ``content`` with a last line that lets ``public_key``, a line of a ``.pub`` file, sign commits."""
+    """Return ``content`` with a last line that lets ``public_key``, as it stands in a line, sign commits."""
     end = "" if not content or content.endswith("\n") else "\n"
     return f'{content}{end}{principal} namespaces="git" {public_key.strip()}\n'
+
+
+def gpg_key_line(key: GpgKey) -> str:
+    """Return ``key`` as it stands in a line, with its fingerprint for people behind it."""
+    return f"{key.kind} {base64.b64encode(key.packets).decode()} {key.fingerprint}"
 
 
 def remove_signer(content: str, signers: tuple[Signer, ...], principal: str) -> str:

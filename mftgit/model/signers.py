@@ -1,4 +1,7 @@
-"""Read ``trust/allowed_signers`` and ``trust/revoked_keys``, in OpenSSH's own format (ssh-keygen(1), ALLOWED SIGNERS).
+"""Read who may sign, and which keys are revoked, in OpenSSH's own format (ssh-keygen(1), ALLOWED SIGNERS).
+
+``trust/allowed_signers`` and ``trust/revoked_keys`` hold SSH keys, as OpenSSH has them. ``trust/gpg_signers`` and
+``trust/gpg_revoked_keys`` have lines of the same form with GPG keys, of which OpenSSH knows nothing.
 
 Stricter than OpenSSH in what could be read in more than one way: a time names its zone, and the authority of
 certificates, which would admit keys that the file does not hold, is a problem.
@@ -8,16 +11,20 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from mftgit.model.compose import UNWELCOME, name_character
 from mftgit.model.documents import MAX_SIZE_BYTES, too_large
+from mftgit.model.openpgp import KIND, GpgKey, read_gpg_key_text
 from mftgit.model.problem import Problem
 from mftgit.model.ssh_key import PublicKey, read_key_text
 
 NAMESPACE: Final = "git"
 """What git signs for."""
 RULE: Final = "trust"
+
+Key = PublicKey | GpgKey
 
 _T = TypeVar("_T")
 _WORD: Final = re.compile(r"[^ \t]+")
@@ -26,7 +33,7 @@ _OPTIONS: Final = re.compile(r'(?:\\"|"(?:\\"|[^"])*"|[^ \t"])+')
 _OPTION: Final = re.compile(r'([A-Za-z-]+)(?:="((?:\\"|[^"])*)")?(?:,(?=.)|$)')
 _TIME: Final = re.compile(r"([0-9]+)(?:Z|UTC)", re.IGNORECASE)
 _TIMES: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-_KEY_KINDS: Final = ("ssh-", "ecdsa-", "sk-")
+_KEY_KINDS: Final = ("ssh-", "ecdsa-", "sk-", KIND)
 _VALUED: Final = ("namespaces", "valid-after", "valid-before")
 
 
@@ -40,7 +47,7 @@ class Signer:
 
     line: int
     principals: tuple[str, ...]
-    key: PublicKey
+    key: Key
     namespaces: tuple[str, ...] = ()
     valid_after: int | None = None
     valid_before: int | None = None
@@ -59,14 +66,38 @@ class _BadLineError(Exception):
         self.at, self.hint = at, hint
 
 
-def read_signers(file: str, data: bytes) -> tuple[tuple[Signer, ...], tuple[Problem, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """How keys stand in a file."""
+
+    read: Callable[[str, str], Key]
+    hint: str
+
+
+_SSH: Final = _Form(
+    read=read_key_text, hint="copy the one line of the .pub file: ssh-ed25519 AAAA…"
+)
+_GPG: Final = _Form(
+    read=read_gpg_key_text, hint=f"have it written: mftgit trust add NAME FILE; or: {KIND} mDME…"
+)
+
+
+def read_signers(
+    file: str, data: bytes, form: _Form = _SSH
+) -> tuple[tuple[Signer, ...], tuple[Problem, ...]]:
     """Return who may sign, and the problems of ``file``; while it has any, it is not to be relied on."""
-    return _read(file, data, _signer)
+    return _read(file, data, partial(_signer, form))
 
 
-def read_revoked(file: str, data: bytes) -> tuple[tuple[PublicKey, ...], tuple[Problem, ...]]:
+def read_revoked(
+    file: str, data: bytes, form: _Form = _SSH
+) -> tuple[tuple[Key, ...], tuple[Problem, ...]]:
     """Return the keys that never count, and the problems of ``file``; while it has any, it is not to be relied on."""
-    return _read(file, data, lambda _number, line, at: _key(line, at))
+    return _read(file, data, lambda _number, line, at: _key(form, line, at))
+
+
+read_gpg_signers: Final = partial(read_signers, form=_GPG)
+read_gpg_revoked: Final = partial(read_revoked, form=_GPG)
 
 
 def _read(
@@ -105,7 +136,7 @@ def _check_characters(line: str) -> None:
         )
 
 
-def _signer(number: int, line: str, at: int) -> Signer:
+def _signer(form: _Form, number: int, line: str, at: int) -> Signer:
     match = PRINCIPALS.match(line, at)
     if match is None:
         raise _BadLineError(
@@ -123,7 +154,7 @@ def _signer(number: int, line: str, at: int) -> Signer:
     return Signer(
         line=number,
         principals=principals,
-        key=_key(line, at),
+        key=_key(form, line, at),
         namespaces=tuple(options["namespaces"].split(",")) if "namespaces" in options else (),
         valid_after=_time(options, "valid-after", line),
         valid_before=_time(options, "valid-before", line),
@@ -175,17 +206,13 @@ def _time(options: dict[str, str], name: str, line: str) -> int | None:
     )
 
 
-def _key(line: str, at: int) -> PublicKey:
+def _key(form: _Form, line: str, at: int) -> Key:
     kind = _word(line, at)
     text = _skip(line, at + len(kind))
     try:
-        return read_key_text(kind, _word(line, text))
+        return form.read(kind, _word(line, text))
     except ValueError as error:
-        raise _BadLineError(
-            at,
-            f"this is no public key: {error}",
-            "copy the one line of the .pub file: ssh-ed25519 AAAA…",
-        ) from None
+        raise _BadLineError(at, f"this is no public key: {error}", form.hint) from None
 
 
 def _word(line: str, at: int) -> str:

@@ -13,14 +13,30 @@ from typing import Final, TypeVar
 from mftgit.model.documents import Document, parse_document
 from mftgit.model.json_value import Json
 from mftgit.model.names import Revision
+from mftgit.model.openpgp import GpgKey
 from mftgit.model.parts import Part
-from mftgit.model.places import CLUSTER_FILE, REVOKED_FILE, SIGNERS_FILE
+from mftgit.model.places import (
+    CLUSTER_FILE,
+    GPG_REVOKED_FILE,
+    GPG_SIGNERS_FILE,
+    REVOKED_FILE,
+    SIGNERS_FILE,
+    TRUST_FILES,
+)
 from mftgit.model.problem import Problem, format_problem
-from mftgit.model.signers import NAMESPACE, RULE, Signer, read_revoked, read_signers
-from mftgit.model.ssh_key import PublicKey
+from mftgit.model.signers import (
+    NAMESPACE,
+    RULE,
+    Key,
+    Signer,
+    read_gpg_revoked,
+    read_gpg_signers,
+    read_revoked,
+    read_signers,
+)
 from mftgit.model.tree import Tree
 
-POLICY_FILES: Final = (CLUSTER_FILE, SIGNERS_FILE, REVOKED_FILE)
+POLICY_FILES: Final = (CLUSTER_FILE, *TRUST_FILES)
 """What a policy is read from."""
 
 MAX_TOLD: Final = 20
@@ -35,7 +51,7 @@ class Outcome(Enum):
 
     SIGNED = "signed"
     UNSIGNED = "unsigned"
-    NOT_SSH = "not-ssh"
+    UNKNOWN_KIND = "unknown-kind"
     MALFORMED = "malformed"
     WRONG_NAMESPACE = "wrong-namespace"
     TAMPERED = "tampered"
@@ -43,6 +59,7 @@ class Outcome(Enum):
     NOT_ALLOWED = "not-allowed"
     NOT_YET_VALID = "not-yet-valid"
     EXPIRED = "expired"
+    NOT_CHECKED = "not-checked"
 
 
 _BEST_FIRST: Final = (Outcome.SIGNED, Outcome.EXPIRED, Outcome.NOT_YET_VALID)
@@ -51,15 +68,25 @@ _BEST_FIRST: Final = (Outcome.SIGNED, Outcome.EXPIRED, Outcome.NOT_YET_VALID)
 _FOUND: Final[Mapping[Outcome, str]] = {
     Outcome.SIGNED: "is signed",
     Outcome.UNSIGNED: "is not signed",
-    Outcome.NOT_SSH: "has a signature of another kind; only SSH signatures are taken",
+    Outcome.UNKNOWN_KIND: "has a signature of another kind; those of SSH and GPG are taken",
     Outcome.MALFORMED: "has a signature that cannot be read",
     Outcome.WRONG_NAMESPACE: f"has a signature that was made for something else than {NAMESPACE}",
     Outcome.TAMPERED: "does not go with its signature: it was changed after it was signed",
-    Outcome.REVOKED: f"is signed with a key that {REVOKED_FILE} revokes",
-    Outcome.NOT_ALLOWED: f"is signed with a key that is not allowed by {SIGNERS_FILE}",
+    Outcome.REVOKED: "is signed with a key that is revoked",
+    Outcome.NOT_ALLOWED: f"is signed with a key that is not allowed by {SIGNERS_FILE} or {GPG_SIGNERS_FILE}",
     Outcome.NOT_YET_VALID: "is signed with a key that was not valid yet when it was committed",
     Outcome.EXPIRED: "is signed with a key that had expired when it was committed",
+    Outcome.NOT_CHECKED: "has a signature that could not be checked here",
 }
+
+
+class FlawError(Exception):
+    """What keeps a signature from proving anything."""
+
+    def __init__(self, outcome: Outcome, detail: str = "") -> None:
+        """Take what was found, and what more there is to tell of it."""
+        super().__init__(detail)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +99,7 @@ class Evidence:
 
     revision: Revision
     at_s: int = 0
-    key: PublicKey | None = None
+    key: Key | None = None
     flaw: Outcome | None = None
     detail: str = ""
 
@@ -97,12 +124,14 @@ class Finding:
 class Policy:
     """Who may sign, and whether anybody has to.
 
-    While there are ``problems`` nothing is known for sure, and nobody may.
+    While there are ``problems`` nothing is known for sure, and nobody may. ``gpg_keys`` are what gpg is given to check
+    signatures by; whether a key counts is decided by the lines alone.
     """
 
     required: bool = False
     signers: tuple[Signer, ...] = ()
-    revoked: frozenset[PublicKey] = frozenset()
+    revoked: frozenset[Key] = frozenset()
+    gpg_keys: tuple[bytes, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -126,8 +155,16 @@ def read_policy(tree: Tree) -> Policy:
 def read_lists(tree: Tree) -> Policy:
     """Return who may sign in a revision, without what ``cluster.yaml`` says."""
     signers, wrong = _load(tree, SIGNERS_FILE, read_signers)
+    by_gpg, wrong_gpg = _load(tree, GPG_SIGNERS_FILE, read_gpg_signers)
     revoked, also = _load(tree, REVOKED_FILE, read_revoked)
-    return Policy(signers=signers, revoked=frozenset(revoked), problems=(*wrong, *also))
+    gone, also_gpg = _load(tree, GPG_REVOKED_FILE, read_gpg_revoked)
+    keys = (*(each.key for each in by_gpg), *gone)
+    return Policy(
+        signers=(*signers, *by_gpg),
+        revoked=frozenset((*revoked, *gone)),
+        gpg_keys=tuple(each.packets for each in keys if isinstance(each, GpgKey)),
+        problems=(*wrong, *wrong_gpg, *also, *also_gpg),
+    )
 
 
 def requires_signatures(cluster: Mapping[str, Json]) -> bool:
@@ -148,7 +185,7 @@ def check_trust(tree: Tree, cluster: Part | None) -> tuple[Problem, ...]:
         cluster.problem(
             "/trust/require_signatures",
             rule=RULE,
-            message=f"signatures are required, and {SIGNERS_FILE} admits nobody",
+            message="signatures are required, and trust/ admits nobody",
             hint="add a signer: mftgit trust add alice@example.org ~/.ssh/id_ed25519.pub .",
         ),
     )
@@ -190,7 +227,7 @@ def explain(policy: Policy, wrong: Sequence[Finding]) -> tuple[str, ...]:
         lines.append("more commits like these follow")
     lines += [format_problem(each) for each in policy.problems[:MAX_TOLD]]
     if not policy.admits_somebody:
-        lines.append(f"the published {SIGNERS_FILE} admits nobody: see docs/how-to/sign.md")
+        lines.append("the published revision admits nobody: see docs/how-to/sign.md")
     names = [",".join(each.principals) for each in policy.signers if each.signs_commits]
     more = ", …" if len(names) > MAX_TOLD else ""
     return (
@@ -198,6 +235,7 @@ def explain(policy: Policy, wrong: Sequence[Finding]) -> tuple[str, ...]:
         "expected: every commit is signed by somebody whom the published revision allows"
         + (f": {', '.join(names[:MAX_TOLD])}{more}" if names else ""),
         "to sign: git config gpg.format ssh; git config user.signingKey ~/.ssh/id_ed25519.pub; git commit -S",
+        *(["or by GPG: git config gpg.format openpgp; git commit -S"] if policy.gpg_keys else ()),
         "to sign what is committed: git rebase --exec 'git commit --amend --no-edit -S' origin/main",
         "a new signer is added by one of those who may sign now, in a push of its own: mftgit trust add",
     )

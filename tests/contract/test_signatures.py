@@ -27,9 +27,9 @@ from signing import (
     write_commit,
 )
 
-from mftgit.adapters.ssh_signature import examine
+from mftgit.adapters.commit_signature import Examiner
 from mftgit.model.names import Revision
-from mftgit.model.trust import Outcome, judge_commit, read_lists
+from mftgit.model.trust import Evidence, Outcome, Policy, judge_commit, read_lists
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh-keygen")]
 
@@ -61,6 +61,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     keys = tmp_path_factory.mktemp("keys")
     git_ok(folder, "init", "--quiet", "--initial-branch", "main")
     return Bench(folder=folder, ann=make_key(keys, "ann"), eve=make_key(keys, "eve"))
+
+
+def examine(revision: Revision, raw: bytes) -> Evidence:
+    with Examiner() as examiner:
+        return examiner(Policy(), revision, raw)
 
 
 def judged(bench: Bench, revision: Revision, signers: str, revoked: str = "") -> Outcome:
@@ -211,10 +216,10 @@ def test_what_is_no_signature_is_malformed(bench: Bench, spoil: Callable[[str], 
     assert judged(bench, bench.put(armor, raw), bench.ann.line()) is Outcome.MALFORMED
 
 
-def test_a_gpg_signature_is_told_to_be_of_another_kind(bench: Bench) -> None:
-    armor = "-----BEGIN PGP SIGNATURE-----\n\niQEz\n-----END PGP SIGNATURE-----"
+def test_a_signature_of_neither_ssh_nor_gpg_is_told_to_be_of_another_kind(bench: Bench) -> None:
+    armor = "-----BEGIN SIGNED MESSAGE-----\nMIIE\n-----END SIGNED MESSAGE-----"
     revision = bench.put(armor)
-    assert judged(bench, revision, bench.ann.line()) is Outcome.NOT_SSH
+    assert judged(bench, revision, bench.ann.line()) is Outcome.UNKNOWN_KIND
 
 
 def test_a_second_signature_is_refused_though_git_would_pass_over_it(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import jsonschema
 import pytest
 from cluster import mftgit
 from git_cli import commit, git_ok
+from gpg_keys import GpgHome, commit_by_gpg, gpg_home
 from signing import KeyPair, make_key, signing_settings
 
 from mftgit.model.trust import Outcome
@@ -133,9 +135,10 @@ def test_who_is_removed_leaves_the_others_as_they_were(
         + bob.line("annie")[:-1]
     )
     done = mftgit("trust", "remove", "ann", ".", cwd=work)
+    lists = "trust/allowed_signers and trust/gpg_signers"
     assert (done.returncode, done.stderr) == (
         1,
-        "mftgit: trust/allowed_signers does not name 'ann': it names !x, Cid C, annie, bob\n",
+        f"mftgit: {lists} do not name 'ann': they name !x, Cid C, annie, bob\n",
     )
 
 
@@ -146,6 +149,85 @@ def test_a_list_that_cannot_be_relied_on_is_told_and_not_touched(work: Path, ann
         assert done.returncode == 2
         assert "trust/allowed_signers:1:1: the line is not whole" in done.stderr
     assert signers(work) == "ann\n"
+
+
+@pytest.fixture(scope="module")
+def gpg() -> Iterator[GpgHome]:
+    with gpg_home() as home:
+        home.make("bob")
+        yield home
+
+
+@pytest.mark.needs("gpg")
+@pytest.mark.parametrize("options", [(), ("--armor",)])
+def test_a_gpg_key_is_added_listed_counts_and_is_removed(
+    work: Path, ann: KeyPair, gpg: GpgHome, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    file = tmp_path / "bob.gpg"
+    file.write_bytes(gpg.gpg("--export", *options, "bob"))
+    for principal, key, list_ in (
+        ("ann", pub(ann), "allowed_signers"),
+        ("bob", file, "gpg_signers"),
+        ("both", pub(make_key(tmp_path, "both")), "allowed_signers"),
+    ):
+        done = mftgit("trust", "add", principal, key, cwd=work)
+        assert done.returncode == 0, done.stderr
+        assert f"git -C . add trust/{list_} &&" in done.stdout
+    listed = said("list", work, cwd=work, name="list")["signers"]
+    assert [(each["file"], each["line"], each["principals"]) for each in listed] == [
+        ("trust/allowed_signers", 1, ["ann"]),
+        ("trust/allowed_signers", 2, ["both"]),
+        ("trust/gpg_signers", 1, ["bob"]),
+    ]
+    fingerprint = gpg.fingerprints("bob")[0]
+    assert (listed[2]["kind"], listed[2]["fingerprint"]) == ("openpgp", fingerprint)
+    assert f"\nbob  openpgp  {fingerprint}\n" in mftgit("trust", "list", cwd=work).stdout
+    commit(work, {"cluster.yaml": REQUIRED})
+    assert mftgit("validate", ".", cwd=work).returncode == 0
+    git_ok(work, "tag", "published")
+    commit_by_gpg(work, gpg, "bob")
+    (one,) = said("verify", "published..HEAD", cwd=work, name="verify")["commits"]
+    assert (one["outcome"], one["principals"], one["fingerprint"]) == (
+        "signed",
+        ["bob"],
+        fingerprint,
+    )
+    done = mftgit("trust", "remove", "bob", cwd=work)
+    assert "git -C . add trust/gpg_signers &&" in done.stdout
+    assert (work / "trust/gpg_signers").read_text(encoding="utf-8") == ""
+    assert signers(work).count("\n") == 2
+
+
+@pytest.mark.needs("gpg")
+def test_a_gpg_key_is_added_once_and_only_when_it_is_a_good_public_one(
+    work: Path, gpg: GpgHome, tmp_path: Path
+) -> None:
+    def add(content: bytes) -> tuple[int, str]:
+        file = tmp_path / "key"
+        file.write_bytes(content)
+        done = mftgit("trust", "add", "bob", file, cwd=work)
+        return done.returncode, done.stderr
+
+    public = gpg.public("bob")
+    bare = public[: public.index(b"bob <bob@") - 2]
+    for content, told in (
+        (gpg.gpg("--export-secret-keys", "bob"), "secret key"),
+        (gpg.gpg("--armor", "--export-secret-keys", "bob"), "BEGIN PGP PUBLIC KEY BLOCK"),
+        (public + public, "expected one OpenPGP public key"),
+        (public[:-1], "cut off"),
+        (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\xff", "utf-8"),
+        (bare, "gpg does not take this key"),
+    ):
+        code, text = add(content)
+        assert (code, told in text, str(tmp_path / "key") in text) == (2, True, True), text
+    assert not (work / "trust").exists()
+    assert add(public)[0] == 0
+    code, text = add(public)
+    assert (code, "trust/gpg_signers:1: the key is there already" in text) == (1, True)
+    line = (work / "trust/gpg_signers").read_text(encoding="utf-8")
+    commit(work, {"trust/gpg_signers": "", "trust/gpg_revoked_keys": line.split(" ", 2)[2]})
+    code, text = add(public)
+    assert (code, "trust/gpg_revoked_keys revokes this key" in text) == (1, True)
 
 
 def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:

@@ -86,6 +86,14 @@ def test_what_was_broken_off_is_tried_again() -> None:
     assert activation.is_news(record, oid=A, seq=1, version="1")
 
 
+def test_what_could_not_be_decided_is_tried_again_and_forgets_why_once_it_is_decided() -> None:
+    record = activation.put_off(activation.attempt(active(A), oid=B, seq=2), reason="no gpg")
+    assert (record.active, record.anchor, record.reason) == (A, A, "no gpg")
+    assert activation.is_news(record, oid=B, seq=2, version="1")
+    assert activation.attempt(record, oid=B, seq=2).reason is None
+    assert activation.activating(record).reason is None
+
+
 def test_an_illegal_move_raises() -> None:
     with pytest.raises(OutOfOrderError, match="none cannot be activated"):
         activation.activated(Record())

@@ -167,6 +167,11 @@ signers = st.builds(
 )
 
 
+def blob_of(signer: Signer) -> bytes:
+    assert isinstance(signer.key, PublicKey)
+    return signer.key.blob
+
+
 def written(signer: Signer, comment: str = "") -> str:
     options = [f'namespaces="{",".join(signer.namespaces)}"'] if signer.namespaces else []
     for name in ("valid_after", "valid_before"):
@@ -174,7 +179,7 @@ def written(signer: Signer, comment: str = "") -> str:
         if seconds is not None:
             when = datetime.fromtimestamp(seconds, tz=UTC)
             options.append(f'{name.replace("_", "-")}="{when:%Y%m%d%H%M%S}Z"')
-    key = f"{signer.key.kind} {base64.b64encode(signer.key.blob).decode()}"
+    key = f"{signer.key.kind} {base64.b64encode(blob_of(signer)).decode()}"
     return " ".join(filter(None, (",".join(signer.principals), ",".join(options), key, comment)))
 
 

@@ -227,7 +227,7 @@ def grow(
         anchor=A,
         tip=rev(tip),
         policy_of=lambda revision: told[names[revision]],
-        examine=lambda revision: Evidence(
+        examine=lambda _policy, revision: Evidence(
             revision=revision,
             key=key(who) if (who := signed[names[revision]]) else None,
             flaw=None if who else Outcome.UNSIGNED,
@@ -279,6 +279,30 @@ def test_switching_the_requirement_off_takes_a_signature_and_counts_afterwards()
 
 
 MERGED = {"side": ("anchor",), "a": ("anchor",), "m": ("a", "side"), "n": ("m",)}
+
+
+def test_a_signature_that_could_not_be_checked_leaves_the_refusal_in_doubt() -> None:
+    both, bob = policy("ann", "bob"), policy("bob")
+
+    def refused(policies: Mapping[str, Policy], unsure: tuple[Policy, str]) -> bool | None:
+        """Judge a line that ann begins and bob ends; ``unsure`` cannot be told here by that policy."""
+        told = {A: policies["anchor"], rev("a"): policies["a"], rev("b"): policies["a"]}
+
+        def examine(asked: Policy, revision: Revision) -> Evidence:
+            if (asked, revision) == (unsure[0], rev(unsure[1])):
+                return Evidence(revision=revision, flaw=Outcome.NOT_CHECKED)
+            return Evidence(revision=revision, key=key("ann" if revision == rev("a") else "eve"))
+
+        line = {rev("a"): (A,), rev("b"): (rev("a"),)}
+        found = judge_growth(
+            line, anchor=A, tip=rev("b"), policy_of=told.__getitem__, examine=examine
+        )
+        return None if found is None else found.in_doubt
+
+    assert refused({"anchor": both, "a": both}, (both, "a")) is True
+    assert refused({"anchor": both, "a": both}, (both, "x")) is False
+    assert refused({"anchor": both, "a": bob}, (both, "b")) is True
+    assert refused({"anchor": both, "a": bob}, (bob, "b")) is True
 
 
 def test_both_sides_of_a_merge_have_to_be_signed() -> None:
