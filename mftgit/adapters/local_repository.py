@@ -5,7 +5,8 @@ quarantine of a push, the index of a partial commit) and what the folder may hol
 format of refs) it finds by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -94,6 +95,14 @@ class LocalRepository:
             revision = Revision(line)
             yield revision, self._load(revision)
 
+    def raw_commit(self, revision: Revision) -> bytes:
+        """Return a commit byte for byte, as it was signed.
+
+        Raises:
+            StoreError: it is missing or broken.
+        """
+        return self._load(revision)
+
     def index_tree(self) -> Tree:
         """Return the files of the index, as a commit now would take them.
 
@@ -115,6 +124,22 @@ class LocalRepository:
         if listing.count(b"\0") > MAX_ENTRIES:
             raise StoreError(f"the revision has more than {MAX_ENTRIES} files and folders")
         return dict(self._files(listing))
+
+    def pick(self, revision: Revision, paths: Iterable[str]) -> Tree:
+        """Return those of ``paths`` that are files of ``revision``."""
+        root = self._repo.commit(revision).tree
+        found = {}
+        for path in paths:
+            with suppress(KeyError):
+                blob = root / path
+                content = blob.data_stream.read()
+                found[path] = Entry(
+                    mode=blob.mode,
+                    oid=blob.hexsha,
+                    size_bytes=len(content),
+                    load=partial(bytes, content),
+                )
+        return found
 
     def log(self, tip: Revision, limit: int) -> tuple[LogEntry, ...]:
         """Return ``tip`` and what is behind it along first parents, newest first, at most ``limit`` commits.

@@ -1,9 +1,6 @@
 """A person's clone, through GitPython: what lies there, and what git would take along."""
 
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import git
@@ -11,8 +8,7 @@ import git
 from mftgit.adapters.documents_folder import read_files
 from mftgit.adapters.local_repository import LocalRepository
 from mftgit.errors import ConfigError
-from mftgit.model.names import Revision
-from mftgit.model.tree import Entry, Tree
+from mftgit.model.tree import Tree
 
 
 class OperatorClone(LocalRepository):
@@ -46,19 +42,3 @@ class OperatorClone(LocalRepository):
             else entry
             for path, entry in files.items()
         }
-
-    def pick(self, revision: Revision, paths: Iterable[str]) -> Tree:
-        """Return those of ``paths`` that are files of ``revision``."""
-        root = self._repo.commit(revision).tree
-        found = {}
-        for path in paths:
-            with suppress(KeyError):
-                blob = root / path
-                content = blob.data_stream.read()
-                found[path] = Entry(
-                    mode=blob.mode,
-                    oid=blob.hexsha,
-                    size_bytes=len(content),
-                    load=partial(bytes, content),
-                )
-        return found

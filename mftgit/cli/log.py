@@ -1,20 +1,32 @@
-"""``mftgit log``: the revisions of main, and who runs them."""
+"""``mftgit log``: the revisions of main, who signed them, and who runs them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mftgit.adapters.clock import rfc3339
+from mftgit.adapters.commit_signature import Examiner
 from mftgit.adapters.git_commit import LogEntry
 from mftgit.adapters.local_repository import LocalRepository
 from mftgit.cli.options import json_option, path_argument, print_json
 from mftgit.errors import ConfigError
 from mftgit.model.names import MAIN, Revision
 from mftgit.model.printable import printable
+from mftgit.model.trust import POLICY_FILES, Finding, Outcome, judge_commit, read_policy
 
 _PUBLISHED = "refs/remotes/origin/main"
 _FETCH = "git fetch origin '+refs/members/*:refs/members/*'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A revision; ``finding`` is None where no earlier revision is here that could judge it."""
+
+    entry: LogEntry
+    finding: Finding | None
 
 
 @click.command(
@@ -30,22 +42,35 @@ Examples:
 )
 @json_option
 def log(path: Path, limit: int, as_json: bool) -> None:
-    """List the revisions of main in the clone PATH (here, when left out), newest first, and which members run each.
+    """List the revisions of main in the clone PATH (here, when left out), newest first: who signed, and who runs them.
 
-    Main is origin/main as it was fetched last; in a repository without one, its own. Which members run a revision
-    stands in refs/members/NAME/active, where these were fetched.
+    Main is origin/main as it was fetched last; in a repository without one, its own. Who signed a revision is judged
+    by the files of the revision before it. Which members run a revision stands in refs/members/NAME/active, where these
+    were fetched.
     """
     with LocalRepository(path) as repository:
         ref, tip = _main(repository)
-        entries = repository.log(tip, limit)
+        rows = list(_rows(repository, repository.log(tip, limit + 1)))[:limit]
         active = repository.active_on_members()
-    runs: dict[str, list[str]] = {entry.revision: [] for entry in entries}
+    runs: dict[str, list[str]] = {row.entry.revision: [] for row in rows}
     for name, revision in sorted(active.items()):
         runs.setdefault(revision, []).append(name)
     if as_json:
-        _print_json(ref, entries, runs if active else None)
+        _print_json(ref, rows, runs if active else None)
     else:
-        _print(entries, runs, known=bool(active))
+        _print(rows, runs, known=bool(active))
+
+
+def _rows(repository: LocalRepository, entries: Sequence[LogEntry]) -> Iterator[_Row]:
+    """Judge each revision by the one before it, as the gate does where they were pushed one by one."""
+    with Examiner() as examine:
+        for entry, before in zip(entries, [*entries[1:], None], strict=True):
+            finding = None
+            if before is not None:
+                policy = read_policy(repository.pick(before.revision, POLICY_FILES))
+                raw = repository.raw_commit(entry.revision)
+                finding = judge_commit(policy, examine(policy, entry.revision, raw))
+            yield _Row(entry=entry, finding=finding)
 
 
 def _main(repository: LocalRepository) -> tuple[str, Revision]:
@@ -58,27 +83,35 @@ def _main(repository: LocalRepository) -> tuple[str, Revision]:
     )
 
 
-def _print_json(
-    ref: str, entries: Sequence[LogEntry], runs: Mapping[str, list[str]] | None
-) -> None:
-    rows = [
+def _print_json(ref: str, rows: Sequence[_Row], runs: Mapping[str, list[str]] | None) -> None:
+    told = [
         {
-            "revision": entry.revision,
-            "at": rfc3339(entry.at),
-            "author": entry.author,
-            "subject": entry.subject,
-            "members": None if runs is None else runs[entry.revision],
+            "revision": row.entry.revision,
+            "at": rfc3339(row.entry.at),
+            "author": row.entry.author,
+            "subject": row.entry.subject,
+            "signature": None if row.finding is None else _signature(row.finding),
+            "members": None if runs is None else runs[row.entry.revision],
         }
-        for entry in entries
+        for row in rows
     ]
-    print_json({"ref": ref, "revisions": rows})
+    print_json({"ref": ref, "revisions": told})
 
 
-def _print(entries: Sequence[LogEntry], runs: Mapping[str, list[str]], *, known: bool) -> None:
-    listed = {entry.revision for entry in entries}
-    for entry in entries:
+def _signature(finding: Finding) -> Mapping[str, Any]:
+    return {
+        "outcome": finding.outcome.value,
+        "principals": list(finding.principals),
+        "kind": finding.kind or None,
+        "fingerprint": finding.fingerprint or None,
+    }
+
+
+def _print(rows: Sequence[_Row], runs: Mapping[str, list[str]], *, known: bool) -> None:
+    listed = {row.entry.revision for row in rows}
+    for entry, signer in ((row.entry, _signer(row.finding)) for row in rows):
         running = f"  [{', '.join(runs[entry.revision])}]" if runs[entry.revision] else ""
-        text = f"{entry.revision[:12]}  {rfc3339(entry.at)}  {entry.author}  {entry.subject}"
+        text = f"{entry.revision[:12]}  {rfc3339(entry.at)}  {entry.author}  {entry.subject}  ({signer})"
         click.echo(printable(text) + click.style(printable(running), fg="green"))
     for revision, names in runs.items():
         if revision not in listed:
@@ -87,3 +120,17 @@ def _print(entries: Sequence[LogEntry], runs: Mapping[str, list[str]], *, known:
         click.echo(
             f"which members run what is not known here; if the controller tells it: {_FETCH}"
         )
+
+
+def _signer(finding: Finding | None) -> str:
+    if finding is None:
+        return "nothing before it to judge its signature by"
+    match finding.outcome:
+        case Outcome.SIGNED:
+            return f"signed by {','.join(finding.principals)}, {finding.kind}"
+        case Outcome.UNSIGNED:
+            return "unsigned"
+        case Outcome.NOT_CHECKED:
+            return f"not checked: {finding.detail}"
+        case other:
+            return f"not trusted: {other.value}"

@@ -106,12 +106,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a policy says of a commit; ``principals`` are those of the line that allows it."""
+    """What a policy says of a commit; ``principals`` are those of the line that allows it, ``kind`` is its key's."""
 
     revision: Revision
     outcome: Outcome
     detail: str = ""
     fingerprint: str = ""
+    kind: str = ""
     principals: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -200,7 +201,7 @@ def judge_commit(policy: Policy, evidence: Evidence) -> Finding:
             outcome=evidence.flaw or Outcome.UNSIGNED,
             detail=evidence.detail,
         )
-    told = partial(Finding, revision=evidence.revision, fingerprint=key.fingerprint)
+    told = partial(Finding, revision=evidence.revision, fingerprint=key.fingerprint, kind=key.kind)
     if key in policy.revoked:
         return told(outcome=Outcome.REVOKED)
     outcomes: dict[Outcome, tuple[str, ...]] = {}

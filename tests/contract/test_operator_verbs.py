@@ -5,11 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from config_tree import VALID
 from git_cli import clone, commit, git_ok
+from gpg_keys import commit_by_gpg, gpg_home
+from signing import commit_at, make_key, signing_settings
 
 from mftgit.cli.main import run_verb
+from mftgit.model.trust import Outcome
+from mftgit.resources import load_schemas
 
 pytestmark = pytest.mark.needs("git")
 
@@ -199,6 +204,66 @@ def test_the_revisions_of_main_are_told_newest_first(run: Run, work: Path) -> No
     text = run("log").splitlines()
     assert [line[:12] for line in text[:2]] == [second[:12], first[:12]]
     assert "which members run what is not known here" in text[2]
+
+
+@pytest.mark.needs("ssh-keygen", "gpg")
+def test_who_signed_a_revision_is_told_by_the_revision_before_it(
+    run: Run, work: Path, tmp_path: Path
+) -> None:
+    ann, eve = make_key(tmp_path, "ann"), make_key(tmp_path, "eve")
+    with gpg_home() as home:
+        fingerprint = home.make("bob")
+        lists = {"trust/allowed_signers": ann.line(), "trust/gpg_signers": home.line("bob")}
+        commit(work, dict(lists), "admits ann and bob")
+        commit_at(work, "2026-06-01T12:00:00Z", ann)
+        commit_by_gpg(work, home, "bob")
+        commit(work, {"trust/allowed_signers": eve.line("eve@example.org")}, "admits eve")
+        git_ok(work, *signing_settings(eve), "commit", "--quiet", "--amend", "--no-edit", "-S")
+        commit_at(work, "2026-06-01T12:00:00Z", eve)
+        commit_by_gpg(work, home, "bob")
+    commit(work, {"trust/gpg_signers": ""}, "takes bob out")
+    git_ok(work, "push", "--quiet", "origin", "main")
+    told = found(run, "log")
+    jsonschema.Draft202012Validator(load_schemas()["output-log"]).validate(told)
+    signatures = [each["signature"] for each in told["revisions"]]
+    assert [
+        each and (each["outcome"], each["principals"], each["kind"]) for each in signatures
+    ] == [
+        ("unsigned", [], None),
+        ("signed", ["bob@example.org"], "openpgp"),
+        ("signed", ["eve@example.org"], "ssh-ed25519"),
+        ("not-allowed", [], "ssh-ed25519"),
+        ("signed", ["bob@example.org"], "openpgp"),
+        ("signed", ["ann@example.org"], "ssh-ed25519"),
+        ("unsigned", [], None),
+        None,
+    ]
+    assert signatures[1]["fingerprint"] == fingerprint
+    ends = [line.rpartition("(")[2] for line in run("log").splitlines()[:-1]]
+    assert ends == [
+        "unsigned)",
+        "signed by bob@example.org, openpgp)",
+        "signed by eve@example.org, ssh-ed25519)",
+        "not trusted: not-allowed)",
+        "signed by bob@example.org, openpgp)",
+        "signed by ann@example.org, ssh-ed25519)",
+        "unsigned)",
+        "nothing before it to judge its signature by)",
+    ]
+    (newest,) = found(run, "log", "-n", "1")["revisions"]
+    assert newest["signature"] == signatures[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mftgit.adapters.gpg.shutil.which", lambda _name: None)
+        assert "(not checked: gpg is not installed" in run("log", "-n", "2")
+    shallow = clone((tmp_path / "origin.git").as_uri(), tmp_path / "shallow", "--depth", "2")
+    revisions = found(run, "log", str(shallow))["revisions"]
+    assert [each["signature"] for each in revisions] == [signatures[0], None]
+
+
+def test_the_outcomes_in_the_log_are_those_that_there_are() -> None:
+    revisions = load_schemas()["output-log"]["properties"]["revisions"]["items"]
+    outcome = revisions["properties"]["signature"]["properties"]["outcome"]
+    assert outcome["enum"] == [each.value for each in Outcome]
 
 
 def test_a_merge_stands_for_what_it_brought(run: Run, work: Path) -> None:
