@@ -1,6 +1,7 @@
 """What each git hook asks: the gate's own rules, about what git hands down."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import BinaryIO
 
@@ -40,10 +41,17 @@ def pre_commit(repository: LocalRepository, _words: tuple[str, ...], _lines: Bin
 
 
 def pre_push(repository: LocalRepository, _words: tuple[str, ...], lines: BinaryIO) -> bool:
-    """Judge every ref that would become main."""
-    updates = [_update(ref, old, new) for _local, new, ref, old in _fields(lines, 4) if ref == MAIN]
-    # The other side is asked by git itself, so what it said is where main stands.
-    return _judge(_push(repository, update, current=update.old) for update in updates)
+    """Judge every ref that would become main or a proposal; which proposals there are is for the server to know."""
+    updates = [
+        _update(ref, old, new)
+        for _local, new, ref, old in _fields(lines, 4)
+        if ref == MAIN or ref.startswith(CHANGES)
+    ]
+    # The other side is asked by git itself, so what it said is where the refs stand.
+    return _judge(
+        replace(_push(repository, update, current=update.old), changes=frozenset())
+        for update in updates
+    )
 
 
 def pre_receive(repository: LocalRepository, _words: tuple[str, ...], lines: BinaryIO) -> bool:

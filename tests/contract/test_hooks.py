@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from config_tree import VALID, validate
 from git_cli import Ran, clone, commit, environment, git, git_ok
+from http_backend import http_backend
 from sshd import running_sshd
 
 from mftgit.cli.main import run_verb
@@ -48,12 +49,20 @@ def bare(work: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["file", pytest.param("ssh", marks=pytest.mark.needs("sshd", "ssh"))])
+@pytest.fixture(
+    params=["file", "http", pytest.param("ssh", marks=pytest.mark.needs("sshd", "ssh"))]
+)
 def pusher(bare: Path, work: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Return a clone without hooks of its own, which pushes to ``bare`` by a path or over ssh."""
+    """Return a clone without hooks of its own, which pushes to ``bare`` by a path, http-backend or ssh."""
     folder = clone(str(bare), work.parent / "pusher")
     if request.param == "file":
         yield folder
+        return
+    if request.param == "http":
+        git_ok(bare, "config", "http.receivepack", "true")
+        with http_backend(bare.parent) as url:
+            git_ok(folder, "remote", "set-url", "origin", f"{url}/{bare.name}")
+            yield folder
         return
     with running_sshd(
         work.parent, options=['ForceCommand /bin/sh -c "$SSH_ORIGINAL_COMMAND"']
@@ -160,6 +169,29 @@ def test_a_push_to_main_is_refused_before_it_leaves(work: Path, bare: Path) -> N
     assert git(work, "push", "origin", "main").code == 0
 
 
+def test_a_proposal_is_judged_before_it_leaves(work: Path, bare: Path) -> None:
+    assert run_verb(["hooks", "remove", str(bare), "--server"]) == 0
+    write(work, BROKEN)
+    git_ok(work, "commit", "--quiet", "--all", "--no-verify", "--message", "unfinished")
+    refused = git(work, "push", "origin", "HEAD:change/new")
+    assert all(line in refused.err.splitlines() for line in texts(BROKEN))
+    assert "refs/heads/change/new refused: not valid: 2 problems" in refused.err
+    assert "remote:" not in refused.err
+    git_ok(work, "reset", "--quiet", "--hard", "HEAD~1")
+    bad_name = git(work, "push", "origin", "HEAD:change/a+b")
+    assert "only main and change/* may be pushed" in bad_name.err
+    commit(work, {"cluster.yaml": "name: other\n"})
+    assert git(work, "push", "origin", "HEAD:change/new").code == 0
+    git_ok(work, "commit", "--quiet", "--amend", "--message", "otherwise")
+    rewritten = git(work, "push", "--force", "origin", "HEAD:change/new")
+    assert "refs/heads/change/new refused: non-fast-forward" in rewritten.err
+    git_ok(
+        work, "branch", "change/mine/below"
+    )  # here only: what proposals there are, the server knows
+    assert git(work, "push", "origin", "HEAD:change/mine").code == 0
+    assert git(work, "push", "origin", ":change/new").code == 0
+
+
 def test_a_push_that_rewrites_or_deletes_main_is_refused_before_it_leaves(
     work: Path, bare: Path
 ) -> None:
@@ -199,6 +231,7 @@ def test_a_push_of_bad_documents_is_refused_with_every_problem_and_leaves_no_obj
     assert "refs/heads/main refused: not valid: 2 problems" in told
     assert bad not in objects(bare)
     assert (objects(bare), git_ok(bare, "for-each-ref")) == before
+    assert not list((bare / "objects").glob("*incoming*"))  # git's quarantine
 
 
 def test_a_push_is_refused_as_a_whole_with_all_that_is_wrong(pusher: Path, bare: Path) -> None:
