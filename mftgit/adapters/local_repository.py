@@ -16,7 +16,7 @@ import git
 from mftgit.adapters.git_commit import LogEntry
 from mftgit.adapters.git_objects import MAX_DEPTH, MAX_ENTRIES, StoreError
 from mftgit.errors import ConfigError
-from mftgit.model.names import MEMBERS, Revision
+from mftgit.model.names import MEMBERS, Revision, parse_revision
 from mftgit.model.tree import Entry, Tree
 
 _MAX_LISTING_BYTES = (
@@ -69,6 +69,21 @@ class LocalRepository:
     def head(self, ref: str) -> Revision | None:
         """Return what the full name ``ref`` stands for, or None when there is no such ref."""
         return self._rev_parse(ref)
+
+    def trust_root(self) -> Revision | None:
+        """Return the commit that main has to begin with, as ``mftgit.trustRoot`` in git's settings says.
+
+        Raises:
+            ConfigError: what is set is no id of a commit.
+        """
+        try:
+            text = str(self._repo.git.config("--get", "mftgit.trustRoot"))
+        except git.GitCommandError:
+            return None
+        try:
+            return parse_revision(text)
+        except ValueError as error:
+            raise ConfigError(f"{self.root}: git config mftgit.trustRoot: {error}") from error
 
     def is_commit(self, oid: Revision) -> bool:
         """Tell whether ``oid`` is a commit that is here."""

@@ -116,7 +116,9 @@ def _push(repository: LocalRepository, update: RefUpdate, *, current: Revision |
 
     Who may push at all is for the server to say that git serves the repository by: here everybody may what it lets in.
     """
-    old, new = update.old, update.new
+    new = update.new
+    root = repository.trust_root() if update.ref == MAIN and update.old is None else None
+    base = update.old or root
     is_commit = new is not None and repository.is_commit(new)
     return Push(
         who="git",
@@ -124,14 +126,15 @@ def _push(repository: LocalRepository, update: RefUpdate, *, current: Revision |
         update=update,
         current=current,
         changes=repository.names(CHANGES),
+        root=root,
         fault=None,
         is_commit=is_commit,
         is_fast_forward=new is not None
         and is_commit
-        and (old is None or repository.is_ancestor(old, new)),
+        and (base is None or repository.is_ancestor(base, new)),
         tree=lambda: {} if new is None else repository.tree(new),
-        published=lambda: {} if old is None else repository.tree(old),
-        commits=lambda: iter(()) if old is None or new is None else repository.commits(old, new),
+        published=lambda: {} if base is None else repository.tree(base),
+        commits=lambda: iter(()) if base is None or new is None else repository.commits(base, new),
     )
 
 

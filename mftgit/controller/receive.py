@@ -7,7 +7,7 @@ from mftgit.adapters.commit_signature import Examiner
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import MAIN, Revision
 from mftgit.model.problem import Problem, format_problem
-from mftgit.model.push import ACCEPTED, Push, Verdict, judge, unsigned
+from mftgit.model.push import ACCEPTED, Push, Verdict, judge, unrooted, unsigned
 from mftgit.model.tree import Tree
 from mftgit.model.trust import objections, read_policy
 
@@ -86,9 +86,10 @@ class Receive:
 
 
 def _check_signatures(push: Push) -> Verdict:
-    """Return whether everything new is signed as the published revision requires; before the first one, nothing is."""
-    if push.update.old is None:
-        return ACCEPTED
+    """Return whether everything new is signed as the published revision requires, or where there is none, the root."""
+    if push.base is None:
+        first = read_policy(push.tree())  # of what cannot be read, validation tells more
+        return unrooted(push.update.ref) if first.required and not first.problems else ACCEPTED
     policy = read_policy(push.published())
     with Examiner() as examine:
         wrong = objections(policy, (examine(policy, *commit) for commit in push.commits()))

@@ -31,8 +31,9 @@ class Push:
     """One ref of a push with everything that is known about it.
 
     ``update.new`` may name any kind of object. ``current`` is where the ref stands now, ``changes`` are the
-    proposals that there are, or that this push makes. ``fault`` says in one sentence which object is missing or
-    malformed, or is None. ``tree`` reads the files of ``update.new``, ``published`` those of ``update.old`` that its
+    proposals that there are, or that this push makes. ``root`` is what the first push of main has to grow from, where
+    somebody has said so. ``fault`` says in one sentence which object is missing or
+    malformed, or is None. ``tree`` reads the files of ``update.new``, ``published`` those of ``base`` that its
     policy is read from, and ``commits`` gives what lies between, byte for byte; they may be called only while the push
     is being decided, and only where ``is_commit`` holds and there is no fault.
     """
@@ -42,12 +43,18 @@ class Push:
     update: RefUpdate
     current: Revision | None
     changes: frozenset[str] = frozenset()
+    root: Revision | None = None
     fault: str | None
     is_commit: bool
     is_fast_forward: bool
     tree: Callable[[], Tree]
     published: Callable[[], Tree]
     commits: Callable[[], Iterator[tuple[Revision, bytes]]]
+
+    @property
+    def base(self) -> Revision | None:
+        """The revision that ``update.new`` has to have behind it, and by which its commits are judged."""
+        return self.update.old or self.root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +142,7 @@ def _judge_history(push: Push) -> Verdict:
         return _judge_new_change(update.ref, push.changes - {update.ref})
     if update.new is None or push.is_fast_forward:
         return ACCEPTED
-    return _rewritten(update)
+    return _rewritten(push)
 
 
 def _judge_new_change(ref: str, others: frozenset[str]) -> Verdict:
@@ -164,6 +171,18 @@ def unsigned(ref: str, policy: Policy, wrong: Sequence[Finding]) -> Verdict:
     return Verdict(
         reason="not signed as required",
         explanation=(f"{ref} cannot move there:", *explain(policy, wrong)),
+    )
+
+
+def unrooted(ref: str) -> Verdict:
+    """Return the refusal of a first push that requires signatures, where nothing says whose may be trusted."""
+    return Verdict(
+        reason="nothing to judge signatures by",
+        explanation=(
+            f"{ref} would begin with a revision that requires signatures, and nothing published before says whose",
+            "who administers the repository names, in there, a commit of this history that is known to be good:",
+            "git config mftgit.trustRoot ID; then push again",
+        ),
     )
 
 
@@ -249,12 +268,22 @@ def _not_allowed(push: Push) -> Verdict:
     )
 
 
-def _rewritten(update: RefUpdate) -> Verdict:
+def _rewritten(push: Push) -> Verdict:
+    update, base = push.update, push.base
     branch = update.ref.removeprefix("refs/heads/")
+    if update.old is None:
+        return Verdict(
+            reason="not from the trust root",
+            explanation=(
+                f"{update.new} does not contain {base}, which {branch} has to begin with here",
+                "push a history that does; or who administers the repository names another:",
+                "git config mftgit.trustRoot ID",
+            ),
+        )
     return Verdict(
         reason="non-fast-forward",
         explanation=(
-            f"{update.new} does not contain {_shown(update.old)}, which is on {branch}: it can only grow",
+            f"{update.new} does not contain {base}, which is on {branch}: it can only grow",
             f"rebase onto it (git fetch; git rebase origin/{branch}), then push without --force",
         ),
     )

@@ -12,6 +12,7 @@ import pytest
 from config_tree import VALID, validate
 from git_cli import Ran, clone, commit, environment, git, git_ok
 from http_backend import http_backend
+from signing import KeyPair, commit_at, make_key
 from sshd import running_sshd
 
 from mftgit.cli.main import run_verb
@@ -313,6 +314,62 @@ def test_a_push_to_an_empty_repository_begins_main(work: Path) -> None:
     git_ok(work, "init", "--quiet", "--bare", str(empty))
     assert run_verb(["hooks", "install", str(empty), "--server"]) == 0
     git_ok(work, "push", str(empty), "main")
+
+
+@pytest.fixture
+def rooted(work: Path) -> tuple[Path, Path, KeyPair]:
+    """Return an empty bare repository with the hooks, a clone in which main requires ann's signature, and her key."""
+    empty, ann = work.parent / "empty.git", make_key(work.parent, "ann")
+    git_ok(work, "init", "--quiet", "--bare", str(empty))
+    assert run_verb(["hooks", "install", str(empty), "--server"]) == 0
+    assert run_verb(["hooks", "remove", str(work)]) == 0
+    git_ok(work, "remote", "add", "origin", str(empty))
+    required = f"{VALID['cluster.yaml']}trust: {{require_signatures: true}}\n"
+    commit(work, {"cluster.yaml": required, "trust/allowed_signers": ann.line()})
+    git_ok(work, "tag", "root")
+    return empty, work, ann
+
+
+@pytest.mark.needs("ssh-keygen")
+@pytest.mark.parametrize("hook", ["pre-receive", "update"])
+def test_a_first_push_that_requires_signatures_is_judged_by_the_root_that_the_server_names(
+    rooted: tuple[Path, Path, KeyPair], hook: str
+) -> None:
+    empty, work, ann = rooted
+    (empty / "hooks" / ({"pre-receive", "update"} - {hook}).pop()).unlink()
+    commit_at(work, "2026-06-01T12:00:00Z", ann)
+    refused = git(work, "push", "origin", "main")
+    assert "refs/heads/main refused: nothing to judge signatures by" in refused.err
+    assert "git config mftgit.trustRoot ID; then push again" in refused.err
+    assert git_ok(empty, "for-each-ref") == ""
+    git_ok(empty, "config", "mftgit.trustRoot", git_ok(work, "rev-parse", "root"))
+    commit(work, {"locations/inbox.yaml": VALID["locations/inbox.yaml"] + "# by nobody\n"})
+    unsigned = git(work, "push", "origin", "main")
+    assert f"commit {git_ok(work, 'rev-parse', 'HEAD')[:12]} is not signed" in unsigned.err
+    assert git_ok(empty, "for-each-ref") == ""
+    git_ok(work, "push", "origin", "HEAD~1:refs/heads/main")
+    assert "is not signed" in git(work, "push", "origin", "main").err
+    new = commit_at(work, "2026-06-01T12:00:00Z", ann)
+    assert "is not signed" in git(work, "push", "origin", f"{new}:main").err
+
+
+@pytest.mark.needs("ssh-keygen")
+def test_a_first_push_from_another_beginning_than_the_root_is_refused(
+    rooted: tuple[Path, Path, KeyPair],
+) -> None:
+    empty, work, _ = rooted
+    git_ok(empty, "config", "mftgit.trustRoot", git_ok(work, "rev-parse", "root"))
+    git_ok(work, "switch", "--quiet", "--orphan", "other")
+    commit(work, dict(VALID))  # which requires nothing
+    refused = git(work, "push", "origin", "HEAD:main")
+    assert "refs/heads/main refused: not from the trust root" in refused.err
+    git_ok(empty, "config", "mftgit.trustRoot", "HEAD")
+    refused = git(work, "push", "origin", "HEAD:main")
+    assert "git config mftgit.trustRoot: " in refused.err
+    assert git_ok(empty, "for-each-ref") == ""
+    git_ok(empty, "config", "mftgit.trustRoot", git_ok(work, "rev-parse", "root"))
+    git_ok(work, "push", "origin", "root:refs/heads/main")
+    assert git_ok(empty, "rev-parse", "main") == git_ok(work, "rev-parse", "root")
 
 
 def test_a_hook_that_git_did_not_call_says_what_it_expected(

@@ -1,5 +1,7 @@
 """What may be pushed, and what a member may look at."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +63,17 @@ def test_a_commit_on_top_of_main_may_be_pushed() -> None:
 
 def test_the_first_commit_of_an_empty_repository_may_be_pushed() -> None:
     assert judge(push(old=None, current=None)).accepted
+
+
+def test_the_first_commit_grows_from_the_trust_root_where_one_is_named() -> None:
+    first = replace(push(old=None, current=None), root=OLD)
+    assert first.base == OLD
+    assert judge(first).accepted
+    verdict = judge(replace(first, is_fast_forward=False))
+    assert verdict.reason == "not from the trust root"
+    told = "\n".join(verdict.explanation)
+    assert f"{NEW} does not contain {OLD}, which main has to begin with here" in told
+    assert "git config mftgit.trustRoot ID" in told
 
 
 @pytest.mark.parametrize(
