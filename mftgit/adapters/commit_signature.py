@@ -26,6 +26,7 @@ class Examiner:
     def __init__(self) -> None:
         """Make no key ring yet."""
         self._keyrings: dict[tuple[bytes, ...], Keyring | GpgError] = {}
+        self._told: dict[tuple[tuple[bytes, ...], Revision], Evidence] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +43,12 @@ class Examiner:
 
     def __call__(self, policy: Policy, revision: Revision, raw: bytes) -> Evidence:
         """Return what the commit of which ``raw`` are the bytes shows of who signed it, by the keys of ``policy``."""
+        asked = policy.gpg_keys, revision
+        if asked not in self._told:
+            self._told[asked] = self._examine(policy, revision, raw)
+        return self._told[asked]
+
+    def _examine(self, policy: Policy, revision: Revision, raw: bytes) -> Evidence:
         committed = _COMMITTER.search(raw.partition(b"\n\n")[0])
         at_s = int(committed[1]) if committed else 0
         try:

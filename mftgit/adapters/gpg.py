@@ -50,13 +50,10 @@ class Keyring:
                 prefix="mftgit-gpg-", ignore_cleanup_errors=True
             )
         try:
-            # Whether a key counts is judged at the time of each commit, and not by this machine's clock.
-            words = ("--ignore-time-conflict", "--ignore-valid-from", "--import")
-            status, _ = self._ask(words, b"".join(keys))
+            self.fingerprints: Final = self._import(b"".join(keys))
         except BaseException:
             self.close()
             raise
-        self.fingerprints: Final = imported(status)
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +78,15 @@ class Keyring:
         at = f"{min(at_s, _LAST_SECOND)}!"  # and the clock stands still
         words = ("--faked-system-time", at, "--verify", "--", str(file), "-")
         return signed_by(*self._ask(words, payload))
+
+    def _import(self, keys: bytes) -> frozenset[str]:
+        # Whether a key counts is judged at the time of each commit, and not by this machine's clock.
+        words = ("--ignore-time-conflict", "--ignore-valid-from", "--import")
+        status, code = self._ask(words, keys)
+        found = imported(status)
+        if found is None:
+            raise GpgError(f"gpg did not look at the keys: it ended with {code}")
+        return found
 
     def _ask(self, words: Iterable[str], content: bytes) -> tuple[str, int]:
         """Run gpg with ``content`` to read; return what it says for programs, and its exit status."""

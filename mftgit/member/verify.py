@@ -1,5 +1,7 @@
 """Check a fetched revision and who signed it, as the gate did, and render it for this member."""
 
+from functools import lru_cache
+
 from mftgit.adapters.commit_signature import Examiner
 from mftgit.adapters.git_objects import TooLargeError
 from mftgit.adapters.git_store import GitStore
@@ -11,6 +13,8 @@ from mftgit.model.problem import Problem, format_problems
 from mftgit.model.render import render
 from mftgit.model.trust import POLICY_FILES, explain, read_policy
 from mftgit.model.validate import Validator
+
+_MANY = 1024
 
 
 class NotCheckedError(TransientError):
@@ -36,13 +40,14 @@ def check_signatures(store: GitStore, *, anchor: Revision | None, tip: Revision)
     """
     if anchor is None:
         return
+    raw_commit = lru_cache(_MANY)(store.raw_commit)  # asked for by each policy that may count
     with Examiner() as examine:
         refusal = judge_growth(
             store.history(anchor, tip),
             anchor=anchor,
             tip=tip,
             policy_of=lambda revision: read_policy(store.pick(revision, POLICY_FILES)),
-            examine=lambda policy, revision: examine(policy, revision, store.raw_commit(revision)),
+            examine=lambda policy, revision: examine(policy, revision, raw_commit(revision)),
         )
     if refusal is not None:
         lines = explain(refusal.policy, refusal.wrong)

@@ -49,9 +49,12 @@ def signed_by(status: str, code: int) -> GpgKey:
     return GpgKey(fingerprint=primary)
 
 
-def imported(status: str) -> frozenset[str]:
-    """Return the fingerprints of the keys that gpg has taken in."""
-    return frozenset(line[2] for line in _lines(status) if line[0] == "IMPORT_OK" and line[2:])
+def imported(status: str) -> frozenset[str] | None:
+    """Return the fingerprints of the keys that gpg has taken in; None where it did not come to its end."""
+    lines = list(_lines(status))
+    if not any(line[0] == "IMPORT_RES" for line in lines):
+        return None
+    return frozenset(line[2] for line in lines if line[0] == "IMPORT_OK" and line[2:])
 
 
 def _lines(status: str) -> Iterator[list[str]]:

@@ -276,7 +276,8 @@ def test_a_key_ring_is_made_once_for_all_commits_of_a_policy(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls, policy = tmp_path / "calls", bench.policy(bench.home.line("ann"))
-    commits = [(revision, raw_of(bench.folder, revision)) for revision in (bench.signed(),) * 3]
+    revisions = [bench.signed(who) for who in ("ann", "ann", "ann")]
+    commits = [(each, raw_of(bench.folder, each)) for each in revisions]
     put_gpg(tmp_path, f'echo "$*" >> {calls}\nexec {shutil.which("gpg")} "$@"', monkeypatch)
     with Examiner() as examine:
         found = [judge_commit(policy, examine(policy, *commit)).outcome for commit in commits]
@@ -356,6 +357,7 @@ def test_a_gpg_that_hangs_is_ended_with_what_it_started(
     [
         ("exec cat /dev/zero", "gpg said more than 1,048,576 bytes"),
         ("kill -9 $$", "gpg was ended by signal 9"),
+        ("exit 2", "gpg did not look at the keys: it ended with 2"),
     ],
 )
 def test_a_gpg_that_misbehaves_is_not_believed(
@@ -374,7 +376,7 @@ def test_a_gpg_that_cannot_be_asked_is_asked_once(
     raw, policy = raw_of(bench.folder, revision), bench.policy(bench.home.line("ann"))
     put_gpg(tmp_path, f"echo x >> {tmp_path}/calls; kill -9 $$", monkeypatch)
     with Examiner() as examine:
-        found = [examine(policy, revision, raw).flaw for _ in range(3)]
+        found = [examine(policy, Revision(name * 40), raw).flaw for name in "abc"]
     assert found == [Outcome.NOT_CHECKED] * 3
     assert (tmp_path / "calls").read_text(encoding="utf-8") == "x\n"
 
@@ -390,6 +392,35 @@ def test_a_key_that_gpg_does_not_take_keeps_no_other_from_counting(bench: Bench)
     assert bench.judged(bench.signed("bob"), policy).outcome is not Outcome.SIGNED
     with Keyring(policy.gpg_keys) as keyring:
         assert keyring.fingerprints == {bench.home.fingerprints("ann")[0]}
+
+
+def test_a_key_whose_name_is_signed_by_a_weak_digest_is_not_taken(bench: Bench) -> None:
+    home = bench.home
+    more = ("--cert-digest-algo", "SHA1", "--allow-weak-digest-algos")
+    home.gpg(*more, "--quick-gen-key", "old <old@example.org>", "rsa2048", "sign", "never")
+    with Keyring([home.public("old")]) as keyring:
+        assert keyring.fingerprints == set()
+    found = bench.judged(bench.signed("old"), bench.policy(home.line("old")))
+    assert found.outcome is Outcome.NOT_ALLOWED
+
+
+def test_what_a_commit_shows_is_found_out_once_for_all_policies_with_the_same_keys(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.home.make("cid")
+    revision, line = bench.signed("ann"), bench.home.line("ann")
+    raw, real = raw_of(bench.folder, revision), shutil.which("gpg")
+    policies = [
+        bench.policy(line),
+        bench.policy(bench.home.line("ann", 'valid-before="20260101Z"')),
+        bench.policy(line, bench.home.line("cid")),
+    ]
+    calls = tmp_path / "calls"
+    put_gpg(tmp_path, f'echo "$*" >> {calls}\nexec {real} "$@"', monkeypatch)
+    with Examiner() as examine:
+        found = [judge_commit(each, examine(each, revision, raw)).outcome for each in policies]
+    assert found == [Outcome.SIGNED, Outcome.EXPIRED, Outcome.SIGNED]
+    assert calls.read_text(encoding="utf-8").count("--verify") == 2
 
 
 def test_what_gpg_armours_is_what_it_writes_without(bench: Bench) -> None:

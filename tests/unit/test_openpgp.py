@@ -237,7 +237,8 @@ def test_whatever_else_gpg_says_proves_nothing(text: str, code: int, outcome: Ou
 
 def test_the_keys_that_gpg_took_in_are_those_that_it_says_are_well() -> None:
     text = f"[GNUPG:] IMPORT_OK 1 {PRIMARY}\n[GNUPG:] IMPORT_PROBLEM 1 {'B' * 40}\n[GNUPG:] IMPORT_OK 0\n"
-    assert imported(text) == {PRIMARY}
+    assert imported(text + "[GNUPG:] IMPORT_RES 2 0\n") == frozenset({PRIMARY})
+    assert imported(text) is None
 
 
 # Lines
