@@ -19,6 +19,7 @@ from mftgit.model.push import (
     lineage,
     stale,
     unreadable,
+    unrooted,
 )
 
 OLD, NEW, OTHER = Revision("a" * 40), Revision("b" * 40), Revision("c" * 40)
@@ -74,6 +75,12 @@ def test_the_first_commit_grows_from_the_trust_root_where_one_is_named() -> None
     told = "\n".join(verdict.explanation)
     assert f"{NEW} does not contain {OLD}, which main has to begin with here" in told
     assert "git config mftgit.trustRoot ID" in told
+
+
+def test_a_first_push_with_nothing_to_judge_it_by_is_told_how_it_gets_that() -> None:
+    verdict = unrooted(MAIN)
+    assert verdict.reason == "nothing to judge signatures by"
+    assert verdict.explanation[-1] == "git config mftgit.trustRoot ID; then push again"
 
 
 @pytest.mark.parametrize(
