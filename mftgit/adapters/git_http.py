@@ -21,15 +21,18 @@ from loguru import logger
 
 from mftgit.adapters.git_answers import Answers
 from mftgit.adapters.git_brought import History
-from mftgit.adapters.git_pack import PackLimits
 from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, Pusher, PushWire, Settled
 from mftgit.adapters.git_refs import SeenRefs
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import UploadPack
 from mftgit.errors import TransientError
 from mftgit.model.access import Kind, OperatorRole
+from mftgit.model.limits import Limits
 
 _UPLOAD, _RECEIVE = "git-upload-pack", "git-receive-pack"
+MAX_QUESTION_BYTES = 1 << 20
+"""How large the body of a fetch may be after gzip is undone."""
+
 _SPOOL_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS
@@ -69,14 +72,6 @@ class GitResponse:
     body: BinaryIO
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpLimits:
-    """How large a request's body may be after gzip is undone."""
-
-    upload_bytes: int = 1 << 20
-    receive_bytes: int = 64 << 20
-
-
 class GitHttp:
     """The git side of the controller's HTTP server; `handle` may be called by several threads at once."""
 
@@ -86,12 +81,12 @@ class GitHttp:
         *,
         gate: Gate,
         settled: Settled,
-        limits: HttpLimits | None = None,
+        limits: Callable[[], Limits] = Limits,
     ) -> None:
+        """Ask ``limits`` anew for each push."""
         self._store = store
-        self._limits = limits or HttpLimits()
-        packs = PackLimits(pack_bytes=self._limits.receive_bytes)
-        self._door = Door(store=store, gate=gate, settled=settled, limits=packs)
+        self._limits = limits
+        self._door = Door(store=store, gate=gate, settled=settled, limits=limits)
         self._history = History()
         self._seen = {
             kind: SeenRefs(kind, lambda: store.moves, now=time.monotonic) for kind in Kind
@@ -165,7 +160,7 @@ class GitHttp:
         if request.headers.get("content-type") != expected:
             raise _RefusedError(415, f"expected a body of the type {expected}")
         upload = service == _UPLOAD
-        limit = self._limits.upload_bytes if upload else self._limits.receive_bytes
+        limit = MAX_QUESTION_BYTES if upload else self._limits().body_bytes
         with _plain(request, limit) as body:
             out = (
                 self._upload(body, request.kind, advertise=False)

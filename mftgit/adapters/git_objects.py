@@ -14,14 +14,9 @@ from dulwich.objects import Tree as GitTree
 from dulwich.repo import Repo
 
 from mftgit.errors import MftgitError, TransientError
+from mftgit.model.limits import HIGHEST, Limits, beyond
 from mftgit.model.names import Revision
 from mftgit.model.tree import Entry, Tree
-
-MAX_ENTRIES = 50_000
-"""Files and folders of one revision; five times the largest configuration that is planned for."""
-
-MAX_DEPTH = 16
-"""Folders in folders; documents lie one deep."""
 
 _MAX_SIZES = 200_000
 
@@ -148,7 +143,12 @@ def load_blob(store: BaseObjectStore, oid: ObjectID) -> bytes:
 
 
 def read_tree(
-    store: BaseObjectStore, revision: Revision, sizes: Sizes, load: Callable[[ObjectID], bytes]
+    store: BaseObjectStore,
+    revision: Revision,
+    sizes: Sizes,
+    load: Callable[[ObjectID], bytes],
+    *,
+    limits: Limits = HIGHEST,
 ) -> Tree:
     """Return the files of ``revision``; ``load`` is what their `Entry.load` will call.
 
@@ -156,11 +156,11 @@ def read_tree(
 
     Raises:
         BrokenHistoryError: an object is missing, malformed or of the wrong kind.
-        TooLargeError: the tree is larger or deeper than `MAX_ENTRIES` and `MAX_DEPTH`.
+        TooLargeError: the tree is larger or deeper than ``limits``.
     """
     commit = get_commit(store, ObjectID(revision.encode()))
     files: dict[str, Entry] = {}
-    for path, mode, oid in _walk(store, commit.tree):
+    for path, mode, oid in _walk(store, commit.tree, limits):
         submodule = S_ISGITLINK(mode)
         files[path] = Entry(
             mode=mode,
@@ -191,22 +191,32 @@ def is_ancestor(store: BaseObjectStore, ancestor: ObjectID, descendant: ObjectID
     return False
 
 
-def _walk(store: BaseObjectStore, root: ObjectID) -> Iterator[tuple[str, int, ObjectID]]:
+def _walk(
+    store: BaseObjectStore, root: ObjectID, limits: Limits
+) -> Iterator[tuple[str, int, ObjectID]]:
     """Give path, mode and id of every entry that is not a folder."""
     todo, count = [("", root, 0)], 0
     while todo:
         folder, oid, depth = todo.pop()
-        if depth > MAX_DEPTH:
-            raise TooLargeError(f"{folder!r} is more than {MAX_DEPTH} folders deep")
+        if depth > limits.max_tree_depth:
+            raise TooLargeError(f"{folder!r}: {beyond('max_tree_depth', limits, depth)}")
         for name, mode, child in get_tree(store, oid).items():
             count += 1
-            if count > MAX_ENTRIES:
-                raise TooLargeError(f"the revision has more than {MAX_ENTRIES} files and folders")
+            if count > limits.max_entries:
+                raise TooLargeError(beyond("max_entries", limits, count, at_least=True))
             path = folder + name.decode("utf-8", "surrogateescape")
+            if len(path) * 4 > limits.max_path_bytes:
+                _check_path(path, limits)
             if stat.S_ISDIR(mode):
                 todo.append((path + "/", child, depth + 1))
             else:
                 yield path, mode, child
+
+
+def _check_path(path: str, limits: Limits) -> None:
+    size_bytes = len(path.encode("utf-8", "surrogateescape"))
+    if size_bytes > limits.max_path_bytes:
+        raise TooLargeError(f"{path[:80]!r}…: {beyond('max_path_bytes', limits, size_bytes)}")
 
 
 def _content(store: BaseObjectStore, oid: ObjectID) -> bytes:

@@ -5,12 +5,13 @@ dulwich trusts the sizes that the objects declare. The format is that of git's `
 """
 
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from mftgit.errors import MftgitError
+from mftgit.model.limits import Limits, beyond
 
-_MIB = 1 << 20
 _READ_BYTES = 1 << 13  # small: what is left of it is copied once for each object
 _INFLATE_BYTES = 1 << 16
 _OFS_DELTA, _REF_DELTA = 6, 7
@@ -23,17 +24,15 @@ class PackError(MftgitError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackLimits:
-    """What is taken in at most. A repository of 10,000 documents is some 30 MB inflated."""
+class Outline:
+    """How many objects a pack holds, and at which offsets deltas stand, each with the offset or the id of its base."""
 
-    pack_bytes: int = 64 * _MIB
-    objects: int = 100_000
-    object_bytes: int = 32 * _MIB
-    inflated_bytes: int = 512 * _MIB
+    objects: int
+    bases: Mapping[int, int | bytes]
 
 
-def check_pack(stream: BinaryIO, limits: PackLimits) -> int:
-    """Read a pack to its end and return how many objects it declares; memory stays within one chunk.
+def check_pack(stream: BinaryIO, limits: Limits) -> Outline:
+    """Read a pack to its end and return what it declares; memory stays within one chunk, and a place for each delta.
 
     Raises:
         PackError: a limit is passed, or the pack is malformed. The checksum is not looked at.
@@ -43,32 +42,47 @@ def check_pack(stream: BinaryIO, limits: PackLimits) -> int:
         raise PackError("found no pack where one was expected")
     cursor.take(4)
     count = int.from_bytes(cursor.take(4))
-    if count > limits.objects:
-        raise PackError(f"the pack holds {count} objects, at most {limits.objects} are taken")
+    if count > limits.max_objects:
+        raise PackError(beyond("max_objects", limits, count))
     inflated = 0
+    bases: dict[int, int | bytes] = {}
     for _ in range(count):
-        size_bytes = _object(cursor, limits.object_bytes)
-        inflated += size_bytes
-        if inflated > limits.inflated_bytes:
-            raise PackError(f"the pack inflates to more than {limits.inflated_bytes} bytes")
-    return count
+        inflated += _object(cursor, limits, bases)
+        if inflated > limits.max_inflated_bytes:
+            raise PackError(beyond("max_inflated_bytes", limits, inflated, at_least=True))
+    return Outline(objects=count, bases=bases)
 
 
-def _object(cursor: "_Cursor", limit: int) -> int:
-    """Pass over one object; return its size, for a delta the size of what it makes."""
+def longest_chain(bases: Mapping[int, int | bytes], offset_of: Callable[[bytes], int]) -> int:
+    """Return how many deltas have to be applied at most to get an object; ``offset_of`` finds a base by its id."""
+    depths: dict[int, int] = {}
+    for start in bases:
+        chain, at = [], start
+        while at in bases and at not in depths:
+            chain.append(at)
+            base = bases[at]
+            at = base if isinstance(base, int) else offset_of(base)
+        before = depths.get(at, 0)
+        depths |= {each: before + n for n, each in enumerate(reversed(chain), 1)}
+    return max(depths.values(), default=0)
+
+
+def _object(cursor: "_Cursor", limits: Limits, bases: dict[int, int | bytes]) -> int:
+    """Pass over one object; return its size, for a delta the size of what it makes, and put its base into ``bases``."""
+    at = cursor.offset()
     kind, size_bytes = _header(cursor)
     if kind == _OFS_DELTA:
-        cursor.varint()
+        bases[at] = at - cursor.distance()
     elif kind == _REF_DELTA:
-        cursor.take(20)
+        bases[at] = cursor.take(20)
     elif kind not in _PLAIN:
         raise PackError(f"the pack holds an object of the unknown kind {kind}")
-    _at_most(size_bytes, limit)
+    _at_most(size_bytes, limits)
     head = cursor.inflate(size_bytes)
     if kind in _PLAIN:
         return size_bytes
     made = _delta_target(head)
-    _at_most(made, limit)
+    _at_most(made, limits)
     return made
 
 
@@ -81,11 +95,9 @@ def _header(cursor: "_Cursor") -> tuple[int, int]:
     return kind, size
 
 
-def _at_most(size_bytes: int, limit: int) -> None:
-    if size_bytes > limit:
-        raise PackError(
-            f"the pack holds an object of {size_bytes} bytes, at most {limit} are taken"
-        )
+def _at_most(size_bytes: int, limits: Limits) -> None:
+    if size_bytes > limits.max_object_bytes:
+        raise PackError(beyond("max_object_bytes", limits, size_bytes))
 
 
 def _delta_target(head: bytes) -> int:
@@ -109,6 +121,11 @@ class _Cursor:
         self._stream = stream
         self._ahead = b""
         self._at = 0
+        self._read = 0
+
+    def offset(self) -> int:
+        """Return how far from the start of the stream this is."""
+        return self._read - len(self._ahead) + self._at
 
     def byte(self) -> int:
         return self.take(1)[0]
@@ -121,7 +138,7 @@ class _Cursor:
         return self._ahead[self._at - count : self._at]
 
     def varint(self) -> int:
-        """Read seven bits at a time, lowest first; only its length matters for an offset."""
+        """Read seven bits at a time, lowest first."""
         value, shift = 0, 0
         while True:
             byte = self.byte()
@@ -131,6 +148,17 @@ class _Cursor:
                 return value
             if shift > 63:  # noqa: PLR2004  no size of ours needs more than 64 bits
                 raise PackError("the pack holds a number that does not end")
+
+    def distance(self) -> int:
+        """Read how far back a base stands: seven bits at a time, highest first, one added for each that follows."""
+        byte = self.byte()
+        value = byte & 0x7F
+        while byte & 0x80:
+            byte = self.byte()
+            value = ((value + 1) << 7) | (byte & 0x7F)
+            if value >> 64:
+                raise PackError("the pack holds a number that does not end")
+        return value
 
     def inflate(self, size_bytes: int) -> bytes:
         """Pass over a zlib stream of exactly ``size_bytes`` inflated; return its first bytes."""
@@ -157,4 +185,5 @@ class _Cursor:
         chunk = self._stream.read(_READ_BYTES)
         if not chunk:
             raise PackError("the pack ends too early")
+        self._read += len(chunk)
         return chunk

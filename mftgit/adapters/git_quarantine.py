@@ -11,9 +11,9 @@ from typing import BinaryIO, Self
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
 from dulwich.object_store import DiskObjectStore
-from dulwich.objects import S_ISGITLINK, Commit, ObjectID, ShaFile, parse_tree
+from dulwich.objects import S_ISGITLINK, Commit, ObjectID, RawObjectID, ShaFile, parse_tree
 from dulwich.objects import Tree as GitTree
-from dulwich.pack import UnresolvedDeltas
+from dulwich.pack import Pack, UnresolvedDeltas
 
 from mftgit.adapters.durable import sync_folder
 from mftgit.adapters.git_history import history_between, pick_files, raw_commit
@@ -28,7 +28,8 @@ from mftgit.adapters.git_objects import (
     load_blob,
     read_tree,
 )
-from mftgit.adapters.git_pack import PackError, PackLimits, check_pack
+from mftgit.adapters.git_pack import PackError, check_pack, longest_chain
+from mftgit.model.limits import Limits, beyond
 from mftgit.model.names import Revision
 from mftgit.model.safe_names import unsafe_for_git
 from mftgit.model.tree import Tree
@@ -78,22 +79,26 @@ class Quarantine:
         self._store.close()
         rmtree(self._folder, ignore_errors=True)
 
-    def take(self, pack: BinaryIO, limits: PackLimits) -> None:
+    def take(self, pack: BinaryIO, limits: Limits) -> None:
         """Take in a pack, which may be thin, from its start to its end.
 
         Raises:
             PackError: it is malformed, or larger than ``limits``.
         """
         pack.seek(0)
-        count = check_pack(pack, limits)
-        if count == 0:
+        outline = check_pack(pack, limits)
+        if outline.objects == 0:
             return
         pack.seek(0)
         try:
-            self._store.add_thin_pack(pack.read, None)
+            taken = self._store.add_thin_pack(pack.read, None)
         except _BAD_PACK as error:
             text = " ".join(str(error).split())
             raise PackError(f"the pack is broken: {type(error).__name__}: {text}") from error
+        # Only now the ids of what is in the pack are known.
+        depth = longest_chain(outline.bases, lambda oid: _offset(taken, oid)) if taken else 0
+        if depth > limits.max_delta_depth:
+            raise PackError(beyond("max_delta_depth", limits, depth))
         self._fresh = frozenset(self._own_ids())
 
     def add(self, objects: list[ShaFile]) -> None:
@@ -124,10 +129,14 @@ class Quarantine:
             return str(error)
         return None
 
-    def tree(self, revision: Revision) -> Tree:
+    def tree(self, revision: Revision, limits: Limits) -> Tree:
         """Return the files of ``revision``; see `read_tree`. They load as long as the quarantine stands."""
         return read_tree(
-            self._store, revision, self._sizes, lambda oid: load_blob(self._store, oid)
+            self._store,
+            revision,
+            self._sizes,
+            lambda oid: load_blob(self._store, oid),
+            limits=limits,
         )
 
     def pick(self, revision: Revision, paths: Iterable[str]) -> Tree:
@@ -202,6 +211,10 @@ class Quarantine:
         if oid not in self._fresh and oid not in self._main:
             raise BrokenHistoryError(f"blob {oid.decode()} is missing")
         self._sizes.of(self._store, oid)
+
+
+def _offset(pack: Pack, oid: bytes) -> int:
+    return pack.index.object_offset(RawObjectID(oid))
 
 
 class _Incoming(Objects):

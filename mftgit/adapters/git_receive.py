@@ -25,11 +25,12 @@ from dulwich.server import ReceivePackHandler
 from loguru import logger
 
 from mftgit.adapters.git_objects import StoreBusyError, StoreError
-from mftgit.adapters.git_pack import PackError, PackLimits
+from mftgit.adapters.git_pack import PackError
 from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import OneRepo
 from mftgit.model.access import OperatorRole
+from mftgit.model.limits import Limits, beyond
 from mftgit.model.names import CHANGES, Revision
 from mftgit.model.printable import printable
 from mftgit.model.push import ATOMIC, REPEATED, Push, RefUpdate, Verdict, stale, unreadable
@@ -57,12 +58,12 @@ class Pusher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What every push to one repository has in common."""
+    """What every push to one repository has in common; ``limits`` is asked once for each push, at its start."""
 
     store: GitStore
     gate: Gate
     settled: Settled
-    limits: PackLimits = field(default_factory=PackLimits)
+    limits: Callable[[], Limits]
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -102,6 +103,7 @@ class GuardedReceivePack(ReceivePackHandler):
     ) -> None:
         super().__init__(OneRepo(repo), ["/"], proto, stateless_rpc=True, advertise_refs=advertise)
         self._door = door
+        self._limits = door.limits()
         self._pusher = pusher
         self._wire = proto
 
@@ -140,15 +142,15 @@ class GuardedReceivePack(ReceivePackHandler):
             yield name, b"ok" if verdict.reason is None else _line(verdict.reason)
 
     def _take(self, quarantine: Quarantine) -> None:
+        limits, size_bytes = self._limits, 0
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
-            left = self._door.limits.pack_bytes
             while chunk := self._wire.recv(1 << 16):
-                left -= len(chunk)
-                if left < 0:
-                    limit = self._door.limits.pack_bytes
-                    raise PackError(f"the pack is larger than {limit} bytes")
-                spool.write(chunk)
-            quarantine.take(cast("BinaryIO", spool), self._door.limits)
+                size_bytes += len(chunk)
+                if size_bytes <= limits.max_pack_bytes:
+                    spool.write(chunk)
+            if size_bytes > limits.max_pack_bytes:
+                raise PackError(beyond("max_pack_bytes", limits, size_bytes))
+            quarantine.take(cast("BinaryIO", spool), limits)
 
     def _push(self, quarantine: Quarantine, update: RefUpdate, changes: frozenset[str]) -> Push:
         """Find out what the gate needs to know of one ref."""
@@ -164,10 +166,11 @@ class GuardedReceivePack(ReceivePackHandler):
             update=update,
             current=self._door.store.head(update.ref),
             changes=changes,
+            limits=self._limits,
             fault=fault,
             is_commit=is_commit,
             is_fast_forward=grows,
-            tree=lambda: quarantine.tree(new),
+            tree=lambda: quarantine.tree(new, self._limits),
             published=lambda: quarantine.pick(old, POLICY_FILES) if old else {},
             commits=lambda: quarantine.commits(old, new) if old else iter(()),
         )

@@ -4,6 +4,7 @@ import errno
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
@@ -39,9 +40,10 @@ from mftgit.adapters.git_objects import (
     open_repo,
     read_tree,
 )
-from mftgit.adapters.git_pack import PackError, PackLimits
+from mftgit.adapters.git_pack import PackError
 from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.errors import MftgitError
+from mftgit.model.limits import HIGHEST
 from mftgit.model.names import MAIN, MEMBERS, Revision
 from mftgit.model.push import RefUpdate
 from mftgit.model.tree import Tree
@@ -324,7 +326,7 @@ class GitStore:
         ca_file: Path | None,
         headers: HeadersFor,
         ref: str = MAIN,
-        max_bytes: int = 256 << 20,
+        max_bytes: int = 1 << 30,
         timeout_s: float = 60.0,
     ) -> Revision:
         """Get ``ref`` and its history from the repository at ``url``; name it `FETCHED` and return it.
@@ -421,7 +423,7 @@ class _Presence(Sizes):
 
 def _take(quarantine: Quarantine, pack: BinaryIO, max_bytes: int) -> None:
     try:
-        quarantine.take(pack, PackLimits(pack_bytes=max_bytes))
+        quarantine.take(pack, replace(HIGHEST, max_pack_bytes=max_bytes))
     except PackError as error:
         raise RemoteBrokenError(f"the controller sent a bad pack: {error}") from error
 

@@ -29,9 +29,6 @@ from mftgit.adapters.http_doors import (
 from mftgit.errors import MftgitError, TransientError
 from mftgit.model.access import Principal, admits
 
-BODY_TIMEOUT_S = 300.0
-"""How long a client may take to send one request's body."""
-
 _MEMORY_BYTES = 1 << 20  # a body above this goes to disk
 _SENT_WHOLE_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 16
@@ -64,7 +61,7 @@ class Answering:
             return _Answered(response=_stream(door.stream(principal)), principal=principal)
         try:
             with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as body:
-                await _take_in(request, body, door.max_body_bytes)
+                await _take_in(request, body, door)
                 asked = _asked(request, body, principal)
                 response = await self._open(door, asked)
                 return _Answered(response=response, principal=principal)
@@ -217,7 +214,7 @@ def _settled(
         return _RefusedError(500, "the controller failed at this; see its log").response()
 
 
-async def _take_in(request: requests.Request, body: IO[bytes], limit: int) -> None:
+async def _take_in(request: requests.Request, body: IO[bytes], door: Door) -> None:
     """Fill ``body``, and put it at its start.
 
     Raises:
@@ -225,14 +222,16 @@ async def _take_in(request: requests.Request, body: IO[bytes], limit: int) -> No
     """
     if not {"content-length", "transfer-encoding"}.intersection(request.headers.keys()):
         return
+    limit = door.max_body_bytes() if callable(door.max_body_bytes) else door.max_body_bytes
+    most_s = door.max_body_s() if callable(door.max_body_s) else door.max_body_s
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(most_s):
             async for chunk in request.stream():
                 if body.tell() + len(chunk) > limit:
-                    raise _RefusedError(413, f"larger than {limit} bytes")
+                    raise _RefusedError(413, f"larger than {limit} bytes{door.bounded_by}")
                 body.write(chunk)
     except TimeoutError:
-        raise _RefusedError(408, f"the request took longer than {BODY_TIMEOUT_S:.0f} s") from None
+        raise _RefusedError(408, f"the request took longer than {most_s:.0f} s{door.bounded_by}") from None
     except requests.ClientDisconnect:
         raise _RefusedError(400, "the client hung up") from None
     body.seek(0)

@@ -8,6 +8,9 @@ from typing import IO, Protocol
 from mftgit.errors import MftgitError
 from mftgit.model.access import Access, Principal
 
+BODY_TIMEOUT_S = 300.0
+"""How long a client may take to send one request's body, where its door says nothing else."""
+
 
 @unique
 class Pool(Enum):
@@ -78,7 +81,8 @@ class Door:
     """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop; a text/event-stream) is set.
 
     ``at_once`` is asked before ``handle``, on the loop, so that it must not wait: None leaves the answer to ``handle``.
-    One that is ``polled`` is asked so often that the log tells only what went wrong there.
+    One that is ``polled`` is asked so often that the log tells only what went wrong there. How large a body may be and
+    how long it may take is asked anew for each request; ``bounded_by`` tells who is refused what sets that.
     """
 
     method: str
@@ -88,5 +92,7 @@ class Door:
     at_once: Callable[[Request], Response | None] | None = None
     stream: Callable[[Principal], AsyncIterator[bytes]] | None = None
     pool: Pool = Pool.API
-    max_body_bytes: int = 0
+    max_body_bytes: int | Callable[[], int] = 0
+    max_body_s: float | Callable[[], float] = BODY_TIMEOUT_S
+    bounded_by: str = ""
     polled: bool = False

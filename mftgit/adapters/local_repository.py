@@ -14,8 +14,9 @@ from typing import Self
 import git
 
 from mftgit.adapters.git_commit import LogEntry
-from mftgit.adapters.git_objects import MAX_DEPTH, MAX_ENTRIES, StoreError
+from mftgit.adapters.git_objects import StoreError
 from mftgit.errors import ConfigError
+from mftgit.model.limits import HIGHEST, Limits, beyond
 from mftgit.model.names import MEMBERS, Revision, parse_revision
 from mftgit.model.tree import Entry, Tree
 
@@ -129,16 +130,21 @@ class LocalRepository:
         except git.GitCommandError as error:
             raise StoreError(f"{self.root}: the index is no tree: {_said(error)}") from error
 
-    def tree(self, revision: Revision) -> Tree:
+    def file(self, revision: Revision, path: str) -> bytes | None:
+        """Return what the file ``path`` holds in ``revision``, or None when there is none."""
+        found = self._rev_parse(f"{revision}:{path}")
+        return None if found is None else self._load(found)
+
+    def tree(self, revision: Revision, limits: Limits = HIGHEST) -> Tree:
         """Return the files of ``revision``, which may be a tree too; contents are read when they are asked for.
 
         Raises:
-            StoreError: an object is missing or broken, or there are more or deeper folders than the gate takes.
+            StoreError: an object is missing or broken, or the revision is beyond ``limits``.
         """
         listing = self._listing(revision)
-        if listing.count(b"\0") > MAX_ENTRIES:
-            raise StoreError(f"the revision has more than {MAX_ENTRIES} files and folders")
-        return dict(self._files(listing))
+        if (count := listing.count(b"\0")) > limits.max_entries:
+            raise StoreError(beyond("max_entries", limits, count))
+        return dict(self._files(listing, limits))
 
     def pick(self, revision: Revision, paths: Iterable[str]) -> Tree:
         """Return those of ``paths`` that are files of ``revision``."""
@@ -199,14 +205,18 @@ class LocalRepository:
             return None
         return Revision(str(found))
 
-    def _files(self, listing: bytes) -> Iterator[tuple[str, Entry]]:
+    def _files(self, listing: bytes, limits: Limits) -> Iterator[tuple[str, Entry]]:
         """Give path and entry of what ls-tree lists, but for folders."""
         for line in listing.split(b"\0")[:-1]:
             fields, _, name = line.partition(b"\t")
             mode, kind, oid, size = fields.decode().split()
             path = name.decode("utf-8", "surrogateescape")
-            if path.count("/") > MAX_DEPTH:
-                raise StoreError(f"{path!r} is more than {MAX_DEPTH} folders deep")
+            sizes = {"max_tree_depth": path.count("/"), "max_path_bytes": len(name)}
+            if kind == "blob":
+                sizes["max_object_bytes"] = int(size)
+            for limit, found in sizes.items():
+                if found > getattr(limits, limit):
+                    raise StoreError(f"{path[:80]!r}: {beyond(limit, limits, found)}")
             if kind == "blob":
                 load = partial(self._load, oid)
                 yield path, Entry(mode=int(mode, 8), oid=oid, size_bytes=int(size), load=load)

@@ -15,7 +15,9 @@ from mftgit.controller.receive import Receive
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
 from mftgit.model.events import EventName, Fact
+from mftgit.model.limits import Limits, read_limits
 from mftgit.model.names import CHANGES, MAIN, Revision, parse_revision
+from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.printable import printable
 from mftgit.model.push import Push, RefUpdate, Verdict
 
@@ -49,7 +51,9 @@ def pre_push(repository: LocalRepository, _words: tuple[str, ...], lines: Binary
     ]
     # The other side is asked by git itself, so what it said is where the refs stand.
     return _judge(
-        replace(_push(repository, update, current=update.old), changes=frozenset())
+        replace(
+            _push(repository, update, current=update.old, published=update.old), changes=frozenset()
+        )
         for update in updates
     )
 
@@ -108,10 +112,17 @@ def _publish_nothing(_push: Push, _revision: Revision) -> None:
 
 
 def _received(repository: LocalRepository, update: RefUpdate) -> Push:
-    return _push(repository, update, current=repository.head(update.ref))
+    main = repository.head(MAIN)
+    return _push(repository, update, current=repository.head(update.ref), published=main)
 
 
-def _push(repository: LocalRepository, update: RefUpdate, *, current: Revision | None) -> Push:
+def _push(
+    repository: LocalRepository,
+    update: RefUpdate,
+    *,
+    current: Revision | None,
+    published: Revision | None,
+) -> Push:
     """Find out what the gate needs to know; that no object is missing was seen to by git before it called.
 
     Who may push at all is for the server to say that git serves the repository by: here everybody may what it lets in.
@@ -120,6 +131,7 @@ def _push(repository: LocalRepository, update: RefUpdate, *, current: Revision |
     root = repository.trust_root() if update.ref == MAIN and update.old is None else None
     base = update.old or root
     is_commit = new is not None and repository.is_commit(new)
+    limits = _limits_of(repository, published)
     return Push(
         who="git",
         role=OperatorRole.PUBLISH,
@@ -127,15 +139,22 @@ def _push(repository: LocalRepository, update: RefUpdate, *, current: Revision |
         current=current,
         changes=repository.names(CHANGES),
         root=root,
+        limits=limits,
         fault=None,
         is_commit=is_commit,
         is_fast_forward=new is not None
         and is_commit
         and (base is None or repository.is_ancestor(base, new)),
-        tree=lambda: {} if new is None else repository.tree(new),
+        tree=lambda: {} if new is None else repository.tree(new, limits),
         published=lambda: {} if base is None else repository.tree(base),
         commits=lambda: iter(()) if base is None or new is None else repository.commits(base, new),
     )
+
+
+def _limits_of(repository: LocalRepository, published: Revision | None) -> Limits:
+    """Return what the published revision sets, as far as it is here; the hook has nothing older to go by."""
+    content = published and repository.file(published, CLUSTER_FILE)
+    return (read_limits(content) if content else None) or Limits()
 
 
 def _fields(lines: BinaryIO, count: int) -> Iterator[list[str]]:

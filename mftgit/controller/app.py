@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from loguru import logger
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.git_http import GitHttp, GitRequest, GitResponse
+from mftgit.adapters.git_http import MAX_QUESTION_BYTES, GitHttp, GitRequest, GitResponse
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.http_doors import Door, Pool, Request, Response
@@ -19,6 +20,7 @@ from mftgit.controller.access import Doorkeeper
 from mftgit.controller.collect import BadReportError, Collect, own_name
 from mftgit.controller.initialise import renew_certificate
 from mftgit.controller.keys import MemberKeys
+from mftgit.controller.limits import PublishedLimits
 from mftgit.controller.member_refs import MemberRefs
 from mftgit.controller.notify import Notifier
 from mftgit.controller.presence import Presence
@@ -30,13 +32,16 @@ from mftgit.model.access import Access, Kind, Principal
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, MemberStatus
 from mftgit.model.names import MemberName, Revision
+from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.validate import Validator
 
-MAX_GIT_REQUEST_BYTES = 1 << 20
-MAX_PUSH_BYTES = 64 << 20
+MAX_JOIN_BYTES = 1 << 20
 MAX_KEY_BYTES = 4 << 10
 
 _REPOSITORY = "/config.git"
+_BOUNDED_BY = (
+    f"; gate.limits in the published {CLUSTER_FILE} says so (max_pack_bytes, max_request_s)"
+)
 
 
 class Controller:
@@ -90,9 +95,13 @@ class Controller:
             cluster_id=bootstrap.cluster_id,
             controller=me,
         )
-        self._publish = Publish(self._record, [self._raise_head])
+        self._limits = PublishedLimits(self.store)
+        self._limits()
+        self._publish = Publish(self._record, [self._limits.published, self._raise_head])
         receive = Receive(validator, self._record, self._publish)
-        self._git = GitHttp(self.store, gate=receive.decide, settled=receive.settle)
+        self._git = GitHttp(
+            self.store, gate=receive.decide, settled=receive.settle, limits=self._limits
+        )
         doorkeeper = Doorkeeper(
             self._registry,
             keys,
@@ -129,22 +138,33 @@ class Controller:
 
     def _doors(self) -> list[Door]:
         known, members, anyone = Access.KNOWN, Access.MEMBERS, Access.ANYONE
+        git = [
+            Door(method="GET", path="/info/refs", access=known),
+            Door(
+                method="POST",
+                path="/git-upload-pack",
+                access=known,
+                max_body_bytes=MAX_QUESTION_BYTES,
+            ),
+            Door(
+                method="POST",
+                path="/git-receive-pack",
+                access=known,
+                max_body_bytes=lambda: self._limits.last.body_bytes,
+                max_body_s=lambda: self._limits.last.max_request_s,
+                bounded_by=_BOUNDED_BY,
+            ),
+        ]
         return [
             *(
-                Door(
-                    method=method,
-                    path=_REPOSITORY + path,
-                    access=known,
+                replace(
+                    door,
+                    path=_REPOSITORY + door.path,
                     handle=self._serve_git,
                     at_once=self._fetched_before,
                     pool=Pool.GIT,
-                    max_body_bytes=max_body_bytes,
                 )
-                for method, path, max_body_bytes in (
-                    ("GET", "/info/refs", 0),
-                    ("POST", "/git-upload-pack", MAX_GIT_REQUEST_BYTES),
-                    ("POST", "/git-receive-pack", MAX_PUSH_BYTES),
-                )
+                for door in git
             ),
             Door(
                 method="GET",
@@ -161,7 +181,7 @@ class Controller:
                 path="/api/join",
                 access=anyone,
                 handle=self._join,
-                max_body_bytes=MAX_GIT_REQUEST_BYTES,
+                max_body_bytes=MAX_JOIN_BYTES,
             ),
             Door(
                 method="GET",

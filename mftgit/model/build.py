@@ -27,6 +27,7 @@ from mftgit.model.config import (
     Trigger,
     WatchTrigger,
 )
+from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 
 Value = Mapping[str, Any]
@@ -51,6 +52,8 @@ def build_cluster(value: Value) -> Cluster:
     fields = _given(value, name=str, poll_s=float)
     if "ttl_s" in value.get("coordinator", {}):
         fields["lease_ttl_s"] = float(value["coordinator"]["ttl_s"])
+    if "limits" in value.get("gate", {}):
+        fields["limits"] = build_limits(value["gate"]["limits"])
     return Cluster(**fields)
 
 

@@ -41,6 +41,7 @@ _RENAMED: Final[Mapping[str, str]] = {
     "after_success": "after_success.action",
     "archive_path": "after_success.path",
     "lease_ttl_s": "coordinator.ttl_s",
+    "limits": "gate.limits",
 }
 
 

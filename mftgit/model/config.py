@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, unique
 
+from mftgit.model.limits import Limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 
 
@@ -26,6 +27,7 @@ class Cluster:
     name: str
     lease_ttl_s: float = 15.0
     poll_s: float = 30.0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mftgit.model.access import OperatorRole
+from mftgit.model.limits import Limits, beyond
 from mftgit.model.names import CHANGES, MAIN, Revision
 from mftgit.model.tree import Tree
 from mftgit.model.trust import Finding, Policy, explain
-
-MAX_CHANGES: Final = 200
-"""How many proposals may be open; each costs every fetch a line, and dulwich some time."""
 
 _CHANGE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9][A-Za-z0-9_-]*)*")
 _LONGEST_CHANGE: Final = 100
@@ -32,10 +30,10 @@ class Push:
 
     ``update.new`` may name any kind of object. ``current`` is where the ref stands now, ``changes`` are the
     proposals that there are, or that this push makes. ``root`` is what the first push of main has to grow from, where
-    somebody has said so. ``fault`` says in one sentence which object is missing or
-    malformed, or is None. ``tree`` reads the files of ``update.new``, ``published`` those of ``base`` that its
-    policy is read from, and ``commits`` gives what lies between, byte for byte; they may be called only while the push
-    is being decided, and only where ``is_commit`` holds and there is no fault.
+    somebody has said so. ``limits`` are those of the published revision. ``fault`` says in one sentence which object is
+    missing or malformed, or is None. ``tree`` reads the files of ``update.new``, ``published`` those of ``base`` that
+    its policy is read from, and ``commits`` gives what lies between, byte for byte; they may be called only while the
+    push is being decided, and only where ``is_commit`` holds and there is no fault.
     """
 
     who: str
@@ -44,6 +42,7 @@ class Push:
     current: Revision | None
     changes: frozenset[str] = frozenset()
     root: Revision | None = None
+    limits: Limits = field(default_factory=Limits)
     fault: str | None
     is_commit: bool
     is_fast_forward: bool
@@ -139,18 +138,18 @@ def _judge_history(push: Push) -> Verdict:
     if update.old != push.current:
         return stale(update.old, push.current)
     if update.old is None and update.ref != MAIN:
-        return _judge_new_change(update.ref, push.changes - {update.ref})
+        return _judge_new_change(update.ref, push.changes - {update.ref}, push.limits)
     if update.new is None or push.is_fast_forward:
         return ACCEPTED
     return _rewritten(push)
 
 
-def _judge_new_change(ref: str, others: frozenset[str]) -> Verdict:
-    if len(others) >= MAX_CHANGES:
+def _judge_new_change(ref: str, others: frozenset[str], limits: Limits) -> Verdict:
+    if len(others) >= limits.max_changes:
         return Verdict(
             reason="too many proposals",
             explanation=(
-                f"{len(others)} proposals are open, and at most {MAX_CHANGES} may be",
+                beyond("max_changes", limits, len(others) + 1),
                 "have some published, or removed by who may publish: git push origin --delete change/NAME",
             ),
         )

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mftgit.model.checked import Checked, Filled, Sound, check_reading, fill
 from mftgit.model.documents import MAX_SIZE_BYTES, Document, Kind, read_document, too_large
+from mftgit.model.own_limits import check_limits
 from mftgit.model.parts import Part, Parts
 from mftgit.model.places import DocumentFile, sort_files
 from mftgit.model.problem import Problem
@@ -93,7 +94,9 @@ class Validator:
             if checked.document is not None:
                 documents[file.path] = checked.document
         problems.extend(check_across(parts, self._fill_part))
-        problems.extend(check_trust(tree, parts[Kind.CLUSTER].get("cluster")))
+        cluster = parts[Kind.CLUSTER].get("cluster")
+        problems.extend(check_limits(tree, cluster))
+        problems.extend(check_trust(tree, cluster))
         return Validation(problems=_capped(problems), documents=documents, parts=parts)
 
     def _check_file(self, file: DocumentFile) -> Checked:

@@ -26,9 +26,10 @@ from git_raw import commit as raw_commit
 from git_server import serving
 from git_site import FIRST, Site, site
 
-from mftgit.adapters.git_http import GitHttp, HttpLimits
+from mftgit.adapters.git_http import GitHttp
 from mftgit.adapters.git_store import GitStore
 from mftgit.model.events import EventName
+from mftgit.model.limits import Limits
 from mftgit.model.names import MAIN, Revision
 from mftgit.model.push import Push, Verdict, judge
 
@@ -123,13 +124,16 @@ def test_a_push_of_thirty_megabytes_arrives_in_chunks(served: Site, work: Path) 
 
 
 def test_a_push_larger_than_the_limit_is_refused_with_the_limit(tmp_path: Path) -> None:
-    with site(tmp_path, limits=HttpLimits(receive_bytes=100_000)) as served:
+    with site(tmp_path, limits=Limits(max_pack_bytes=100_000)) as served:
         work = clone(served.url, tmp_path / "work")
-        commit(work, {"big": os.urandom(200_000)})
         before = files(served)
+        commit(work, {"big": os.urandom(200_000)})
         ran = git(work, "push", "origin", "main")
         assert ran.code != 0
-        assert "413" in ran.err
+        assert "at most 100,000 are taken: gate.limits.max_pack_bytes" in ran.err
+        assert files(served) == before
+        commit(work, {"big": os.urandom(2_000_000)})
+        assert "413" in git(work, "push", "origin", "main").err
         assert files(served) == before
 
 
@@ -489,7 +493,7 @@ def test_a_tree_that_multiplies_itself_is_refused_by_its_count(served: Site) -> 
     last = raw_commit(oid(objects[-1]), at)
     told = push(served.url, (at, oid(last), MAIN), content=pack(*objects, last))
     assert f"ng {MAIN} cannot be read" in told
-    assert "more than 50000 files and folders" in told
+    assert "at least 50,001 files and folders, at most 50,000 are taken" in told
 
 
 @pytest.mark.parametrize(
@@ -584,8 +588,8 @@ def test_a_compressed_body_is_read_and_bounded_by_its_inflated_size(served: Site
     status, answer = post(served.url, "git-upload-pack", gzip.compress(wants), packed)
     assert status == 200
     assert b"PACK" in answer
-    bomb = gzip.compress(bytes(100_000_000))
-    for service, limit in (("git-upload-pack", b"1048576"), ("git-receive-pack", b"67108864")):
+    bomb = gzip.compress(bytes(140_000_000))
+    for service, limit in (("git-upload-pack", b"1048576"), ("git-receive-pack", b"135266304")):
         status, answer = post(served.url, service, bomb, packed)
         assert status == 413
         assert limit in answer
@@ -695,11 +699,12 @@ def test_a_proposal_whose_name_is_a_folder_of_another_is_refused(served: Site, w
     assert sound(served)
 
 
-def test_only_so_many_proposals_are_open(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mftgit.model.push.MAX_CHANGES", 2)
-    commit(work, {"a": "1"})
-    git_ok(work, "push", "origin", "HEAD:change/a", "HEAD:change/b")
-    ran = git(work, "push", "origin", "HEAD:change/c")
-    assert "change/c (too many proposals)" in ran.err
-    commit(work, {"a": "2"})
-    git_ok(work, "push", "origin", "HEAD:change/a")
+def test_only_so_many_proposals_are_open(tmp_path: Path) -> None:
+    with site(tmp_path, limits=Limits(max_changes=2)) as served:
+        work = clone(served.url, tmp_path / "work")
+        commit(work, {"a": "1"})
+        git_ok(work, "push", "origin", "HEAD:change/a", "HEAD:change/b")
+        ran = git(work, "push", "origin", "HEAD:change/c")
+        assert "change/c (too many proposals)" in ran.err
+        commit(work, {"a": "2"})
+        git_ok(work, "push", "origin", "HEAD:change/a")

@@ -260,9 +260,9 @@ def test_main_is_neither_rewritten_nor_deleted(pusher: Path, bare: Path) -> None
 @pytest.mark.parametrize(
     ("levels", "width", "why"),
     [
-        (5, 10, "more than 50000 files and folders"),
+        (5, 10, "111,110 files and folders, at most 50,000 are taken"),
         (12, 10, "the names in the revision take more than"),
-        (20, 1, "is more than 16 folders deep"),
+        (20, 1, "folders are 17 deep, at most 16 are taken"),
     ],
 )
 def test_a_tree_that_unfolds_to_more_than_the_gate_takes_is_refused(
@@ -277,6 +277,40 @@ def test_a_tree_that_unfolds_to_more_than_the_gate_takes_is_refused(
     assert why in refused.err
     assert "refs/heads/main refused: cannot be read" in refused.err
     assert bad not in objects(bare)
+
+
+@pytest.mark.parametrize("hook", ["pre-push", "pre-receive"])
+@pytest.mark.parametrize(
+    ("limit", "lowest", "files", "why"),
+    [
+        ("max_tree_depth", 1, {"a/b/c": "1"}, "folders are 2 deep, at most 1"),
+        ("max_entries", 100, {f"n/{n}": "" for n in range(110)}, "files and folders, at most 100"),
+        ("max_path_bytes", 100, {"a" * 110: ""}, "a path has 110 bytes, at most 100"),
+        ("max_object_bytes", 4 << 20, {"big": "1" * (5 << 20)}, "an object has 5,242,880 bytes"),
+    ],
+)
+def test_the_limits_that_are_published_hold_for_a_hook_too(  # noqa: PLR0917
+    bare: Path,
+    work: Path,
+    hook: str,
+    limit: str,
+    lowest: int,
+    files: dict[str, str | bytes],
+    why: str,
+) -> None:
+    text = VALID["cluster.yaml"] + f"gate: {{limits: {{{limit}: {lowest}}}}}\n"
+    commit(work, {"cluster.yaml": text})
+    git_ok(work, "push", "origin", "main")
+    git_ok(work, "config", "core.hooksPath", "elsewhere")
+    commit(work, files)
+    if hook == "pre-push":
+        git_ok(work, "config", "--unset", "core.hooksPath")
+        git_ok(bare, "config", "core.hooksPath", "elsewhere")
+    refused = git(work, "push", "origin", "main")
+    assert refused.code != 0
+    assert why in refused.err
+    assert f"gate.limits.{limit} in the published cluster.yaml" in refused.err
+    assert ("remote: " in refused.err) == (hook == "pre-receive")
 
 
 def test_what_a_replacement_shows_is_not_what_is_judged(bare: Path, work: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from git_server import Served, serving
 
-from mftgit.adapters.git_http import GitHttp, HttpLimits
+from mftgit.adapters.git_http import GitHttp
 from mftgit.adapters.git_store import GitStore
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
 from mftgit.model.events import EventName, Fact
+from mftgit.model.limits import Limits
 from mftgit.model.names import Revision
 from mftgit.model.problem import Problem
 from mftgit.model.tree import Tree
@@ -78,7 +79,7 @@ class Site:
 def site(
     folder: Path,
     *,
-    limits: HttpLimits | None = None,
+    limits: Limits | None = None,
     listeners: Sequence[Callable[[Revision], None]] = (),
 ) -> Iterator[Site]:
     """Serve a repository with a first revision for the time of the block."""
@@ -93,6 +94,8 @@ def site(
             FIRST, message="Begin", author="mftgit <mftgit@example.org>", now=NOW, parent=None
         )
         gate = Receive(NoBadWords(), record, Publish(record, [*listeners, published.append]))
-        app = GitHttp(store, gate=gate.decide, settled=gate.settle, limits=limits)
+        app = GitHttp(
+            store, gate=gate.decide, settled=gate.settle, limits=lambda: limits or Limits()
+        )
         with serving(app) as served:
             yield Site(store=store, app=app, served=served, events=events, published=published)

@@ -9,13 +9,14 @@ from git_raw import blob, head, pack, pack_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters.git_pack import PackError, PackLimits, check_pack
+from mftgit.adapters.git_pack import PackError, check_pack
+from mftgit.model.limits import Limits
 
-SMALL = PackLimits(objects=5, object_bytes=1000, inflated_bytes=2000)
+SMALL = Limits(max_objects=5, max_object_bytes=1000, max_inflated_bytes=2000)
 
 
-def check(content: bytes, limits: PackLimits = SMALL) -> int:
-    return check_pack(io.BytesIO(content), limits)
+def check(content: bytes, limits: Limits = SMALL) -> int:
+    return check_pack(io.BytesIO(content), limits).objects
 
 
 def delta(source: int, target: int, *, rest: bytes = b"") -> bytes:
@@ -60,7 +61,9 @@ def test_noise_is_a_pack_error_and_nothing_else(noise: bytes) -> None:
 def test_deltas_count_with_what_they_make() -> None:
     small = delta(10, 900, rest=b"\x90\x05")
     assert check(pack_of(ref_delta(small), ofs_delta(small))) == 2
-    with pytest.raises(PackError, match="inflates to more than 2000"):
+    with pytest.raises(
+        PackError, match="inflates to at least 2,700 bytes, at most 2,000 are taken"
+    ):
         check(pack_of(*[ofs_delta(small)] * 3))
 
 
@@ -69,10 +72,16 @@ def test_deltas_count_with_what_they_make() -> None:
     [
         (b"", "ends too early"),
         (b"<!doctype html>", "no pack"),
-        (pack(*[blob(b"%d" % n) for n in range(6)]), "6 objects, at most 5"),
-        (pack(blob(bytes(1001))), "an object of 1001 bytes, at most 1000"),
-        (pack_of(ref_delta(delta(10, 1 << 40))), "at most 1000 are taken"),
-        (pack(*[blob(b"%d" % n + bytes(900)) for n in range(3)]), "inflates to more than 2000"),
+        (pack(*[blob(b"%d" % n) for n in range(6)]), "6 objects, at most 5 are taken"),
+        (
+            pack(blob(bytes(1001))),
+            "an object has 1,001 bytes, at most 1,000 are taken",
+        ),
+        (pack_of(ref_delta(delta(10, 1 << 40))), "at most 1,000 are taken"),
+        (
+            pack(*[blob(b"%d" % n + bytes(900)) for n in range(3)]),
+            "inflates to at least 2,703 bytes, at most 2,000 are taken",
+        ),
         (pack_of(head(3, 5) + zlib.compress(bytes(500_000))), "declared size is wrong"),
         (pack_of(head(3, 50) + zlib.compress(bytes(5))), "declared size is wrong"),
         (pack_of(head(3, 5) + b"no zlib here"), "does not inflate"),

@@ -10,7 +10,6 @@ from mftgit.model.access import OperatorRole
 from mftgit.model.names import CHANGES, MAIN, Revision
 from mftgit.model.push import (
     ATOMIC,
-    MAX_CHANGES,
     REPEATED,
     Push,
     RefUpdate,
@@ -26,7 +25,7 @@ OLD, NEW, OTHER = Revision("a" * 40), Revision("b" * 40), Revision("c" * 40)
 
 revisions = st.sampled_from([None, OLD, NEW, OTHER])
 CHANGE = f"{CHANGES}new-partner"
-MANY = frozenset(f"{CHANGES}{number}" for number in range(MAX_CHANGES))
+MANY = frozenset(f"{CHANGES}{number}" for number in range(200))
 refs = st.sampled_from(
     [MAIN, CHANGE, "refs/heads/other", "refs/tags/v1", "HEAD", "refs/heads/Main", CHANGES]
 )

@@ -1,0 +1,52 @@
+"""A revision has to keep to the limits that it sets: otherwise they would refuse the push that takes them back."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from mftgit.model.config import Cluster
+from mftgit.model.documents import MAX_SIZE_BYTES
+from mftgit.model.parts import Part
+from mftgit.model.problem import Problem
+from mftgit.model.tree import Tree
+
+_ENTRY_BYTES: Final = 28  # of an entry of a folder besides its name: mode, blank, end and id
+_COMMIT_BYTES: Final = 64 << 10
+
+
+def check_limits(tree: Tree, cluster: Part | None) -> tuple[Problem, ...]:
+    """Return the limits in ``cluster.yaml`` that its own revision is beyond."""
+    built = cluster.checked.sound.built if cluster and cluster.checked.sound else None
+    if cluster is None or not isinstance(built, Cluster):
+        return ()
+    limits = built.limits
+    return tuple(
+        cluster.problem(
+            f"/gate/limits/{name}",
+            rule="limit",
+            message=f"this revision needs {found:,} here, also for a push that changes the limit",
+            hint="raise it, or make the revision smaller",
+        )
+        for name, found in needed(tree)
+        if found > getattr(limits, name)
+    )
+
+
+def needed(tree: Tree) -> Iterator[tuple[str, int]]:
+    """Give the least that each limit has to be for ``tree``, and for a push that changes `cluster.yaml` alone."""
+    near = {path.rpartition("/")[0] for path in tree} - {""}
+    folders = {
+        folder[:at] for folder in near for at, sign in enumerate(f"{folder}/") if sign == "/"
+    }
+    yield "max_entries", len(tree) + len(folders)
+    yield "max_tree_depth", max((path.count("/") for path in tree), default=0)
+    yield "max_path_bytes", max((_size(path) for path in tree), default=0)
+    top = {path.partition("/")[0] for path in tree}
+    root = sum(_size(name) + _ENTRY_BYTES for name in top)
+    files = (entry.size_bytes for entry in tree.values())
+    yield "max_object_bytes", max(root, MAX_SIZE_BYTES, *files, 0)
+    for name in ("max_pack_bytes", "max_inflated_bytes"):
+        yield name, root + MAX_SIZE_BYTES + _COMMIT_BYTES
+
+
+def _size(name: str) -> int:
+    return len(name.encode("utf-8", "surrogateescape"))
