@@ -78,12 +78,15 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the repository against other threads and other processes; the lock of a dead process is free."""
+def locked(path: Path) -> Iterator[int]:
+    """Hold the repository against other threads and other processes; the lock of a dead process is free.
+
+    Gives the descriptor: a process that inherits it holds the repository to its own end.
+    """
     descriptor = os.open(path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

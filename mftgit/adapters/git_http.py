@@ -8,7 +8,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import SEEK_END, BytesIO
 from typing import BinaryIO, cast
@@ -34,6 +34,7 @@ MAX_QUESTION_BYTES = 1 << 20
 """How large the body of a fetch may be after gzip is undone."""
 
 _SPOOL_BYTES = 1 << 20
+_TRIES = 3
 _CHUNK_BYTES = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS
 _NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Pragma": "no-cache"}
@@ -171,6 +172,14 @@ class GitHttp:
 
     def _upload(self, body: BinaryIO, kind: Kind, *, advertise: bool) -> BinaryIO:
         question = body.read()
+        for _ in range(_TRIES - 1):
+            with suppress(
+                PackFileDisappeared
+            ):  # it was replaced, and a fresh look finds the new one
+                return self._answer_upload(question, advertise=advertise)
+        return self._answer_upload(question, advertise=advertise)
+
+    def _answer_upload(self, question: bytes, *, advertise: bool) -> BinaryIO:
         with self._store.repo() as repo:
             refs = self._seen[kind].read(repo)
 

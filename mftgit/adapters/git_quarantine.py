@@ -59,7 +59,10 @@ class Quarantine:
     Use it as a context manager: on leaving, everything that was not brought in is gone.
     """
 
-    def __init__(self, main: DiskObjectStore, sizes: Sizes) -> None:
+    def __init__(self, main: DiskObjectStore, sizes: Sizes, replaced: int = 0) -> None:
+        """Keep in mind how often the packs of ``main`` had been replaced when this began."""
+        self.replaced = replaced
+        self._again: DiskObjectStore | None = None
         self._main = main
         self._sizes = sizes
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=main.path))
@@ -77,6 +80,8 @@ class Quarantine:
         trace: TracebackType | None,
     ) -> None:
         self._store.close()
+        if self._again is not None:
+            self._again.close()
         rmtree(self._folder, ignore_errors=True)
 
     def take(self, pack: BinaryIO, limits: Limits) -> None:
@@ -105,6 +110,12 @@ class Quarantine:
         """Take in objects that were made here."""
         self._store.add_objects([(found, None) for found in objects])
         self._fresh = frozenset(self._own_ids())
+
+    def look_again(self) -> None:
+        """Forget what was open of the repository: its packs were replaced."""
+        self._store.close()
+        self._main = self._again = Objects(self._main.path, object_format=self._main.object_format)
+        self._store = _Incoming(self._folder, self._main)
 
     def is_commit(self, oid: Revision) -> bool:
         """Tell whether ``oid`` is a commit, in here or in the repository."""

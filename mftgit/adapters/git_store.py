@@ -99,6 +99,7 @@ class GitStore:
         self._idle: list[Repo] = []
         self._closed = False
         self._mutex = threading.Lock()
+        self._replaced = 0
         if probe:
             self.head()
 
@@ -129,6 +130,11 @@ class GitStore:
     def close(self) -> None:
         """Close every file. The store cannot be used afterwards."""
         self._closed = True
+        self._close_idle()
+
+    def packs_replaced(self) -> None:
+        """Take note that another program has put new packs in the stead of old ones, under `locked`."""
+        self._replaced += 1
         self._close_idle()
 
     def _close_idle(self) -> None:
@@ -300,6 +306,8 @@ class GitStore:
             StoreBusyError: another program held a ref for two seconds; the refs before it may have moved.
         """
         with locked(self.path), self.repo() as repo:
+            if quarantine is not None and quarantine.replaced != self._replaced:
+                self._look_again(updates, quarantine)
             if any(_head(repo, update.ref) != update.old for update in updates):
                 return ()
             files = quarantine.pending() if quarantine is not None else []
@@ -314,6 +322,13 @@ class GitStore:
                     if not any(_head(repo, each.ref) == each.new for each in updates):
                         quarantine.take_back(files)
                 return moved
+
+    def _look_again(self, updates: Sequence[RefUpdate], quarantine: Quarantine) -> None:
+        """See that what ``quarantine`` relies on in the repository was not dropped since that was looked at."""
+        quarantine.look_again()
+        faults = [quarantine.fault(each.new) for each in updates if each.new is not None]
+        if any(faults):
+            raise StoreBusyError(f"the repository was tidied up meanwhile: {faults}; push again")
 
     def _swap_all(self, repo: Repo, updates: Sequence[RefUpdate]) -> tuple[RefUpdate, ...]:
         return tuple(update for update in updates if self._swap(repo, update))
@@ -368,7 +383,8 @@ class GitStore:
     @contextmanager
     def quarantine(self) -> Iterator[Quarantine]:
         """Give an empty place for objects that are not part of the repository yet."""
-        with self.repo() as repo, Quarantine(repo.object_store, self.sizes) as quarantine:
+        replaced = self._replaced
+        with self.repo() as repo, Quarantine(repo.object_store, self.sizes, replaced) as quarantine:
             yield quarantine
 
     @_telling

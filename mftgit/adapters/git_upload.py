@@ -5,7 +5,7 @@ Against the stock handler: the advertisement does not walk the history; what is 
 still served after the branch moved; a plain fetch in a shallow clone works.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from dulwich.objects import ObjectID
@@ -24,10 +24,10 @@ from dulwich.server import Backend, BackendRepo, UploadPackHandler, _ProtocolGra
 from mftgit.adapters.git_brought import History
 from mftgit.adapters.git_refs import Refs
 from mftgit.adapters.git_send import write_pack
-from mftgit.model.names import MAIN
+from mftgit.model.names import CHANGES, MAIN
 
 _RECENT = 64
-"""How many tips back a client may be that asked before the branch moved."""
+"""How many tips back a client may be that asked before main, or a proposal, moved."""
 
 
 class OneRepo(Backend):
@@ -94,12 +94,17 @@ class UploadPack(UploadPackHandler):
         self.proto.write_pkt_line(None)
 
     def _with_recent(self, refs: Mapping[Ref, ObjectID]) -> dict[Ref, ObjectID]:
-        """Return ``refs`` and, under made-up names, where main was before: its last first parents."""
-        behind = islice(self._first_parents(refs.get(Ref(MAIN.encode()))), _RECENT)
-        return {**refs, **{Ref(b"recent/%d" % i): oid for i, oid in enumerate(behind)}}
+        """Return ``refs`` and, under made-up names, where main and proposals were before: their last first parents."""
+        proposals = (name for name in refs if name.startswith(CHANGES.encode()))
+        seen: dict[ObjectID, None] = {}
+        for name in (each for each in (Ref(MAIN.encode()), *proposals) if each in refs):
+            seen |= dict.fromkeys(list(islice(self._first_parents(refs[name], seen), _RECENT)))
+        return {**refs, **{Ref(b"recent/%d" % i): oid for i, oid in enumerate(seen)}}
 
-    def _first_parents(self, tip: ObjectID | None) -> Iterator[ObjectID]:
-        while tip is not None:
+    def _first_parents(
+        self, tip: ObjectID | None, without: Container[ObjectID]
+    ) -> Iterator[ObjectID]:
+        while tip is not None and tip not in without:
             yield tip
             tip = next(iter(self._history.parents(self.repo.object_store, tip)), None)
 

@@ -26,6 +26,7 @@ from mftgit.controller.notify import Notifier
 from mftgit.controller.presence import Presence
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
+from mftgit.controller.upkeep import Housekeeping
 from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, Principal
@@ -85,6 +86,7 @@ class Controller:
             heard=lambda: self._presence.heard(me),
             report=self._report,
         )
+        self._housekeeping = Housekeeping(self.store, clock=clock)
         self._notifier = Notifier()
         keys = MemberKeys(self._registry, self._record_fact)
         self._collect = Collect(
@@ -124,11 +126,13 @@ class Controller:
         self._presence.start()
         self._member_refs.start()
         self._server.start()
+        self._housekeeping.start()
 
     def stop(self) -> None:
         """Stop serving and close everything."""
         self._notifier.close()
         self._server.stop()
+        self._housekeeping.stop()
         self._presence.stop()
         self._member_refs.stop()
         self._publish.stop()

@@ -197,13 +197,15 @@ def test_a_clone_without_blobs_is_served_as_a_whole_one(served: Site, tmp_path: 
     assert (partial / "cluster.yaml").read_bytes() == FIRST["cluster.yaml"]
 
 
+@pytest.mark.parametrize("branch", ["main", "change/a"])
 def test_a_tip_that_was_advertised_before_the_branch_moved_is_still_served(
-    served: Site, work: Path
+    served: Site, work: Path, branch: str
 ) -> None:
-    advertised = tip(served)
+    advertised = commit(work, {"a": "advertised"})
+    git_ok(work, "push", "--quiet", "origin", f"HEAD:{branch}")
     for n in range(5):
         commit(work, {"a": str(n)})
-        git_ok(work, "push", "--quiet", "origin", "main")
+        git_ok(work, "push", "--quiet", "origin", f"HEAD:{branch}")
     wants = line(b"want " + advertised.encode() + CAPS + b"\n") + b"0000" + line(b"done\n")
     status, answer = post(served.url, "git-upload-pack", wants)
     assert status == 200
