@@ -21,6 +21,7 @@ from loguru import logger
 
 from mftgit.adapters.git_answers import Answers
 from mftgit.adapters.git_brought import History
+from mftgit.adapters.git_damage import Damage
 from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, Pusher, PushWire, Settled
 from mftgit.adapters.git_refs import SeenRefs
 from mftgit.adapters.git_store import GitStore
@@ -28,6 +29,7 @@ from mftgit.adapters.git_upload import UploadPack
 from mftgit.errors import TransientError
 from mftgit.model.access import Kind, OperatorRole
 from mftgit.model.limits import Limits
+from mftgit.model.push import DAMAGED
 
 _UPLOAD, _RECEIVE = "git-upload-pack", "git-receive-pack"
 MAX_QUESTION_BYTES = 1 << 20
@@ -87,7 +89,10 @@ class GitHttp:
         """Ask ``limits`` anew for each push."""
         self._store = store
         self._limits = limits
-        self._door = Door(store=store, gate=gate, settled=settled, limits=limits)
+        self.damage = Damage(store.path)
+        self._door = Door(
+            store=store, gate=gate, settled=settled, limits=limits, damage=self.damage.look
+        )
         self._history = History()
         self._seen = {
             kind: SeenRefs(kind, lambda: store.moves, now=time.monotonic) for kind in Kind
@@ -123,15 +128,13 @@ class GitHttp:
             return self._route(request)
         except _RefusedError as refused:
             return _text(refused.status, str(refused), refused.headers)
-        except _MALFORMED as error:
-            logger.warning("a malformed git request", who=request.who, error=str(error))
-            return _text(400, f"malformed git request: {error}")
         except (TransientError, OSError, PackFileDisappeared) as error:
             logger.warning("a git request failed for now", who=request.who, error=str(error))
             return _text(503, "the repository cannot be reached just now; try again")
-        except Exception:
-            logger.exception("a git request failed", who=request.who)
-            return _text(500, "internal error; see the controller's log")
+        except Exception as error:  # noqa: BLE001  damage shows as whatever dulwich stumbles over
+            if self.damage.look() is not None:
+                return _damaged(request)
+            return _failed(request, error)
 
     def _route(self, request: GitRequest) -> GitResponse:
         if request.path == "/info/refs":
@@ -203,11 +206,29 @@ class GitHttp:
             if advertise:
                 _announce(proto, _RECEIVE)
             with self._store.repo() as repo:
+                Refs.of(repo)  # dulwich would tell garbage as it is
                 GuardedReceivePack(
                     repo, proto, self._door, pusher=pusher, advertise=advertise
                 ).handle()
 
         return _talk(body, talk)
+
+
+def _failed(request: GitRequest, error: Exception) -> GitResponse:
+    if isinstance(error, _MALFORMED):
+        logger.warning("a malformed git request", who=request.who, error=str(error))
+        return _text(400, f"malformed git request: {error}")
+    logger.opt(exception=error).error("a git request failed", who=request.who)
+    return _text(500, "internal error; see the controller's log")
+
+
+def _damaged(request: GitRequest) -> GitResponse:
+    """Tell it in the way that git shows to its user: as text, or in the answer to a question as an error line."""
+    if request.path != f"/{_UPLOAD}":
+        return _text(500, DAMAGED)
+    out = _spool()
+    ReceivableProtocol(out.read, out.write).write_pkt_line(b"ERR " + DAMAGED.encode() + b"\n")
+    return _answer(f"application/x-{_UPLOAD}-result", out)
 
 
 class _RefusedError(Exception):

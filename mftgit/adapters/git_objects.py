@@ -1,8 +1,10 @@
 """Read commits and trees out of a dulwich object store, without trusting either to be whole."""
 
 import stat
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -69,6 +71,19 @@ def open_repo(path: Path) -> Repo:
         ) from error
 
 
+@contextmanager
+def letting_go() -> Iterator[None]:
+    """Let go of what the calls that failed in this block still hold: slices of packs, which then cannot be closed."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            traceback.clear_frames(cause.__traceback__)
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
 def get_commit(store: BaseObjectStore, oid: ObjectID) -> Commit:
     """Return a commit.
 
@@ -131,6 +146,16 @@ class Sizes:
                 self._known = {}
             self._known[oid] = size_bytes
         return size_bytes
+
+
+class Presence(Sizes):
+    """Asks whether blobs are there, instead of reading them for their sizes."""
+
+    def of(self, store: BaseObjectStore, oid: ObjectID) -> int:
+        """Return 0; raises BrokenHistoryError when it is missing."""
+        if oid not in store:
+            raise BrokenHistoryError(f"blob {oid.decode()} is missing")
+        return 0
 
 
 def load_blob(store: BaseObjectStore, oid: ObjectID) -> bytes:

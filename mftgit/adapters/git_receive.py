@@ -24,16 +24,22 @@ from dulwich.repo import Repo
 from dulwich.server import ReceivePackHandler
 from loguru import logger
 
-from mftgit.adapters.git_objects import StoreBusyError, StoreError
+from mftgit.adapters.git_objects import (
+    BrokenHistoryError,
+    StoreBusyError,
+    StoreError,
+    TooLargeError,
+)
 from mftgit.adapters.git_pack import PackError
 from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import OneRepo
+from mftgit.errors import TransientError
 from mftgit.model.access import OperatorRole
 from mftgit.model.limits import Limits, beyond
 from mftgit.model.names import CHANGES, Revision
 from mftgit.model.printable import printable
-from mftgit.model.push import ATOMIC, REPEATED, Push, RefUpdate, Verdict, stale, unreadable
+from mftgit.model.push import ATOMIC, REPEATED, Push, RefUpdate, Verdict, damaged, stale, unreadable
 from mftgit.model.trust import POLICY_FILES
 
 Gate = Callable[[Push], Verdict]
@@ -58,12 +64,16 @@ class Pusher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What every push to one repository has in common; ``limits`` is asked once for each push, at its start."""
+    """What every push to one repository has in common.
+
+    ``limits`` is asked once for each push, at its start, and ``damage`` where something went wrong.
+    """
 
     store: GitStore
     gate: Gate
     settled: Settled
     limits: Callable[[], Limits]
+    damage: Callable[[], str | None]
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -118,12 +128,32 @@ class GuardedReceivePack(ReceivePackHandler):
     ) -> Iterator[tuple[bytes, bytes]]:
         """Give the status of the pack, then that of each ref, as the base class reports them."""
         updates = [_update(*command) for command in refs]
+        try:
+            unpacked, verdicts = self._judge(updates)
+        except (TransientError, OSError):
+            raise
+        except Exception:
+            if self._door.damage() is None:
+                raise
+            logger.opt(exception=True).warning("a push failed at a damaged repository")
+            unpacked, verdicts = b"ok", [damaged()] * len(updates)
+            pushes = [_undecided(self._pusher, update) for update in updates]
+            self._tell_settled(list(zip(pushes, verdicts, strict=True)))
+        self._explain(verdicts)
+        yield b"unpack", unpacked
+        for (_, _, name), verdict in zip(refs, verdicts, strict=True):
+            yield name, b"ok" if verdict.reason is None else _line(verdict.reason)
+
+    def _judge(self, updates: Sequence[RefUpdate]) -> tuple[bytes, Sequence[Verdict]]:
+        """Return the status of the pack, and what became of each ref."""
         unpacked = b"ok"
         with self._door.store.quarantine() as quarantine:
             try:
                 if any(update.new is not None for update in updates):
                     self._take(quarantine)
             except PackError as error:
+                if self._door.damage() is not None:
+                    raise
                 unpacked = _line(str(error))
                 pushes = [_undecided(self._pusher, update) for update in updates]
                 verdicts = [unreadable(str(error))] * len(pushes)
@@ -136,10 +166,7 @@ class GuardedReceivePack(ReceivePackHandler):
                 pushes = [self._push(quarantine, update, changes) for update in updates]
                 verdicts = self._decide(pushes)
                 verdicts = self._settle(quarantine, pushes, verdicts)
-        self._explain(verdicts)
-        yield b"unpack", unpacked
-        for (_, _, name), verdict in zip(refs, verdicts, strict=True):
-            yield name, b"ok" if verdict.reason is None else _line(verdict.reason)
+        return unpacked, verdicts
 
     def _take(self, quarantine: Quarantine) -> None:
         limits, size_bytes = self._limits, 0
@@ -158,6 +185,8 @@ class GuardedReceivePack(ReceivePackHandler):
             return _undecided(self._pusher, update, self._door.store.head(update.ref))
         old, new = update.old, update.new
         fault = quarantine.fault(new)
+        if fault is not None and self._door.damage() is not None:
+            raise BrokenHistoryError(fault)
         is_commit = fault is None and quarantine.is_commit(new)
         grows = is_commit and (old is None or quarantine.grows(old, new))
         return Push(
@@ -185,7 +214,9 @@ class GuardedReceivePack(ReceivePackHandler):
     def _ask(self, push: Push) -> Verdict:
         try:
             return self._door.gate(push)
-        except StoreError as error:  # the tree is too large or broken
+        except StoreError as error:  # the tree is too large or broken, or the repository is
+            if not isinstance(error, TooLargeError) and self._door.damage() is not None:
+                raise
             return Verdict(reason="cannot be read", explanation=(str(error),))
 
     def _settle(

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dulwich.objects import ObjectID
+from dulwich.objects import ObjectID, valid_hexsha
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from mftgit.adapters.git_objects import BrokenHistoryError
 from mftgit.model.access import Kind
 
 HOLDS_S = 1.0
@@ -23,9 +24,16 @@ class Refs:
 
     @classmethod
     def of(cls, repo: Repo, kind: Kind) -> "Refs":
-        """Read those that are for ``kind``: a member has no use for where each of the others stands."""
+        """Read those that are for ``kind``: a member has no use for where each of the others stands.
+
+        Raises:
+            BrokenHistoryError: one names nothing that is here.
+        """
         names = repo.refs.keys() if kind is Kind.OPERATOR else _branches_and_tags(repo)
         refs = {name: oid for name in names if _public(name) and (oid := _tip(repo, name))}
+        for name, oid in refs.items():
+            if not valid_hexsha(oid) or oid not in repo.object_store:
+                raise BrokenHistoryError(f"{name!r} names {oid!r}, which is not here")
         return cls(public=refs, symbolic=repo.refs.get_symrefs())
 
     def state(self) -> bytes:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import BinaryIO, Concatenate, ParamSpec, Self, TypeVar
 
 from dulwich.file import FileLocked
-from dulwich.object_store import BaseObjectStore
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
@@ -31,11 +30,13 @@ from mftgit.adapters.git_folder import (
 from mftgit.adapters.git_history import history_between, pick_files, raw_commit
 from mftgit.adapters.git_objects import (
     BrokenHistoryError,
+    Presence,
     Sizes,
     StoreBusyError,
     StoreError,
     get_commit,
     is_ancestor,
+    letting_go,
     load_blob,
     open_repo,
     read_tree,
@@ -44,7 +45,7 @@ from mftgit.adapters.git_pack import PackError
 from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.errors import MftgitError
 from mftgit.model.limits import HIGHEST
-from mftgit.model.names import MAIN, MEMBERS, Revision
+from mftgit.model.names import MAIN, MEMBERS, Revision, parse_revision
 from mftgit.model.push import RefUpdate
 from mftgit.model.tree import Tree
 
@@ -156,7 +157,8 @@ class GitStore:
             idle = self._idle.pop() if self._idle else None
         repo, whole = idle or open_repo(self.path), False
         try:
-            yield repo
+            with letting_go():
+                yield repo
             whole = True
         finally:
             with self._mutex:
@@ -175,7 +177,7 @@ class GitStore:
         """
         with closing(open_repo(self.path)) as repo:  # a fresh one: nothing is remembered
             _head(repo, FETCHED)
-            read_tree(repo.object_store, revision, _Presence(), self._load)
+            read_tree(repo.object_store, revision, Presence(), self._load)
 
     @_telling
     def renew(self, fill: Callable[[Self], _T]) -> _T:
@@ -427,16 +429,6 @@ def _sync_above(path: Path) -> None:
             return
 
 
-class _Presence(Sizes):
-    """Asks whether blobs are there, instead of reading them for their sizes."""
-
-    def of(self, store: BaseObjectStore, oid: ObjectID) -> int:
-        """Return 0; raises BrokenHistoryError when it is missing."""
-        if oid not in store:
-            raise BrokenHistoryError(f"blob {oid.decode()} is missing")
-        return 0
-
-
 def _take(quarantine: Quarantine, pack: BinaryIO, max_bytes: int) -> None:
     try:
         quarantine.take(pack, replace(HIGHEST, max_pack_bytes=max_bytes))
@@ -454,9 +446,13 @@ def _whole(quarantine: Quarantine, tip: Revision) -> None:
 
 def _head(repo: Repo, ref: str) -> Revision | None:
     try:
-        return Revision(repo.refs[_ref(ref)].decode())
+        found = repo.refs[_ref(ref)]
     except KeyError:
         return None
+    try:
+        return parse_revision(found.decode("ascii", "replace"))
+    except ValueError as error:
+        raise StoreError(f"{ref} is damaged: {error}") from None
 
 
 def _ref(ref: str) -> Ref:

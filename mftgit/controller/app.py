@@ -9,6 +9,7 @@ from loguru import logger
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.git_damage import mend_head
 from mftgit.adapters.git_http import MAX_QUESTION_BYTES, GitHttp, GitRequest, GitResponse
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
@@ -120,7 +121,8 @@ class Controller:
         )
 
     def start(self) -> None:
-        """Serve. A publication that a crash kept from being told is told first."""
+        """Serve. Damage is looked for, and a publication that a crash kept from being told is told first."""
+        self._git.damage.look()
         self.catch_up()
         self._publish.start()
         self._presence.start()
@@ -249,7 +251,8 @@ class Controller:
         except MftgitError as error:
             logger.warning("not ready", reason=str(error))
             return _json({"ready": False}, status=503)
-        ready = tip is not None and head is not None and head.oid == tip
+        whole = self._git.damage.known is None or self._git.damage.look() is None
+        ready = whole and tip is not None and head is not None and head.oid == tip
         return _json({"ready": ready}, status=200 if ready else 503)
 
     def _authority(self, _request: Request) -> Response:
@@ -320,8 +323,10 @@ class Controller:
 
 def _open_repository(folder: StateFolder) -> GitStore:
     try:
+        if mend_head(folder.repository):
+            logger.warning("HEAD of the repository did not name main; it was written anew")
         return GitStore(folder.repository)
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         raise repository_broken(folder.repository) from error
 
 

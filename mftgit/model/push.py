@@ -204,6 +204,18 @@ def unreadable(detail: str) -> Verdict:
     )
 
 
+DAMAGED: Final = (
+    "the controller's repository is damaged, and what you asked for is not at fault: "
+    "tell the controller's administrator; its log says what was found and what to do"
+)
+"""Told to whoever cannot be served because of damage that only a person can mend."""
+
+
+def damaged() -> Verdict:
+    """Return the refusal of a ref that cannot be judged, because the repository here is damaged."""
+    return Verdict(reason="the controller's repository is damaged", explanation=(DAMAGED,))
+
+
 def lineage(anchor: Revision | None, tip: Revision, *, is_ancestor: bool) -> Verdict:
     """Return whether a member whose last confirmed revision is ``anchor`` may look further at ``tip``.
 
