@@ -223,8 +223,11 @@ def _failed(request: GitRequest, error: Exception) -> GitResponse:
 
 
 def _damaged(request: GitRequest) -> GitResponse:
-    """Tell it in the way that git shows to its user: as text, or in the answer to a question as an error line."""
-    if request.path != f"/{_UPLOAD}":
+    """Tell it in the way that git shows to its user: as text, or in the answer to a question as an error line.
+
+    A member takes the status for an outage, and an error line for something that is no controller.
+    """
+    if request.path != f"/{_UPLOAD}" or request.kind is Kind.MEMBER:
         return _text(500, DAMAGED)
     out = _spool()
     ReceivableProtocol(out.read, out.write).write_pkt_line(b"ERR " + DAMAGED.encode() + b"\n")

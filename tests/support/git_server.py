@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from mftgit.adapters.git_http import GitHttp, GitRequest
-from mftgit.model.access import OperatorRole
+from mftgit.model.access import Kind, OperatorRole
 
 PREFIX = "/config.git"
 
@@ -65,6 +65,7 @@ class _Answer(BaseHTTPRequestHandler):
                 headers=headers,
                 body=cast("BinaryIO", body),
                 who=headers.get("x-who", "ann"),
+                kind=Kind.OPERATOR,
                 role=OperatorRole(headers.get("x-role", "publish")),
             )
             app = self.server.app
