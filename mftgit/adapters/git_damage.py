@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 from loguru import logger
 
@@ -124,7 +125,10 @@ def _history(repo: Repo) -> None:
             parse_revision(oid.decode("ascii", "replace"))
         except ValueError as error:
             raise MftgitError(f"{name.decode('utf-8', 'replace')} is {error}") from None
-    store, tip = repo.object_store, repo.refs[MAIN.encode()]  # type: ignore[index]
+    store, name = repo.object_store, Ref(MAIN.encode())
+    if name not in repo.refs:
+        return  # nothing is published yet
+    tip = repo.refs[name]
     todo, seen = [tip], {tip}
     while todo:
         fresh = [each for each in get_commit(store, todo.pop()).parents if each not in seen]

@@ -23,7 +23,7 @@ from mftgit.adapters.git_answers import Answers
 from mftgit.adapters.git_brought import History
 from mftgit.adapters.git_damage import Damage
 from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, Pusher, PushWire, Settled
-from mftgit.adapters.git_refs import SeenRefs
+from mftgit.adapters.git_refs import Refs, SeenRefs
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import UploadPack
 from mftgit.errors import TransientError
@@ -179,10 +179,10 @@ class GitHttp:
             with suppress(
                 PackFileDisappeared
             ):  # it was replaced, and a fresh look finds the new one
-                return self._answer_upload(question, advertise=advertise)
-        return self._answer_upload(question, advertise=advertise)
+                return self._answer_upload(question, kind, advertise=advertise)
+        return self._answer_upload(question, kind, advertise=advertise)
 
-    def _answer_upload(self, question: bytes, *, advertise: bool) -> BinaryIO:
+    def _answer_upload(self, question: bytes, kind: Kind, *, advertise: bool) -> BinaryIO:
         with self._store.repo() as repo:
             refs = self._seen[kind].read(repo)
 
@@ -206,7 +206,7 @@ class GitHttp:
             if advertise:
                 _announce(proto, _RECEIVE)
             with self._store.repo() as repo:
-                Refs.of(repo)  # dulwich would tell garbage as it is
+                Refs.of(repo, Kind.OPERATOR)  # dulwich would tell garbage as it is
                 GuardedReceivePack(
                     repo, proto, self._door, pusher=pusher, advertise=advertise
                 ).handle()

@@ -231,7 +231,9 @@ async def _take_in(request: requests.Request, body: IO[bytes], door: Door) -> No
                     raise _RefusedError(413, f"larger than {limit} bytes{door.bounded_by}")
                 body.write(chunk)
     except TimeoutError:
-        raise _RefusedError(408, f"the request took longer than {most_s:.0f} s{door.bounded_by}") from None
+        raise _RefusedError(
+            408, f"the request took longer than {most_s:.0f} s{door.bounded_by}"
+        ) from None
     except requests.ClientDisconnect:
         raise _RefusedError(400, "the client hung up") from None
     body.seek(0)

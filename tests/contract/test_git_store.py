@@ -22,8 +22,14 @@ from mftgit.adapters.git_fetch import (
     RemoteUnreachableError,
 )
 from mftgit.adapters.git_folder import fresh_place
-from mftgit.adapters.git_objects import BrokenHistoryError, StoreBusyError, StoreError
+from mftgit.adapters.git_objects import (
+    BrokenHistoryError,
+    StoreBusyError,
+    StoreError,
+    TooLargeError,
+)
 from mftgit.adapters.git_store import FETCHED, GitStore
+from mftgit.model.limits import Limits
 from mftgit.model.names import MAIN, Revision
 
 pytestmark = pytest.mark.needs("git")
@@ -142,11 +148,20 @@ def test_what_is_no_revision_has_no_files(store: GitStore, kind: str) -> None:
 
 def test_a_tree_that_is_too_deep_or_too_large_is_not_read(store: GitStore) -> None:
     deep = add(store, None, {"/".join("a" * 20): b"x"})
-    with pytest.raises(StoreError, match="more than 16 folders deep"):
-        store.tree(deep)
     wide = add(store, deep, {f"{n:05}": b"x" for n in range(50_001)})
-    with pytest.raises(StoreError, match="more than 50000 files"):
-        store.tree(wide)
+    with store.quarantine() as quarantine:
+        with pytest.raises(TooLargeError, match="folders are 17 deep, at most 16 are taken"):
+            quarantine.tree(deep, Limits())
+        with pytest.raises(TooLargeError, match="at least 50,001 files and folders"):
+            quarantine.tree(wide, Limits())
+
+
+def test_a_member_reads_whatever_a_gate_may_have_taken(store: GitStore) -> None:
+    taken = add(store, None, {"/".join("a" * 101): b"x"})
+    assert len(store.tree(taken)) == 1
+    beyond = add(store, taken, {"/".join("a" * 102): b"x"})
+    with pytest.raises(TooLargeError, match="folders are 101 deep, at most 100 are taken"):
+        store.tree(beyond)
 
 
 def test_the_log_gives_the_newest_first(store: GitStore) -> None:
