@@ -166,15 +166,17 @@ class Quarantine:
         pairs = [(target / pack.name, target / pack.with_suffix(".idx").name) for pack in packs]
         return [path for pair in pairs if not all(each.exists() for each in pair) for path in pair]
 
-    def bring_in(self) -> None:
-        """Move the objects into the repository so that they outlive a crash.
+    def bring_in(self) -> frozenset[str]:
+        """Move the objects into the repository so that they outlive a crash; return the names of the packs.
 
         A pack becomes visible by its index, so that goes last.
         """
         self._store.close()
+        names = frozenset(pack.name for pack in (self._folder / "pack").glob("*.pack"))
         for path in self.pending():
             (self._folder / "pack" / path.name).replace(path)
         sync_folder(Path(self._main.pack_dir))
+        return names
 
     def take_back(self, files: Iterable[Path]) -> None:
         """Undo `bring_in` for ``files``; the index goes first, since by it the pack is seen."""

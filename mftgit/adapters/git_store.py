@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from dulwich.file import FileLocked
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
+from loguru import logger
 
 from mftgit.adapters.durable import sync_folder
 from mftgit.adapters.git_commit import LogEntry, log_entry, make_commit
@@ -27,6 +28,7 @@ from mftgit.adapters.git_folder import (
     sweep_repository,
     undone_by_a_crash,
 )
+from mftgit.adapters.git_gather import gather
 from mftgit.adapters.git_history import history_between, pick_files, raw_commit
 from mftgit.adapters.git_objects import (
     BrokenHistoryError,
@@ -99,6 +101,7 @@ class GitStore:
         self.moves = 0
         self._idle: list[Repo] = []
         self._closed = False
+        self._spare: tuple[Path, ...] = ()
         self._mutex = threading.Lock()
         self._replaced = 0
         if probe:
@@ -189,6 +192,7 @@ class GitStore:
         with self.create(fresh) as made:
             result = fill(made)
         swap_in(self.path)
+        self._spare = ()
         self._close_idle()
         return result
 
@@ -323,7 +327,22 @@ class GitStore:
                 finally:
                     if not any(_head(repo, each.ref) == each.new for each in updates):
                         quarantine.take_back(files)
-                return moved
+            self._gather(repo, files)
+            return moved
+
+    def _gather(self, repo: Repo, fresh: Collection[Path]) -> None:
+        """Keep packs few; what is spare since the time before is removed. The refs have moved, come what may."""
+        self._spare = tuple(
+            path for path in self._spare if path not in fresh
+        )  # not when it came again
+        try:
+            spare = gather(repo.object_store, self._spare)
+            if spare:
+                for path in self._spare:
+                    path.unlink(missing_ok=True)
+                self._spare = spare
+        except Exception:  # what is damaged is told by whoever needs it
+            logger.exception("small packs could not be put together", repository=str(self.path))
 
     def _look_again(self, updates: Sequence[RefUpdate], quarantine: Quarantine) -> None:
         """See that what ``quarantine`` relies on in the repository was not dropped since that was looked at."""

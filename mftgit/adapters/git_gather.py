@@ -1,0 +1,76 @@
+"""Put small packs together: every push leaves one, and each costs open files and a look at every search.
+
+dulwich 1.2.21 keeps every pack open that it has looked into, in each Repo that a thread has used: some hundred pushes
+were enough for a process that may open 20,000 files.
+"""
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from dulwich.object_store import DiskObjectStore
+
+from mftgit.adapters.git_objects import Sizes
+from mftgit.adapters.git_pack import PackLimits
+from mftgit.adapters.git_quarantine import Quarantine
+from mftgit.adapters.git_send import write_pack
+
+MANY = 32
+"""So many small packs are put together."""
+
+_SMALL_BYTES = 8 << 20
+_SPOOL_BYTES = 4 << 20
+_OURS = PackLimits(
+    pack_bytes=1 << 40, objects=1 << 40, object_bytes=1 << 40, inflated_bytes=1 << 50
+)
+
+
+def gather(store: DiskObjectStore, spare: Collection[Path]) -> tuple[Path, ...]:
+    """Copy the objects of small packs into one, where there are many; return the files that are spare then.
+
+    ``spare`` are those of the time before, which do not count. Whoever calls holds the repository's lock. A crash
+    leaves objects in two packs, which harms nothing. The spare files may be removed in this order, and better a while
+    later: other threads may be about to read them.
+    """
+    packs = _small(Path(store.pack_dir), spare)
+    if len(packs) < MANY:
+        return ()
+    names = {str(pack.with_suffix("")) for pack in packs}
+    found = (pack for pack in store.packs if pack._basename in names)  # noqa: SLF001
+    oids = sorted({oid for pack in found for oid in pack})
+    with (
+        Quarantine(store, Sizes()) as quarantine,
+        tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool,
+    ):
+        write_pack(spool.write, store, oids, ofs_delta=True)
+        quarantine.take(cast("BinaryIO", spool), _OURS)
+        made = quarantine.bring_in()
+    return tuple(path for pack in packs if pack.name not in made for path in _files(pack))
+
+
+def _small(folder: Path, spare: Collection[Path]) -> list[Path]:
+    """Return the packs that it is time to put together, the smallest first.
+
+    Each but the first is at most twice as large as all before it, so that what was put together before is copied
+    again only when there is as much to add.
+    """
+    packs = sorted(
+        (pack.stat().st_size, pack)
+        for pack in folder.glob("*.pack")
+        if pack not in spare and not pack.with_suffix(".keep").exists()
+    )
+    total_bytes = count = 0
+    for place, (size_bytes, _) in enumerate(packs, 1):
+        if size_bytes > _SMALL_BYTES:
+            break
+        if size_bytes <= 2 * total_bytes:
+            count = place
+        total_bytes += size_bytes
+    return [pack for _, pack in packs[:count]]
+
+
+def _files(pack: Path) -> list[Path]:
+    """Return the files of a pack, the index first: by it the pack is seen."""
+    index = pack.with_suffix(".idx")
+    return [index, *(path for path in pack.parent.glob(f"{pack.stem}.*") if path != index)]
