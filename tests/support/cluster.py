@@ -101,19 +101,20 @@ class Cluster:
             "--token", self.invite(name), "--files-root", self.files, cwd=self.root,
         )  # fmt: skip
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, *before: str) -> None:
+        """Start a member; ``before`` are words in front of the command, such as those of prlimit."""
         log = (self.root / f"{name}.log").open("ab")
         with log:
             self.running[name] = subprocess.Popen(
-                [*MFTGIT, "run", str(self.dir(name)), "--log-level", "DEBUG"],
+                [*before, *MFTGIT, "run", str(self.dir(name)), "--log-level", "DEBUG"],
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
 
-    def start_controller(self) -> None:
-        self.start("controller")
+    def start_controller(self, *before: str) -> None:
+        self.start("controller", *before)
         self.until(
             "the controller answers", lambda: self.git("ls-remote", self.url).returncode == 0
         )
