@@ -49,6 +49,7 @@ Settled = Callable[[Push, Verdict], None]
 """Told the outcome of each ref, once, after it moved or was refused; one push at a time, in the order of moving."""
 
 _MAX_LINES = 1_000  # of commands in one push; half a million of them would be 4 s of CPU
+_MAX_LINE_BYTES = 1_000  # of two ids and a name, which goes into events and answers
 _SPOOL_BYTES = 4 << 20
 _ZERO = b"0" * 40
 _TOLD_BYTES = 60_000
@@ -95,6 +96,8 @@ class PushWire(ReceivableProtocol):
             if self._lines > _MAX_LINES:
                 raise GitProtocolError(f"a push of more than {_MAX_LINES} commands")
             line = super().read_pkt_line()
+            if line is not None and len(line.partition(b"\0")[0]) > _MAX_LINE_BYTES:
+                raise GitProtocolError(f"a command of more than {_MAX_LINE_BYTES} bytes")
             if line is None or not line.startswith(b"shallow "):
                 return line
 

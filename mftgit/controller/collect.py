@@ -65,7 +65,9 @@ class Collect:
         if not (isinstance(name, str) and isinstance(secret, str) and isinstance(key, str)):
             raise BadReportError("a join needs member, secret and public_key")
         _check_key(key)
-        member = MemberName(name)
+        if not secret.isprintable():
+            raise BadReportError("secret is not a line of text")
+        member = own_name({"member": name})
         role = self._registry.join(member, secret=secret, public_key=key)
         self._events.append(EventName.MEMBER_JOINED, facts={"joined": name, "role": role.value})
         return {
