@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from git_raw import line
 from outside import Outside, outside
 
 pytestmark = pytest.mark.needs("git")
@@ -57,6 +58,16 @@ def ended(wire: socket.socket) -> bool:
     return True
 
 
+def clone_request(served: Outside) -> bytes:
+    """Return a request for the whole repository."""
+    caps = b" multi_ack_detailed no-done side-band-64k thin-pack ofs-delta\n"
+    wants = line(b"want " + served.head()["oid"].encode() + caps) + b"0000" + line(b"done\n")
+    return (
+        b"POST /config.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nAuthorization: %b\r\n"
+        b"Content-Type: application/x-git-upload-pack-request\r\nContent-Length: %d\r\n\r\n%b"
+    ) % (served.basic.encode(), len(wants), wants)
+
+
 HEADS = {
     "no hello": (False, b""),
     "half a hello": (False, b"\x16\x03\x01\x02\x00\x01"),
@@ -103,13 +114,7 @@ def test_a_body_that_comes_slowly_keeps_nobody_waiting(served: Outside, framed: 
 def test_who_does_not_read_the_answer_keeps_nobody_waiting_and_costs_little(
     served: Outside,
 ) -> None:
-    tip = served.head()["oid"].encode()
-    wants = b"0098want %b multi_ack_detailed no-done side-band-64k thin-pack ofs-delta" % tip
-    wants = b"%04x" % len(wants) + wants[4:] + b"00000009done\n"
-    asking = (
-        b"POST /config.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nAuthorization: %b\r\n"
-        b"Content-Type: application/x-git-upload-pack-request\r\nContent-Length: %d\r\n\r\n%b"
-    ) % (served.basic.encode(), len(wants), wants)
+    asking = clone_request(served)
     with served.unharmed(mib=MANY / 2):
         wires = [served.secure() for _ in range(MANY)]
         for wire in wires:
@@ -129,7 +134,27 @@ def test_who_asks_again_and_again_and_reads_nothing_gives_way_to_who_comes_after
                 with suppress(OSError):
                     wire = served.secure(source=source, receives_bytes=4096)
                     wire.settimeout(0.1)
-                    wire.sendall(b"GET /api/authority HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000)
+                    wire.sendall(b"GET /api/authority HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000)
+        served.cluster.until("who comes after is served", lambda: _is_served(served))
+
+
+@pytest.mark.long
+@pytest.mark.needs("prlimit")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a connection that is being answered is never ended, also where nobody reads the answer",
+)
+def test_who_reads_no_answer_for_long_gives_way_to_who_comes_after(tmp_path: Path) -> None:
+    with outside(tmp_path, "prlimit", "--nofile=200:200") as served:
+        work = served.cluster.clone()
+        (work / "large.md").write_bytes(os.urandom(8 << 20))
+        served.cluster.push(work, {"notes.md": "x\n"})
+        asking = clone_request(served)
+        for source in ("127.0.0.2", "127.0.0.3"):
+            for _ in range(113):
+                with suppress(OSError):
+                    served.secure(source=source, receives_bytes=4096).sendall(asking)
         served.cluster.until("who comes after is served", lambda: _is_served(served))
 
 

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 
@@ -85,7 +85,7 @@ def chain(links: int, size: int) -> bytes:
 
 SEED = blob(bytes(1 << 16))
 FULL = b"\x80" * 200  # 64 KiB of the base each
-PACKS = {
+PACKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "an object that inflates to far more than it claims": (
         lambda: pack_of(entry(3, bytes(300 * MIB), claims=500)),
         "declared size is wrong",
