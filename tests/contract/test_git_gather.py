@@ -57,7 +57,7 @@ def test_packs_stay_few_while_others_read(tmp_path: Path) -> None:
         add(store, None, b"0")
         readers = [pool.submit(read, store) for _ in range(2)]
         try:
-            made = grow(store, 3 * MANY)
+            made = grow(store, 5 * MANY)
         finally:
             done.set()
         assert all(each.result() for each in readers)
@@ -73,6 +73,16 @@ def test_a_store_that_is_opened_again_goes_on(tmp_path: Path) -> None:
             grow(store, MANY // 2 + 3)
             assert store.tree(tip(store))["a"].load() == b"%d" % (MANY // 2 + 2)
     assert git(tmp_path / "s.git", "fsck", "--strict", "--full").code == 0
+
+
+def test_packs_are_put_together_only_when_there_are_many_again(tmp_path: Path) -> None:
+    with GitStore.create(tmp_path / "s.git") as store:
+        add(store, None, b"0")
+        while not store._spare:
+            grow(store, 1)
+        spare = store._spare
+        grow(store, MANY - 2)
+        assert store._spare == spare
 
 
 def test_a_pack_that_somebody_keeps_and_a_large_one_are_left_alone(tmp_path: Path) -> None:
