@@ -332,9 +332,8 @@ class GitStore:
 
     def _gather(self, repo: Repo, fresh: Collection[Path]) -> None:
         """Keep packs few; what is spare since the time before is removed. The refs have moved, come what may."""
-        self._spare = tuple(
-            path for path in self._spare if path not in fresh
-        )  # not when it came again
+        # What came again under its old name is needed.
+        self._spare = tuple(path for path in self._spare if path not in fresh)
         try:
             spare = gather(repo.object_store, self._spare)
             if spare:
