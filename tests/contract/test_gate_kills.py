@@ -17,6 +17,8 @@ from kills import die_before
 
 from mftgit.adapters.documents_folder import importable
 from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.git_gather import MANY
+from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
@@ -26,6 +28,8 @@ from mftgit.model.events import EventName
 from mftgit.model.names import CHANGES, MAIN, Revision
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.long]
+
+CROWD = f"{CHANGES}crowd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +45,16 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> "Ground":
     return Ground(tmp_path_factory.mktemp("ground"))
 
 
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> "Ground":
+    """Give a ground where one push more means that small packs are put together."""
+    return Ground(tmp_path_factory.mktemp("crowded"), packs=MANY - 2)
+
+
 class Ground:
     """A controller's state folder as it is before the push, and the clone that pushes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, packs: int = 0) -> None:
         self.root = root
         folder = StateFolder(root / "before")
         made = initialise(
@@ -63,6 +73,16 @@ class Ground:
         self.words = (
             "-c", f"http.sslCAInfo={self.ca_file}", "-c", f"credential.helper={helper}",
         )  # fmt: skip
+        with GitStore(folder.repository) as store:
+            for number in range(packs):
+                store.commit_documents(
+                    {"a": b"%d" % number},
+                    message="m",
+                    author="Ann <a@b.invalid>",
+                    now=NOW(),
+                    parent=store.head(CROWD),
+                    ref=CROWD,
+                )
         self.work = clone(str(folder.repository), root / "work")
         self.old = git_ok(self.work, "rev-parse", "HEAD")
         self.new = commit(self.work, {"notes.md": "a change"})
@@ -145,22 +165,33 @@ def look_after(ground: Ground, folder: StateFolder, ref: str, killed: Killed) ->
     assert {each.revision for each in published} == ({Revision(main)} - {ground.old}), killed
 
 
-@pytest.mark.parametrize("ref", [MAIN, f"{CHANGES}proposal"])
-def test_a_controller_that_is_killed_before_any_step_of_a_push_has_all_of_it_or_nothing(
-    ground: Ground, ref: str
-) -> None:
+def kill_at_every_step(ground: Ground, ref: str) -> str:
+    """Kill the controller before each step of a push in turn, and look what is left; return the steps."""
     steps: list[str] = []
-    for at in range(1, 200):
+    for at in range(1, 300):
         name = f"{ref.rpartition('/')[2]}-{at}"
         with ground.state(name) as folder:
             killed = push_and_kill(ground, folder, ref, at)
             look_after(ground, folder, ref, killed)
         if killed.step is None:
-            break
+            return "\n".join(steps)
         steps.append(killed.step)
-    else:
-        raise AssertionError("it never came to its end")
-    found = "\n".join(steps)
+    raise AssertionError("it never came to its end")
+
+
+@pytest.mark.parametrize("ref", [MAIN, f"{CHANGES}proposal"])
+def test_a_controller_that_is_killed_before_any_step_of_a_push_has_all_of_it_or_nothing(
+    ground: Ground, ref: str
+) -> None:
+    found = kill_at_every_step(ground, ref)
     for station in ("incoming-", "mftgit.moving", f"{ref}.lock", "write events.sqlite"):
         assert station in found, found
     assert ("write registry.sqlite" in found) is (ref == MAIN)
+
+
+def test_nothing_is_lost_where_it_is_killed_while_small_packs_are_put_together(
+    crowded: Ground,
+) -> None:
+    found = kill_at_every_step(crowded, MAIN)
+    moved = [step for step in found.splitlines() if step.startswith("os.rename") and ".idx" in step]
+    assert len(moved) == 4, found  # two for the push, two for the packs put together
