@@ -71,6 +71,11 @@ def test_a_refusal_names_the_limit_what_was_found_and_the_setting(name: str) -> 
     assert "at least 7 " in beyond(name, Limits(), 7, at_least=True)
 
 
+def test_more_of_a_push_is_read_than_is_taken_so_that_git_can_tell_why() -> None:
+    for limits in (LOWEST, Limits(), HIGHEST):
+        assert limits.body_bytes > limits.max_pack_bytes + (1 << 20)
+
+
 # A revision keeps to its own limits
 
 

@@ -13,6 +13,7 @@ from mftgit.model.push import (
     REPEATED,
     Push,
     RefUpdate,
+    damaged,
     is_change,
     judge,
     lineage,
@@ -253,3 +254,10 @@ def test_a_member_holds_when_its_anchor_is_not_in_the_history() -> None:
     verdict = lineage(OLD, NEW, is_ancestor=False)
     assert verdict.reason == "history was rewritten"
     assert "record.json" in verdict.explanation[2]
+
+
+def test_damage_here_is_told_as_nobody_s_fault_and_with_whom_to_tell() -> None:
+    verdict = damaged()
+    assert not verdict.accepted
+    assert "not at fault" in verdict.explanation[0]
+    assert "administrator" in verdict.explanation[0]
