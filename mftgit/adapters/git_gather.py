@@ -12,17 +12,21 @@ from typing import BinaryIO, cast
 from dulwich.object_store import DiskObjectStore
 
 from mftgit.adapters.git_objects import Sizes
-from mftgit.adapters.git_pack import PackLimits
 from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.adapters.git_send import write_pack
+from mftgit.model.limits import Limits
 
 MANY = 32
 """So many small packs are put together."""
 
+_APART = (".keep", ".mtimes")  # gitformat-pack: to be left alone, and of what nothing refers to
 _SMALL_BYTES = 8 << 20
 _SPOOL_BYTES = 4 << 20
-_OURS = PackLimits(
-    pack_bytes=1 << 40, objects=1 << 40, object_bytes=1 << 40, inflated_bytes=1 << 50
+_OURS = Limits(
+    max_pack_bytes=1 << 40,
+    max_objects=1 << 40,
+    max_object_bytes=1 << 40,
+    max_inflated_bytes=1 << 50,
 )
 
 
@@ -58,7 +62,7 @@ def _small(folder: Path, spare: Collection[Path]) -> list[Path]:
     packs = sorted(
         (pack.stat().st_size, pack)
         for pack in folder.glob("*.pack")
-        if pack not in spare and not pack.with_suffix(".keep").exists()
+        if pack not in spare and not any(pack.with_suffix(kind).exists() for kind in _APART)
     )
     total_bytes = count = 0
     for place, (size_bytes, _) in enumerate(packs, 1):

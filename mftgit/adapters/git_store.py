@@ -139,6 +139,7 @@ class GitStore:
     def packs_replaced(self) -> None:
         """Take note that another program has put new packs in the stead of old ones, under `locked`."""
         self._replaced += 1
+        self._spare = ()
         self._close_idle()
 
     def _close_idle(self) -> None:

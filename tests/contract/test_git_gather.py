@@ -11,8 +11,8 @@ from git_cli import clone, git, git_ok
 from git_site import FIRST, NOW
 
 from mftgit.adapters.git_gather import MANY
-from mftgit.adapters.git_pack import PackLimits
 from mftgit.adapters.git_store import GitStore
+from mftgit.model.limits import Limits
 from mftgit.model.names import Revision
 from mftgit.model.push import RefUpdate
 
@@ -116,7 +116,7 @@ def test_what_comes_again_while_its_old_pack_is_spare_is_not_removed_with_it(
         git_ok(store.path, "repack", "-q", "-a", "-d")  # another program removes it
         assert not spare.exists()
         with store.quarantine() as quarantine:
-            quarantine.take(again, PackLimits())
+            quarantine.take(again, Limits())
             assert store.move([RefUpdate(ref="refs/heads/x", old=None, new=tip(store))], quarantine)
         assert spare.exists()
         assert spare not in store._spare
