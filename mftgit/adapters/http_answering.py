@@ -30,8 +30,8 @@ from mftgit.errors import MftgitError, TransientError
 from mftgit.model.access import Principal, admits
 
 _MEMORY_BYTES = 1 << 20  # a body above this goes to disk
-_SENT_WHOLE_BYTES = 1 << 16
-_CHUNK_BYTES = 1 << 16
+_SENT_WHOLE_BYTES = 1 << 15
+_CHUNK_BYTES = 1 << 15
 _WRONG = 400  # statuses from here on tell of a failure (RFC 9110, 15)
 
 _T = TypeVar("_T")

@@ -14,13 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from loguru import logger
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 KEEP_ALIVE_S: Final = 75
 """How long a client may take from an answer to the end of its next request's head."""
-
-MAX_AROUND_BYTES: Final = 64 << 10
-"""How much of a request may be something else than its body: its head, and what frames a body in chunks."""
 
 _FILES_WANTED: Final = 65_536
 _MAX_CONNECTIONS: Final = 4096
@@ -33,13 +29,15 @@ _TELL_S: Final = 60.0
 class ConnectionLimits:
     """``first_request_s`` runs from the accept to the end of the first request's head, the TLS handshake included.
 
-    Behind a proxy everybody comes from one source, so ``per_source`` is only a little less than ``total``.
+    ``unread_s`` is how long a client may leave an answer where it is, once the buffers are full. Behind a proxy
+    everybody comes from one source, so ``per_source`` is only a little less than ``total``.
     """
 
     total: int
     per_source: int
     first_request_s: float = 10.0
     keep_alive_s: float = KEEP_ALIVE_S
+    unread_s: float = 20.0
 
     @classmethod
     def of_process(cls) -> "ConnectionLimits":
@@ -88,6 +86,9 @@ class Connections:
         # An address may come again before the end of its last connection was seen, so it counts for nothing here.
         self._all: set[_Connection] = set()  # without those that are leaving
         self._idle: dict[_Connection, None] = {}  # of these; the longest idle first
+        self._unread: dict[
+            _Connection, float
+        ] = {}  # of these; since when no more of an answer is taken
         self._latest: dict[Any, _Connection] = {}  # of each address
         self._sources: Counter[str] = Counter()
         self._leaving = 0
@@ -145,6 +146,16 @@ class Connections:
             connection.since = self.now()
             self._idle[connection] = None
 
+    def mark_unread(self, address: Any, *, unread: bool) -> None:
+        """Take note of whether a client leaves so much of an answer unread that the rest has to wait."""
+        connection = self._latest.get(address)
+        if connection is None:
+            return
+        if unread:
+            self._unread[connection] = self.now()
+        else:
+            self._unread.pop(connection, None)
+
     async def watch(self) -> None:
         """End what has been idle for too long, for as long as this runs."""
         told_at = self.now() - _TELL_S
@@ -166,6 +177,9 @@ class Connections:
             most = self._limits.keep_alive_s if asked else self._limits.first_request_s
             if now - connection.since >= most:
                 self._end(connection)
+        for connection, since in list(self._unread.items()):
+            if now - since >= self._limits.unread_s:
+                self._end(connection)
 
     def _end_longest_idle(self, source: str | None = None) -> bool:
         for connection in self._idle:
@@ -184,6 +198,7 @@ class Connections:
     def _forget(self, connection: _Connection) -> None:
         self._all.discard(connection)
         self._idle.pop(connection, None)
+        self._unread.pop(connection, None)
         if self._latest.get(connection.address) is connection:
             del self._latest[connection.address]
         self._sources[connection.source] -= 1
@@ -205,47 +220,3 @@ class Listener(socket.socket):
         if taken is None:
             raise BlockingIOError
         return taken, address
-
-
-def protocol_of(room: Connections) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol, made to tell ``room`` when a connection is secured, busy and idle.
-
-    What a client sends besides bodies is bounded, which the parser leaves to others: heads, and the sizes, extensions
-    and trailers of chunks (RFC 9112, 7.1), which may not be much more than what they carry.
-    """
-
-    class Protocol(HttpToolsProtocol):
-        _around_bytes = 0
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
-            super().connection_made(transport)
-            room.secured(transport.get_extra_info("peername"), transport)
-
-        def data_received(self, data: bytes) -> None:
-            self._around_bytes += len(data)
-            super().data_received(data)
-            if self._around_bytes > MAX_AROUND_BYTES and not self.transport.is_closing():
-                self.send_400_response(
-                    f"more than {MAX_AROUND_BYTES} bytes of a request are not its body"
-                )
-            self._tell()
-
-        def on_body(self, body: bytes) -> None:
-            # A byte that is carried pays for itself and for another one.
-            self._around_bytes = max(0, self._around_bytes - 2 * len(body))
-            super().on_body(body)
-
-        def on_message_complete(self) -> None:
-            self._around_bytes = 0
-            super().on_message_complete()
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._tell()
-
-        def _tell(self) -> None:
-            cycle: RequestResponseCycle | None = self.cycle
-            busy = cycle is not None and not cycle.response_complete
-            room.mark(self.transport.get_extra_info("peername"), busy=busy)
-
-    return Protocol

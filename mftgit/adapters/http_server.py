@@ -16,9 +16,9 @@ from mftgit.adapters.http_connections import (
     ConnectionLimits,
     Connections,
     Listener,
-    protocol_of,
 )
 from mftgit.adapters.http_doors import Door, Doorkeeper
+from mftgit.adapters.http_protocol import protocol_of
 from mftgit.errors import ConfigError, MftgitError
 
 _BACKLOG = 2048

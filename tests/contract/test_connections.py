@@ -17,8 +17,9 @@ import pytest
 
 from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.http_connections import MAX_AROUND_BYTES, ConnectionLimits
+from mftgit.adapters.http_connections import ConnectionLimits
 from mftgit.adapters.http_doors import Door, NotAuthenticatedError, Request, Response
+from mftgit.adapters.http_protocol import MAX_AROUND_BYTES
 from mftgit.adapters.http_server import HttpServer
 from mftgit.model.access import Access, Principal
 

