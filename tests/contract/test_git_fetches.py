@@ -194,6 +194,7 @@ def packed(tmp_path: Path, request: pytest.FixtureRequest) -> Iterable[Site]:
             git_ok(work, "push", "--quiet", str(served.store.path), "HEAD:main")
             if number < 2:
                 git_ok(served.store.path, "-c", offsets, "repack", "-d", "-q", "-f")
+        served.app.forget_refs()  # which were moved behind its back
         yield served
 
 

@@ -43,6 +43,7 @@ def grow(store: GitStore, count: int) -> list[Revision]:
     return made
 
 
+@pytest.mark.long
 def test_packs_stay_few_while_others_read(tmp_path: Path) -> None:
     done = threading.Event()
 

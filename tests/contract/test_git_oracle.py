@@ -16,7 +16,7 @@ from git_site import FIRST, site
 
 from mftgit.model.names import MAIN
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = [pytest.mark.needs("git"), pytest.mark.long]
 
 CAPS = b" multi_ack_detailed side-band-64k thin-pack ofs-delta no-done"
 

@@ -12,7 +12,7 @@ import pytest
 from git_raw import line
 from outside import Outside, outside
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = [pytest.mark.needs("git"), pytest.mark.long]
 
 SMALL_MIB = 64
 MANY = 200
@@ -114,7 +114,7 @@ def test_who_does_not_read_the_answer_keeps_nobody_waiting_and_costs_little(
     one.sendall(asking)
     while not one.recv(1 << 16).endswith(b"0000"):  # so that working the answer out is not measured
         pass
-    with served.unharmed(mib=MANY / 2):
+    with served.unharmed(mib=MANY / 2 + SMALL_MIB):  # the latter for the clone
         wires = [served.secure() for _ in range(MANY)]
         for wire in wires:
             wire.sendall(asking)
@@ -137,7 +137,6 @@ def test_who_asks_again_and_again_and_reads_nothing_gives_way_to_who_comes_after
         served.cluster.until("who comes after is served", lambda: _is_served(served))
 
 
-@pytest.mark.long
 @pytest.mark.needs("prlimit")
 def test_who_reads_no_answer_for_long_gives_way_to_who_comes_after(tmp_path: Path) -> None:
     with outside(tmp_path, "prlimit", "--nofile=200:200") as served:

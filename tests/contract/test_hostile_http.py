@@ -19,6 +19,9 @@ JOIN = b"POST /api/join HTTP/1.1\r\nHost: x\r\n"
 ANSWER = b"HTTP/1.1 "
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     with outside(tmp_path_factory.mktemp("hostile")) as running:

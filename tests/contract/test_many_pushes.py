@@ -12,7 +12,7 @@ from git_cli import git, git_ok
 from outside import Outside, outside
 from pushers import Outcome, Try, Turns, race
 
-pytestmark = pytest.mark.needs("git")
+pytestmark = [pytest.mark.needs("git"), pytest.mark.long]
 
 BY_HAND, BY_GIT = 12, 2
 

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dulwich.objects import ObjectID
+from dulwich.objects import Blob, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
+from mftgit.adapters.git_objects import BrokenHistoryError
 from mftgit.adapters.git_refs import HOLDS_S, Refs, SeenRefs
 from mftgit.model.access import Kind
 
 MAIN = Ref(b"refs/heads/main")
-OLD, NEW = ObjectID(b"1" * 40), ObjectID(b"2" * 40)
+BLOBS = [Blob.from_string(b"old"), Blob.from_string(b"new")]
+OLD, NEW = (blob.id for blob in BLOBS)
 
 
 class Time:
@@ -25,6 +27,7 @@ class Time:
 @pytest.fixture
 def repo(tmp_path: Path) -> Iterator[Repo]:
     with Repo.init_bare(str(tmp_path)) as made:
+        made.object_store.add_objects([(blob, None) for blob in BLOBS])
         made.refs.set_symbolic_ref(Ref(b"HEAD"), MAIN)
         made.refs[MAIN] = OLD
         yield made
@@ -83,3 +86,9 @@ def test_members_see_branches_and_tags_and_operators_where_members_stand_too(rep
     member = {b"HEAD", b"refs/heads/main", b"refs/tags/v1"}
     assert Refs.of(repo, Kind.MEMBER).public.keys() == member
     assert Refs.of(repo, Kind.OPERATOR).public.keys() == member | {b"refs/members/node-1/active"}
+
+
+def test_a_ref_that_names_nothing_that_is_here_is_damage(repo: Repo) -> None:
+    repo.refs[MAIN] = ObjectID(b"1" * 40)
+    with pytest.raises(BrokenHistoryError, match="which is not here"):
+        Refs.of(repo, Kind.MEMBER)
