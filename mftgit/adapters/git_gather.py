@@ -40,9 +40,11 @@ def gather(store: DiskObjectStore, spare: Collection[Path]) -> tuple[Path, ...]:
     packs = _small(Path(store.pack_dir), spare)
     if len(packs) < MANY:
         return ()
-    names = {str(pack.with_suffix("")) for pack in packs}
-    found = (pack for pack in store.packs if pack._basename in names)  # noqa: SLF001
-    oids = sorted({oid for pack in found for oid in pack})
+    seen = {Path(f"{pack._basename}.pack"): pack for pack in store.packs}  # noqa: SLF001
+    packs = [
+        pack for pack in packs if pack in seen
+    ]  # another program may be about to write an index
+    oids = sorted({oid for pack in packs for oid in seen[pack]})
     with (
         Quarantine(store, Sizes()) as quarantine,
         tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool,

@@ -54,12 +54,18 @@ def check_pack(stream: BinaryIO, limits: Limits) -> Outline:
 
 
 def longest_chain(bases: Mapping[int, int | bytes], offset_of: Callable[[bytes], int]) -> int:
-    """Return how many deltas have to be applied at most to get an object; ``offset_of`` finds a base by its id."""
+    """Return how many deltas have to be applied at most to get an object; ``offset_of`` finds a base by its id.
+
+    Raises:
+        PackError: there is no end to it.
+    """
     depths: dict[int, int] = {}
     for start in bases:
         chain, at = [], start
         while at in bases and at not in depths:
             chain.append(at)
+            if len(chain) > len(bases):
+                raise PackError("deltas of the pack go round in a circle")
             base = bases[at]
             at = base if isinstance(base, int) else offset_of(base)
         before = depths.get(at, 0)

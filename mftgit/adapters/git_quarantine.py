@@ -4,6 +4,7 @@ import stat
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import BinaryIO, Self
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
 from dulwich.object_store import DiskObjectStore
-from dulwich.objects import S_ISGITLINK, Commit, ObjectID, RawObjectID, ShaFile, parse_tree
+from dulwich.objects import S_ISGITLINK, Commit, ObjectID, RawObjectID, ShaFile, Tag, parse_tree
 from dulwich.objects import Tree as GitTree
 from dulwich.pack import Pack, UnresolvedDeltas
 
@@ -52,6 +53,8 @@ _BAD_PACK = (
     zlib.error,
 )
 
+_YEAR_10000 = 253_402_300_800
+
 
 class Quarantine:
     """A folder of objects that sees the repository's objects, but is not seen by the repository.
@@ -69,6 +72,7 @@ class Quarantine:
         (self._folder / "pack").mkdir()
         self._store = _Incoming(self._folder, main)
         self._fresh: frozenset[ObjectID] = frozenset()
+        self._whole = False
 
     def __enter__(self) -> Self:
         return self
@@ -100,11 +104,14 @@ class Quarantine:
         except _BAD_PACK as error:
             text = " ".join(str(error).split())
             raise PackError(f"the pack is broken: {type(error).__name__}: {text}") from error
+        ids = list(self._own_ids())
+        self._fresh = frozenset(ids)
+        if len(ids) != len(self._fresh):
+            raise PackError("the pack holds an object twice")
         # Only now the ids of what is in the pack are known.
         depth = longest_chain(outline.bases, lambda oid: _offset(taken, oid)) if taken else 0
         if depth > limits.max_delta_depth:
             raise PackError(beyond("max_delta_depth", limits, depth))
-        self._fresh = frozenset(self._own_ids())
 
     def add(self, objects: list[ShaFile]) -> None:
         """Take in objects that were made here."""
@@ -113,6 +120,7 @@ class Quarantine:
 
     def look_again(self) -> None:
         """Forget what was open of the repository: its packs were replaced."""
+        self._whole = False
         self._store.close()
         self._main = self._again = Objects(self._main.path, object_format=self._main.object_format)
         self._store = _Incoming(self._folder, self._main)
@@ -181,43 +189,35 @@ class Quarantine:
     def take_back(self, files: Iterable[Path]) -> None:
         """Undo `bring_in` for ``files``; the index goes first, since by it the pack is seen."""
         for path in sorted(files):
-            path.replace(self._folder / "pack" / path.name)
+            with suppress(FileNotFoundError):  # not brought in
+                path.replace(self._folder / "pack" / path.name)
 
     def _own_ids(self) -> Iterator[ObjectID]:
         for pack in self._store.packs:
             yield from pack
 
     def _check(self, tip: ObjectID) -> None:
-        if not isinstance(get_object(self._store, tip, "object"), Commit):
-            return  # a tag or the like: refused by its kind
-        todo, seen = [tip], {tip}
-        trees: set[ObjectID] = set()
-        while todo:
-            oid = todo.pop()
-            commit = get_commit(self._store, oid)
-            if oid not in self._fresh:
-                continue
-            _well_formed(commit)
-            self._check_tree(commit.tree, trees)
-            todo += [parent for parent in commit.parents if parent not in seen]
-            seen.update(commit.parents)
-
-    def _check_tree(self, root: ObjectID, seen: set[ObjectID]) -> None:
-        todo = [root]
-        while todo:
-            oid = todo.pop()
-            if oid in seen:
-                continue
-            seen.add(oid)
-            tree = get_tree(self._store, oid)
-            if oid not in self._fresh:
-                continue
-            _safe_names(tree)
-            for _, mode, child in tree.items():
-                if stat.S_ISDIR(mode):
-                    todo.append(child)
-                elif not S_ISGITLINK(mode):
-                    self._check_blob(child)
+        get_object(self._store, tip, "object")
+        for oid in (
+            () if self._whole else self._fresh
+        ):  # all of them: what comes later trusts whatever is here
+            found = get_object(self._store, oid, "object")
+            if isinstance(found, Commit):
+                _well_formed(found)
+                _dated(found)
+                get_tree(self._store, found.tree)
+                for parent in found.parents:
+                    get_commit(self._store, parent)
+            elif isinstance(found, GitTree):
+                _safe_names(found)
+                for _, mode, child in found.items():
+                    if stat.S_ISDIR(mode):
+                        get_tree(self._store, child)
+                    elif not S_ISGITLINK(mode):
+                        self._check_blob(child)
+            elif isinstance(found, Tag):
+                get_object(self._store, found.object[1], "object")
+        self._whole = True
 
     def _check_blob(self, oid: ObjectID) -> None:
         # A remembered size proves nothing: the blob may have come with a push that was refused.
@@ -253,6 +253,15 @@ def _safe_names(tree: GitTree) -> None:
         if wrong := unsafe_for_git(name.decode("utf-8", "surrogateescape")):
             raise BrokenHistoryError(
                 f"tree {tree.id.decode()} holds the unsafe name {name!r}: {wrong}"
+            )
+
+
+def _dated(commit: Commit) -> None:
+    """Refuse times that no calendar has: whoever lists the history would stumble over them."""
+    for at in (commit.author_time, commit.commit_time):
+        if not 0 <= at < _YEAR_10000:
+            raise BrokenHistoryError(
+                f"commit {commit.id.decode()} is dated {at}, expected seconds since 1970, before the year 10000"
             )
 
 

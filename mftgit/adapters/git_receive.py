@@ -245,10 +245,15 @@ class GuardedReceivePack(ReceivePackHandler):
         store = self._door.store
         try:
             moved = store.move(group, quarantine)
-        except StoreBusyError as error:
+        except (
+            StoreBusyError,
+            StoreError,
+        ) as error:  # some may have moved nevertheless, and that is to be told
+            logger.warning("refs were not moved as they should", error=str(error))
             moved = tuple(update for update in group if store.head(update.ref) == update.new)
-            busy = Verdict(reason="busy, push again", explanation=(str(error),))
-            return {update.ref: busy for update in group if update not in moved}
+            what = "busy" if isinstance(error, StoreBusyError) else "not written"
+            failed = Verdict(reason=f"{what}, push again", explanation=(str(error),))
+            return {update.ref: failed for update in group if update not in moved}
         return {
             update.ref: stale(update.old, store.head(update.ref))
             for update in group

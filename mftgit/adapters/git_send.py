@@ -17,6 +17,7 @@ from mftgit.adapters.git_objects import BrokenHistoryError
 _COPY_FROM = 200
 """From so many objects on, listing what each stored pack holds costs less than deflating whole objects."""
 
+_MAX_DEPTH = 250
 _CHUNK_BYTES = 60_000
 _SUM_BYTES = 20
 _MORE, _BITS = 0x80, 0x7F
@@ -62,6 +63,7 @@ class _Out:
         self._pending = bytearray()
         self._size_bytes = 0
         self._written: dict[bytes, int] = {}
+        self._depths: dict[bytes, int] = {}
 
     def add(self, content: bytes | bytearray) -> None:
         """Append bytes."""
@@ -75,9 +77,9 @@ class _Out:
         self._flush()
         self._write(self._sum.digest())
 
-    def holds(self, oid: bytes) -> bool:
-        """Tell whether an object was written before."""
-        return oid in self._written
+    def bears(self, oid: bytes) -> bool:
+        """Tell whether an object was written before, and the chain that ends with it may become longer."""
+        return oid in self._written and self._depths.get(oid, 0) < _MAX_DEPTH
 
     def whole(self, oid: RawObjectID) -> None:
         """Append an object that is not a delta."""
@@ -91,6 +93,7 @@ class _Out:
         at = self._size_bytes
         delta_base: bytes | int | None = base
         if base is not None:
+            self._depths[oid] = self._depths.get(base, 0) + 1
             kind = OFS_DELTA if self._ofs_delta else REF_DELTA
             delta_base = at - self._written[base] if self._ofs_delta else base
         self._written[oid] = at
@@ -134,7 +137,7 @@ def _copy(pack: Pack, left: dict[RawObjectID, None], out: _Out) -> None:
             out.compressed(name, kind, size, entry[at:])
         else:
             base, at = _base(entry, at, kind, offset, names)
-            if out.holds(base):
+            if out.bears(base):
                 out.compressed(name, kind, size, entry[at:], base)
             else:
                 out.whole(name)

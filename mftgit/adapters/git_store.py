@@ -321,9 +321,9 @@ class GitStore:
             if quarantine is None or not files:
                 return self._swap_all(repo, updates)
             with undone_by_a_crash(self.path, files, {each.ref: each.new for each in updates}):
-                quarantine.bring_in()
                 moved: tuple[RefUpdate, ...] = ()
                 try:
+                    quarantine.bring_in()
                     moved = self._swap_all(repo, updates)
                 finally:
                     if not any(_head(repo, each.ref) == each.new for each in updates):

@@ -131,3 +131,24 @@ def test_small_packs_that_cannot_be_put_together_keep_no_commit_out(tmp_path: Pa
             (packs(store)[0].parent / "damaged.pack").write_bytes(b"PACK")
             (packs(store)[0].parent / "damaged.idx").write_bytes(b"damaged")
             assert store.head() == last
+
+
+def test_a_pack_whose_index_is_still_to_come_is_left_alone(tmp_path: Path) -> None:
+    with GitStore.create(tmp_path / "s.git") as store:
+        grow(store, 10)
+        index = min(store.path.glob("objects/pack/*.idx"))
+        aside = index.rename(tmp_path / "aside")  # C git moves the pack in first, then its index
+        with GitStore(store.path, probe=False) as other:
+            for number in range(MANY):
+                other.commit_documents(
+                    {"b": b"%d" % number},
+                    message="m",
+                    author="Ann <a@b.invalid>",
+                    now=NOW,
+                    parent=other.head("refs/heads/other"),
+                    ref="refs/heads/other",
+                )
+            aside.rename(index)
+            for number in range(2 * MANY):
+                add(other, other.head(), b"x%d" % number)
+    assert git(tmp_path / "s.git", "fsck", "--strict", "--full").code == 0
