@@ -119,7 +119,7 @@ class Upkeep:
         where = f"--git-dir={self._store.path.resolve()}"
         try:
             process = subprocess.Popen(  # noqa: S603  no word of it comes from outside
-                [self._git, where, *settings, "gc", "--quiet", "--prune=2.weeks.ago"],
+                [self._git, where, *settings, "gc", "--quiet", "--force", "--prune=2.weeks.ago"],
                 cwd=self._store.path,
                 env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,

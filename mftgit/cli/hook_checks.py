@@ -42,7 +42,7 @@ def pre_commit(repository: LocalRepository, _words: tuple[str, ...], _lines: Bin
     return False
 
 
-def pre_push(repository: LocalRepository, _words: tuple[str, ...], lines: BinaryIO) -> bool:
+def pre_push(repository: LocalRepository, words: tuple[str, ...], lines: BinaryIO) -> bool:
     """Judge every ref that would become main or a proposal; which proposals there are is for the server to know."""
     updates = [
         _update(ref, old, new)
@@ -50,9 +50,11 @@ def pre_push(repository: LocalRepository, _words: tuple[str, ...], lines: Binary
         if ref == MAIN or ref.startswith(CHANGES)
     ]
     # The other side is asked by git itself, so what it said is where the refs stand.
+    mains = [update.old for update in updates if update.ref == MAIN]
+    published = mains[0] if mains else repository.head(f"refs/remotes/{words[0]}/main")
     return _judge(
         replace(
-            _push(repository, update, current=update.old, published=update.old), changes=frozenset()
+            _push(repository, update, current=update.old, published=published), changes=frozenset()
         )
         for update in updates
     )

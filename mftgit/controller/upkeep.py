@@ -41,8 +41,12 @@ class Housekeeping:
         self._scheduler.stop()
 
     def _look_and_again(self) -> None:
-        self._look()
-        self._scheduler.once("upkeep", self._every_s, self._look_and_again)
+        try:
+            self._look()
+        except OSError as error:
+            logger.warning("whether to repack could not be found out", error=str(error))
+        finally:
+            self._scheduler.once("upkeep", self._every_s, self._look_and_again)
 
     def _look(self) -> None:
         upkeep = self._upkeep

@@ -313,6 +313,15 @@ def test_the_limits_that_are_published_hold_for_a_hook_too(  # noqa: PLR0917
     assert ("remote: " in refused.err) == (hook == "pre-receive")
 
 
+def test_a_proposal_is_held_to_the_limits_that_main_sets(bare: Path, work: Path) -> None:
+    assert run_verb(["hooks", "remove", str(bare), "--server"]) == 0
+    text = VALID["cluster.yaml"] + "gate: {limits: {max_tree_depth: 40}}\n"
+    commit(work, {"cluster.yaml": text})
+    git_ok(work, "push", "origin", "main")
+    commit(work, {"/".join(["d"] * 20) + "/x": "1"})
+    assert git(work, "push", "origin", "HEAD:change/deep").code == 0
+
+
 def test_what_a_replacement_shows_is_not_what_is_judged(bare: Path, work: Path) -> None:
     good = git_ok(work, "rev-parse", "HEAD:transfers/invoices.yaml")
     write(work, {"transfers/invoices.yaml": BROKEN["transfers/invoices.yaml"]})

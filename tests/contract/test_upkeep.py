@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from git_site import FIRST, NOW, Site, site
 from loguru import logger
 
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.git_folder import _LOCK_NAME
 from mftgit.adapters.git_objects import StoreBusyError
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upkeep import MAX_PACKS, Upkeep, UpkeepError, find_git
@@ -351,20 +353,53 @@ def test_it_happens_by_itself_once_there_are_enough_packs(served: Site) -> None:
     assert f"packs_before: {MAX_PACKS + 2}, packs: 1," in told_of
 
 
-def test_a_failure_is_told_and_not_repeated_at_once(served: Site) -> None:
+def test_a_failure_is_told_and_not_repeated_at_once(
+    served: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(served.store, MAX_PACKS)
-    (served.store.path / "gc.pid").write_text(f"{os.getpid()} {os.uname().nodename}", "utf-8")
-    keeping = Housekeeping(served.store, clock=SystemClock(), every_s=0.05)
-    with told("was not repacked") as (heard, lines):
+    failing = tmp_path / "git"
+    failing.write_text("#!/bin/sh\necho it is broken >&2\nexit 3\n", encoding="utf-8")
+    failing.chmod(0o755)
+    with monkeypatch.context() as patch, told("was not repacked") as (heard, lines):
+        patch.setenv("PATH", str(tmp_path))
+        keeping = Housekeeping(served.store, clock=SystemClock(), every_s=0.05)
         keeping.start()
         try:
             assert heard.wait(60)
             keeping._look()
         finally:
             keeping.stop()
-    assert [line for line in lines if "gc is already running" in line] == lines
+    assert [line for line in lines if "it is broken" in line] == lines
     assert len(lines) == 1
     assert lines[0].startswith("ERROR|")
+
+
+def test_a_look_that_fails_is_not_the_last(served: Site) -> None:
+    keeping = Housekeeping(served.store, clock=SystemClock(), every_s=0.05)
+    aside = served.store.path.with_name("aside")
+    served.store.path.rename(aside)
+    packs = served.store.path / "objects/pack"
+    packs.mkdir(parents=True)
+    for number in range(MAX_PACKS):
+        (packs / f"{number}.idx").touch()
+    (served.store.path / _LOCK_NAME).mkdir()  # so that it is due, and cannot be locked
+    with told("could not be found out") as (failed, _), told("was repacked") as (heard, _):
+        keeping.start()
+        try:
+            assert failed.wait(60)
+            shutil.rmtree(served.store.path)
+            aside.rename(served.store.path)
+            publish(served.store, MAX_PACKS)
+            assert heard.wait(60)
+        finally:
+            keeping.stop()
+
+
+def test_the_mark_of_a_git_that_was_killed_elsewhere_holds_nobody_up(served: Site) -> None:
+    publish(served.store, 2)
+    (served.store.path / "gc.pid").write_text("4242 another-host", "utf-8")
+    upkeep(served).run()
+    assert upkeep(served).packs() == 1
 
 
 def test_without_git_it_is_said_once_and_everything_else_works(
