@@ -162,8 +162,10 @@ class Channel:
             "POST", f"/api/members/{status.name}/status", body=status.as_json(last_seen_s=None)
         )
 
-    def offer_key(self, member: MemberName, *, public_key: str, possession: str) -> None:
+    def offer_key(self, member: MemberName, *, public_key: str, possession: str) -> bool:
         """Let the controller know the member's next key, of which it has it; `possession` proves that.
+
+        Return whether that key is in force, and no other.
 
         Raises:
             ControllerRefusedError: it is not taken.
@@ -171,8 +173,10 @@ class Channel:
         """
         path = f"/api/members/{member}/key"
         body = {"public_key": public_key, "proof": possession}
-        if self._request("POST", path, body=body) != {"public_key": public_key}:
-            raise ControllerUnreachableError(f"{self.url}{path}: not the answer of a controller")
+        match self._request("POST", path, body=body):
+            case {"public_key": str(key), "in_force": bool(in_force)} if key == public_key:
+                return in_force
+        raise ControllerUnreachableError(f"{self.url}{path}: not the answer of a controller")
 
     def join(self, *, member: MemberName, secret: str, public_key: str) -> Mapping[str, Any]:
         """Join the cluster and return the controller's answer; see ``Collect.join`` for its fields."""

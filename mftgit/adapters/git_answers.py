@@ -25,10 +25,7 @@ class _Flight:
 
 
 class Answers:
-    """The last answers, those that were asked for last kept for the longest; any thread may ask.
-
-    They are of one state of the refs: the first answer under another drops them.
-    """
+    """The last answers, those that were asked for last kept for the longest; any thread may ask."""
 
     def __init__(self, *, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
         """Keep at most so much; an answer of more than half of it is not kept."""
@@ -37,7 +34,6 @@ class Answers:
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._flights: dict[bytes, _Flight] = {}
-        self._state = b""
         self.size_bytes = 0
         self.computed = 0
 
@@ -54,7 +50,7 @@ class Answers:
         while True:
             flight, leads = self._board(key)
             if leads:
-                return self._compute(flight, state, key, compute)
+                return self._compute(flight, key, compute)
             flight.over.wait()
             if flight.content is not None:
                 return BytesIO(flight.content)
@@ -81,9 +77,7 @@ class Answers:
             self._kept.move_to_end(key)
         return content
 
-    def _compute(
-        self, flight: _Flight, state: bytes, key: bytes, compute: Callable[[], BinaryIO]
-    ) -> BinaryIO:
+    def _compute(self, flight: _Flight, key: bytes, compute: Callable[[], BinaryIO]) -> BinaryIO:
         try:
             out = compute()
             size_bytes = out.seek(0, SEEK_END)
@@ -98,13 +92,10 @@ class Answers:
                 self.computed += 1
                 del self._flights[key]
                 if flight.content is not None:
-                    self._keep(state, key, flight.content)
+                    self._keep(key, flight.content)
             flight.over.set()
 
-    def _keep(self, state: bytes, key: bytes, content: bytes) -> None:
-        if state != self._state:
-            self._kept.clear()
-            self._state, self.size_bytes = state, 0
+    def _keep(self, key: bytes, content: bytes) -> None:
         self._kept[key] = content
         self.size_bytes += len(content)
         while self.size_bytes > self._max_bytes or len(self._kept) > self._max_entries:

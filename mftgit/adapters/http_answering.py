@@ -26,6 +26,7 @@ from mftgit.adapters.http_doors import (
     Response,
     TooManyTriesError,
 )
+from mftgit.adapters.sqlite import DatabaseError
 from mftgit.errors import MftgitError, TransientError
 from mftgit.model.access import Principal, admits
 
@@ -57,6 +58,8 @@ class Answering:
             principal = await self._admit(door, request)
         except _RefusedError as refused:
             return _Answered(response=refused.response())
+        except Exception as error:  # noqa: BLE001  one bad request must not end the server
+            return _Answered(response=_failed(request.scope["path"], error))
         if door.stream is not None and principal is not None:
             return _Answered(response=_stream(door.stream(principal)), principal=principal)
         try:
@@ -67,6 +70,8 @@ class Answering:
                 return _Answered(response=response, principal=principal)
         except _RefusedError as refused:
             return _Answered(response=refused.response(), principal=principal)
+        except OSError as error:  # no room for the body
+            return _Answered(response=_failed(request.scope["path"], error), principal=principal)
 
     async def _open(self, door: Door, asked: Request) -> responses.Response:
         if door.at_once is not None and (found := _settled(door.at_once, asked)) is not None:
@@ -85,6 +90,8 @@ class Answering:
         """
         principal = await self._who(request)
         if admits(door.access, principal):
+            if principal is not None and not principal.role.may(door.role):
+                raise _RefusedError(403, f"{principal} may not: this is for {door.role.value}")
             return principal
         if principal is None:
             raise _RefusedError(401, "log in with name and password, or with a member's proof")
@@ -205,13 +212,22 @@ def _settled(
     try:
         answer = handle(asked)
         return None if answer is None else _sent(answer)
-    except MftgitError as error:
-        logger.warning("request refused", path=asked.path, error=str(error))
-        again = isinstance(error, TransientError)
-        return _RefusedError(503 if again else 400, str(error)).response()
-    except Exception:  # noqa: BLE001  one bad request must not end the server
-        logger.opt(exception=True).error("request failed", path=asked.path)
-        return _RefusedError(500, "the controller failed at this; see its log").response()
+    except Exception as error:  # noqa: BLE001  one bad request must not end the server
+        return _failed(asked.path, error)
+
+
+def _failed(path: str, error: Exception) -> responses.Response:
+    if isinstance(error, TransientError | DatabaseError):
+        logger.warning("request not answered for now", path=path, error=str(error))
+        return _RefusedError(503, str(error)).response()
+    if isinstance(error, MftgitError):
+        logger.warning("request refused", path=path, error=str(error))
+        return _RefusedError(400, str(error)).response()
+    if isinstance(error, OSError):
+        logger.error("request failed", path=path, error=str(error))
+        return _RefusedError(503, "the controller failed at this; see its log").response()
+    logger.opt(exception=error).error("request failed", path=path)
+    return _RefusedError(500, "the controller failed at this; see its log").response()
 
 
 async def _take_in(request: requests.Request, body: IO[bytes], door: Door) -> None:
@@ -224,6 +240,8 @@ async def _take_in(request: requests.Request, body: IO[bytes], door: Door) -> No
         return
     limit = door.max_body_bytes() if callable(door.max_body_bytes) else door.max_body_bytes
     most_s = door.max_body_s() if callable(door.max_body_s) else door.max_body_s
+    if not limit and request.headers.get("content-length") != "0":
+        raise _RefusedError(413, "this takes no body")
     try:
         async with asyncio.timeout(most_s):
             async for chunk in request.stream():

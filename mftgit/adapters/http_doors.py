@@ -6,7 +6,7 @@ from enum import Enum, unique
 from typing import IO, Protocol
 
 from mftgit.errors import MftgitError
-from mftgit.model.access import Access, Principal
+from mftgit.model.access import Access, OperatorRole, Principal
 
 BODY_TIMEOUT_S = 300.0
 """How long a client may take to send one request's body, where its door says nothing else."""
@@ -80,6 +80,7 @@ class Doorkeeper(Protocol):
 class Door:
     """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop; a text/event-stream) is set.
 
+    Who passes needs ``role`` besides, which is asked for before a body is taken in.
     ``at_once`` is asked before ``handle``, on the loop, so that it must not wait: None leaves the answer to ``handle``.
     One that is ``polled`` is asked so often that the log tells only what went wrong there. How large a body may be and
     how long it may take is asked anew for each request; ``bounded_by`` tells who is refused what sets that.
@@ -91,6 +92,7 @@ class Door:
     handle: Callable[[Request], Response] | None = None
     at_once: Callable[[Request], Response | None] | None = None
     stream: Callable[[Principal], AsyncIterator[bytes]] | None = None
+    role: OperatorRole = OperatorRole.READ
     pool: Pool = Pool.API
     max_body_bytes: int | Callable[[], int] = 0
     max_body_s: float | Callable[[], float] = BODY_TIMEOUT_S

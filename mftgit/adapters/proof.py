@@ -19,7 +19,7 @@ from nacl.exceptions import CryptoError
 
 from mftgit.adapters.pki import load_identity, public_identity
 from mftgit.errors import MftgitError
-from mftgit.model.names import MemberName
+from mftgit.model.names import MemberName, parse_name
 
 LIFETIME = timedelta(seconds=60)
 """How long a proof holds; a member's clock may be wrong by as much."""
@@ -131,7 +131,7 @@ def _issuer(token: str) -> MemberName:
     """Return whom ``token`` says to be from; whether that is so is not looked at here."""
     try:
         claims = json.loads(urlsafe_b64decode(token.split(".")[1] + "=="))
-        return MemberName(str(claims["iss"]))
+        return MemberName(parse_name(str(claims["iss"])))
     except (ValueError, LookupError, TypeError, RecursionError):
         raise ProofRefusedError("not a valid proof: it names no member") from None
 

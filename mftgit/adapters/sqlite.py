@@ -68,7 +68,8 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite may have done so by itself
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 

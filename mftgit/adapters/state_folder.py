@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mftgit.adapters.durable import write_file
+from mftgit.adapters.durable import sync_folder, write_file
 from mftgit.errors import ConfigError
 from mftgit.model.config import Role
 from mftgit.model.names import MemberName
@@ -130,7 +130,7 @@ class StateFolder:
             raise ConfigError(
                 f"{self.root} holds a member already: choose another folder, or remove this one"
             )
-        if self._is_controllers() and not self.unfinished.exists():
+        if self._is_controllers() and not self._was_broken_off():
             raise self._without_bootstrap()
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -176,6 +176,7 @@ class StateFolder:
         value = {"version": _VERSION, **asdict(bootstrap), "role": bootstrap.role.value}
         write_file(self.bootstrap_file, json.dumps(value, indent=2).encode() + b"\n")
         self.unfinished.unlink(missing_ok=True)
+        sync_folder(self.root)
 
     def read_bootstrap(self) -> Bootstrap:
         """Return the bootstrap.
@@ -201,7 +202,7 @@ class StateFolder:
     def _without_bootstrap(self) -> ConfigError:
         if self._is_controllers():
             found = f"{self.root} holds a controller's records but no {self.bootstrap_file.name}"
-            if self.unfinished.exists():
+            if self._was_broken_off():
                 return ConfigError(
                     f"{found}: `mftgit controller init` was broken off; say it again"
                 )
@@ -210,6 +211,10 @@ class StateFolder:
             f"{self.root} holds no member: make one with `mftgit controller init {self.root}` "
             f"or `mftgit join {self.root}`"
         )
+
+    def _was_broken_off(self) -> bool:
+        """Tell whether the making of the folder was; a mark that was left where a member ran tells nothing."""
+        return self.unfinished.exists() and not self.record.exists()
 
     def _is_controllers(self) -> bool:
         """Tell what the folder is by what only a controller has."""

@@ -61,7 +61,7 @@ class Doorkeeper:
                 try:
                     proof = self._member(credential, method, path)
                 except ProofRefusedError as error:
-                    self._refuse("member", str(error), client)
+                    self._refuse_proof(str(error), client)
                     raise NotAuthenticatedError(str(error)) from error
                 if proof.is_next:
                     self._rotate(proof)
@@ -121,6 +121,15 @@ class Doorkeeper:
             self._keys.rotate(proof.member, proof.public_key)
         except MftgitError as error:
             logger.warning("a key not rotated yet", member=proof.member, error=str(error))
+
+    def _refuse_proof(self, why: str, client: str) -> None:
+        """Tell of a bad proof, of which anybody can send as many as they like, ever less often."""
+        key, now = ("proof", client), self._clock.boottime()
+        with self._lock:
+            if self._brake.waits_s(key, now):
+                return
+            self._brake.failed(key, now)
+        self._refuse("member", why, client)
 
     def _refuse(self, kind: str, who: str, client: str) -> None:
         logger.warning("login failed", kind=kind, who=who[:64], client=client)

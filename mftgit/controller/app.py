@@ -30,7 +30,7 @@ from mftgit.controller.receive import Receive
 from mftgit.controller.upkeep import Housekeeping
 from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.model.access import Access, Kind, Principal
+from mftgit.model.access import Access, Kind, OperatorRole, Principal
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, MemberStatus
 from mftgit.model.names import MemberName, Revision
@@ -41,6 +41,7 @@ MAX_JOIN_BYTES = 1 << 20
 MAX_KEY_BYTES = 4 << 10
 
 _REPOSITORY = "/config.git"
+_STRANGER_S = 10.0  # somebody unknown must not hold a connection for long
 _BOUNDED_BY = (
     f"; gate.limits in the published {CLUSTER_FILE} says so (max_pack_bytes, max_request_s)"
 )
@@ -156,6 +157,7 @@ class Controller:
                 method="POST",
                 path="/git-receive-pack",
                 access=known,
+                role=OperatorRole.PROPOSE,
                 max_body_bytes=lambda: self._limits.last.body_bytes,
                 max_body_s=lambda: self._limits.last.max_request_s,
                 bounded_by=_BOUNDED_BY,
@@ -188,6 +190,7 @@ class Controller:
                 access=anyone,
                 handle=self._join,
                 max_body_bytes=MAX_JOIN_BYTES,
+                max_body_s=_STRANGER_S,
             ),
             Door(
                 method="GET",

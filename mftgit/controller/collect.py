@@ -86,8 +86,10 @@ class Collect:
             raise RecordsLostError("the controller's records of members are lost")
         return {"member": params["key"] in self._registry.public_keys(own_name(params))}
 
-    def offer_key(self, member: MemberName, body: bytes) -> Mapping[str, str]:
-        """Let a member's next key in beside its present one, and return ``{public_key}``, which is that key.
+    def offer_key(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
+        """Let a member's next key in beside its present one, and return ``{public_key, in_force}``.
+
+        The former is that key; the latter tells whether it is the member's only one.
 
         It comes with a proof that the member has it, so that nobody is given a key of somebody else.
         """
@@ -112,7 +114,7 @@ class Collect:
             self._keys.offer(member, key)
         except DatabaseError as error:
             raise NotKeptError(str(error)) from error
-        return {"public_key": key}
+        return {"public_key": key, "in_force": self._registry.public_keys(member) == (key,)}
 
     def events(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
         """Keep a member's events and return ``{acknowledged}``: the number up to which these are here.

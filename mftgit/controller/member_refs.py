@@ -75,6 +75,8 @@ class MemberRefs:
         """
         asked, found = wanted(self._registry.members()), self._store.tips(MEMBERS)
         for ref in sorted(asked.keys() | found.keys()):
+            if asked.get(ref) == found.get(ref):  # and so was looked at before
+                continue
             update = RefUpdate(ref=ref, old=found.get(ref), new=self._published(asked.get(ref)))
             if update.old != update.new and not self._stopping.is_set():
                 self._store.move([update])  # one by one: a push need not wait for a herd

@@ -66,7 +66,10 @@ def rotate_key(folder: StateFolder, line: KeyLine) -> Rotated:
     with one_at_a_time(folder.root):
         key = _next_key(folder)
         line.offer(key)
-        move_file(folder.next_key, folder.member_key)
+        try:
+            move_file(folder.next_key, folder.member_key)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
     try:
         line.confirm(key)
     except MftgitError:
@@ -100,14 +103,15 @@ class RemoteKeyLine:
 
     def confirm(self, key: bytes) -> None:
         """See `KeyLine.confirm`; to offer the key that is in force changes nothing else."""
-        self._send(key, proven_by=key)
+        if not self._send(key, proven_by=key):
+            raise MftgitError("the controller could not end the key before yet")
 
-    def _send(self, key: bytes, *, proven_by: bytes) -> None:
+    def _send(self, key: bytes, *, proven_by: bytes) -> bool:
         offered = self._prover(key)
         headers = self._prover(proven_by).headers
         url, ca_file = self._bootstrap.controller_url, self._folder.ca_file
         with closing(Channel(url, ca_file=ca_file, headers=headers)) as channel:
-            channel.offer_key(
+            return channel.offer_key(
                 self._bootstrap.name,
                 public_key=offered.public_key,
                 possession=offered.possession(),
@@ -125,5 +129,17 @@ def _next_key(folder: StateFolder) -> bytes:
         pki.public_identity(key)
     except (FileNotFoundError, ConfigError):
         key = pki.make_identity()
-        folder.write_secret(folder.next_key, key)
+        try:
+            folder.write_secret(folder.next_key, key)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+    except OSError as error:
+        raise ConfigError(f"{folder.next_key}: cannot be read: {error.strerror}") from error
     return key
+
+
+def _unwritable(folder: StateFolder, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{folder.root}: cannot be written: {error.strerror}: the key that was in force still opens the doors; "
+        "see to the disk and say this again"
+    )

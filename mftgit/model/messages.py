@@ -190,7 +190,7 @@ def parse_member_status(value: Any) -> MemberStatus:
             reason=None if reason is None else str(reason)[:2000],
             transfers=tuple(_parse_transfer(each) for each in transfers),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not a member's status: {error}") from None
 
 

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import jwt
 import pytest
 from controller_site import NOW, Site, controller_site
 from loguru import logger
@@ -34,7 +36,7 @@ from mftgit.controller import notify, presence
 from mftgit.controller.initialise import renew_certificate
 from mftgit.errors import ConfigError
 from mftgit.member import app
-from mftgit.model.access import OperatorRole
+from mftgit.model.access import Access, OperatorRole
 from mftgit.model.brake import FREE_TRIES
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
@@ -268,6 +270,63 @@ def test_a_body_above_the_bound_is_refused(site: Site, key: bytes) -> None:
 def test_a_question_that_carries_a_body_is_refused(site: Site) -> None:
     assert site.ask("GET", "/healthz")[0] == 200
     assert site.ask("GET", "/healthz", body=b"x")[0] == 413
+
+
+def head_of(site: Site, method: str, path: str, *headers: str) -> bytes:
+    """Send the head of a request whose body does not come, and return how the answer begins."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", "Content-Length: 60000000", *headers]
+    context = ssl.create_default_context(cafile=str(site.folder.ca_file))
+    host, _, port = site.url.removeprefix("https://").partition(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=5) as wire,
+        context.wrap_socket(wire, server_hostname=host) as secure,
+    ):
+        secure.sendall("\r\n".join([*lines, "", ""]).encode())
+        return secure.recv(12)
+
+
+def test_a_body_is_not_waited_for_where_none_is_taken(site: Site) -> None:
+    assert head_of(site, "GET", "/healthz") == b"HTTP/1.1 413"
+
+
+def test_who_may_not_push_sends_nothing_before_hearing_it(site: Site, key: bytes) -> None:
+    path = "/config.git/git-receive-pack"
+    cluster_id = site.folder.read_bootstrap().cluster_id
+    proof = Prover(member=NODE, cluster_id=cluster_id, key=key, now=NOW).headers("POST", path)
+    shown = f"Authorization: {proof['Authorization']}"
+    assert head_of(site, "POST", path, shown) == b"HTTP/1.1 403"
+
+
+def test_strangers_hold_no_connection_for_long(site: Site) -> None:
+    doors = [each for each in site.controller._doors() if each.access is Access.ANYONE]
+    assert {each.max_body_s for each in doors if each.max_body_bytes} == {10.0}
+
+
+def test_a_name_that_is_no_text_is_no_member(site: Site) -> None:
+    token = jwt.encode({"iss": "\ud800"}, "x" * 32, algorithm="HS256")
+    status, answer = site.ask("GET", "/api/head", headers={"Authorization": f"Bearer {token}"})
+    assert (status, "names no member" in answer["error"]) == (401, True)
+
+
+def test_of_many_bad_proofs_few_are_written_down(site: Site) -> None:
+    for _ in range(50):
+        assert site.ask("GET", "/api/head", headers={"Authorization": "Bearer x"})[0] == 401
+    failed = [each for each in events_of(site) if each.event is EventName.LOGIN_FAILED]
+    assert FREE_TRIES <= len(failed) < 20
+
+
+@pytest.mark.parametrize("table", ["members", "head"])
+def test_records_that_cannot_be_read_are_the_controller_s_fault(
+    site: Site, key: bytes, table: str
+) -> None:
+    with closing(sqlite3.connect(site.folder.registry)) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO aside")
+        with (
+            closing(site.channel(key=key)) as channel,
+            pytest.raises(ControllerUnreachableError, match="no such table"),
+        ):
+            channel.head(None)
+        connection.execute(f"ALTER TABLE aside RENAME TO {table}")
 
 
 def test_a_join_with_a_short_key_is_refused(site: Site) -> None:

@@ -97,6 +97,27 @@ def line(folder: StateFolder) -> RemoteKeyLine:
     return RemoteKeyLine(folder, folder.read_bootstrap(), now=NOW)
 
 
+def test_a_key_that_could_not_be_ended_is_not_called_ended(site: Site, node: StateFolder) -> None:
+    with closing(sqlite3.connect(site.folder.registry)) as connection:
+        connection.execute(
+            "CREATE TRIGGER fault BEFORE UPDATE OF public_key ON members "
+            "BEGIN SELECT RAISE(ABORT, 'no space'); END"
+        )
+        connection.commit()
+        assert not rotate_key(node, line(node)).previous_ended
+        connection.execute("DROP TRIGGER fault")
+        connection.commit()
+    assert rotate_key(node, line(node)).previous_ended
+
+
+def test_a_disk_that_takes_nothing_leaves_the_key_in_force(site: Site, node: StateFolder) -> None:
+    present = key_of(node)
+    node.next_key.mkdir()  # as unwritable for whoever as a full disk
+    with pytest.raises(ConfigError, match="cannot be"):
+        rotate_key(node, line(node))
+    assert gets_in(site, present)
+
+
 # The controller's side
 
 

@@ -60,6 +60,9 @@ def test_a_status_is_read_as_it_was_sent(status: MemberStatus) -> None:
     assert parse_member_status(sent) == status
 
 
+TRANSFER = {"name": "t", "owner": None, "state": "idle", "last_run": None, "delivered": 0}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -70,6 +73,7 @@ def test_a_status_is_read_as_it_was_sent(status: MemberStatus) -> None:
         {"transfers": None},
         {"transfers": [None] * (MAX_TRANSFERS + 1)},
         {"transfers": [{}]},
+        {"transfers": [TRANSFER | {"epoch": float("inf")}]},
     ],
 )
 def test_a_status_of_another_shape_is_refused(change: dict[str, Any]) -> None:

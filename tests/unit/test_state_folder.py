@@ -72,6 +72,16 @@ def test_a_controller_that_lost_its_bootstrap_is_not_made_anew(tmp_path: Path, f
     assert [path.name for path in tmp_path.iterdir()] == [found]
 
 
+def test_a_mark_that_was_left_where_a_member_ran_counts_for_nothing(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.prepare()
+    for path in (folder.ca_key, folder.record):
+        path.touch()
+    for ask in (folder.prepare, folder.read_bootstrap):
+        with pytest.raises(ConfigError, match=r"Restore bootstrap\.json"):
+            ask()
+
+
 def test_making_a_folder_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     folder.prepare()
