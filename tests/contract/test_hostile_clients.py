@@ -134,7 +134,7 @@ def test_who_asks_again_and_again_and_reads_nothing_gives_way_to_who_comes_after
                     wire = served.secure(source=source, receives_bytes=4096)
                     wire.settimeout(0.1)
                     wire.sendall(b"GET /api/authority HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000)
-        served.cluster.until("who comes after is served", lambda: _is_served(served))
+        served.cluster.until("who comes after is served", lambda: _is_served(served), within_s=150)
 
 
 @pytest.mark.needs("prlimit")
@@ -148,7 +148,7 @@ def test_who_reads_no_answer_for_long_gives_way_to_who_comes_after(tmp_path: Pat
             for _ in range(113):
                 with suppress(OSError):
                     served.secure(source=source, receives_bytes=4096).sendall(asking)
-        served.cluster.until("who comes after is served", lambda: _is_served(served))
+        served.cluster.until("who comes after is served", lambda: _is_served(served), within_s=150)
 
 
 def _is_served(served: Outside) -> bool:
