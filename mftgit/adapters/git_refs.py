@@ -12,7 +12,8 @@ from mftgit.adapters.git_objects import BrokenHistoryError
 from mftgit.model.access import Kind
 
 HOLDS_S = 1.0
-"""So long what was seen counts without another look: a ref that another program moved is noticed by then."""
+"""After so long one who asks has to look anew, and after twice that everybody: a ref that another program moved is
+noticed by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class SeenRefs:
         self._now = now
         self._lock = threading.Lock()
         self._seen: tuple[int, float, bytes] = (-1, 0.0, b"")
+        self._is_renewed = False
 
     def read(self, repo: Repo) -> Refs:
         """Read the refs, and remember their state."""
@@ -62,6 +64,7 @@ class SeenRefs:
         refs = Refs.of(repo, self._kind)
         with self._lock:
             self._seen = max(self._seen, (moves, at, refs.state()))
+            self._is_renewed = False
         return refs
 
     def forget(self) -> None:
@@ -70,10 +73,16 @@ class SeenRefs:
             self._seen = (-1, 0.0, b"")
 
     def recent(self) -> bytes | None:
-        """Return the state, None where it has to be read anew."""
+        """Return the state, None where it has to be read anew, which one is asked to do before the others."""
         with self._lock:
             moves, at, state = self._seen
-        return state if moves == self._moves() and self._now() - at < HOLDS_S else None
+            age_s = self._now() - at
+            if moves != self._moves() or age_s >= 2 * HOLDS_S:
+                return None
+            if age_s >= HOLDS_S and not self._is_renewed:
+                self._is_renewed = True
+                return None
+        return state
 
 
 def _branches_and_tags(repo: Repo) -> Iterator[Ref]:

@@ -48,7 +48,11 @@ def test_what_was_seen_counts_for_a_moment(repo: Repo) -> None:
     time.now += HOLDS_S * 0.9
     assert seen.recent() == state
     time.now += HOLDS_S * 0.1
-    assert seen.recent() is None
+    assert [seen.recent() for _ in range(3)] == [None, state, state]
+    time.now += HOLDS_S
+    assert [seen.recent() for _ in range(2)] == [None, None]
+    seen.read(repo)
+    assert seen.recent() == state
 
 
 def test_what_is_forgotten_counts_no_more(repo: Repo) -> None:
