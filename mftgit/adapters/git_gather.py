@@ -12,9 +12,8 @@ from typing import BinaryIO, cast
 from dulwich.object_store import DiskObjectStore
 
 from mftgit.adapters.git_objects import Sizes
-from mftgit.adapters.git_quarantine import Quarantine
+from mftgit.adapters.git_quarantine import UNLIMITED, Quarantine
 from mftgit.adapters.git_send import write_pack
-from mftgit.model.limits import Limits
 
 MANY = 32
 """So many small packs are put together."""
@@ -22,12 +21,6 @@ MANY = 32
 _APART = (".keep", ".mtimes")  # gitformat-pack: to be left alone, and of what nothing refers to
 _SMALL_BYTES = 8 << 20
 _SPOOL_BYTES = 4 << 20
-_OURS = Limits(
-    max_pack_bytes=1 << 40,
-    max_objects=1 << 40,
-    max_object_bytes=1 << 40,
-    max_inflated_bytes=1 << 50,
-)
 
 
 def gather(store: DiskObjectStore, spare: Collection[Path]) -> tuple[Path, ...]:
@@ -50,7 +43,7 @@ def gather(store: DiskObjectStore, spare: Collection[Path]) -> tuple[Path, ...]:
         tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool,
     ):
         write_pack(spool.write, store, oids, ofs_delta=True)
-        quarantine.take(cast("BinaryIO", spool), _OURS)
+        quarantine.take(cast("BinaryIO", spool), UNLIMITED)
         made = quarantine.bring_in()
     return tuple(path for pack in packs if pack.name not in made for path in _files(pack))
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
 from dulwich.object_store import DiskObjectStore
@@ -30,6 +30,7 @@ from mftgit.adapters.git_objects import (
     read_tree,
 )
 from mftgit.adapters.git_pack import PackError, check_pack, longest_chain
+from mftgit.adapters.git_send import write_pack
 from mftgit.model.limits import Limits, beyond
 from mftgit.model.names import Revision
 from mftgit.model.safe_names import unsafe_for_git
@@ -53,6 +54,15 @@ _BAD_PACK = (
     zlib.error,
 )
 
+UNLIMITED = Limits(
+    max_pack_bytes=1 << 40,
+    max_objects=1 << 40,
+    max_object_bytes=1 << 40,
+    max_inflated_bytes=1 << 50,
+)
+"""For packs that were written here, of what was judged before."""
+
+_SPOOL_BYTES = 4 << 20
 _YEAR_10000 = 253_402_300_800
 
 
@@ -117,6 +127,35 @@ class Quarantine:
         """Take in objects that were made here."""
         self._store.add_objects([(found, None) for found in objects])
         self._fresh = frozenset(self._own_ids())
+
+    def keep_only(self, tips: Iterable[Revision]) -> None:
+        """Drop what none of ``tips`` needs, which are whole: what came along, or for refs that were refused."""
+        needed = self._needed([ObjectID(tip.encode()) for tip in tips])
+        if all(oid in self._main for oid in self._fresh - needed):  # as bases of deltas are
+            return
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+            write_pack(spool.write, self._store, sorted(needed), ofs_delta=True)
+            self._store.close()
+            for path in (self._folder / "pack").iterdir():
+                path.unlink()
+            self._store, self._fresh = _Incoming(self._folder, self._main), frozenset()
+            if needed:
+                self.take(cast("BinaryIO", spool), UNLIMITED)
+
+    def _needed(self, todo: list[ObjectID]) -> frozenset[ObjectID]:
+        """Return what is in here of ``todo`` and of all that these refer to; what the repository has is whole."""
+        found: set[ObjectID] = set()
+        while todo:
+            oid = todo.pop()
+            if oid in found or oid not in self._fresh:
+                continue
+            found.add(oid)
+            thing = get_object(self._store, oid, "object")
+            if isinstance(thing, Commit):
+                todo += [thing.tree, *thing.parents]
+            elif isinstance(thing, GitTree):
+                todo += [child for _, _, child in thing.items()]
+        return frozenset(found)
 
     def look_again(self) -> None:
         """Forget what was open of the repository: its packs were replaced."""

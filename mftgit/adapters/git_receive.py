@@ -230,6 +230,7 @@ class GuardedReceivePack(ReceivePackHandler):
         atomic = self.has_capability(CAPABILITY_ATOMIC)
         groups = [accepted] if accepted and atomic else [[update] for update in accepted]
         refused: dict[str, Verdict] = {}
+        quarantine.keep_only(update.new for update in accepted if update.new is not None)
         with self._door.one_at_a_time:
             for group in groups:
                 refused |= self._move(quarantine, group)

@@ -80,6 +80,21 @@ def test_of_two_refs_a_bad_one_takes_the_good_one_along(served: Site) -> None:
     assert served.store.head() == tip
 
 
+def test_what_is_sound_and_needed_by_no_ref_that_moves_does_not_come_in(served: Site) -> None:
+    tip, files = root(served)
+    good, along = commit(files, tip), blob(b"nobody names me")
+    bad = tree(("100644", b"cluster.yaml", oid(blob(b"bad"))))
+    refused = commit(oid(bad), tip)
+    content = pack(good, along, blob(b"bad"), bad, refused)
+    commands = ((tip, oid(good), MAIN), (ZERO, oid(refused), f"{CHANGES}a"))
+    answer = push(served.url, *commands, content=content)
+    assert f"ok {MAIN}" in answer
+    assert f"ng {CHANGES}a" in answer
+    for each in (along, blob(b"bad"), bad, refused):
+        assert git(served.store.path, "cat-file", "-e", oid(each)).code != 0
+    assert git(served.store.path, "fsck", "--strict").out == ""
+
+
 def whole(raw: Raw) -> bytes:
     return head(KINDS[raw[0]], len(raw[1])) + zlib.compress(raw[1])
 
