@@ -4,23 +4,19 @@ dulwich 1.2.21 keeps every pack open that it has looked into, in each Repo that 
 were enough for a process that may open 20,000 files.
 """
 
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from dulwich.object_store import DiskObjectStore
 
 from mftgit.adapters.git_objects import Sizes
-from mftgit.adapters.git_quarantine import UNLIMITED, Quarantine
-from mftgit.adapters.git_send import write_pack
+from mftgit.adapters.git_quarantine import UNLIMITED, Quarantine, packed
 
 MANY = 32
 """So many small packs are put together."""
 
 _APART = (".keep", ".mtimes")  # gitformat-pack: to be left alone, and of what nothing refers to
 _SMALL_BYTES = 8 << 20
-_SPOOL_BYTES = 4 << 20
 
 
 def gather(store: DiskObjectStore, spare: Collection[Path]) -> tuple[Path, ...]:
@@ -34,18 +30,13 @@ def gather(store: DiskObjectStore, spare: Collection[Path]) -> tuple[Path, ...]:
     if len(packs) < MANY:
         return ()
     seen = {Path(f"{pack._basename}.pack"): pack for pack in store.packs}  # noqa: SLF001
-    packs = [
-        pack for pack in packs if pack in seen
-    ]  # another program may be about to write an index
-    oids = sorted({oid for pack in packs for oid in seen[pack]})
-    with (
-        Quarantine(store, Sizes()) as quarantine,
-        tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool,
-    ):
-        write_pack(spool.write, store, oids, ofs_delta=True)
-        quarantine.take(cast("BinaryIO", spool), UNLIMITED)
+    # Another program may be about to write an index.
+    packs = [pack for pack in packs if pack in seen]
+    oids = {oid for pack in packs for oid in seen[pack]}
+    with Quarantine(store, Sizes()) as quarantine, packed(store, oids) as together:
+        quarantine.take(together, UNLIMITED)
         made = quarantine.bring_in()
-    return tuple(path for pack in packs if pack.name not in made for path in _files(pack))
+    return tuple(path for each in packs if each.name not in made for path in _files(each))
 
 
 def _small(folder: Path, spare: Collection[Path]) -> list[Path]:

@@ -176,9 +176,8 @@ class GitHttp:
     def _upload(self, body: BinaryIO, kind: Kind, *, advertise: bool) -> BinaryIO:
         question = body.read()
         for _ in range(_TRIES - 1):
-            with suppress(
-                PackFileDisappeared
-            ):  # it was replaced, and a fresh look finds the new one
+            # A pack that was replaced: a fresh look finds the new one.
+            with suppress(PackFileDisappeared):
                 return self._answer_upload(question, kind, advertise=advertise)
         return self._answer_upload(question, kind, advertise=advertise)
 

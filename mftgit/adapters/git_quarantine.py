@@ -4,14 +4,14 @@ import stat
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
-from dulwich.object_store import DiskObjectStore
+from dulwich.object_store import DiskObjectStore, PackBasedObjectStore
 from dulwich.objects import S_ISGITLINK, Commit, ObjectID, RawObjectID, ShaFile, Tag, parse_tree
 from dulwich.objects import Tree as GitTree
 from dulwich.pack import Pack, UnresolvedDeltas
@@ -133,14 +133,13 @@ class Quarantine:
         needed = self._needed([ObjectID(tip.encode()) for tip in tips])
         if all(oid in self._main for oid in self._fresh - needed):  # as bases of deltas are
             return
-        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
-            write_pack(spool.write, self._store, sorted(needed), ofs_delta=True)
+        with packed(self._store, needed) as pack:
             self._store.close()
             for path in (self._folder / "pack").iterdir():
                 path.unlink()
             self._store, self._fresh = _Incoming(self._folder, self._main), frozenset()
             if needed:
-                self.take(cast("BinaryIO", spool), UNLIMITED)
+                self.take(pack, UNLIMITED)
 
     def _needed(self, todo: list[ObjectID]) -> frozenset[ObjectID]:
         """Return what is in here of ``todo`` and of all that these refer to; what the repository has is whole."""
@@ -237,9 +236,9 @@ class Quarantine:
 
     def _check(self, tip: ObjectID) -> None:
         get_object(self._store, tip, "object")
-        for oid in (
-            () if self._whole else self._fresh
-        ):  # all of them: what comes later trusts whatever is here
+        if self._whole:
+            return
+        for oid in self._fresh:  # all of them: what comes later trusts whatever is here
             found = get_object(self._store, oid, "object")
             if isinstance(found, Commit):
                 _well_formed(found)
@@ -263,6 +262,14 @@ class Quarantine:
         if oid not in self._fresh and oid not in self._main:
             raise BrokenHistoryError(f"blob {oid.decode()} is missing")
         self._sizes.of(self._store, oid)
+
+
+@contextmanager
+def packed(store: PackBasedObjectStore, oids: Iterable[ObjectID]) -> Iterator[BinaryIO]:
+    """Give a pack of objects that ``store`` has and that were judged before; see `UNLIMITED`."""
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+        write_pack(spool.write, store, sorted(oids), ofs_delta=True)
+        yield cast("BinaryIO", spool)
 
 
 def _offset(pack: Pack, oid: bytes) -> int:

@@ -246,10 +246,8 @@ class GuardedReceivePack(ReceivePackHandler):
         store = self._door.store
         try:
             moved = store.move(group, quarantine)
-        except (
-            StoreBusyError,
-            StoreError,
-        ) as error:  # some may have moved nevertheless, and that is to be told
+        except (StoreBusyError, StoreError) as error:
+            # Some may have moved nevertheless, and that is to be told.
             logger.warning("refs were not moved as they should", error=str(error))
             moved = tuple(update for update in group if store.head(update.ref) == update.new)
             what = "busy" if isinstance(error, StoreBusyError) else "not written"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from config_tree import VALID, validate
+from git_backend import http_backend
 from git_cli import Ran, clone, commit, environment, git, git_ok
-from http_backend import http_backend
 from signing import KeyPair, commit_at, make_key
 from sshd import running_sshd
 

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from git_cli import clone, git
@@ -151,17 +152,23 @@ def test_chains_of_many_pushes_do_not_add_up_for_a_member(served: Site, tmp_path
 # Disks that fail in the middle
 
 
+def fail_once(patch: pytest.MonkeyPatch, module: ModuleType, name: str) -> None:
+    """Let the next flush of a folder fail, and only that one."""
+
+    def fail(_path: Path) -> None:
+        patch.undo()
+        raise OSError(errno.EIO, "the disk failed")
+
+    patch.setattr(module, name, fail)
+
+
 def test_a_move_that_is_not_flushed_is_told_all_the_same(
     served: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tip, files = root(served)
     made = commit(files, tip)
 
-    def fail(_path: Path) -> None:
-        monkeypatch.undo()
-        raise OSError(errno.EIO, "the disk failed")
-
-    monkeypatch.setattr(git_store, "_sync_above", fail)
+    fail_once(monkeypatch, git_store, "_sync_above")
     assert f"ok {MAIN}" in push(served.url, (tip, oid(made), MAIN), content=pack(made))
     assert served.published == [served.store.head()] == [oid(made)]
 
@@ -172,11 +179,7 @@ def test_objects_that_are_not_flushed_are_taken_back(
     tip, files = root(served)
     made = commit(files, tip)
 
-    def fail(_path: Path) -> None:
-        monkeypatch.undo()
-        raise OSError(errno.EIO, "the disk failed")
-
-    monkeypatch.setattr(git_quarantine, "sync_folder", fail)
+    fail_once(monkeypatch, git_quarantine, "sync_folder")
     answer = push(served.url, (tip, oid(made), MAIN), content=pack(made))
     assert f"ng {MAIN} not written, push again" in answer
     assert served.store.head() == tip

@@ -1,6 +1,5 @@
 """`git http-backend`, which is C git's own server, behind a small HTTP server: the oracle for ours."""
 
-import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from git_cli import git_ok
+from git_cli import environment, git_ok
 from git_site import FIRST, NOW
 
 from mftgit.adapters.git_store import GitStore
@@ -41,6 +40,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, root: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.root = root
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.requests: list[dict[str, str]] = []
 
 
@@ -74,10 +74,8 @@ class _Answer(BaseHTTPRequestHandler):
         done = subprocess.run(
             ["git", "http-backend"],
             input=body,
-            env={
-                "PATH": os.environ["PATH"],
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_CONFIG_GLOBAL": os.devnull,
+            env=environment(self.server.root)
+            | {
                 "GIT_PROJECT_ROOT": str(self.server.root),
                 "GIT_HTTP_EXPORT_ALL": "1",
                 "REMOTE_USER": "ann",
@@ -91,7 +89,7 @@ class _Answer(BaseHTTPRequestHandler):
             },
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
@@ -123,11 +121,24 @@ def backend(folder: Path) -> Iterator[tuple[str, Path, list[dict[str, str]]]]:
         (path / "hooks").mkdir(exist_ok=True)
         (path / "hooks" / name).write_text(script, encoding="ascii")
         (path / "hooks" / name).chmod(0o755)
-    server = _Server(folder)
+    with _serving(folder) as server:
+        yield f"{server.url}/config.git", path, server.requests
+
+
+@contextmanager
+def http_backend(root: Path) -> Iterator[str]:
+    """Serve the repositories in ``root`` as they are, to everybody; give the address."""
+    with _serving(root) as server:
+        yield server.url
+
+
+@contextmanager
+def _serving(root: Path) -> Iterator[_Server]:
+    server = _Server(root)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/config.git", path, server.requests
+        yield server
     finally:
         server.shutdown()
         thread.join()
