@@ -21,7 +21,8 @@ from click.testing import CliRunner
 
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
-from mftgit.model.activation import NEXT, Stage
+from mftgit.model.activation import NEXT
+from mftgit.model.record import Stage
 from mftgit.model.run import NEXT_DELIVERY, NEXT_RUN, DeliveryState, RunState
 from mftgit.resources import load_schemas
 
@@ -77,19 +78,23 @@ def state_diagram(moves: Iterable[Move], first: Enum, order: type[Enum]) -> Iter
     """Give a Mermaid diagram of ``moves`` that begins in ``first``; a state without a way out is an end."""
     places = {state: place for place, state in enumerate(order)}
     table = sorted(moves, key=lambda move: (places[move[0]], places[move[2]], move[1]))
-    yield from ("```mermaid", "stateDiagram-v2", f"    [*] --> {first.value}")
+    name = {state: state.value.replace(" ", "_") for state in order}
+    yield from ("```mermaid", "stateDiagram-v2")
+    yield from (f'    state "{each.value}" as {name[each]}' for each in order if " " in each.value)
+    yield f"    [*] --> {name[first]}"
     for before, step, after in table:
-        yield f"    {before.value} --> {after.value}" + (f": {step}" if step else "")
+        yield f"    {name[before]} --> {name[after]}: {step}"
     ways_out = {before for before, _, _ in table}
     for state in order:
         if state not in ways_out:
-            yield f"    {state.value} --> [*]"
+            yield f"    {name[state]} --> [*]"
     yield "```"
 
 
 def activation(_page: Path) -> Iterator[str]:
     """Draw what becomes of a revision on a member."""
-    return state_diagram(((before, "", after) for before, after in NEXT), Stage.NONE, Stage)
+    moves = ((before, move.value, after) for (before, move), after in NEXT.items())
+    return state_diagram(moves, Stage.NONE, Stage)
 
 
 def delivery(_page: Path) -> Iterator[str]:

@@ -25,7 +25,8 @@ from mftgit.model.names import MemberName
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 _WAIT_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 _MAX_ANSWER_BYTES = 1 << 20
-_NOT_MODIFIED = 304
+_OK, _NOT_MODIFIED = 200, 304
+_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where one that listens everywhere is asked
 
 Headers = Callable[[str, str], Mapping[str, str]]
 """Gives the headers that prove a request with this method and this path."""
@@ -264,6 +265,27 @@ class Channel:
             *lines, pending = (pending + chunk).split(b"\n")
             pending = pending[-4096:]
             yield from lines
+
+
+def check_listener(listen: tuple[str, int], *, ca_file: Path) -> None:
+    """See that the controller's own listener answers on loopback, with a certificate of the authority.
+
+    Raises:
+        ControllerUnreachableError: it does not.
+    """
+    host = _LOOPBACKS.get(listen[0], listen[0])
+    url = f"https://{f'[{host}]' if ':' in host else host}:{listen[1]}"
+    pool = urllib3.PoolManager(
+        ca_certs=str(ca_file), retries=False, timeout=_TIMEOUT, assert_hostname="localhost"
+    )
+    try:
+        answer = pool.request("GET", f"{url}/healthz")
+    except urllib3.exceptions.HTTPError as error:
+        raise ControllerUnreachableError(f"{url} does not answer: {_plain(error)}") from error
+    finally:
+        pool.clear()
+    if answer.status != _OK:
+        raise ControllerUnreachableError(f"{url}/healthz answers with status {answer.status}")
 
 
 def fetch_authority(url: str, *, expected_fingerprint: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 
@@ -25,6 +26,11 @@ class SystemClock:
     def now(self) -> datetime:
         """See `Clock.now`."""
         return datetime.now(tz=UTC)  # noqa: TID251  this is the one place
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from every other one (Linux, random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def rfc3339(moment: datetime) -> str:

@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS events (
     UNIQUE (member, seq)
 );
 CREATE TABLE IF NOT EXISTS progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS once (name TEXT PRIMARY KEY, position INTEGER NOT NULL);
 """
 
 _FLOOR = "seq_floor"
@@ -38,9 +39,18 @@ class EventStore:
         revision: Revision | None = None,
         epoch: Epoch | None = None,
         facts: Mapping[str, Fact] | None = None,
+        once: str | None = None,
     ) -> Event:
-        """Write down a fact of this member; it is on disk when this returns."""
+        """Write down a fact of this member and return it; it is on disk when this returns.
+
+        With ``once``, the fact that was written under that name before is returned, and no other is written.
+        """
         with self._database.write() as connection:
+            row = connection.execute(
+                "SELECT body FROM events JOIN once USING (position) WHERE name = ?", (once,)
+            ).fetchone()
+            if row is not None:
+                return parse_event(json.loads(row[0]))
             fact = Event(
                 member=self._member,
                 seq=self._last(connection) + 1,
@@ -50,10 +60,14 @@ class EventStore:
                 epoch=epoch,
                 facts=facts or {},
             )
-            connection.execute(
+            done = connection.execute(
                 "INSERT INTO events (member, seq, body) VALUES (?, ?, ?)",
                 (fact.member, fact.seq, json.dumps(fact.as_json())),
             )
+            if once is not None:
+                connection.execute(
+                    "INSERT OR REPLACE INTO once VALUES (?, ?)", (once, done.lastrowid)
+                )
         return fact
 
     def collect(self, events: Sequence[Event]) -> int:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,17 @@ def is_running(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def wake(folder: Path) -> bool:
+    """Tell the process that holds ``folder`` to look at once (SIGHUP); return whether there is one."""
+    if not is_running(folder):
+        return False
+    try:
+        os.kill(int((folder / "lock").read_text(encoding="ascii")), signal.SIGHUP)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 @contextmanager

@@ -13,6 +13,7 @@ library count through every firing that a clock set forward has passed over, one
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -90,6 +91,14 @@ class _Once(_Seconds):
         return self._due(now + self._span, now) if previous_fire_time is None else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeTrigger:
+    """A trigger of which nothing can fail any more; ``at_once``: it fires as soon as it is put."""
+
+    trigger: BaseTrigger
+    at_once: bool
+
+
 class Scheduler:
     """Calls by key, each on its trigger."""
 
@@ -110,12 +119,17 @@ class Scheduler:
         self._scheduler.start()
         self._watch.start()
 
-    def put(self, key: str, trigger: Trigger, call: Callable[[], None]) -> None:
-        """Call ``call`` on ``trigger`` from now on, instead of what ``key`` stood for."""
-        extra = {"next_run_time": self._clock.now()} if isinstance(trigger, WatchTrigger) else {}
-        self._scheduler.add_job(
-            call, _apscheduler_trigger(trigger, self._clock), id=key, replace_existing=True, **extra
+    def make(self, trigger: Trigger) -> MadeTrigger:
+        """Return ``trigger`` ready to be put; raises OSError or ValueError where it cannot be made."""
+        return MadeTrigger(
+            trigger=_apscheduler_trigger(trigger, self._clock),
+            at_once=isinstance(trigger, WatchTrigger),
         )
+
+    def put(self, key: str, made: MadeTrigger, call: Callable[[], None]) -> None:
+        """Call ``call`` on ``made`` from now on, instead of what ``key`` stood for."""
+        extra = {"next_run_time": self._clock.now()} if made.at_once else {}
+        self._scheduler.add_job(call, made.trigger, id=key, replace_existing=True, **extra)
 
     def once(self, key: str, after_s: float, call: Callable[[], object]) -> None:
         """Call ``call`` once, in ``after_s`` seconds, instead of what was to be called once for ``key``."""

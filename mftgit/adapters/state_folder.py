@@ -91,6 +91,11 @@ class StateFolder:
         return self.root / "record.json"
 
     @property
+    def orders(self) -> Path:
+        """What an operator has ordered here: `mftgit suspend`, `pin`, `drain` and the like."""
+        return self.root / "orders.json"
+
+    @property
     def events(self) -> Path:
         """The event log."""
         return self.root / "events.sqlite"
@@ -109,6 +114,11 @@ class StateFolder:
     def secrets(self) -> Path:
         """Files with passwords and keys for locations, put there by the member's administrator."""
         return self.root / "secrets"
+
+    @property
+    def commands(self) -> Path:
+        """Programs that a document may name, put there by the member's administrator."""
+        return self.root / "commands"
 
     @property
     def logs(self) -> Path:

@@ -25,6 +25,13 @@ _VERBS = {
     "log": "mftgit.cli.log",
     "hooks": "mftgit.cli.hooks",
     "events": "mftgit.cli.events",
+    "suspend": "mftgit.cli.orders",
+    "resume": "mftgit.cli.orders",
+    "pin": "mftgit.cli.orders",
+    "unpin": "mftgit.cli.orders",
+    "rollback": "mftgit.cli.orders",
+    "reanchor": "mftgit.cli.orders",
+    "drain": "mftgit.cli.orders",
     "demo": "mftgit.cli.demo.demo",
 }
 """Where each verb is; only the one that is asked for is imported, which halves its time to start."""

@@ -51,6 +51,7 @@ def run(folder: StateFolder, log_level: str) -> None:
         try:
             role = _controller if bootstrap.role is Role.CONTROLLER else _node
             with role(folder, bootstrap, events) as member:
+                signal.signal(signal.SIGHUP, lambda _number, _frame: member.wake())
                 member.start()
                 logger.info("running", member=bootstrap.name, role=bootstrap.role.value)
                 stop.wait()

@@ -102,6 +102,8 @@ def show_status(found: ClusterStatus, console: Console) -> None:
             )
     console.print(members)
     for each in found.members:
+        if orders := _orders(each):
+            console.print(f"{each['name']}: {orders}", markup=False)
         if each["reason"]:
             reason = printable(each["reason"], keep="\n")
             console.print(f"{each['name']}: {reason}", markup=False)
@@ -145,6 +147,13 @@ def _of_record(record: MemberRecord, own: MemberStatus, *, now: float) -> dict[s
         reason=None,
     )
     return judge_silence(status, silent_s).as_json(last_seen_s=silent_s)
+
+
+def _orders(member: dict[str, Any]) -> str:
+    words = ["suspended"] if member["suspended"] else []
+    words += [f"pinned to {_short(member['pin'])}"] if member["pin"] else []
+    words += [member["drain"]] if member["drain"] else []
+    return ", ".join(words)
 
 
 def _short(revision: str | None) -> str:

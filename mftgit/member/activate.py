@@ -1,39 +1,246 @@
-"""Keep the durable record of what this member runs."""
+"""Run what the record says, have it prove itself, and go back where it does not: ACTIVATE, CONFIRM, ROLLBACK."""
 
-from pathlib import Path
+from collections.abc import Callable
 
-from mftgit.adapters.durable import write_file
-from mftgit.errors import MftgitError
-from mftgit.model.activation import Record, format_record, parse_record
+from loguru import logger
 
-
-class RecordDamagedError(MftgitError):
-    """The record of activation cannot be read."""
-
-
-def read_record(path: Path) -> Record:
-    """Return the record, a fresh one when there is none yet.
-
-    Raises:
-        RecordDamagedError: it is there and is not whole; it is never written in place, so the disk is to blame.
-    """
-    try:
-        return parse_record(path.read_bytes())
-    except FileNotFoundError:
-        return Record()
-    except (OSError, ValueError) as error:
-        raise RecordDamagedError(
-            f"{path}: {error}: remove it, and the member takes in the published revision anew"
-        ) from error
+from mftgit.adapters.clock import Clock, boot_id
+from mftgit.errors import ConfigError, MftgitError
+from mftgit.member.confirm import Confirmation
+from mftgit.member.journal import MAX_REASON, Journal
+from mftgit.member.judge import Judge
+from mftgit.member.probes import Probes
+from mftgit.member.running import Ready, Running
+from mftgit.member.verify import RefusedError
+from mftgit.model import activation
+from mftgit.model.config import Generation
+from mftgit.model.events import EventName
+from mftgit.model.names import Revision
+from mftgit.model.record import Record, Stage
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Make ``record`` the one that a restart finds; a crash leaves the old one or this one.
+class Activation:
+    """The record's active revision, from the swap to its confirmation or its end. One thread calls."""
 
-    Raises:
-        MftgitError: it could not be written; nothing has changed.
-    """
-    try:
-        write_file(path, format_record(record))
-    except OSError as error:
-        raise MftgitError(f"{path}: cannot be written: {error.strerror}") from error
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        judge: Judge,
+        running: Running,
+        probes: Probes,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        """Nothing runs yet; ``wake`` is called when `carry_on` is due at once."""
+        self._journal = journal
+        self._judge = judge
+        self._running = running
+        self._probes = probes
+        self._clock = clock
+        self._wake = wake
+        self._confirmation: Confirmation | None = None
+        self._good: tuple[Revision, Generation] | None = None  # so that a way back needs no store
+
+    @property
+    def due_in_s(self) -> float | None:
+        """Return when `carry_on` is due for the end of a confirmation, None for none."""
+        if self._confirmation is None:
+            return None
+        return max(0.0, self._confirmation.until - self._clock.boottime())
+
+    def begin(self) -> None:
+        """Count the start before anything runs; what has ended the process too often does not start again."""
+        record = activation.started(self._journal.record)
+        if activation.ended_too_often(record):
+            times = activation.MAX_STARTS
+            self._fail(record, f"the process ended {times} times before it was confirmed")
+        elif record != self._journal.record:
+            self._journal.keep(record)
+
+    def end(self) -> None:
+        """Note that the process ends in order."""
+        self._end_confirmation()
+        if activation.is_unconfirmed(self._journal.record):
+            self._journal.keep(activation.stopped(self._journal.record))
+
+    def carry_on(self) -> None:
+        """Do what the record says is due; raises whatever keeps it from that, and is to be called again."""
+        self._running.tell()
+        match self._journal.record.stage:
+            case Stage.ROLLING_BACK:
+                self._go_back()
+            case Stage.SAFE_MODE:
+                self._recover()
+            case Stage.ACTIVATING | Stage.CONFIRMING:
+                self._carry_on_unconfirmed()
+            case _:
+                self._run_good()
+
+    def activate(self, ready: Ready) -> None:
+        """Swap to what the record has just decided for; from here on it has to prove itself."""
+        self._end_confirmation()
+        try:
+            self._running.swap(ready)
+        except (MftgitError, OSError) as error:
+            self._give_up(f"it could not be applied: {error}")
+        else:
+            self._prove()
+            self._running.tell()
+
+    def stop_all(self) -> None:
+        """Run nothing from now on."""
+        self._end_confirmation()
+        self._running.stop_all(self._journal.record.active)
+        self._running.tell()
+
+    # What is good
+
+    def _run_good(self) -> None:
+        """See that the active revision runs and can be read again; look whether it answers after a way back."""
+        record = self._journal.record
+        if record.active is None:
+            return
+        if self._running.revision != record.active:
+            self._swap_to(record.active, fresh=False)
+            logger.info("runs the last known good revision", revision=record.active)
+        else:
+            self._judge.check(record.active, record.anchor)
+        if self._confirmation is not None:
+            self._prove_good(self._confirmation)
+
+    def _swap_to(self, revision: Revision, *, fresh: bool) -> None:
+        record = self._journal.record
+        if self._good is not None and self._good[0] == revision:
+            generation = self._good[1]
+        else:
+            generation = self._judge.load(revision, record.anchor)
+        self._running.swap(self._running.prepare(revision, generation, fresh=fresh))
+        if record.lkg == revision:
+            self._good = (revision, generation)
+        self._running.tell()
+
+    # Confirm
+
+    def _carry_on_unconfirmed(self) -> None:
+        active = self._journal.record.active
+        if active is not None and self._running.revision != active:  # after a restart
+            try:
+                self._swap_to(active, fresh=True)
+            except (RefusedError, ConfigError) as error:
+                self._give_up(str(error))
+                return
+        if self._journal.record.stage is Stage.ACTIVATING:
+            self._prove()
+        else:
+            self._confirm()
+
+    def _prove(self) -> None:
+        """Give the active revision its time, and write down until when."""
+        until = self._clock.boottime() + self._within_s
+        record = activation.confirming(self._journal.record, until=until, boot_id=boot_id())
+        self._journal.keep(record)
+        self._ask(until)
+
+    def _confirm(self) -> None:
+        """See whether what runs has proved itself by now."""
+        confirmation = self._confirmation or self._ask(self._until(self._journal.record))
+        verdict = confirmation.look()
+        if verdict is None:
+            return
+        if not verdict.good:
+            self._give_up(f"not confirmed within {self._within_s:g} s: {verdict}")
+            return
+        self._journal.outcome(EventName.REVISION_ACTIVATED)
+        record = self._journal.record
+        behind = record.active is not None and self._judge.is_behind(record.active, record.anchor)
+        self._journal.keep(activation.confirmed(record, grown=not behind))
+        self._end_confirmation()
+        if record.active is not None and self._running.generation is not None:
+            self._good = (record.active, self._running.generation)
+        logger.info("revision is active", revision=record.active)
+
+    def _until(self, record: Record) -> float:
+        """Return when the time is over that began before a restart; in another boot it begins anew."""
+        if record.until is not None and record.boot_id == boot_id():
+            return record.until
+        return self._clock.boottime() + self._within_s
+
+    def _ask(self, until: float) -> Confirmation:
+        self._end_confirmation()
+        probes = self._probes.of(self._running.revision, self._running.generation)
+        self._confirmation = Confirmation(probes, until=until, clock=self._clock, passed=self._wake)
+        return self._confirmation
+
+    @property
+    def _within_s(self) -> float:
+        generation = self._running.generation
+        return 0.0 if generation is None else generation.cluster.confirm_s
+
+    def _end_confirmation(self) -> None:
+        if self._confirmation is not None:
+            self._confirmation.end()
+            self._confirmation = None
+
+    # Roll back
+
+    def _give_up(self, reason: str) -> None:
+        """Go back to the last known good revision, and set this one apart."""
+        self._fail(self._journal.record, reason)
+        self._go_back()
+
+    def _fail(self, record: Record, reason: str) -> None:
+        checker = self._judge.checker
+        self._journal.keep(activation.failed(record, reason=reason[:MAX_REASON], checker=checker))
+        self._end_confirmation()
+        logger.critical("revision is rolled back", revision=record.attempted, reason=reason)
+
+    def _go_back(self) -> None:
+        record = self._journal.record
+        self._end_confirmation()
+        try:
+            if record.lkg is None:
+                self._running.stop_all(record.attempted)
+            elif self._running.revision != record.lkg:
+                self._swap_to(record.lkg, fresh=False)
+        except Exception as error:
+            self._strand(str(error))
+            raise
+        self._journal.outcome(EventName.REVISION_ROLLED_BACK)
+        self._journal.keep(activation.returned(record))
+        logger.warning("runs the last known good revision again", revision=record.lkg)
+        if record.lkg is not None:
+            self._prove_anew()
+
+    def _prove_anew(self) -> Confirmation:
+        return self._ask(self._clock.boottime() + self._within_s)
+
+    def _prove_good(self, confirmation: Confirmation) -> None:
+        verdict = confirmation.look()
+        if verdict is None:
+            return
+        if not verdict.good:
+            self._strand(str(verdict))
+        self._end_confirmation()
+
+    def _strand(self, why: str) -> None:
+        record = self._journal.record
+        reason = f"{record.reason}; the last known good revision fails too: {why}"[:MAX_REASON]
+        self._journal.outcome(EventName.REVISION_ROLLED_BACK)
+        self._journal.keep(activation.stranded(record, reason=reason))
+        running = self._running.revision
+        logger.critical("safe mode: what runs is kept running", revision=running, reason=reason)
+
+    def _recover(self) -> None:
+        """Leave safe mode as soon as the last known good revision runs and answers."""
+        record = self._journal.record
+        if record.lkg is not None and self._running.revision != record.lkg:
+            self._swap_to(record.lkg, fresh=False)
+        confirmation = self._confirmation or self._prove_anew()
+        verdict = confirmation.look()
+        if verdict is None:
+            return
+        self._end_confirmation()
+        if verdict.good:
+            self._journal.keep(activation.returned(record))
+            logger.warning("safe mode is over", revision=record.lkg)

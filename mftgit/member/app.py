@@ -41,7 +41,7 @@ class Member:
             bootstrap=parts.bootstrap,
             record=self._record_event,
         )
-        self._intake = Intake(parts, self._outbound, record_event=self._record_event)
+        self._intake = Intake(parts, self._outbound, told=self._record_event, wake=self._wake.set)
         self._reporter = Reporter(parts.upstream, events, status=self.status)
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
@@ -67,6 +67,7 @@ class Member:
         self._stopping.set()
         self._wake.set()
         self._outbound.stop()
+        self._intake.stop()
         self._record_event(EventName.MEMBER_STOPPED)
         self._reporter.stop()
         self._parts.upstream.close()
@@ -83,10 +84,18 @@ class Member:
             active_revision=intake.runs or intake.record.active,
             attempted_revision=intake.record.attempted,
             reason=intake.reason(),
+            lkg_revision=intake.record.lkg,
+            suspended=intake.operator.orders.suspended,
+            pin=intake.operator.orders.pin,
+            drain=intake.operator.drain,
             transfers=self._outbound.status(),
         )
         self._leave_status(status)
         return status
+
+    def wake(self) -> None:
+        """Look at once: an operator has ordered something. For a signal's handler too."""
+        self._wake.set()
 
     # Threads
 
@@ -114,7 +123,9 @@ class Member:
         self._failures = 0
         generation = self._intake.generation
         poll_s = generation.cluster.poll_s if generation else DEFAULT_POLL_S
-        return poll_s * random.uniform(0.8, 1.2)  # noqa: S311  spreads the members' polls
+        wait_s = poll_s * random.uniform(0.8, 1.2)  # noqa: S311  spreads the members' polls
+        due_in_s = self._intake.due_in_s
+        return wait_s if due_in_s is None else min(wait_s, due_in_s)
 
     def _listen(self) -> None:
         """Wait for the hint that the head has moved."""
@@ -159,10 +170,10 @@ class Member:
         revision: Revision | None = None,
         epoch: Epoch | None = None,
         facts: Mapping[str, Fact] | None = None,
+        once: str | None = None,
     ) -> None:
-        self._events.append(
-            event, revision=revision or self._intake.record.active, epoch=epoch, facts=facts
-        )
+        active = self._intake.record.active
+        self._events.append(event, revision=revision or active, epoch=epoch, facts=facts, once=once)
         self._reporter.poke()
 
     def _leave_status(self, status: MemberStatus) -> None:

@@ -1,66 +1,62 @@
-"""Keep a member on the published revision: resume, take in what is news, and stand down when it was removed.
+"""Keep a member on the published revision, or on the one that an operator wants.
 
-Each step takes what the one before gave: head, fetch, lineage, verify, activate, apply. One thread calls; others may
-read.
+RESOLVE, FETCH, LINEAGE, VERIFY, VALIDATE, GATE, and then `mftgit.member.activate`: each step takes what the one before
+gave, and the record says how far it came (`mftgit.model.activation`). One thread calls; others may read.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from loguru import logger
 
-from mftgit import __version__
-from mftgit.adapters.git_fetch import RemoteBrokenError
-from mftgit.adapters.git_objects import StoreError
+from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError, MftgitError, TransientError
-from mftgit.member.activate import read_record, write_record
-from mftgit.member.fetch import DivergedError, check_lineage
+from mftgit.member.activate import Activation
+from mftgit.member.fetch import DivergedError
+from mftgit.member.gate import waits_for
+from mftgit.member.journal import Journal
+from mftgit.member.judge import Judge
+from mftgit.member.obey import Operator
 from mftgit.member.outbound.service import Outbound
+from mftgit.member.probes import Probes
+from mftgit.member.running import Running
+from mftgit.member.told import Told
 from mftgit.member.upstream import RemovedError, Upstream
-from mftgit.member.verify import NotCheckedError, RefusedError, check_signatures, verify
+from mftgit.member.verify import NotCheckedError, RefusedError
 from mftgit.model import activation
-from mftgit.model.activation import Record, Stage
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import Head, MemberState
 from mftgit.model.names import Revision
-from mftgit.model.plan import Plan, jobs, plan
+from mftgit.model.record import Record, Stage, Wait
 from mftgit.model.validate import Validator
+
+SUPERSEDE_AFTER_S: Final = 2.0
+"""A newer revision ends the wait for a confirmation after this; what is well is confirmed by then, so that a stream of
+revisions does not keep every one of them from it."""
 
 _MAX_PROBLEMS_REPORTED = 50
 
 _STATES = {
     Stage.NONE: MemberState.STARTING,
     Stage.ATTEMPTED: MemberState.ACTIVE,  # it runs what it ran, while the next revision is looked at
-    Stage.ACTIVATING: MemberState.ACTIVE,
-    Stage.ACTIVATED: MemberState.ACTIVE,
+    Stage.WAITING: MemberState.WAITING,
     Stage.REFUSED: MemberState.REFUSED,
-    Stage.HELD: MemberState.HOLDING,
+    Stage.DIVERGED: MemberState.DIVERGED,
+    Stage.ACTIVATING: MemberState.CONFIRMING,
+    Stage.CONFIRMING: MemberState.CONFIRMING,
+    Stage.CONFIRMED: MemberState.ACTIVE,
+    Stage.ROLLING_BACK: MemberState.ROLLED_BACK,
+    Stage.ROLLED_BACK: MemberState.ROLLED_BACK,
+    Stage.SAFE_MODE: MemberState.SAFE_MODE,
 }
 
 
 class NotRunningError(TransientError):
     """The revision that should run does not; it is tried again."""
-
-
-class StoreNotRenewedError(TransientError):
-    """The store is broken, and no fresh one could be had; it is tried again."""
-
-
-class RecordEvent(Protocol):
-    """Writes down an event of this member."""
-
-    def __call__(
-        self,
-        event: EventName,
-        *,
-        revision: Revision | None = None,
-        facts: Mapping[str, Fact] | None = None,
-    ) -> None:
-        """Write it down; raises MftgitError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,33 +71,79 @@ class Parts:
 
 
 class Intake:
-    """The durable record, what runs by it, and what becomes of a new revision.
+    """What becomes of a new revision.
 
-    ``generation`` is the one that was applied last, wholly or not; ``runs`` is its revision when it was wholly.
     ``trouble`` says why the active revision does not run, or why the store cannot be mended.
     """
 
-    def __init__(self, parts: Parts, outbound: Outbound, *, record_event: RecordEvent) -> None:
-        """Read the durable record; nothing runs yet."""
-        self._parts = parts
-        self._outbound = outbound
-        self._tell = record_event
-        self.record = read_record(parts.folder.record)
+    def __init__(
+        self,
+        parts: Parts,
+        outbound: Outbound,
+        *,
+        told: Told,
+        wake: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Read the durable record; nothing runs yet. ``wake`` is called when a look is due at once."""
+        folder, bootstrap, upstream = parts.folder, parts.bootstrap, parts.upstream
+        self._name = bootstrap.name
+        self._upstream = upstream
+        self._journal = Journal(folder.record, told)
+        self._judge = Judge(
+            folder=folder,
+            bootstrap=bootstrap,
+            upstream=upstream,
+            store=parts.store,
+            validator=parts.validator,
+        )
+        self._running = Running(outbound, told)
+        self.operator = Operator(folder, self._journal, self._judge, self._running)
+        self._activation = Activation(
+            journal=self._journal,
+            judge=self._judge,
+            running=self._running,
+            probes=Probes(folder=folder, bootstrap=bootstrap, upstream=upstream, outbound=outbound),
+            clock=clock or SystemClock(),
+            wake=wake,
+        )
+        self._judged: tuple[tuple[Revision, Revision | None], Generation] | None = None
+        self._no_help: Revision | None = None
         self.head: Head | None = None
-        self.generation: Generation | None = None
-        self.runs: Revision | None = None
         self.trouble: str | None = None
+
+    # What others read
+
+    @property
+    def record(self) -> Record:
+        """Return the durable record."""
+        return self._journal.record
+
+    @property
+    def generation(self) -> Generation | None:
+        """Return the generation that was applied last, wholly or not."""
+        return self._running.generation
+
+    @property
+    def runs(self) -> Revision | None:
+        """Return the revision that runs wholly."""
+        return self._running.revision
+
+    @property
+    def due_in_s(self) -> float | None:
+        """Return when a look is due for a confirmation, None for none."""
+        return self._activation.due_in_s
 
     def state(self) -> MemberState:
         """Return what the member is doing about the published revision."""
         if self.record.removed:
             return MemberState.REMOVED
+        if self.record.stage is Stage.SAFE_MODE:
+            return MemberState.SAFE_MODE
         if self.runs is None and self.trouble is not None:
             return MemberState.FAILING
         if self.runs is None and (self.record.active is not None or self._is_first()):
             return MemberState.STARTING
-        if self.record.stage is Stage.ATTEMPTED and self.record.reason is not None:
-            return MemberState.HOLDING
         return _STATES[self.record.stage]
 
     def _is_first(self) -> bool:
@@ -110,38 +152,44 @@ class Intake:
     def reason(self) -> str | None:
         """Return why the member is not simply active."""
         if self.record.removed:
-            name = self._parts.bootstrap.name
             return (
-                "the controller says that this member is not of the cluster: its transfers are stopped. To let the "
-                f"machine in again, `mftgit member add {name}` on the controller and `mftgit join` into a new folder"
+                "the controller says that this member is not of the cluster: its transfers are stopped. "
+                f"To let the machine in again, `mftgit member add {self._name}` on the controller and "
+                "`mftgit join` into a new folder"
             )
         return self.trouble or self.record.reason
 
+    # What is called
+
     def resume(self) -> None:
         """Run what the record says is active, with what is on the disk; it is tried again at each look."""
-        self._survive(self._run_active)
+        self._survive(self._begin)
 
     def look(self) -> None:
-        """Look once: see that what is active runs, ask for the head, take it in when it is news.
+        """Look once: obey, see that what is active runs and proves itself, ask for the head, take in what is news.
 
         Raises:
             MftgitError: not all of it went through; look again soon.
         """
-        self._survive(self._keep_running)
+        self._survive(self._carry_on)
         try:
-            head = self._parts.upstream.head(self.head)
+            head = self._upstream.head(self.head)
         except RemovedError:
             self._stand_down()
             raise
         if self.record.removed:
-            self._keep(activation.let_in(self.record))
+            self._journal.keep(activation.let_in(self.record))
             logger.warning("the controller knows this member again; its transfers go on")
-            self._survive(self._keep_running)
+            self._survive(self._carry_on)
         self.head = head or self.head
         if self.head is not None:
             self._take_in(self.head)
         if self.trouble is not None:
             raise NotRunningError(self.trouble)
+
+    def stop(self) -> None:
+        """Note that the process ends in order."""
+        self._survive(self._activation.end)
 
     # What is active
 
@@ -160,156 +208,135 @@ class Intake:
             if before is not None:
                 logger.info("the trouble is over", revision=self.runs)
 
-    def _keep_running(self) -> None:
-        """See that the active revision runs and can be read again; where the store is broken, mend it."""
-        try:
-            self._run_active()
-        except StoreError as error:
-            self._renew(error)
-            self._run_active()
+    def _begin(self) -> None:
+        self._activation.begin()
+        self._carry_on()
 
-    def _run_active(self) -> None:
-        active = self.record.active
-        if active is None or self.record.removed:
-            return
-        if self.runs == active and self.record.stage is not Stage.ACTIVATING:
-            self._parts.store.check(active)
-            return
-        self._run(active, self._verify(active))
-        logger.info("runs the last known good revision", revision=active)
-
-    def _run(self, revision: Revision, generation: Generation) -> None:
-        """Apply what the record has decided for, tell it, and only then call it activated.
-
-        A crash in between leaves the record to be carried out by `resume`.
-        """
-        steps = self._steps(generation)
-        try:
-            self._apply(steps, revision, generation)
-        except BaseException:
-            self.runs = None  # how much of it does is not known
-            raise
-        self.runs = revision
-        if self.record.stage is Stage.ACTIVATING:
-            facts: Mapping[str, Fact] = {"head_seq": self.record.seq}
-            self._tell(EventName.REVISION_ACTIVATED, revision=revision, facts=facts)
-            self._keep(activation.activated(self.record))
-            logger.info("revision is active", revision=revision)
-
-    def _steps(self, generation: Generation) -> Plan:
-        if self.runs is not None:
-            return plan(self.generation, generation)
-        left = {each.name for each in self._outbound.status()} - jobs(generation).keys()
-        return replace(plan(None, generation), stop=tuple(sorted(left)))
-
-    def _apply(self, steps: Plan, revision: Revision, generation: Generation) -> None:
-        self.generation = generation
-        self._outbound.apply(steps, generation=generation, revision=revision)
-        if steps:
-            facts: Mapping[str, Fact] = {
-                "started": [each.transfer.name for each in steps.start],
-                "changed": [each.transfer.name for each in steps.change],
-                "stopped": list(steps.stop),
-            }
-            self._tell(EventName.PLAN_APPLIED, revision=revision, facts=facts)
+    def _carry_on(self) -> None:
+        self.operator.obey()
+        if not self.record.removed:
+            self._activation.carry_on()
 
     def _stand_down(self) -> None:
         """Run nothing from now on, restarts included; runs under way end after the file at hand."""
         try:
             if not self.record.removed:
-                self._keep(activation.removed(self.record))
+                self._journal.keep(activation.removed(self.record))
                 logger.critical("the controller does not know this member; its transfers stop")
         finally:
-            stop = Plan(stop=tuple(sorted(each.name for each in self._outbound.status())))
-            if self.record.active is not None and self.generation is not None and stop:
-                self._apply(stop, self.record.active, self.generation)
-            self._outbound.stand_down()
-            self.runs = None
+            self._activation.stop_all()
 
-    # Taking a revision in
+    # Take a revision in
 
     def _take_in(self, head: Head) -> None:
-        if not self._is_news(head.oid, head):
+        wanted, seq = self._wanted(head)
+        if self.record.stage is Stage.ROLLING_BACK or not self._is_news(wanted, seq):
             return
-        revision = self._fetch()
-        if not self._is_news(revision, head):
+        if activation.is_unconfirmed(self.record):
+            self._supersede(wanted, seq)
             return
-        if (self.record.stage, self.record.attempted) != (Stage.ATTEMPTED, revision):
-            facts: Mapping[str, Fact] = {"head_seq": head.seq}
-            self._tell(EventName.REVISION_FETCHED, revision=revision, facts=facts)
-        self._keep(activation.attempt(self.record, oid=revision, seq=head.seq))
+        revision = self._fetch(wanted)
+        if self._is_news(revision, seq):
+            self._attempt(revision, seq)
+            self._decide(revision)
+
+    def _wanted(self, head: Head) -> tuple[Revision, int]:
+        """Return what is to run, and the number of the head that it is attempted under."""
+        pin = self.operator.orders.pin
+        return (head.oid, head.seq) if pin is None else (pin, max(head.seq, self.record.seq))
+
+    def _is_news(self, oid: Revision, seq: int) -> bool:
+        return activation.is_news(self.record, oid=oid, seq=seq, checker=self._judge.checker)
+
+    def _fetch(self, wanted: Revision) -> Revision:
+        anchor = self.record.anchor
+        is_here = self._judge.is_behind(wanted, anchor)
+        return wanted if is_here else self._judge.fetch(wanted, anchor)
+
+    def _attempt(self, revision: Revision, seq: int) -> None:
+        if self.record.stage is Stage.WAITING and self.record.attempted != revision:
+            self._journal.outcome(EventName.REVISION_SUPERSEDED, by=revision)
+        self._journal.keep(activation.attempt(self.record, oid=revision, seq=seq))
+        self._journal.step(EventName.REVISION_FETCHED)
+
+    def _decide(self, revision: Revision) -> None:
+        """Activate what was attempted, or say why not."""
         try:
-            generation = self._judge(revision)
-        except NotCheckedError as error:
-            self._keep(activation.put_off(self.record, reason=str(error)))
-            raise
+            generation = self._judgement(revision)
+            self._journal.step(EventName.REVISION_VERIFIED)
+            self._tell_distrust(revision)
+            if (waits := waits_for(self.operator.orders, revision)) is not None:
+                self._put_off(*waits)
+                return
+            ready = self._running.prepare(revision, generation, fresh=True)
         except DivergedError as error:
-            self._hold(revision, str(error))
-        except RefusedError as error:
+            self._diverge(revision, str(error))
+        except (RefusedError, ConfigError) as error:
             self._refuse(revision, error)
-        except ConfigError as error:
-            self._refuse(revision, RefusedError(str(error), getattr(error, "problems", ())))
+        except (MftgitError, OSError) as error:
+            self._put_off(Wait.CHECK, str(error))
+            raise
         else:
-            self._tell(EventName.REVISION_VERIFIED, revision=revision)
-            self._keep(activation.activating(self.record))
-            self._survive(lambda: self._run(revision, generation))
+            self._journal.keep(activation.activating(self.record))
+            self._survive(lambda: self._activation.activate(ready))
 
-    def _is_news(self, oid: Revision, head: Head) -> bool:
-        return activation.is_news(self.record, oid=oid, seq=head.seq, version=__version__)
+    def _judgement(self, revision: Revision) -> Generation:
+        """Return what ``revision`` means here; while it waits it is judged once."""
+        anchor = self.record.anchor
+        if self._judged is None or self._judged[0] != (revision, anchor):
+            behind = self._judge.is_behind(revision, anchor)
+            pinned = behind and revision == self.operator.orders.pin
+            judge = self._judge.judge_earlier if pinned else self._judge.judge
+            self._judged = ((revision, anchor), judge(revision, self.record))
+        return self._judged[1]
 
-    def _fetch(self) -> Revision:
+    def _supersede(self, wanted: Revision, seq: int) -> None:
+        """End the wait for a confirmation where a newer revision is good; otherwise that is attempted afterwards."""
+        due_in_s, generation = self._activation.due_in_s, self.generation
+        if due_in_s is None or generation is None or wanted == self._no_help:
+            return
+        confirm_s = generation.cluster.confirm_s
+        if confirm_s - due_in_s < min(SUPERSEDE_AFTER_S, confirm_s / 2):
+            return
         try:
-            return self._parts.upstream.fetch()
-        except (StoreError, RemoteBrokenError) as error:  # who is to blame, a fresh store shows
-            return self._renew(error)
+            revision = self._fetch(wanted)
+            ready = self._running.prepare(revision, self._judgement(revision), fresh=True)
+        except (RefusedError, DivergedError, NotCheckedError, ConfigError) as error:
+            self._no_help = wanted
+            logger.bind(reason=str(error)).warning(
+                "a newer revision does not help", revision=wanted
+            )
+            return
+        if revision != self.record.attempted and waits_for(self.operator.orders, revision) is None:
+            self._journal.outcome(EventName.REVISION_SUPERSEDED, by=revision)
+            self._journal.keep(activation.superseding(self.record, oid=revision, seq=seq))
+            self._journal.step(EventName.REVISION_VERIFIED)
+            self._survive(lambda: self._activation.activate(ready))
 
-    def _judge(self, revision: Revision) -> Generation:
-        try:
-            return self._verify_growth(revision)
-        except StoreError as error:
-            self._renew(error)
-            return self._verify_growth(revision)
+    def _put_off(self, wait: Wait, reason: str) -> None:
+        self._journal.keep(activation.put_off(self.record, reason=reason, wait=wait))
+        logger.info("revision waits", revision=self.record.attempted, reason=reason)
 
-    def _verify_growth(self, revision: Revision) -> Generation:
-        store, anchor = self._parts.store, self.record.anchor
-        check_lineage(store, anchor=anchor, tip=revision)
-        check_signatures(store, anchor=anchor, tip=revision)
-        return self._verify(revision)
-
-    def _verify(self, revision: Revision) -> Generation:
-        bootstrap = self._parts.bootstrap
-        return verify(
-            self._parts.store,
-            revision,
-            validator=self._parts.validator,
-            member=bootstrap.name,
-            role=bootstrap.role,
-        )
-
-    def _renew(self, broken: MftgitError) -> Revision:
-        """Put a fresh store in the stead of a broken one; return the published revision that it holds."""
-        logger.error("the store is broken; a fresh one is fetched", error=str(broken))
-        try:
-            tip = self._parts.upstream.renew(self.record.anchor)
-        except MftgitError as error:
-            raise StoreNotRenewedError(f"{broken}; no fresh copy could be had: {error}") from error
-        logger.warning("a fresh store is in place", revision=tip)
-        return tip
-
-    def _refuse(self, revision: Revision, error: RefusedError) -> None:
-        reason = str(error)
-        problems = [dict(each.as_json()) for each in error.problems[:_MAX_PROBLEMS_REPORTED]]
-        facts: Mapping[str, Fact] = {"reason": reason[:2000], "problems": problems}
-        self._tell(EventName.REVISION_REFUSED, revision=revision, facts=facts)
-        self._keep(activation.refused(self.record, reason=reason, version=__version__))
+    def _refuse(self, revision: Revision, error: MftgitError) -> None:
+        reason, found = str(error), getattr(error, "problems", ())
+        problems = [dict(each.as_json()) for each in found[:_MAX_PROBLEMS_REPORTED]]
+        self._journal.outcome(EventName.REVISION_REFUSED, reason=reason, problems=problems)
+        checker = self._judge.checker
+        self._journal.keep(activation.refused(self.record, reason=reason, checker=checker))
         logger.error("revision refused; the active one stays", revision=revision, reason=reason)
 
-    def _hold(self, revision: Revision, reason: str) -> None:
-        facts: Mapping[str, Fact] = {"reason": reason, "problems": []}
-        self._tell(EventName.REVISION_REFUSED, revision=revision, facts=facts)
-        self._keep(activation.held(self.record, reason=reason))
+    def _diverge(self, revision: Revision, reason: str) -> None:
+        self._journal.outcome(EventName.REVISION_REFUSED, reason=reason)
+        self._journal.keep(activation.diverged(self.record, reason=reason))
         logger.error("revision held; the active one stays", revision=revision, reason=reason)
 
-    def _keep(self, record: Record) -> None:
-        write_record(self._parts.folder.record, record)
-        self.record = record
+    def _tell_distrust(self, by: Revision) -> None:
+        """Tell loudly when who signed what runs may not sign any more; it goes on running."""
+        active = self.record.active
+        wrong = None if active in {None, by} else self._judge.distrusted(active, by)
+        if wrong is not None:
+            facts: dict[str, Fact] = {"reason": wrong, "by": by}
+            once = f"distrusted/{active}/{by}"
+            told = self._journal.told
+            told(EventName.SIGNER_DISTRUSTED, revision=active, facts=facts, once=once)
+            logger.critical("the active revision would not pass any more", reason=wrong)

@@ -11,7 +11,7 @@ from mftgit.model.growth import judge_growth
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.problem import Problem, format_problems
 from mftgit.model.render import render
-from mftgit.model.trust import POLICY_FILES, explain, read_policy
+from mftgit.model.trust import POLICY_FILES, Outcome, explain, objections, read_policy
 from mftgit.model.validate import Validator
 
 _MANY = 1024
@@ -53,6 +53,17 @@ def check_signatures(store: GitStore, *, anchor: Revision | None, tip: Revision)
         lines = explain(refusal.policy, refusal.wrong)
         told = "\n".join((f"revision {tip[:12]} is not signed as required:", *lines))
         raise NotCheckedError(told) if refusal.in_doubt else RefusedError(told)
+
+
+def revoked_signer(store: GitStore, *, active: Revision, by: Revision) -> str | None:
+    """Return what the policy of ``by`` has against the signature on ``active``; None where it lets it pass.
+
+    A signature that cannot be checked here says nothing against anybody.
+    """
+    policy = read_policy(store.pick(by, POLICY_FILES))
+    with Examiner() as examine:
+        wrong = objections(policy, (examine(policy, active, store.raw_commit(active)),))
+    return next((str(each) for each in wrong if each.outcome is not Outcome.NOT_CHECKED), None)
 
 
 def verify(

@@ -1,129 +1,238 @@
-"""A member's durable record of what it runs, and the only moves that it may make.
+"""What becomes of a revision on a member: the only moves that its durable record may make.
 
-A candidate is attempted, then it is refused, held, or decided for: from then on it is what a restart runs, and it
-is activated once its plan is applied and that was told. The confirmation that follows an activation, and the way
-back, have their place in the same table.
+What is attempted is waited with, refused, or decided for: from then on it is what a restart runs. It is the last known
+good one only when it is confirmed; otherwise the member goes back to the one that was. History may only grow from the
+anchor, which moves when a revision is confirmed and never before.
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, unique
-from typing import Any
+from typing import Final
 
 from mftgit.errors import MftgitError
-from mftgit.model.names import Revision, parse_revision
+from mftgit.model.names import Revision
+from mftgit.model.record import MAX_EARLIER, MAX_QUARANTINED, Quarantined, Record, Stage, Wait
+
+MAX_STARTS: Final = 2
+"""So many starts with one that is not confirmed end in a roll-back: it may be what ends the process."""
 
 
 @unique
-class Stage(Enum):
-    """Where the attempted revision is."""
+class Move(Enum):
+    """What happened to the attempted revision."""
 
-    NONE = "none"
-    ATTEMPTED = "attempted"
-    ACTIVATING = "activating"
-    ACTIVATED = "activated"
-    REFUSED = "refused"
-    HELD = "held"
+    ATTEMPT = "attempt"
+    PUT_OFF = "put off"
+    REFUSE = "refuse"
+    DIVERGE = "diverge"
+    ACTIVATE = "activate"
+    APPLY = "apply"
+    CONFIRM = "confirm"
+    SUPERSEDE = "supersede"
+    FAIL = "fail"
+    RECALL = "recall"
+    RETURN = "return"
+    STRAND = "strand"
 
 
-_S = Stage
+_S, _M = Stage, Move
+_AT_REST: Final = (
+    _S.NONE, _S.ATTEMPTED, _S.WAITING, _S.REFUSED, _S.DIVERGED, _S.CONFIRMED, _S.ROLLED_BACK,
+    _S.SAFE_MODE,
+)  # fmt: skip
 
-NEXT: frozenset[tuple[Stage, Stage]] = frozenset(
-    {
-        (_S.NONE, _S.ATTEMPTED),
-        (_S.ATTEMPTED, _S.ATTEMPTED),  # a crash, or a newer candidate
-        (_S.ATTEMPTED, _S.ACTIVATING),
-        (_S.ATTEMPTED, _S.REFUSED),
-        (_S.ATTEMPTED, _S.HELD),
-        (_S.ACTIVATING, _S.ACTIVATED),
-        (
-            _S.ACTIVATING,
-            _S.ATTEMPTED,
-        ),  # its plan could not be applied yet, and a newer candidate came
-        (_S.ACTIVATED, _S.ATTEMPTED),
-        (_S.REFUSED, _S.ATTEMPTED),
-        (_S.HELD, _S.ATTEMPTED),
-    }
-)
-"""Which stage may follow which; the diagram in docs/architecture.md is drawn from it."""
+NEXT: Final[Mapping[tuple[Stage, Move], Stage]] = {
+    **{(stage, _M.ATTEMPT): _S.ATTEMPTED for stage in _AT_REST},
+    **{(stage, _M.RECALL): _S.ROLLING_BACK for stage in _AT_REST},
+    (_S.ATTEMPTED, _M.PUT_OFF): _S.WAITING,
+    (_S.ATTEMPTED, _M.REFUSE): _S.REFUSED,
+    (_S.ATTEMPTED, _M.DIVERGE): _S.DIVERGED,
+    (_S.ATTEMPTED, _M.ACTIVATE): _S.ACTIVATING,
+    (_S.ACTIVATING, _M.APPLY): _S.CONFIRMING,
+    (_S.CONFIRMING, _M.CONFIRM): _S.CONFIRMED,
+    (_S.CONFIRMING, _M.SUPERSEDE): _S.ACTIVATING,
+    (_S.ACTIVATING, _M.FAIL): _S.ROLLING_BACK,
+    (_S.CONFIRMING, _M.FAIL): _S.ROLLING_BACK,
+    (_S.ROLLING_BACK, _M.RETURN): _S.ROLLED_BACK,
+    (_S.ROLLING_BACK, _M.STRAND): _S.SAFE_MODE,
+    (_S.ROLLED_BACK, _M.STRAND): _S.SAFE_MODE,  # it came back, and does not answer either
+    (_S.SAFE_MODE, _M.RETURN): _S.ROLLED_BACK,
+}
+"""Where each move leads; the diagram in docs/architecture.md is drawn from it."""
 
 
 class OutOfOrderError(MftgitError):
-    """A move that the table does not have."""
+    """A move that the table does not have; nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What survives a restart.
-
-    ``seq`` is the head's number that the attempt belongs to; ``active`` runs, or is what a restart has to run;
-    history may only grow from ``anchor``; ``lkg`` is what a rollback returns to. ``checked_by`` is the version of
-    mftgit that refused, since another one may judge otherwise. ``removed``: the controller said that this member is
-    not of the cluster, so that it runs nothing.
-    """
-
-    seq: int = 0
-    stage: Stage = Stage.NONE
-    active: Revision | None = None
-    anchor: Revision | None = None
-    lkg: Revision | None = None
-    attempted: Revision | None = None
-    reason: str | None = None
-    checked_by: str | None = None
-    removed: bool = False
+def advance(stage: Stage, move: Move) -> Stage:
+    """Return the stage after ``move``; raises OutOfOrderError."""
+    try:
+        return NEXT[stage, move]
+    except KeyError:
+        raise OutOfOrderError(f"no way to {move.value} a revision that is {stage.value}") from None
 
 
-def is_news(record: Record, *, oid: Revision, seq: int, version: str) -> bool:
+# What is to be attempted
+
+
+def is_news(record: Record, *, oid: Revision, seq: int, checker: str) -> bool:
     """Tell whether a head is to be attempted.
 
-    A lower ``seq`` is a replay and is not. What was refused is tried again only by another version of
-    mftgit. What was held stays held: whether it grows from the anchor is told by its history, which its id stands
-    for. What was broken off is tried again.
+    A lower ``seq`` is a replay and is not. What was refused or rolled back is in quarantine: it is tried again when it
+    would be judged otherwise, by another version of mftgit or with other keys (``checker`` stands for both), or when
+    an operator says so. What diverged stays so: whether it grows from the anchor is told by its history, which
+    its id stands for. What was broken off is tried again.
     """
-    if seq < record.seq:
+    if seq < record.seq or in_quarantine(record, oid, checker=checker):
         return False
     if record.attempted != oid:
         return True
-    match record.stage:
-        case Stage.REFUSED:
-            return record.checked_by != version
-        case Stage.ACTIVATING | Stage.ACTIVATED | Stage.HELD:
-            return False
-        case _:
-            return True
+    return record.stage in {
+        Stage.NONE,
+        Stage.ATTEMPTED,
+        Stage.WAITING,
+        Stage.REFUSED,
+        Stage.ROLLED_BACK,
+    }
+
+
+def in_quarantine(record: Record, oid: Revision, *, checker: str) -> bool:
+    """Tell whether ``oid`` failed by the judgement of ``checker``."""
+    return Quarantined(oid=oid, checker=checker) in record.quarantine
+
+
+# The moves
 
 
 def attempt(record: Record, *, oid: Revision, seq: int) -> Record:
-    """Return the record that says, before anything else happens, that ``oid`` is being taken in."""
+    """Return the record that says, before anything else happens, that ``oid`` is being taken in.
+
+    One attempt lasts until its outcome: what was broken off or waits goes on under the number that it has.
+    """
+    goes_on = record.attempted == oid and record.stage in {Stage.ATTEMPTED, Stage.WAITING}
     return replace(
-        _move(record, Stage.ATTEMPTED), attempted=oid, seq=seq, reason=None, checked_by=None
+        _move(record, Move.ATTEMPT),
+        attempted=oid,
+        attempts=record.attempts + (not goes_on),
+        seq=seq,
+        reason=None,
+        wait=None,
+        recalled=False,
     )
 
 
-def put_off(record: Record, *, reason: str) -> Record:
-    """Return the record of an attempt that could not be decided here and now; it is tried again."""
-    return replace(_move(record, Stage.ATTEMPTED), reason=reason)
+def put_off(record: Record, *, reason: str, wait: Wait) -> Record:
+    """Return the record of an attempt that is not carried out now; it is looked at again."""
+    return replace(_move(record, Move.PUT_OFF), reason=reason, wait=wait)
+
+
+def refused(record: Record, *, reason: str, checker: str) -> Record:
+    """Return the record of an attempt that failed the rules; what was active stays active."""
+    return _set_apart(replace(_move(record, Move.REFUSE), reason=reason), checker)
+
+
+def diverged(record: Record, *, reason: str) -> Record:
+    """Return the record of a candidate that does not grow from the anchor; only a person resolves it."""
+    return replace(_move(record, Move.DIVERGE), reason=reason)
 
 
 def activating(record: Record) -> Record:
     """Return the record of an attempt that is good: a restart runs it, whether its plan was applied by then or not."""
-    oid = record.attempted
-    return replace(_move(record, Stage.ACTIVATING), active=oid, anchor=oid, lkg=oid, reason=None)
+    return _decided(_move(record, Move.ACTIVATE))
 
 
-def activated(record: Record) -> Record:
-    """Return the record of a revision whose plan is applied, and of which that was told."""
-    return _move(record, Stage.ACTIVATED)
+def superseding(record: Record, *, oid: Revision, seq: int) -> Record:
+    """Return the record that ends the wait for a confirmation by deciding for a newer revision that is good."""
+    moved = _move(record, Move.SUPERSEDE)
+    return _decided(replace(moved, attempted=oid, attempts=record.attempts + 1, seq=seq))
 
 
-def refused(record: Record, *, reason: str, version: str) -> Record:
-    """Return the record of an attempt that failed the rules; what was active stays active."""
-    return replace(_move(record, Stage.REFUSED), reason=reason, checked_by=version)
+def confirming(record: Record, *, until: float, boot_id: str) -> Record:
+    """Return the record of a revision that runs and has to prove itself.
+
+    ``until`` is by `Clock.boottime` of the boot ``boot_id``; in another boot the time begins anew.
+    """
+    return replace(_move(record, Move.APPLY), until=until, boot_id=boot_id)
 
 
-def held(record: Record, *, reason: str) -> Record:
-    """Return the record of a candidate that does not grow from the anchor; only a person resolves it."""
-    return replace(_move(record, Stage.HELD), reason=reason)
+def confirmed(record: Record, *, grown: bool = True) -> Record:
+    """Return the record of a revision that has proved itself: it is the last known good one.
+
+    ``grown`` says that it grew from the anchor; an older one, to which the member was pinned, leaves the anchor where
+    it is.
+    """
+    before = () if record.lkg is None or record.lkg == record.active else (record.lkg,)
+    return replace(
+        _move(record, Move.CONFIRM),
+        anchor=record.active if grown else record.anchor,
+        earlier=(*record.earlier, *before)[-MAX_EARLIER:],
+        lkg=record.active,
+        reason=None,
+        until=None,
+        boot_id=None,
+        starts=0,
+    )
+
+
+def failed(record: Record, *, reason: str, checker: str) -> Record:
+    """Return the record of a revision that did not prove itself: a restart runs the last known good one."""
+    return _set_apart(_back(_move(record, Move.FAIL), reason), checker)
+
+
+def recalled(record: Record, *, reason: str, checker: str) -> Record:
+    """Return the record of a member that an operator takes back to the revision confirmed before the active one."""
+    gone = replace(_move(record, Move.RECALL), attempted=record.active, recalled=True, wait=None)
+    return _set_apart(
+        _back(replace(gone, lkg=record.earlier[-1], earlier=record.earlier[:-1]), reason), checker
+    )
+
+
+def returned(record: Record) -> Record:
+    """Return the record of a member that is back on its last known good revision."""
+    return _move(record, Move.RETURN)
+
+
+def stranded(record: Record, *, reason: str) -> Record:
+    """Return the record of a member whose last known good revision fails too; what runs is kept running."""
+    return replace(_move(record, Move.STRAND), reason=reason)
+
+
+# What happens beside the stages
+
+
+def started(record: Record) -> Record:
+    """Return the record of a process that starts; counted while a revision is not confirmed."""
+    return replace(record, starts=record.starts + 1) if is_unconfirmed(record) else record
+
+
+def stopped(record: Record) -> Record:
+    """Return the record of a process that ends in order, whose start is not held against the revision."""
+    return replace(record, starts=max(0, record.starts - 1))
+
+
+def is_unconfirmed(record: Record) -> bool:
+    """Tell whether what a restart runs has not proved itself."""
+    return record.stage in {Stage.ACTIVATING, Stage.CONFIRMING}
+
+
+def ended_too_often(record: Record) -> bool:
+    """Tell whether the process ended under an unconfirmed revision as often as is borne."""
+    return is_unconfirmed(record) and record.starts >= MAX_STARTS
+
+
+def reanchored(record: Record, *, anchor: Revision) -> Record:
+    """Return the record of a member that an operator lets follow a history that grew from elsewhere.
+
+    ``seq`` begins anew with it, for the history may be another controller's.
+    """
+    return _judge_anew(replace(record, anchor=anchor, seq=0))
+
+
+def released(record: Record) -> Record:
+    """Return the record without its quarantine: what failed is tried again."""
+    return _judge_anew(replace(record, quarantine=()))
 
 
 def removed(record: Record) -> Record:
@@ -136,41 +245,27 @@ def let_in(record: Record) -> Record:
     return replace(record, removed=False)
 
 
-def _move(record: Record, stage: Stage) -> Record:
-    if (record.stage, stage) not in NEXT:
-        raise OutOfOrderError(f"a revision that is {record.stage.value} cannot be {stage.value}")
-    return replace(record, stage=stage)
+def _move(record: Record, move: Move) -> Record:
+    return replace(record, stage=advance(record.stage, move))
 
 
-def format_record(record: Record) -> bytes:
-    """Return ``record`` as JSON."""
-    return json.dumps({**asdict(record), "stage": record.stage.value}, indent=2).encode() + b"\n"
+def _decided(record: Record) -> Record:
+    return replace(record, active=record.attempted, reason=None, starts=0, until=None, boot_id=None)
 
 
-def parse_record(content: bytes) -> Record:
-    """Return the record that ``format_record`` gave ``content`` for.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    value: Any = json.loads(content)
-    if not isinstance(value, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004  damage, as any other
-    try:
-        return Record(
-            seq=int(value["seq"]),
-            stage=Stage(value["stage"]),
-            active=_revision(value["active"]),
-            anchor=_revision(value["anchor"]),
-            lkg=_revision(value["lkg"]),
-            attempted=_revision(value["attempted"]),
-            reason=value["reason"],
-            checked_by=value["checked_by"],
-            removed=bool(value.get("removed", False)),
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"a record without {error}") from None
+def _back(record: Record, reason: str) -> Record:
+    return replace(record, active=record.lkg, reason=reason, starts=0, until=None, boot_id=None)
 
 
-def _revision(value: Any) -> Revision | None:
-    return None if value is None else parse_revision(value)
+def _set_apart(record: Record, checker: str) -> Record:
+    """Put the attempted revision in quarantine; the oldest leave it."""
+    if record.attempted is None:
+        return record
+    fresh = Quarantined(oid=record.attempted, checker=checker)
+    others = tuple(each for each in record.quarantine if each.oid != record.attempted)
+    return replace(record, quarantine=(*others, fresh)[-MAX_QUARANTINED:])
+
+
+def _judge_anew(record: Record) -> Record:
+    """Let whatever the head names be looked at again, unless a revision is just being proved."""
+    return record if is_unconfirmed(record) else replace(record, attempted=None, reason=None)

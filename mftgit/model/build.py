@@ -52,6 +52,10 @@ def build_cluster(value: Value) -> Cluster:
     fields = _given(value, name=str, poll_s=float)
     if "ttl_s" in value.get("coordinator", {}):
         fields["lease_ttl_s"] = float(value["coordinator"]["ttl_s"])
+    confirm = value.get("confirm", {})
+    if "within_s" in confirm:
+        fields["confirm_s"] = float(confirm["within_s"])
+    fields["confirm_command"] = confirm.get("command")
     if "limits" in value.get("gate", {}):
         fields["limits"] = build_limits(value["gate"]["limits"])
     return Cluster(**fields)

@@ -27,6 +27,8 @@ class Cluster:
     name: str
     lease_ttl_s: float = 15.0
     poll_s: float = 30.0
+    confirm_s: float = 30.0
+    confirm_command: str | None = None
     limits: Limits = field(default_factory=Limits)
 
 

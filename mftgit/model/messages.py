@@ -61,13 +61,25 @@ class MemberState(Enum):
 
     STARTING = "starting"
     ACTIVE = "active"
+    CONFIRMING = "confirming"
+    WAITING = "waiting"
     FAILING = "failing"
     REFUSED = "refused"
-    HOLDING = "holding"
+    ROLLED_BACK = "rolled back"
+    DIVERGED = "diverged"
+    SAFE_MODE = "safe mode"
     REMOVED = "removed"
     SILENT = "silent"
     STOPPED = "stopped"
     NEVER_SEEN = "never seen"
+
+
+@unique
+class Drain(Enum):
+    """How far a member that was drained is: it ends its runs, or has none and holds no lease."""
+
+    DRAINING = "draining"
+    DRAINED = "drained"
 
 
 @unique
@@ -124,7 +136,10 @@ class TransferStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStatus:
-    """One member; ``reason`` says why it is not active on what it last tried, or what else is wrong."""
+    """One member; ``reason`` says why it is not active on what it last tried, or what else is wrong.
+
+    ``lkg_revision`` is what it would go back to; ``suspended``, ``pin`` and ``drain`` are an operator's orders there.
+    """
 
     name: MemberName
     role: Role
@@ -132,6 +147,10 @@ class MemberStatus:
     active_revision: Revision | None
     attempted_revision: Revision | None
     reason: str | None
+    lkg_revision: Revision | None = None
+    suspended: bool = False
+    pin: Revision | None = None
+    drain: Drain | None = None
     transfers: Sequence[TransferStatus] = ()
 
     def as_json(self, *, last_seen_s: float | None) -> dict[str, Any]:
@@ -143,6 +162,10 @@ class MemberStatus:
             "active_revision": self.active_revision,
             "attempted_revision": self.attempted_revision,
             "reason": self.reason,
+            "lkg_revision": self.lkg_revision,
+            "suspended": self.suspended,
+            "pin": self.pin,
+            "drain": None if self.drain is None else self.drain.value,
             "last_seen_s": None if last_seen_s is None else round(last_seen_s, 1),
             "transfers": [each.as_json() for each in self.transfers],
         }
@@ -171,7 +194,9 @@ MAX_TRANSFERS = 20_000
 
 
 def parse_member_status(value: Any) -> MemberStatus:
-    """Return the status that ``MemberStatus.as_json`` gave ``value`` for; unknown fields are passed over.
+    """Return the status that ``MemberStatus.as_json`` gave ``value`` for.
+
+    Unknown fields are passed over, and those that an older version does not know are unset.
 
     Raises:
         ValueError: it is not of that shape.
@@ -180,7 +205,7 @@ def parse_member_status(value: Any) -> MemberStatus:
         transfers = value["transfers"]
         if not isinstance(transfers, list) or len(transfers) > MAX_TRANSFERS:
             raise ValueError("transfers is not a list, or too long a one")
-        reason = value["reason"]
+        reason, drain = value["reason"], value.get("drain")
         return MemberStatus(
             name=MemberName(parse_name(value["name"])),
             role=Role(value["role"]),
@@ -188,6 +213,10 @@ def parse_member_status(value: Any) -> MemberStatus:
             active_revision=_revision(value["active_revision"]),
             attempted_revision=_revision(value["attempted_revision"]),
             reason=None if reason is None else str(reason)[:2000],
+            lkg_revision=_revision(value.get("lkg_revision")),
+            suspended=bool(value.get("suspended", False)),
+            pin=_revision(value.get("pin")),
+            drain=None if drain is None else Drain(drain),
             transfers=tuple(_parse_transfer(each) for each in transfers),
         )
     except (KeyError, TypeError, OverflowError) as error:

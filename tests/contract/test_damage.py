@@ -216,7 +216,7 @@ def test_a_node_takes_damage_at_its_controller_for_an_outage(
     node.intake.resume()
     spoil(site.folder.repository)
     with pytest.raises(RemoteUnreachableError, match="damaged"):
-        node.intake.look()
+        node.look()
     assert node.intake.runs is None
 
 

@@ -148,16 +148,16 @@ def test_a_node_without_gpg_holds_and_takes_the_revision_in_once_gpg_is_there(
         first = running.publish({"cluster.yaml": required, SIGNERS: home.line("ann").encode()})
         node = running.node()
         node.intake.resume()
-        node.intake.look()
+        node.look()
         assert node.intake.runs == first
         work = clone(running.controller.store.path.as_uri(), tmp_path / "work")
         revision = commit_by_gpg(work, home, "ann")
         git_ok(work, "push", "--quiet", "origin", "main")  # past the gate
         running.controller.catch_up()
         with pytest.raises(NotCheckedError):
-            node.intake.look()
-        assert (node.intake.state(), node.intake.runs) == (MemberState.HOLDING, first)
+            node.look()
+        assert (node.intake.state(), node.intake.runs) == (MemberState.WAITING, first)
         assert "gpg is not installed: apt install gnupg" in str(node.intake.reason())
         without_gpg.undo()
-        node.intake.look()
+        node.look()
         assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, revision)

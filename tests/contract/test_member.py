@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -18,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from controller_site import NOW, Node, Site, controller_site
 from git_cli import git_ok
+from node_site import ONE, TRANSFER, TWO, damage, deliver, restarted, started, until
 
 from mftgit.adapters import pki, scheduler
 from mftgit.adapters.channel import ControllerRefusedError, ControllerUnreachableError
@@ -25,24 +24,11 @@ from mftgit.errors import MftgitError
 from mftgit.member.intake import NotRunningError
 from mftgit.member.upstream import RemovedError
 from mftgit.model import activation
-from mftgit.model.activation import Stage, parse_record
 from mftgit.model.events import EventName
 from mftgit.model.messages import MemberState
 from mftgit.model.names import Revision
+from mftgit.model.record import Stage, format_record, parse_record
 
-PLACES = {
-    "members/node-1.yaml": b"role: node\n",
-    "locations/here.yaml": b"type: local\npath: here\n",
-    "locations/there.yaml": b"type: local\npath: there\n",
-}
-TRANSFER = b"""source: {location: here, stable_s: 0}
-destination: {location: there}
-trigger: {watch: {every_s: 1}}
-after_success: {action: delete}
-active_on: nodes
-"""
-ONE = PLACES | {"transfers/one.yaml": TRANSFER}
-TWO = ONE | {"transfers/two.yaml": TRANSFER.replace(b"location: here", b"location: here, path: b")}
 PARTS = ("config", "objects/pack/*.pack", "objects/pack/*.idx")
 
 
@@ -50,45 +36,6 @@ PARTS = ("config", "objects/pack/*.pack", "objects/pack/*.idx")
 def site(tmp_path: Path) -> Iterator[Site]:
     with controller_site(tmp_path) as made:
         yield made
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
-
-
-def started(site: Site) -> Node:
-    """A node that runs what is published."""
-    node = site.node()
-    node.intake.resume()
-    node.intake.look()
-    assert node.intake.runs is not None, node.intake.reason()
-    return node
-
-
-def restarted(site: Site, node: Node) -> Node:
-    node.close()
-    site.nodes.remove(node)
-    again = site.node()
-    again.intake.resume()
-    return again
-
-
-def damage(folder: Path, pattern: str, content: bytes = b"\xff" * 5000) -> None:
-    found = list(folder.glob(pattern))
-    assert found
-    for path in found:
-        path.chmod(0o644)
-        path.write_bytes(content)
-
-
-def deliver(site: Site, name: str) -> None:
-    files = site.folder.root.parent / "files"
-    (files / "here").mkdir(parents=True, exist_ok=True)
-    (files / "here" / name).write_text(name, encoding="utf-8")
-    until((files / "there" / name).exists)
 
 
 # A broken store
@@ -101,10 +48,12 @@ def test_a_node_whose_store_is_broken_says_so_and_runs_again_with_a_fresh_one(
     revision = site.publish(ONE)
     node = started(site)
     damage(node.folder.store, pattern)
+    site.stop()
     node = restarted(site, node)
     assert node.intake.state() is MemberState.FAILING
     assert "store.git" in str(node.intake.reason())
-    node.intake.look()
+    site.start()
+    node.look()
     assert (node.intake.state(), node.intake.reason()) == (MemberState.ACTIVE, None)
     assert node.transfers() == ["one"]
     assert (node.intake.record.anchor, node.intake.runs) == (revision, revision)
@@ -121,7 +70,7 @@ def test_a_store_that_breaks_under_a_running_node_stops_nothing_and_is_renewed(
     damage(node.folder.store, pattern, content)
     deliver(site, "during")
     new = site.publish(TWO)
-    node.intake.look()
+    node.look()
     assert (node.intake.runs, node.intake.state()) == (new, MemberState.ACTIVE)
     assert node.transfers() == ["one", "two"]
     assert restarted(site, node).intake.runs == new
@@ -131,7 +80,7 @@ def test_a_broken_store_is_noticed_before_it_is_needed(site: Site) -> None:
     revision = site.publish(ONE)
     node = started(site)
     damage(node.folder.store, "objects/pack/*.idx")
-    node.intake.look()
+    node.look()
     site.stop()
     assert restarted(site, node).intake.runs == revision
 
@@ -142,12 +91,12 @@ def test_without_its_controller_a_node_with_a_broken_store_goes_on_and_tells(sit
     damage(node.folder.store, "objects/pack/*.idx")
     site.stop()
     with pytest.raises(MftgitError):
-        node.intake.look()
+        node.look()
     assert node.intake.state() is MemberState.ACTIVE
     assert "no fresh copy could be had" in str(node.intake.reason())
     deliver(site, "alone")
     site.start()
-    node.intake.look()
+    node.look()
     assert node.intake.reason() is None
 
 
@@ -159,7 +108,7 @@ def test_a_fresh_store_is_not_taken_when_its_history_lacks_the_anchor(site: Site
     damage(node.folder.store, "objects/pack/*.pack")
     node = restarted(site, node)
     with pytest.raises(MftgitError):
-        node.intake.look()
+        node.look()
     assert node.intake.state() is MemberState.FAILING
     assert "to accept the new history instead" in str(node.intake.reason())
     assert node.intake.record.anchor == revision
@@ -200,14 +149,19 @@ def test_the_repository_is_restored_as_the_page_says(
     site.start()
     assert site.controller.store.head() == revision
     new = site.publish(TWO)
-    node.intake.look()
+    node.look()
     assert node.intake.runs == new
 
 
 # Activation
 
 
-STEPS = ["record activating", "apply", "plan told", "activated told", "record activated"]
+RECORDS = {"activating": 2, "confirming": 3, "confirmed": 4}
+"""Which write of the record says so; the first one says "attempted"."""
+
+TOLD = {"plan told": "PlanApplied", "activated told": "RevisionActivated"}
+DECIDED = ["plan told", "record confirming", "activated told", "record confirmed"]
+STEPS = ["prepare", "record activating", *DECIDED]
 NIGHT = {
     "transfers/night.yaml": TRANSFER.replace(b"location: here", b"location: here, path: n").replace(
         b"watch: {every_s: 1}", b"cron: {expression: '0 3 * * *', timezone: Europe/Berlin}"
@@ -218,16 +172,14 @@ NIGHT = {
 @contextmanager
 def failing(monkeypatch: pytest.MonkeyPatch, node: Node, step: str) -> Iterator[None]:
     """Let ``step`` of an activation fail at the operating system or in the database."""
-    told = {"plan told": "PlanApplied", "activated told": "RevisionActivated"}
-    records = {"record activating": 2, "record activated": 3}  # the first one says "attempted"
     with monkeypatch.context() as patch, closing(sqlite3.connect(node.folder.events)) as database:
-        if step in told:
+        if step in TOLD:
             database.execute(
                 "CREATE TRIGGER fault BEFORE INSERT ON events "
-                f"WHEN new.body LIKE '%{told[step]}%' BEGIN SELECT RAISE(ABORT, 'no space'); END"
+                f"WHEN new.body LIKE '%{TOLD[step]}%' BEGIN SELECT RAISE(ABORT, 'no space'); END"
             )
-        elif step in records:
-            patch.setattr(os, "open", full_after(records[step]))
+        elif step.startswith("record "):
+            patch.setattr(os, "open", full_after(RECORDS[step.removeprefix("record ")]))
         else:
             patch.setattr(scheduler, "ZoneInfo", no_zone)
         database.commit()
@@ -254,31 +206,29 @@ def no_zone(_: str) -> ZoneInfo:
 
 @pytest.mark.parametrize("away", [False, True], ids=["with controller", "without controller"])
 @pytest.mark.parametrize("step", STEPS)
-def test_an_activation_that_ends_at_any_step_is_carried_out_after_a_restart_and_told(
+def test_an_activation_that_ends_at_any_step_is_carried_out_after_a_restart_and_told_once(
     site: Site, monkeypatch: pytest.MonkeyPatch, step: str, *, away: bool
 ) -> None:
     old = site.publish(ONE)
     node = started(site)
     new = site.publish(TWO | NIGHT)
     with failing(monkeypatch, node, step), pytest.raises(MftgitError):
-        node.intake.look()
+        node.look()
     if away:
         site.stop()
     node = restarted(site, node)
-    decided = step != "record activating"
-    if not away:
-        node.intake.look()
-    if away and not decided:
-        assert node.intake.runs == old
+    if away:
+        assert node.intake.runs == (new if step in DECIDED else old)
+        assert node.intake.record.anchor == old
         return
-    assert (node.intake.runs, node.intake.record.stage) == (new, Stage.ACTIVATED)
+    node.look()
+    assert (node.intake.runs, node.intake.record.stage) == (new, Stage.CONFIRMED)
     assert node.transfers() == ["night", "one", "two"]
-    told = [each.revision for each in node.told(EventName.REVISION_ACTIVATED)]
-    assert told in ([old, new], [old, new, new])
+    assert [each.revision for each in node.told(EventName.REVISION_ACTIVATED)] == [old, new]
 
 
-@pytest.mark.parametrize("step", STEPS[1:])
-def test_a_step_that_fails_is_told_in_the_status_and_tried_again(
+@pytest.mark.parametrize("step", DECIDED)
+def test_a_full_disk_stops_nothing_and_is_no_fault_of_the_revision(
     site: Site, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     old = site.publish(TWO)
@@ -287,35 +237,50 @@ def test_a_step_that_fails_is_told_in_the_status_and_tried_again(
     with failing(monkeypatch, node, step):
         for _ in range(2):
             with pytest.raises(NotRunningError, match="no space"):
-                node.intake.look()
+                node.look()
             assert "no space" in str(node.intake.reason())
-            assert node.intake.record.stage is Stage.ACTIVATING
-            runs = new if "activated" in step else None
-            assert (node.intake.runs, node.intake.state()) == (
-                runs, MemberState.ACTIVE if runs else MemberState.FAILING,
-            )  # fmt: skip
-    node.intake.look()
+            assert (node.intake.runs, node.intake.state()) == (new, MemberState.CONFIRMING)
+            assert node.intake.record.anchor == old
+    node.look()
     assert (node.intake.state(), node.intake.reason()) == (MemberState.ACTIVE, None)
     assert (node.intake.runs, node.transfers()) == (new, ["night", "one"])
-    told = [each.revision for each in node.told(EventName.REVISION_ACTIVATED)]
-    assert told[:2] == [old, new]
+    assert [each.revision for each in node.told(EventName.REVISION_ACTIVATED)] == [old, new]
+    assert len(node.told(EventName.PLAN_APPLIED)) == 2
     deliver(site, "after")
 
 
-def test_a_newer_revision_mends_one_that_cannot_be_applied(
+def test_a_revision_that_cannot_be_prepared_just_now_waits_and_touches_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = site.publish(ONE)
+    node = started(site)
+    new = site.publish(TWO | NIGHT)
+    with failing(monkeypatch, node, "prepare"):
+        for _ in range(2):
+            with pytest.raises(MftgitError, match="no space"):
+                node.look()
+        assert (node.intake.state(), node.intake.runs) == (MemberState.WAITING, old)
+        assert "no space" in str(node.intake.reason())
+        deliver(site, "during")
+    node.look()
+    assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, new)
+    assert len(node.told(EventName.PLAN_APPLIED)) == 2
+
+
+def test_a_newer_revision_takes_the_place_of_one_that_waits(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.publish(ONE)
     node = started(site)
     bad = site.publish(TWO | NIGHT)
-    with failing(monkeypatch, node, "apply"):
-        with pytest.raises(NotRunningError):
-            node.intake.look()
+    with failing(monkeypatch, node, "prepare"):
+        with pytest.raises(MftgitError, match="no space"):
+            node.look()
         good = site.publish(ONE)
-        node.intake.look()
+        node.look()
         assert (node.intake.runs, node.transfers()) == (good, ["one"])
-    assert good != bad
     assert bad not in {each.revision for each in node.told(EventName.REVISION_ACTIVATED)}
+    assert [each.revision for each in node.told(EventName.REVISION_SUPERSEDED)] == [bad]
 
 
 def test_a_last_known_good_revision_that_does_not_run_is_told_with_the_reason(site: Site) -> None:
@@ -324,9 +289,13 @@ def test_a_last_known_good_revision_that_does_not_run_is_told_with_the_reason(si
     bad = parse_record(node.folder.record.read_bytes())
     lost = Revision("9" * 40)
     node.folder.record.write_bytes(
-        activation.format_record(
-            activation.activated(
-                activation.activating(activation.attempt(bad, oid=lost, seq=bad.seq))
+        format_record(
+            activation.confirmed(
+                activation.confirming(
+                    activation.activating(activation.attempt(bad, oid=lost, seq=bad.seq)),
+                    until=0.0,
+                    boot_id="",
+                )
             )
         )
     )
@@ -341,16 +310,16 @@ def test_a_revision_that_is_held_is_told_once(site: Site) -> None:
     node = started(site)
     site.publish(TWO, onto=first)
     for _ in range(3):
-        node.intake.look()
+        node.look()
     node = restarted(site, node)
-    node.intake.look()
-    assert (node.intake.state(), node.intake.runs) == (MemberState.HOLDING, active)
+    node.look()
+    assert (node.intake.state(), node.intake.runs) == (MemberState.DIVERGED, active)
     assert len(node.told(EventName.REVISION_REFUSED)) == 1
     site.publish({"note.md": b"x"}, onto=first)
-    node.intake.look()
+    node.look()
     assert len(node.told(EventName.REVISION_REFUSED)) == 2
     site.publish(TWO, onto=active)
-    node.intake.look()
+    node.look()
     assert node.intake.state() is MemberState.ACTIVE
 
 
@@ -365,7 +334,7 @@ def test_a_removed_node_stands_down_also_after_a_restart_without_the_controller(
     deliver(site, "before")
     site.remove()
     with pytest.raises(RemovedError):
-        node.intake.look()
+        node.look()
     assert node.intake.state() is MemberState.REMOVED
     assert "mftgit member add node-1" in str(node.intake.reason())
     assert node.transfers() == []
@@ -373,11 +342,11 @@ def test_a_removed_node_stands_down_also_after_a_restart_without_the_controller(
     site.stop()
     node = restarted(site, node)
     with pytest.raises(MftgitError):
-        node.intake.look()
+        node.look()
     assert (node.intake.state(), node.transfers()) == (MemberState.REMOVED, [])
     site.enrol(node.folder.member_key.read_bytes())
     site.start()
-    node.intake.look()
+    node.look()
     assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, active)
     assert restarted(site, node).transfers() == ["one"]
     deliver(site, "after")
@@ -390,7 +359,7 @@ def test_the_lease_of_a_removed_node_is_given_back(site: Site) -> None:
     lease = next((site.folder.root.parent / "files/.mftgit/leases").glob("lease-*"))
     site.remove()
     with pytest.raises(RemovedError):
-        node.intake.look()
+        node.look()
     until(lambda: any(b"released" in each.read_bytes() for each in lease.glob("beat-*")))
 
 
@@ -399,7 +368,7 @@ def test_a_node_whose_name_was_given_to_another_key_stands_down(site: Site) -> N
     node = started(site)
     site.enrol(pki.make_identity())
     with pytest.raises(RemovedError):
-        node.intake.look()
+        node.look()
     assert node.intake.state() is MemberState.REMOVED
 
 
@@ -409,7 +378,7 @@ def test_a_removed_node_knocks_without_being_logged_as_a_failed_login(site: Site
     site.remove()
     for _ in range(5):
         with pytest.raises(RemovedError):
-            node.intake.look()
+            node.look()
         with pytest.raises(RemovedError):
             node.upstream.send_events([])
     failed = [
@@ -443,7 +412,7 @@ def test_no_other_trouble_looks_like_a_removal(site: Site, trouble: str) -> None
     if trouble == "other certificate":
         node = restarted(site, node)
     with pytest.raises((ControllerRefusedError, ControllerUnreachableError)):
-        node.intake.look()
+        node.look()
     assert (node.intake.state(), node.transfers()) == (MemberState.ACTIVE, ["one"])
     assert not parse_record(node.folder.record.read_bytes()).removed
     if trouble == "away":
@@ -461,7 +430,7 @@ def test_a_controller_s_bootstrap_can_be_written_anew_from_a_node_s(site: Site) 
     site.folder.bootstrap_file.write_text(json.dumps(known | own), encoding="utf-8")
     site.start()
     second = site.publish(TWO)
-    node.intake.look()
+    node.look()
     assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, second)
 
 
@@ -478,7 +447,7 @@ def test_a_node_says_that_its_controller_is_behind_and_goes_on_when_that_has_cau
     shutil.copytree(site.folder.root, backup)
     site.start()
     revision = site.publish({})
-    node.intake.look()
+    node.look()
     assert node.intake.runs == revision
     newer = tmp_path / "newer.git"
     site.stop()
@@ -488,15 +457,15 @@ def test_a_node_says_that_its_controller_is_behind_and_goes_on_when_that_has_cau
     shutil.copy(backup / "registry.sqlite", site.folder.registry)
     shutil.copytree(backup / "repository.git", site.folder.repository)
     site.start()
-    node.intake.look()
-    assert node.intake.state() is MemberState.HOLDING
+    node.look()
+    assert node.intake.state() is MemberState.DIVERGED
     assert "does not contain" in str(node.intake.reason())
     assert node.intake.runs == revision
     pushed = ["fetch", "--quiet", str(newer), "refs/heads/main:refs/heads/main"]
     git_ok(site.folder.repository, *pushed)  # the missing commits come back
     site.controller.catch_up()
-    node.intake.look()
+    node.look()
     assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, revision)
     assert site.publish(ONE) != revision
-    node.intake.look()
+    node.look()
     assert node.intake.runs == site.head()

@@ -83,7 +83,7 @@ def test_a_member_that_was_removed_loses_its_refs(site: Site, says: Says) -> Non
 def test_an_operator_fetches_them_and_nobody_pushes_them(site: Site, tmp_path: Path) -> None:
     node = site.node()
     revision = site.publish({})
-    node.intake.look()
+    node.look()
     node.upstream.send_status(status(revision))
     access = b64encode(f"admin:{site.password}".encode()).decode()
     with_access = (

@@ -92,7 +92,7 @@ class Site:
     ) -> None:
         wanted = generation(*transfers, ttl_s=ttl_s, there=there)
         steps = plan(self.active.get(id(member)), wanted)
-        member.apply(steps, generation=wanted, revision=REVISION)
+        member.apply(member.prepare(steps, wanted, fresh=True), revision=REVISION)
         self.active[id(member)] = wanted
 
     def named(self, event: EventName, *, by: str | None = None) -> list[Mapping[str, Any]]:
@@ -263,7 +263,7 @@ def test_files_are_fetched_from_an_sftp_server_too(site: Site, after: AfterSucce
         archive = "done" if after is AfterSuccess.ARCHIVE else None
         fetched = replace(transfer(), after_success=after, archive_path=archive)
         wanted = generation(fetched, ttl_s=2.0, here=replace(server.location(), name=HERE))
-        member.apply(plan(None, wanted), generation=wanted, revision=REVISION)
+        member.apply(member.prepare(plan(None, wanted), wanted, fresh=True), revision=REVISION)
         until(lambda: site.arrived() == ["a.csv", "b.csv"])
         until(lambda: member.status()[0].delivered == 2)
         member.stop()  # finishes the file at hand
@@ -529,7 +529,7 @@ def test_a_partner_that_stands_still_does_not_hold_up_the_end(
         (server.folder / "a").write_bytes(b"a" * 50_000_000)
         slow = replace(server.location(timeout_s=600.0), name=HERE)
         wanted = generation(transfer(), ttl_s=2.0, here=slow)
-        member.apply(plan(None, wanted), generation=wanted, revision=REVISION)
+        member.apply(member.prepare(plan(None, wanted), wanted, fresh=True), revision=REVISION)
         until(lambda: list(site.root.glob("there/.a*")))
         frozen = server.sessions()
         for process in frozen:

@@ -1,6 +1,7 @@
 """What ``--json`` prints is what its schema says."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def test_every_output_is_as_documented(empty: Cluster) -> None:
         "--files-root", empty.files, cwd=empty.root,
     )  # fmt: skip
     check(joined, "join")
+    key = empty.dir("node-1") / "secrets" / "partner.key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     empty.start("node-1")
     empty.until_active(empty.status()["revision"], "controller", "node-1")
     empty.until("it owns", lambda: empty.owner("invoices", among=["node-1"]))
@@ -58,6 +61,11 @@ def test_every_output_is_as_documented(empty: Cluster) -> None:
     check(empty.status("node-1"), "status")
     rotated = mftgit_json("member", "rotate-key", "--dir", empty.dir("node-1"), cwd=empty.root)
     check(rotated, "member-rotate-key")
+    for verb in ("suspend", "resume", "drain"):
+        check(mftgit_json(verb, "--dir", empty.dir("node-1"), cwd=empty.root), "order")
+    empty.until("it is drained", lambda: empty.member("node-1")["drain"] == "drained")
+    check(empty.status(), "status")
+    check(mftgit_json("drain", "--end", "--dir", empty.dir("node-1"), cwd=empty.root), "order")
     check(mftgit_json("member", "list", "--dir", ctl, cwd=empty.root), "member-list")
     mftgit_json("member", "add", "node-2", "--dir", ctl, cwd=empty.root)
     check(mftgit_json("member", "remove", "node-2", "--dir", ctl, cwd=empty.root), "member-remove")

@@ -4,6 +4,7 @@ import http.client
 import json
 import sqlite3
 import ssl
+import threading
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ from mftgit.member.upstream import RemoteUpstream
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
 from mftgit.model.names import MAIN, MemberName, Revision
+from mftgit.model.record import Stage
 
 NODE = MemberName("node-1")
 NOW = SystemClock().now
@@ -45,6 +47,15 @@ class Node:
     outbound: Outbound
     upstream: RemoteUpstream
     intake: Intake
+    woken: threading.Event
+
+    def look(self) -> None:
+        """Look, and look again until what was activated has proved itself or was given up."""
+        self.intake.look()
+        while self.intake.record.stage is Stage.CONFIRMING:
+            self.woken.wait(self.intake.due_in_s)
+            self.woken.clear()
+            self.intake.look()
 
     def told(self, event: EventName) -> list[Event]:
         return [each for _, each in self.events.after(0, limit=10_000) if each.event is event]
@@ -168,12 +179,14 @@ class Site:
             is_ancestor=parts.store.is_ancestor,
         )
         outbound.start()
+        woken = threading.Event()
         made = Node(
             folder=parts.folder,
             events=events,
             outbound=outbound,
             upstream=upstream,
-            intake=Intake(parts, outbound, record_event=tell),
+            intake=Intake(parts, outbound, told=tell, wake=woken.set),
+            woken=woken,
         )
         self.nodes.append(made)
         return made

@@ -1,7 +1,7 @@
 """When things are done: by crontab's own rules, and never lost because something else was slow."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,7 @@ import pytest
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.scheduler import Scheduler, _apscheduler_trigger
-from mftgit.model.config import CronTrigger, IntervalTrigger, WatchTrigger
+from mftgit.model.config import CronTrigger, IntervalTrigger, Trigger, WatchTrigger
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -20,6 +20,10 @@ def scheduler() -> Iterator[Scheduler]:
     made.start()
     yield made
     made.stop()
+
+
+def put(scheduler: Scheduler, key: str, trigger: Trigger, call: Callable[[], object]) -> None:
+    scheduler.put(key, scheduler.make(trigger), lambda: _discard(call()))
 
 
 def firings(expression: str, start: datetime, count: int) -> list[datetime]:
@@ -61,16 +65,16 @@ def test_a_time_in_the_hour_that_is_left_out_is_not_lost() -> None:
 
 def test_a_watch_looks_at_once_and_an_interval_after_its_time(scheduler: Scheduler) -> None:
     looked, fired = threading.Event(), threading.Event()
-    scheduler.put("watch", WatchTrigger(every_s=3600), looked.set)
-    scheduler.put("interval", IntervalTrigger(every_s=3600), fired.set)
+    put(scheduler, "watch", WatchTrigger(every_s=3600), looked.set)
+    put(scheduler, "interval", IntervalTrigger(every_s=3600), fired.set)
     assert looked.wait(20)
     assert not fired.is_set()
 
 
 def test_a_call_that_hangs_does_not_keep_the_others_from_being_called(scheduler: Scheduler) -> None:
     let_go, called = threading.Event(), threading.Event()
-    scheduler.put("slow", WatchTrigger(every_s=3600), lambda: _discard(let_go.wait(20)))
-    scheduler.put("other", WatchTrigger(every_s=3600), called.set)
+    put(scheduler, "slow", WatchTrigger(every_s=3600), lambda: _discard(let_go.wait(20)))
+    put(scheduler, "other", WatchTrigger(every_s=3600), called.set)
     assert called.wait(20)
     let_go.set()
 
@@ -85,10 +89,10 @@ def test_what_was_removed_is_not_called_any_more(scheduler: Scheduler) -> None:
             scheduler.remove("often")
             enough.set()
 
-    scheduler.put("often", WatchTrigger(every_s=0.05), call)
+    put(scheduler, "often", WatchTrigger(every_s=0.05), call)
     assert enough.wait(20)
     done = threading.Event()
-    scheduler.put("later", IntervalTrigger(every_s=0.3), done.set)
+    put(scheduler, "later", IntervalTrigger(every_s=0.3), done.set)
     assert done.wait(20)
     assert len(times) == 2
     scheduler.remove("often")  # twice is fine
@@ -140,8 +144,8 @@ def test_a_clock_that_is_set_stops_nothing_and_hurries_an_interval_once_at_most(
     try:
         often, once = threading.Semaphore(0), threading.Event()
         late: list[int] = []
-        scheduler.put("watch", WatchTrigger(every_s=0.2), often.release)
-        scheduler.put("interval", IntervalTrigger(every_s=1800), lambda: late.append(1))
+        put(scheduler, "watch", WatchTrigger(every_s=0.2), often.release)
+        put(scheduler, "interval", IntervalTrigger(every_s=1800), lambda: late.append(1))
         scheduler.once("k", 2.0, once.set)
         assert often.acquire(timeout=20)
         wall.ahead = step
@@ -156,7 +160,7 @@ def test_a_clock_that_is_set_stops_nothing_and_hurries_an_interval_once_at_most(
 
 
 def test_a_job_that_is_removed_while_the_clock_is_set_ends_nothing(scheduler: Scheduler) -> None:
-    scheduler.put("gone", IntervalTrigger(every_s=3600), lambda: None)
+    put(scheduler, "gone", IntervalTrigger(every_s=3600), lambda: None)
     jobs = scheduler._scheduler.get_jobs()
     jobs[0].trigger.due_at -= 100.0
     scheduler.remove("gone")
@@ -170,7 +174,7 @@ def test_a_schedule_follows_a_clock_that_was_years_ahead(monkeypatch: pytest.Mon
     scheduler = Scheduler(clock=wall)
     scheduler.start()
     try:
-        scheduler.put("yearly", CronTrigger(expression="0 0 1 1 *"), lambda: None)
+        put(scheduler, "yearly", CronTrigger(expression="0 0 1 1 *"), lambda: None)
         first = scheduler._scheduler.get_job("yearly").next_run_time
         wall.ahead = timedelta()
         while scheduler._scheduler.get_job("yearly").next_run_time == first:

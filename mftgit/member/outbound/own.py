@@ -135,6 +135,7 @@ class _Held:
 
 
 NO_LONGER_WANTED: Final = "given back"
+_STOP_S: Final = 5.0
 
 
 class Keeper:
@@ -172,6 +173,7 @@ class Keeper:
         self._unavailable: set[TransferName] = set()  # told already
         self._wake = Event()
         self._stopping = False
+        self._given_up = False
         self._thread = Thread(target=self._keep, name="leases", daemon=True)
 
     def start(self) -> None:
@@ -211,12 +213,20 @@ class Keeper:
         self._wake.set()
 
     def stop(self) -> None:
-        """Give back every lease that `ended` was called for, let the others run out, and end the thread."""
+        """Give back every lease that `ended` was called for, let the others run out, and end the thread.
+
+        Where the storage hangs, every lease is left to run out, and nobody is told of it.
+        """
         with self._lock:
             self._wanted = {}
         self._stopping = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(_STOP_S)
+        if self._thread.is_alive():
+            logger.error("the storage of leases hangs; they are left to run out")
+            self._given_up = True
+            for held in list(self._held.values()):
+                held.ownership.lose()
 
     def _keep(self) -> None:
         while True:
@@ -325,6 +335,8 @@ class Keeper:
     def _tell(
         self, callback: Callable[[TransferName, T], None], name: TransferName, what: T
     ) -> None:
+        if self._given_up:
+            return
         try:
             callback(name, what)
         except Exception:  # one caller's mistake must not end every lease of this member

@@ -1,14 +1,16 @@
 """A member's outbound side: which transfers it has, which it owns, and when each of them runs."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.adapters.scheduler import Scheduler
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
+from mftgit.adapters.scheduler import MadeTrigger, Scheduler
+from mftgit.adapters.sftp_login import prepare as prepare_login
+from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
@@ -19,7 +21,7 @@ from mftgit.member.outbound.line import Basis, Line, Look, describe
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.run import RunOutcome
 from mftgit.member.outbound.runs import Record, Runs
-from mftgit.model.config import Generation, Transfer, WatchTrigger
+from mftgit.model.config import Generation, SftpLocation, Transfer, WatchTrigger
 from mftgit.model.events import EventName
 from mftgit.model.lease import preference_delay_s
 from mftgit.model.messages import TransferStatus
@@ -32,7 +34,17 @@ STATE = ".mftgit"
 CATCH_UP_TTLS = 2.0
 """A firing that came so many ttl before this member took the transfer is caught up: its owner was gone by then."""
 
-_LEFTOVERS = ".leftovers"  # no transfer is called so
+_LEFTOVERS, _PROBE = ".leftovers", ".probe"  # no transfer is called so
+_PROBE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A generation of which everything is built that can fail."""
+
+    plan: Plan
+    generation: Generation
+    triggers: Mapping[TransferName, MadeTrigger]
 
 
 class Outbound:
@@ -65,11 +77,13 @@ class Outbound:
         self._ttl_s = 0.0
         self._basis: Basis | None = None
         self._stopping = False
+        self._draining = False
+        self._secrets_dir = folder.secrets
         self._runs = Runs(
             lock=self._lock,
             member=self._me,
             files_root=Path(bootstrap.files_root),
-            secrets_dir=folder.secrets,
+            secrets_dir=self._secrets_dir,
             clock=self._clock,
             record=record,
             finished=self._finished,
@@ -79,8 +93,31 @@ class Outbound:
         """Begin to schedule; there is nothing to run before the first plan."""
         self._scheduler.start()
 
-    def apply(self, plan: Plan, *, generation: Generation, revision: Revision) -> None:
-        """Start, change and stop what ``plan`` says; runs under way end on what they began with."""
+    def prepare(self, plan: Plan, generation: Generation, *, fresh: bool) -> "Prepared":
+        """Build everything of ``generation`` that can fail; what runs is not touched.
+
+        ``fresh``: it was never run here, so that a password or key that cannot be read is a fault of it. What has run
+        before starts without, and its runs tell what they lack.
+
+        Raises:
+            ConfigError: it cannot run on this machine as it is.
+            MftgitError: something of this machine is in the way.
+        """
+        changed = (*plan.start, *plan.change)
+        try:
+            triggers = {
+                job.transfer.name: self._scheduler.make(job.transfer.trigger) for job in changed
+            }
+        except OSError as error:
+            raise MftgitError(f"a schedule cannot be made: {error.strerror or error}") from error
+        for location in {each for job in changed for each in (job.source, job.destination)}:
+            if fresh and isinstance(location, SftpLocation):
+                prepare_login(location, secrets_dir=self._secrets_dir)
+        return Prepared(plan=plan, generation=generation, triggers=triggers)
+
+    def apply(self, prepared: "Prepared", *, revision: Revision) -> None:
+        """Start, change and stop what the plan says; runs under way end on what they began with."""
+        plan, generation = prepared.plan, prepared.generation
         self._use_ttl(generation.cluster.lease_ttl_s)
         basis = self._basis = Basis(revision=revision, generation=generation)
         for name in plan.stop:
@@ -97,8 +134,10 @@ class Outbound:
         self._tell_keeper()
         for transfer in changed:
             key = self._key(transfer)
-            self._scheduler.put(key, transfer.trigger, lambda key=key: self._fire(key))  # type: ignore[misc]
-        self._scheduler.put(_LEFTOVERS, WatchTrigger(every_s=LOOK_S), self._look_for_leftovers)
+            trigger = prepared.triggers[transfer.name]
+            self._scheduler.put(key, trigger, lambda key=key: self._fire(key))  # type: ignore[misc]
+        looks = self._scheduler.make(WatchTrigger(every_s=LOOK_S))
+        self._scheduler.put(_LEFTOVERS, looks, self._look_for_leftovers)
 
     def stand_down(self) -> None:
         """Stop every transfer, and end nothing of former ones, until the next plan."""
@@ -109,6 +148,35 @@ class Outbound:
         for name in names:
             self._unwant(name)
         self._tell_keeper()
+
+    def drain(self, *, on: bool) -> None:
+        """Begin no run and give each lease back when its run has ended; or, with ``on`` false, take part again."""
+        with self._lock:
+            if self._draining == on:
+                return
+            self._draining = on
+            idle = [line.key for line in self._lines.values() if not line.running]
+        self._tell_keeper()
+        if on and self._keeper is not None:
+            for key in idle:
+                self._keeper.ended(key)
+
+    @property
+    def drained(self) -> bool:
+        """Tell whether nothing runs here and no lease is held."""
+        with self._lock:
+            return not self._owned and not any(line.running for line in self._lines.values())
+
+    def check_scheduler(self) -> None:
+        """Return once the scheduler has called something; raises MftgitError when it does not in time."""
+        called = threading.Event()
+        self._scheduler.once(_PROBE, 0.0, called.set)
+        if not called.wait(_PROBE_S):
+            raise MftgitError(f"the scheduler has called nothing for {_PROBE_S:g} s")
+
+    def check_storage(self) -> None:
+        """See that the members' storage takes a file and gives it back; raises MftgitError. It may hang."""
+        probe_storage(self._shared, self._me)
 
     def status(self) -> list[TransferStatus]:
         """Return how each transfer is, by name."""
@@ -217,7 +285,11 @@ class Outbound:
         if self._keeper is None:
             return
         with self._lock:
-            wanted = {line.key: self._delay_s(line) for line in self._lines.values() if line.wanted}
+            wanted = {
+                line.key: self._delay_s(line)
+                for line in self._lines.values()
+                if line.wanted and not self._draining
+            }
         self._keeper.want(wanted)
 
     def _delay_s(self, line: Line) -> float:
@@ -263,7 +335,7 @@ class Outbound:
         with self._lock:
             self._owned[key] = ownership
             line = self._lines.get(key)
-            if line is None:  # it was stopped while its lease was being taken
+            if line is None or self._draining:  # it was stopped while its lease was being taken
                 if self._keeper is not None:
                     self._keeper.ended(key)
                 return
@@ -309,7 +381,7 @@ class Outbound:
 
     def _fire(self, key: TransferName) -> None:
         line = self._lines.get(key)
-        if line is None:
+        if line is None or self._draining:
             return
         if not self._runs.submit(line, Look.FIRED if line.on_schedule else Look.FOUND):
             line.fired_at = self._clock.boottime()
@@ -318,6 +390,10 @@ class Outbound:
         """Take note of a run's end; the lock is held."""
         if not line.wanted:
             self._forget(line)
+        elif self._draining and self._keeper is not None:
+            line.again = None
+            self._keeper.ended(line.key)
+            return
         if outcome is None or self._keeper is None:
             return
         if outcome.superseded_by is not None:

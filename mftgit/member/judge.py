@@ -1,0 +1,138 @@
+"""Get a revision and say whether this member may run it: fetch, lineage, verify, validate.
+
+A store that is broken is renewed on the way.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from loguru import logger
+
+from mftgit import __version__
+from mftgit.adapters.git_fetch import RemoteBrokenError
+from mftgit.adapters.git_objects import StoreError
+from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.errors import MftgitError, TransientError
+from mftgit.member.fetch import DivergedError, check_lineage
+from mftgit.member.upstream import Upstream
+from mftgit.member.verify import check_signatures, revoked_signer, verify
+from mftgit.model.config import Generation
+from mftgit.model.names import Revision
+from mftgit.model.record import Record
+from mftgit.model.validate import Validator
+
+_T = TypeVar("_T")
+
+
+class StoreNotRenewedError(TransientError):
+    """The store is broken, and no fresh one could be had; it is tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Takes nothing for granted that the controller says."""
+
+    folder: StateFolder
+    bootstrap: Bootstrap
+    upstream: Upstream
+    store: GitStore
+    validator: Validator
+
+    @property
+    def checker(self) -> str:
+        """Return what a verdict depends on besides the revision: the version of mftgit, and the secrets that are here.
+
+        Of a secret, name, size and time count; it is not read.
+        """
+        digest = hashlib.sha256()
+        try:
+            for path in sorted(self.folder.secrets.iterdir()):
+                status = path.stat()
+                digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        except OSError as error:
+            digest.update(str(error).encode())
+        return f"{__version__} {digest.hexdigest()[:16]}"
+
+    def fetch(self, wanted: Revision, anchor: Revision | None) -> Revision:
+        """Bring the published branch here; return ``wanted`` if that is part of it, else where it stands."""
+        try:
+            tip = self.upstream.fetch()
+        except (StoreError, RemoteBrokenError) as error:  # who is to blame, a fresh store shows
+            tip = self._renew(error, anchor)
+        return wanted if self._has(wanted, tip) else tip
+
+    def judge(self, revision: Revision, record: Record) -> Generation:
+        """Return what ``revision`` means for this member.
+
+        Raises:
+            DivergedError: it does not grow from the anchor.
+            NotCheckedError: it cannot be told here and now.
+            RefusedError: it is not signed as required, not valid, or not for this member.
+            ConfigError: it cannot be rendered for this member.
+            StoreNotRenewedError: the store is broken for good.
+        """
+        return self._with_a_whole_store(lambda: self._judge(revision, record.anchor), record.anchor)
+
+    def judge_earlier(self, revision: Revision, record: Record) -> Generation:
+        """Return what a revision means that the anchor has behind it, and that was verified when it was published.
+
+        Raises:
+            DivergedError: the anchor has not.
+            MftgitError: as `judge`.
+        """
+        if record.anchor is None or not self.store.is_ancestor(revision, record.anchor):
+            raise DivergedError(f"revision {revision} is not part of the history of this member")
+        return self.load(revision, record.anchor)
+
+    def load(self, revision: Revision, anchor: Revision | None) -> Generation:
+        """Return what a revision means that was judged before; raises as `judge`."""
+        return self._with_a_whole_store(lambda: self._verify(revision), anchor)
+
+    def is_behind(self, revision: Revision, anchor: Revision | None) -> bool:
+        """Tell whether ``anchor`` has ``revision`` behind it, so that going there is going back."""
+        return anchor is not None and revision != anchor and self._has(revision, anchor)
+
+    def distrusted(self, active: Revision, by: Revision) -> str | None:
+        """Return why the policy of ``by`` would not let ``active`` pass any more, None where it does."""
+        return revoked_signer(self.store, active=active, by=by)
+
+    def check(self, revision: Revision, anchor: Revision | None) -> None:
+        """See that ``revision`` can be read again; raises as `judge`."""
+        self._with_a_whole_store(lambda: self.store.check(revision), anchor)
+
+    def _has(self, revision: Revision, tip: Revision) -> bool:
+        try:
+            return self.store.is_ancestor(revision, tip)
+        except StoreError:
+            return False
+
+    def _judge(self, revision: Revision, anchor: Revision | None) -> Generation:
+        check_lineage(self.store, anchor=anchor, tip=revision)
+        check_signatures(self.store, anchor=anchor, tip=revision)
+        return self._verify(revision)
+
+    def _verify(self, revision: Revision) -> Generation:
+        own = self.bootstrap
+        return verify(
+            self.store, revision, validator=self.validator, member=own.name, role=own.role
+        )
+
+    def _with_a_whole_store(self, step: Callable[[], _T], anchor: Revision | None) -> _T:
+        try:
+            return step()
+        except StoreError as error:
+            self._renew(error, anchor)
+            return step()
+
+    def _renew(self, broken: MftgitError, anchor: Revision | None) -> Revision:
+        """Put a fresh store in the stead of a broken one; return the published revision that it holds."""
+        logger.error("the store is broken; a fresh one is fetched", error=str(broken))
+        try:
+            tip = self.upstream.renew(anchor)
+        except MftgitError as error:
+            raise StoreNotRenewedError(f"{broken}; no fresh copy could be had: {error}") from error
+        logger.warning("a fresh store is in place", revision=tip)
+        return tip

@@ -1,0 +1,92 @@
+"""Carry out what an operator of this machine orders: each order once, and what holds for as long as it holds."""
+
+from dataclasses import replace
+
+from loguru import logger
+
+from mftgit.adapters.state_folder import StateFolder
+from mftgit.member.journal import Journal
+from mftgit.member.judge import Judge
+from mftgit.member.kept import DamagedError, read_orders
+from mftgit.member.running import Running
+from mftgit.model import activation
+from mftgit.model.events import EventName, Fact
+from mftgit.model.messages import Drain
+from mftgit.model.orders import Order, Orders, Verb
+from mftgit.model.record import Record, Stage
+
+
+class Operator:
+    """The orders in the state folder. ``orders`` are those that hold."""
+
+    def __init__(
+        self, folder: StateFolder, journal: Journal, judge: Judge, running: Running
+    ) -> None:
+        """Nothing is carried out yet."""
+        self._folder = folder
+        self._journal = journal
+        self._judge = judge
+        self._running = running
+        self.orders = Orders()
+
+    @property
+    def drain(self) -> Drain | None:
+        """Return how far the member is drained, None when that was not ordered."""
+        if not self.orders.draining:
+            return None
+        return Drain.DRAINED if self._running.drained else Drain.DRAINING
+
+    def obey(self) -> None:
+        """Carry out what was ordered since the last look; raises MftgitError where that cannot be written down."""
+        self.orders = self._read()
+        self._running.drain(on=self.orders.draining)
+        record = self._journal.record
+        if record == Record() and self.orders.given:  # the orders of a record that was lost
+            self._journal.keep(replace(record, obeyed=self.orders.given[-1].number))
+        for order in self.orders.after(self._journal.record.obeyed):
+            self._carry_out(order)
+
+    def _read(self) -> Orders:
+        try:
+            return read_orders(self._folder.orders)
+        except DamagedError as error:
+            logger.bind(error=str(error)).error("orders are damaged; no revision is taken in")
+            return Orders(suspended=True)
+
+    def _carry_out(self, order: Order) -> None:
+        facts: dict[str, Fact] = {
+            "order": order.verb.value,
+            "by": order.by,
+            "argument": order.revision,
+        }
+        once = f"order/{order.number}"
+        self._journal.told(EventName.ORDER_CARRIED_OUT, facts=facts, once=once)
+        self._journal.keep(replace(self._ordered(order), obeyed=order.number))
+        logger.warning("an order is carried out", order=order.verb.value, by=order.by)
+
+    def _ordered(self, order: Order) -> Record:
+        """Return the record with ``order`` carried out; what was ordered in vain changes nothing."""
+        record = self._journal.record
+        match order.verb:
+            case Verb.RESUME:
+                return activation.released(record)
+            case Verb.REANCHOR if order.revision is not None:
+                return activation.reanchored(record, anchor=order.revision)
+            case Verb.ROLLBACK:
+                return self._rolled_back(order, record)
+            case _:
+                return record
+
+    def _rolled_back(self, order: Order, record: Record) -> Record:
+        reason = f"rolled back by {order.by}: `mftgit resume` takes it again"
+        checker = self._judge.checker
+        if activation.is_unconfirmed(record):
+            return activation.failed(record, reason=reason, checker=checker)
+        if not record.earlier or record.stage is Stage.ROLLING_BACK:
+            logger.error("there is no revision to go back to")
+            return record
+        facts: dict[str, Fact] = {"reason": reason, "to": record.earlier[-1]}
+        once = f"recalled/{order.number}"
+        told = self._journal.told
+        told(EventName.REVISION_RECALLED, revision=record.active, facts=facts, once=once)
+        return activation.recalled(record, reason=reason, checker=checker)

@@ -1,0 +1,71 @@
+"""What a revision has to show before it is confirmed, and what is asked for it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mftgit.adapters.channel import check_listener
+from mftgit.adapters.command import run_command
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.errors import MftgitError
+from mftgit.member.confirm import Probe
+from mftgit.member.outbound.service import Outbound
+from mftgit.member.upstream import Upstream
+from mftgit.model.config import Generation
+from mftgit.model.names import Revision
+
+_BEFORE_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """The probes of one member."""
+
+    folder: StateFolder
+    bootstrap: Bootstrap
+    upstream: Upstream
+    outbound: Outbound
+
+    def of(self, revision: Revision | None, generation: Generation | None) -> dict[str, Probe]:
+        """Return what the revision has to show that runs; nothing where none does.
+
+        What does not answer beforehand either is no fault of it, and is left out.
+        """
+        if revision is None or generation is None:
+            return {}
+        probes: dict[str, Probe] = {
+            "scheduler": self.outbound.check_scheduler,
+            "controller": self._reach_controller,
+        }
+        if generation.transfers and _answers(self.outbound.check_storage):
+            probes["storage"] = self.outbound.check_storage
+        if listen := self.bootstrap.listen:
+            probes["listener"] = lambda: check_listener(listen, ca_file=self.folder.ca_file)
+        command, within_s = generation.cluster.confirm_command, generation.cluster.confirm_s
+        if command is not None:
+            facts = {"MFTGIT_MEMBER": self.bootstrap.name, "MFTGIT_REVISION": revision}
+            probes["command"] = lambda: run_command(
+                self.folder.commands, command, facts=facts, timeout_s=within_s
+            )
+        return probes
+
+    def _reach_controller(self) -> None:
+        self.upstream.head(None)
+
+
+def _answers(probe: Callable[[], None]) -> bool:
+    """Tell whether ``probe`` passes within a moment; one that hangs is left to itself."""
+    passed = threading.Event()
+
+    def ask() -> None:
+        try:
+            probe()
+        except MftgitError:
+            return
+        passed.set()
+
+    thread = threading.Thread(target=ask, name="probe-before", daemon=True)
+    thread.start()
+    thread.join(_BEFORE_S)
+    return passed.is_set()

@@ -1,0 +1,91 @@
+"""What runs on this member: prepare everything of a generation that can fail, then swap."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mftgit.member.outbound.service import Outbound, Prepared
+from mftgit.member.told import Told
+from mftgit.model.config import Generation
+from mftgit.model.events import EventName, Fact
+from mftgit.model.names import Revision
+from mftgit.model.plan import Plan, jobs, plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A revision of which everything is built that can fail."""
+
+    revision: Revision
+    prepared: Prepared
+
+
+class Running:
+    """The generation that was applied last, and what it is of.
+
+    ``generation`` was applied wholly or not; ``revision`` is its revision when it was wholly.
+    """
+
+    def __init__(self, outbound: Outbound, told: Told) -> None:
+        """Nothing runs yet."""
+        self._outbound = outbound
+        self._told = told
+        self.generation: Generation | None = None
+        self.revision: Revision | None = None
+        self._untold: deque[tuple[Plan, Revision]] = deque()
+
+    def prepare(self, revision: Revision, generation: Generation, *, fresh: bool) -> Ready:
+        """Build what can fail; what runs is not touched. See `Outbound.prepare`."""
+        steps = self._steps(generation)
+        return Ready(
+            revision=revision, prepared=self._outbound.prepare(steps, generation, fresh=fresh)
+        )
+
+    def swap(self, ready: Ready) -> None:
+        """Start, change and stop what the plan says; `tell` tells it."""
+        self.generation = ready.prepared.generation
+        self.revision = None  # how much of it runs is not known meanwhile
+        self._apply(ready.prepared, ready.revision)
+        self.revision = ready.revision
+
+    def tell(self) -> None:
+        """Tell what was applied and is not told yet; raises MftgitError, and is to be called again."""
+        while self._untold:
+            steps, revision = self._untold[0]
+            facts: Mapping[str, Fact] = {
+                "started": [each.transfer.name for each in steps.start],
+                "changed": [each.transfer.name for each in steps.change],
+                "stopped": list(steps.stop),
+            }
+            self._told(EventName.PLAN_APPLIED, revision=revision, facts=facts)
+            self._untold.popleft()
+
+    def stop_all(self, revision: Revision | None) -> None:
+        """Run nothing from now on; runs under way end after the file at hand."""
+        stop = Plan(stop=tuple(sorted({each.name for each in self._outbound.status()})))
+        try:
+            if self.generation is not None and stop and revision is not None:
+                self._apply(self._outbound.prepare(stop, self.generation, fresh=False), revision)
+        finally:
+            self._outbound.stand_down()
+            self.revision, self.generation = None, None
+
+    def drain(self, *, on: bool) -> None:
+        """See `Outbound.drain`."""
+        self._outbound.drain(on=on)
+
+    @property
+    def drained(self) -> bool:
+        """See `Outbound.drained`."""
+        return self._outbound.drained
+
+    def _steps(self, generation: Generation) -> Plan:
+        if self.revision is not None:
+            return plan(self.generation, generation)
+        left = {each.name for each in self._outbound.status()} - jobs(generation).keys()
+        return replace(plan(None, generation), stop=tuple(sorted(left)))
+
+    def _apply(self, prepared: Prepared, revision: Revision) -> None:
+        self._outbound.apply(prepared, revision=revision)
+        if prepared.plan:
+            self._untold.append((prepared.plan, revision))

@@ -1,0 +1,107 @@
+"""What an operator on a member's machine has ordered, and what of it holds until it is taken back."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from enum import Enum, unique
+from typing import Any, Final
+
+from mftgit.model.names import Revision, parse_revision
+
+KEPT: Final = 32
+"""So many orders are remembered; a member that does not run carries out no more than these."""
+
+
+@unique
+class Verb(Enum):
+    """An order."""
+
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    PIN = "pin"
+    UNPIN = "unpin"
+    ROLLBACK = "rollback"
+    REANCHOR = "reanchor"
+    DRAIN = "drain"
+    END_DRAIN = "end-drain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One order; ``number`` only rises. ``at`` is RFC 3339, ``by`` the user of the machine, for people."""
+
+    number: int
+    verb: Verb
+    revision: Revision | None = None
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """All of them: ``given`` are the newest, the newest last; the rest is what holds now."""
+
+    given: tuple[Order, ...] = ()
+    suspended: bool = False
+    pin: Revision | None = None
+    draining: bool = False
+
+    def after(self, number: int) -> tuple[Order, ...]:
+        """Return those that were given after the order ``number``, in order."""
+        return tuple(each for each in self.given if each.number > number)
+
+
+def give(orders: Orders, order: Order) -> Orders:
+    """Return the orders with one more, whose number is raised above those that were given."""
+    last = orders.given[-1].number if orders.given else 0
+    verb, revision = order.verb, order.revision
+    order = replace(order, number=max(last + 1, order.number))
+    given = (*orders.given, order)[-KEPT:]
+    match verb:
+        case Verb.SUSPEND | Verb.RESUME:
+            return replace(orders, given=given, suspended=verb is Verb.SUSPEND)
+        case Verb.PIN | Verb.UNPIN:
+            return replace(orders, given=given, pin=revision)
+        case Verb.DRAIN | Verb.END_DRAIN:
+            return replace(orders, given=given, draining=verb is Verb.DRAIN)
+        case Verb.ROLLBACK | Verb.REANCHOR:
+            return replace(orders, given=given)
+
+
+def format_orders(orders: Orders) -> bytes:
+    """Return ``orders`` as JSON."""
+    given = [{**asdict(each), "verb": each.verb.value} for each in orders.given]
+    return json.dumps({**asdict(orders), "given": given}, indent=2).encode() + b"\n"
+
+
+def parse_orders(content: bytes) -> Orders:
+    """Return the orders that ``format_orders`` gave ``content`` for.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    value: Any = json.loads(content)
+    try:
+        return Orders(
+            given=tuple(_parse_all(value["given"])),
+            suspended=bool(value["suspended"]),
+            pin=_revision(value["pin"]),
+            draining=bool(value["draining"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"orders without {error}") from None
+
+
+def _parse_all(values: Iterable[Any]) -> Iterable[Order]:
+    for value in values:
+        yield Order(
+            number=int(value["number"]),
+            verb=Verb(value["verb"]),
+            revision=_revision(value["revision"]),
+            by=str(value["by"]),
+            at=str(value["at"]),
+        )
+
+
+def _revision(value: Any) -> Revision | None:
+    return None if value is None else parse_revision(value)
