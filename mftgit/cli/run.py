@@ -42,6 +42,7 @@ def run(folder: StateFolder, log_level: str) -> None:
 
     On the controller's folder this is the controller: it hosts the repository and is a member too.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by which orders come, as soon as it can obey
     bootstrap = folder.read_bootstrap()
     lock = ProcessLock(folder.root)
     try:

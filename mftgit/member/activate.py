@@ -5,13 +5,12 @@ from collections.abc import Callable
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, boot_id
-from mftgit.errors import ConfigError, MftgitError
+from mftgit.errors import MftgitError, TransientError
 from mftgit.member.confirm import Confirmation
 from mftgit.member.journal import MAX_REASON, Journal
 from mftgit.member.judge import Judge
 from mftgit.member.probes import Probes
 from mftgit.member.running import Ready, Running
-from mftgit.member.verify import RefusedError
 from mftgit.model import activation
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName
@@ -66,7 +65,6 @@ class Activation:
 
     def carry_on(self) -> None:
         """Do what the record says is due; raises whatever keeps it from that, and is to be called again."""
-        self._running.tell()
         match self._journal.record.stage:
             case Stage.ROLLING_BACK:
                 self._go_back()
@@ -76,17 +74,18 @@ class Activation:
                 self._carry_on_unconfirmed()
             case _:
                 self._run_good()
+        self._running.tell()
 
     def activate(self, ready: Ready) -> None:
         """Swap to what the record has just decided for; from here on it has to prove itself."""
         self._end_confirmation()
         try:
             self._running.swap(ready)
-        except (MftgitError, OSError) as error:
-            self._give_up(f"it could not be applied: {error}")
+        except Exception as error:  # noqa: BLE001  whatever it is, the one before did not have it
+            self._give_up(f"it could not be applied: {_told(error)}")
         else:
             self._prove()
-            self._running.tell()
+        self._running.tell()
 
     def stop_all(self) -> None:
         """Run nothing from now on."""
@@ -118,7 +117,6 @@ class Activation:
         self._running.swap(self._running.prepare(revision, generation, fresh=fresh))
         if record.lkg == revision:
             self._good = (revision, generation)
-        self._running.tell()
 
     # Confirm
 
@@ -127,8 +125,10 @@ class Activation:
         if active is not None and self._running.revision != active:  # after a restart
             try:
                 self._swap_to(active, fresh=True)
-            except (RefusedError, ConfigError) as error:
-                self._give_up(str(error))
+            except (TransientError, OSError):
+                raise
+            except Exception as error:  # noqa: BLE001  it cannot run; the one before did
+                self._give_up(_told(error))
                 return
         if self._journal.record.stage is Stage.ACTIVATING:
             self._prove()
@@ -204,7 +204,7 @@ class Activation:
             elif self._running.revision != record.lkg:
                 self._swap_to(record.lkg, fresh=False)
         except Exception as error:
-            self._strand(str(error))
+            self._strand(_told(error))
             raise
         self._journal.outcome(EventName.REVISION_ROLLED_BACK)
         self._journal.keep(activation.returned(record))
@@ -219,7 +219,7 @@ class Activation:
         verdict = confirmation.look()
         if verdict is None:
             return
-        if not verdict.good:
+        if not verdict.good and self._journal.record.stage is Stage.ROLLED_BACK:
             self._strand(str(verdict))
         self._end_confirmation()
 
@@ -244,3 +244,10 @@ class Activation:
         if verdict.good:
             self._journal.keep(activation.returned(record))
             logger.warning("safe mode is over", revision=record.lkg)
+
+
+def _told(error: Exception) -> str:
+    """Return ``error`` for a person; one that is not ours is a fault, and the log has it whole."""
+    if not isinstance(error, MftgitError | OSError):
+        logger.opt(exception=error).error("unexpected failure of a revision")
+    return str(error) or type(error).__name__

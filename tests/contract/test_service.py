@@ -294,6 +294,37 @@ def test_another_member_takes_over_at_once_when_one_stops(site: Site) -> None:
     assert second.status()[0].epoch == 2
 
 
+def test_a_member_that_is_drained_hands_over_at_once_and_takes_part_again_when_that_ends(
+    site: Site,
+) -> None:
+    first, second = site.add("one"), site.add("two")
+    site.run(first, transfer(), ttl_s=30.0)
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    site.run(second, transfer(), ttl_s=30.0)
+    first.drain(on=True)
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN, by="two"))
+    assert first.drained
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+    assert not site.named(EventName.RUN_STARTED, by="one")
+    second.drain(on=True)
+    first.drain(on=False)
+    site.drop("b")
+    until(lambda: "b" in site.arrived())
+    assert site.named(EventName.RUN_STARTED, by="one")
+
+
+def test_a_member_that_is_drained_finishes_the_run_under_way_first(site: Site) -> None:
+    member = site.add("one")
+    site.drop(*map(str, range(300)))
+    site.run(member, transfer())
+    until(site.arrived)
+    member.drain(on=True)
+    until(lambda: member.drained)
+    assert len(site.arrived()) == 300
+    assert len(site.named(EventName.RUN_FINISHED)) == 1
+
+
 def test_storage_that_takes_no_lease_is_told_once_as_a_warning(site: Site) -> None:
     (site.root / ".mftgit").write_text("a file where a folder should be", encoding="utf-8")
     told: list[str] = []
