@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mftgit.model.cohorts import build_rollout
 from mftgit.model.config import (
     EVERYWHERE,
     ActiveOn,
@@ -29,6 +30,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.windows import build_windows
 
 Value = Mapping[str, Any]
 """What a document says, once it has passed its schema."""
@@ -49,7 +51,7 @@ class Scope:
 
 def build_cluster(value: Value) -> Cluster:
     """Return what ``cluster.yaml`` says."""
-    fields = _given(value, name=str, poll_s=float)
+    fields = _given(value, name=str, poll_s=float, rollout=build_rollout, windows=build_windows)
     if "ttl_s" in value.get("coordinator", {}):
         fields["lease_ttl_s"] = float(value["coordinator"]["ttl_s"])
     confirm = value.get("confirm", {})

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, unique
 from typing import Any, Final
 
+from mftgit.model.cohorts import Cohort
 from mftgit.model.config import (
     Cluster,
     CronTrigger,
@@ -24,6 +25,7 @@ from mftgit.model.plan import Job, jobs, plan
 from mftgit.model.problem import Problem
 from mftgit.model.render import InvalidConfigError, render
 from mftgit.model.validate import Validation
+from mftgit.model.windows import Window
 
 Value = str | int | float | bool | tuple[str, ...] | None
 """What a field says; None where it is not there."""
@@ -42,6 +44,8 @@ _RENAMED: Final[Mapping[str, str]] = {
     "archive_path": "after_success.path",
     "lease_ttl_s": "coordinator.ttl_s",
     "limits": "gate.limits",
+    "begins": "from",
+    "ends": "to",
 }
 
 
@@ -253,6 +257,9 @@ def _leaves(value: Any, at: str) -> Iterator[tuple[str, Value]]:
             yield from _leaves(item, f"{at}.{name}")
     elif isinstance(value, Enum):
         yield at, value.value
+    elif isinstance(value, tuple) and isinstance(next(iter(value), None), Cohort | Window):
+        for place, item in enumerate(value):
+            yield from _leaves(item, f"{at}.{place}")
     elif isinstance(value, tuple):
         yield at, tuple(map(_text, value))
     elif value is not None:
@@ -265,7 +272,7 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
         yield "type", _TYPES[type(value)]
     key = f"{_KEYS[type(value)]}." if type(value) in _KEYS else ""
     for field in fields(value):
-        if field.compare and (field.name != "name" or isinstance(value, Cluster)):
+        if field.compare and (field.name != "name" or isinstance(value, Cluster | Cohort)):
             yield key + _RENAMED.get(field.name, field.name), getattr(value, field.name)
 
 

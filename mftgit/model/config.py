@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, unique
 
+from mftgit.model.cohorts import Rollout
 from mftgit.model.limits import Limits
 from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.windows import Windows
 
 
 @unique
@@ -30,6 +32,8 @@ class Cluster:
     confirm_s: float = 30.0
     confirm_command: str | None = None
     limits: Limits = field(default_factory=Limits)
+    rollout: Rollout | None = None
+    windows: Windows = field(default_factory=Windows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from mftgit.model.parts import Part, Parts
 from mftgit.model.places import DocumentFile, sort_files
 from mftgit.model.problem import Problem
 from mftgit.model.references import check_across
+from mftgit.model.rollout_rules import check_rollout
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
@@ -96,6 +97,7 @@ class Validator:
         problems.extend(check_across(parts, self._fill_part))
         cluster = parts[Kind.CLUSTER].get("cluster")
         problems.extend(check_limits(tree, cluster))
+        problems.extend(check_rollout(parts, self._timezones))
         problems.extend(check_trust(tree, cluster))
         return Validation(problems=_capped(problems), documents=documents, parts=parts)
 

@@ -292,3 +292,12 @@ def test_what_is_told_is_what_the_member_plans_and_a_change_names_what_it_change
 def test_only_a_change_counts_as_one(files: Files, member: MemberName) -> None:
     (change,) = changes({}, files, member)
     assert bool(change) is (change.presence is Presence.GOES)
+
+
+def test_a_changed_roll_out_and_changed_windows_are_told_as_the_document_has_them() -> None:
+    text = "name: acme\nrollout: {cohorts: [{name: a, members: [node-1]}]}\nwindows: {deny: [{from: '0F:00'}]}\n"
+    before, after = text.replace("F", "1"), text.replace("F", "2").replace("node-1]", "node-2]")
+    assert told(on_node({"cluster.yaml": before}, {"cluster.yaml": after}).settings) == {
+        "cluster.rollout.cohorts.0.members": (("node-1",), ("node-2",)),
+        "cluster.windows.deny.0.from": ("01:00", "02:00"),
+    }

@@ -53,7 +53,7 @@ def test_every_field_of_every_schema_is_named_in_the_section_of_its_kind(kind: s
     names = dict(fields(load_schemas()[kind]))
     assert names
     for name in names:
-        assert re.search(rf"`(?:[a-z_]+\.)*{name}`", SECTIONS[kind]) or name == "labels", name
+        assert re.search(rf"`(?:[a-z_*]+\.)*{name}`", SECTIONS[kind]) or name == "labels", name
 
 
 @pytest.mark.parametrize("kind", [kind.value for kind in Kind])
@@ -63,5 +63,5 @@ def test_every_default_and_choice_is_told(kind: str) -> None:
             assert f"`{choice}`" in SECTIONS[kind], (name, choice)
         default = field.get("default")
         if isinstance(default, int | str) and not isinstance(default, bool):
-            rows = re.findall(rf"^\| `(?:[a-z_]+\.)*{name}` .*$", SECTIONS[kind], re.MULTILINE)
+            rows = re.findall(rf"^\| .*`(?:[a-z_*]+\.)*{name}` .*$", SECTIONS[kind], re.MULTILINE)
             assert any(str(default) in line for line in rows), name
