@@ -1,7 +1,9 @@
 """What controller and member say to each other, and what ``status`` says to people."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum, unique
 from typing import Any
 
@@ -27,17 +29,63 @@ CONFLICT = 409
 """The status of HTTP with which events are refused because other ones have their numbers."""
 
 
+@unique
+class RolloutState(Enum):
+    """How a roll-out is. WAITING: for a change window. SOAKING: a cohort is watched before the next one begins."""
+
+    RUNNING = "running"
+    SOAKING = "soaking"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    HALTED = "halted"
+    ABORTED = "aborted"
+    PROMOTED = "promoted"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Whether ``member`` may take the revision that the head names (``due``), otherwise for what ``reason`` not.
+
+    ``cohort`` is None where there is no roll-out by cohorts. ``regardless``: it need not wait for a change window.
+    """
+
+    member: MemberName
+    cohort: str | None
+    due: bool
+    state: RolloutState
+    reason: str | None = None
+    regardless: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that goes over the wire."""
+        return {**asdict(self), "state": self.state.value}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """Where the published branch stands. ``seq`` only rises; ``issued_at`` is RFC 3339, for people."""
+    """Where the published branch stands. ``seq`` only rises; ``issued_at`` is RFC 3339, for people.
+
+    ``turn`` is that of the member that asks; operators have none.
+    """
 
     oid: Revision
     seq: int
     issued_at: str
+    turn: Turn | None = None
+
+    @property
+    def tag(self) -> str:
+        """Return what changes whenever this changes, as an entity tag of HTTP."""
+        if self.turn is None:
+            return f'"{self.seq}"'
+        turn = json.dumps(self.turn.as_json(), sort_keys=True).encode()
+        return f'"{self.seq}-{hashlib.sha256(turn).hexdigest()[:16]}"'
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape that goes over the wire."""
-        return {"ref": MAIN, "oid": self.oid, "seq": self.seq, "issued_at": self.issued_at}
+        shape = {"ref": MAIN, "oid": self.oid, "seq": self.seq, "issued_at": self.issued_at}
+        return shape if self.turn is None else {**shape, "turn": self.turn.as_json()}
 
 
 def parse_head(value: Any) -> Head:
@@ -50,9 +98,26 @@ def parse_head(value: Any) -> Head:
         case {"ref": str(ref), "oid": str(oid), "seq": int(seq), "issued_at": str(issued_at)}:
             if ref != MAIN or seq < 1:
                 raise ValueError(f"a head of {ref} with seq {seq}")
-            return Head(oid=parse_revision(oid), seq=seq, issued_at=issued_at)
+            turn = None if value.get("turn") is None else _parse_turn(value["turn"])
+            return Head(oid=parse_revision(oid), seq=seq, issued_at=issued_at, turn=turn)
         case _:
             raise ValueError("not a head pointer")
+
+
+def _parse_turn(value: Any) -> Turn:
+    match value:
+        case {"member": str(member), "due": bool(due), "state": str(state)}:
+            cohort, reason = value.get("cohort"), value.get("reason")
+            return Turn(
+                member=MemberName(parse_name(member)),
+                cohort=None if cohort is None else str(cohort),
+                due=due,
+                state=RolloutState(state),
+                reason=None if reason is None else str(reason),
+                regardless=value.get("regardless") is True,
+            )
+        case _:
+            raise ValueError("not a turn")
 
 
 @unique

@@ -15,8 +15,10 @@ from mftgit.model.messages import (
     LastRun,
     MemberState,
     MemberStatus,
+    RolloutState,
     TransferState,
     TransferStatus,
+    Turn,
     judge_silence,
     parse_head,
     parse_member_status,
@@ -89,10 +91,33 @@ def test_a_status_of_another_shape_is_refused(change: dict[str, Any]) -> None:
         parse_member_status(good | change)
 
 
-@given(st.integers(1, 1 << 40))
-def test_a_head_is_read_as_it_was_sent(seq: int) -> None:
-    head = Head(oid=OID, seq=seq, issued_at="2026-11-23T08:00:00.000Z")
-    assert parse_head(json.loads(json.dumps(head.as_json()))) == head
+turns = st.builds(
+    Turn,
+    member=names.map(MemberName),
+    cohort=st.none() | names,
+    due=st.booleans(),
+    state=st.sampled_from(RolloutState),
+    reason=st.none() | st.text(max_size=50),
+    regardless=st.booleans(),
+)
+heads = st.builds(
+    Head,
+    oid=st.just(OID),
+    seq=st.integers(1, 1 << 40),
+    issued_at=st.just("2026-11-23T08:00:00.000Z"),
+    turn=st.none() | turns,
+)
+
+
+@given(heads)
+def test_a_head_is_read_as_it_was_sent(head: Head) -> None:
+    read = parse_head(json.loads(json.dumps(head.as_json())))
+    assert (read, read.tag) == (head, head.tag)
+
+
+@given(heads, heads)
+def test_heads_have_the_same_tag_only_if_they_are_the_same(first: Head, second: Head) -> None:
+    assert (first.tag == second.tag) == (first == second)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +128,7 @@ def test_a_head_is_read_as_it_was_sent(seq: int) -> None:
         {"ref": "refs/heads/other", "oid": OID, "seq": 1, "issued_at": "x"},
         {"ref": "refs/heads/main", "oid": OID, "seq": 0, "issued_at": "x"},
         {"ref": "refs/heads/main", "oid": "zz", "seq": 1, "issued_at": "x"},
+        {"ref": "refs/heads/main", "oid": OID, "seq": 1, "issued_at": "x", "turn": {}},
     ],
 )
 def test_what_is_not_a_head_is_refused(value: Any) -> None:
