@@ -77,7 +77,7 @@ class Channel:
             ControllerUnreachableError: try again later.
             ControllerRefusedError: the proof was not taken; `is_member` tells one reason from the others.
         """
-        extra = {"If-None-Match": f'"{known.seq}"'} if known else {}
+        extra = {"If-None-Match": known.tag} if known else {}
         answer = self._request("GET", "/api/head", headers=extra)
         if answer is None:
             return None

@@ -1,9 +1,10 @@
 """The time, handed in wherever it is needed so that tests can hand in another."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 
 class Clock(Protocol):
@@ -31,6 +32,11 @@ class SystemClock:
 def boot_id() -> str:
     """Return what tells this boot of the machine from every other one (Linux, random(4))."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def find_zone(name: str) -> tzinfo:
+    """Return the time zone of the IANA database that is called ``name``."""
+    return ZoneInfo(name)
 
 
 def rfc3339(moment: datetime) -> str:

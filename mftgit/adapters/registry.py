@@ -1,4 +1,4 @@
-"""What only the controller knows: operators, members, invitations, the head pointer, last reports."""
+"""What only the controller knows: operators, members, invitations, the head pointer, the roll-out, last reports."""
 
 import hashlib
 import hmac
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.sqlite import Column, Database
+from mftgit.adapters.sqlite import Column, Connection, Database
 from mftgit.errors import MftgitError
 from mftgit.model.access import OperatorRole
 from mftgit.model.config import Role
 from mftgit.model.messages import Head, MemberStatus, parse_member_status
 from mftgit.model.names import MemberName, OperatorName, Revision
+from mftgit.model.rollout import Progress, format_progress, parse_progress
 
 INVITATION = timedelta(hours=24)
 """How long a join token can be used."""
@@ -34,6 +35,9 @@ CREATE TABLE IF NOT EXISTS members (
 CREATE TABLE IF NOT EXISTS head (
     one INTEGER PRIMARY KEY CHECK (one = 1), oid TEXT NOT NULL, seq INTEGER NOT NULL,
     issued_at TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rollout (
+    one INTEGER PRIMARY KEY CHECK (one = 1), progress TEXT NOT NULL
 );
 """
 _ADDED = (Column(table="members", name="next_key", kind="TEXT"),)
@@ -286,6 +290,32 @@ class Registry:
                 [(at, name) for name, at in heard.items()],
             )
 
+    def joined(self) -> tuple[MemberName, ...]:
+        """Return the members that have joined, by name."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT name FROM members WHERE public_key IS NOT NULL ORDER BY name"
+            ).fetchall()
+        return tuple(MemberName(name) for (name,) in rows)
+
+    # The roll-out
+
+    def rollout(self) -> Progress | None:
+        """Return where the roll-out of the newest revision stands."""
+        with self._database.read() as connection:
+            return _progress(connection)
+
+    def change_rollout(self, step: Callable[[Progress | None], Progress | None]) -> Progress | None:
+        """Let ``step`` say where the roll-out stands, from where it stood, and return that; nobody comes between."""
+        with self._database.write() as connection:
+            before = _progress(connection)
+            after = step(before)
+            if after is not None and after != before:
+                connection.execute(
+                    "INSERT OR REPLACE INTO rollout VALUES (1, ?)", (format_progress(after),)
+                )
+        return after
+
     # The head pointer
 
     def head(self) -> Head | None:
@@ -317,6 +347,11 @@ class Registry:
 def _digest(secret: str) -> str:
     # A plain digest is enough: the secret is 256 random bits, not a password.
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _progress(connection: Connection) -> Progress | None:
+    row = connection.execute("SELECT progress FROM rollout").fetchone()
+    return parse_progress(row[0]) if row else None
 
 
 def _head(row: Any) -> Head:

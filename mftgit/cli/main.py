@@ -19,6 +19,7 @@ _VERBS = {
     "join": "mftgit.cli.join",
     "run": "mftgit.cli.run",
     "status": "mftgit.cli.status",
+    "rollout": "mftgit.cli.rollout",
     "validate": "mftgit.cli.validate",
     "trust": "mftgit.cli.trust",
     "diff": "mftgit.cli.diff",

@@ -16,9 +16,11 @@ from mftgit.adapters.registry import MemberRecord
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.records import open_records
+from mftgit.cli.rollout import show_rollout
 from mftgit.model.config import Role
 from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
 from mftgit.model.printable import printable
+from mftgit.model.rollout import describe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +30,16 @@ class ClusterStatus:
     cluster: str | None
     revision: str | None
     members: list[dict[str, Any]]
+    rollout: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented shape."""
-        return {"cluster": self.cluster, "revision": self.revision, "members": self.members}
+        return {
+            "cluster": self.cluster,
+            "revision": self.revision,
+            "rollout": self.rollout,
+            "members": self.members,
+        }
 
 
 @click.command(
@@ -58,17 +66,24 @@ def read_status(folder: StateFolder) -> ClusterStatus:
     running = is_running(folder.root)
     left = _read_left(folder)
     own = _own_status(bootstrap, left, running=running)
+    progress = None
     if bootstrap.role is Role.CONTROLLER:
         with open_records(folder) as records:
             known = records.registry.members()
             head = records.registry.head()
+            progress = records.registry.rollout()
         now = SystemClock().now().timestamp()
         members = [_of_record(each, own, now=now) for each in known]
         revision: str | None = head.oid if head else None
     else:
         members = [own.as_json(last_seen_s=0.0 if running else None)]
         revision = left.get("revision")
-    return ClusterStatus(cluster=left.get("cluster"), revision=revision, members=members)
+    return ClusterStatus(
+        cluster=left.get("cluster"),
+        revision=revision,
+        members=members,
+        rollout=None if progress is None else describe(progress),
+    )
 
 
 def show_status(found: ClusterStatus, console: Console) -> None:
@@ -76,6 +91,8 @@ def show_status(found: ClusterStatus, console: Console) -> None:
     console.print(
         f"cluster [bold]{found.cluster or '-'}[/]  revision [bold]{_short(found.revision)}[/]"
     )
+    if found.rollout is not None:
+        show_rollout(found.rollout, console)
     members = Table("member", "role", "state", "active", "attempted", "last seen", box=box.SIMPLE)
     transfers = Table(
         "transfer", "on", "owner", "epoch", "state", "last run", "delivered", box=box.SIMPLE

@@ -1,8 +1,9 @@
 """The controller's composition root: the hosted repository, its gate, and the doors around them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, BinaryIO, cast
 
 from loguru import logger
@@ -27,12 +28,13 @@ from mftgit.controller.notify import Notifier
 from mftgit.controller.presence import Presence
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
+from mftgit.controller.rollout import Leader
 from mftgit.controller.upkeep import Housekeeping
 from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal
 from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, MemberStatus
+from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Head, MemberStatus
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.validate import Validator
@@ -85,11 +87,16 @@ class Controller:
         self.upstream = LocalUpstream(
             self._registry,
             self.store,
-            heard=lambda: self._presence.heard(me),
+            head_for=lambda head: self._leader.head_for(me, head),
+            heard=lambda: self._heard(me),
             report=self._report,
         )
         self._housekeeping = Housekeeping(self.store, clock=clock)
         self._notifier = Notifier()
+        self._me = me
+        self._leader = Leader(
+            self._registry, events, self.store, validator, clock=clock, wake=self._wake
+        )
         keys = MemberKeys(self._registry, self._record_fact)
         self._collect = Collect(
             self._registry,
@@ -124,10 +131,12 @@ class Controller:
     def start(self) -> None:
         """Serve. Damage is looked for, and a publication that a crash kept from being told is told first."""
         self._git.damage.look()
+        self._leader.resume()
         self.catch_up()
         self._publish.start()
         self._presence.start()
         self._member_refs.start()
+        self._leader.start()
         self._server.start()
         self._housekeeping.start()
 
@@ -138,6 +147,7 @@ class Controller:
         self._housekeeping.stop()
         self._presence.stop()
         self._member_refs.stop()
+        self._leader.stop()
         self._publish.stop()
         self.upstream.close()
         self._registry.close()
@@ -271,16 +281,21 @@ class Controller:
         head = self._registry.head()
         if head is None:
             return _json({"error": "nothing is published yet"}, status=503)
-        self._seen(_known(request))
-        etag = f'"{head.seq}"'
-        if request.headers.get("if-none-match") == etag:
-            return Response(status=304, headers={"ETag": etag})
-        return _json(head.as_json(), headers={"ETag": etag, "Cache-Control": "no-cache"})
+        who = _known(request)
+        if who.kind is Kind.MEMBER:
+            member = MemberName(who.name)
+            self._heard(member)
+            head = self._leader.head_for(member, head)
+        tag = _tag(head)
+        if request.headers.get("if-none-match") == tag:
+            return Response(status=304, headers={"ETag": tag})
+        return _json(head.as_json(), headers={"ETag": tag, "Cache-Control": "no-cache"})
 
     def _take_events(self, request: Request) -> Response:
         member = _itself(request)
-        self._presence.heard(member)
+        self._heard(member)
         answer = self._collect.events(member, request.body.read())
+        self._leader.poke()
         return _json(answer, status=CONFLICT if "error" in answer else 200)
 
     def _take_status(self, request: Request) -> Response:
@@ -303,6 +318,7 @@ class Controller:
 
     def _raise_head(self, tip: Revision) -> None:
         self._git.forget_refs()  # who is told of it gets it, also where it was moved by hand
+        self._leader.published(tip)
         self._registry.raise_head(tip)
         self.upstream.notify()
         self._notifier.notify()
@@ -310,10 +326,16 @@ class Controller:
     def _report(self, status: MemberStatus) -> None:
         self._registry.report(status)
         self._member_refs.reported(status)
+        self._leader.reported(status)
 
-    def _seen(self, principal: Principal) -> None:
-        if principal.kind is Kind.MEMBER:
-            self._presence.heard(MemberName(principal.name))
+    def _heard(self, member: MemberName) -> None:
+        self._presence.heard(member)
+        self._leader.heard(member)
+
+    def _wake(self, members: Collection[MemberName]) -> None:
+        self._notifier.notify(members)
+        if self._me in members:
+            self.upstream.notify()
 
     def _record(
         self, event: EventName, revision: Revision | None, facts: Mapping[str, Fact]
@@ -331,6 +353,11 @@ def _open_repository(folder: StateFolder) -> GitStore:
         return GitStore(folder.repository)
     except (StoreError, OSError) as error:
         raise repository_broken(folder.repository) from error
+
+
+@lru_cache(4096)  # asked for by a herd, and again at each poll
+def _tag(head: Head) -> str:
+    return head.tag
 
 
 def _to_git(request: Request) -> GitRequest:

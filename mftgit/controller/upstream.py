@@ -28,13 +28,16 @@ class LocalUpstream:
         registry: Registry,
         store: GitStore,
         *,
+        head_for: Callable[[Head], Head],
         heard: Callable[[], None],
         report: Callable[[MemberStatus], None],
     ) -> None:
         """Read the head from ``registry`` and revisions from the hosted ``store``.
 
-        ``heard`` is called whenever the member asks, ``report`` with what it says of itself.
+        ``head_for`` adds the member's turn. ``heard`` is called whenever the member asks, ``report`` with what it
+        says of itself.
         """
+        self._head_for = head_for
         self._heard = heard
         self._report = report
         self._registry = registry
@@ -49,7 +52,8 @@ class LocalUpstream:
     def head(self, known: Head | None) -> Head | None:
         """See `Upstream.head`."""
         self._heard()
-        head = self._registry.head()
+        found = self._registry.head()
+        head = None if found is None else self._head_for(found)
         return None if head == known else head
 
     def wait(self) -> Iterator[None]:

@@ -354,6 +354,37 @@ def _why_not(progress: Progress, cohort: str | None) -> str:
     return f"it is the turn of the cohort {progress.cohort}; this member is in {cohort}"
 
 
+def describe(progress: Progress) -> dict[str, Any]:
+    """Return what ``rollout status --json`` prints."""
+    halt = progress.halt.reason if progress.halt else None
+    return {
+        "revision": progress.oid,
+        "base": progress.base,
+        "state": progress.state.value,
+        "paused": progress.control is Control.PAUSED,
+        "cohort": progress.cohort,
+        "reason": halt or progress.waits,
+        "cohorts": [
+            {
+                "name": cohort,
+                "members": [_describe_member(progress, name) for name in members],
+            }
+            for cohort, members in progress.cohorts
+        ],
+    }
+
+
+def _describe_member(progress: Progress, name: MemberName) -> dict[str, Any]:
+    told = progress.reports.get(name)
+    due = progress.done or name in progress.due
+    return {
+        "name": name,
+        "state": told.outcome.value if told else "due" if due else "not yet",
+        "reason": told.reason if told else None,
+        "passed_over": name in progress.excused,
+    }
+
+
 # How it is kept
 
 

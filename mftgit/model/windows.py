@@ -146,7 +146,8 @@ def build_windows(value: Mapping[str, Any]) -> Windows:
 
 
 def _build(value: Mapping[str, Any]) -> Window:
-    fields = {_NAMES.get(name, name): each for name, each in value.items()}
-    return Window(
-        **{name: tuple(each) if isinstance(each, list) else each for name, each in fields.items()}
-    )
+    fields: dict[str, Any] = {
+        _NAMES.get(name, name): tuple(each) if isinstance(each, list) else each
+        for name, each in value.items()
+    }
+    return Window(**fields)

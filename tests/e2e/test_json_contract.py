@@ -66,6 +66,8 @@ def test_every_output_is_as_documented(empty: Cluster) -> None:
     empty.until("it is drained", lambda: empty.member("node-1")["drain"] == "drained")
     check(empty.status(), "status")
     check(mftgit_json("drain", "--end", "--dir", empty.dir("node-1"), cwd=empty.root), "order")
+    for verb in ("status", "pause", "resume", "promote"):
+        check(mftgit_json("rollout", verb, "--dir", ctl, cwd=empty.root), f"rollout-{verb}")
     check(mftgit_json("member", "list", "--dir", ctl, cwd=empty.root), "member-list")
     mftgit_json("member", "add", "node-2", "--dir", ctl, cwd=empty.root)
     check(mftgit_json("member", "remove", "node-2", "--dir", ctl, cwd=empty.root), "member-remove")

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from mftgit.model.access import OperatorRole
 from mftgit.model.config import Role
 from mftgit.model.messages import MemberState, MemberStatus
 from mftgit.model.names import MemberName, OperatorName, Revision
+from mftgit.model.rollout import Progress, begin
 
 NODE = MemberName("node-1")
 KEY, OTHER_KEY = "a" * 64, "b" * 64
@@ -215,6 +217,37 @@ def test_the_last_report_of_a_member_is_kept_with_its_time(
     assert second.last_seen == clock.now().timestamp() - 5
     registry.seen({NODE: 7.0})
     assert registry.members()[1].last_seen == 7.0
+
+
+def test_where_the_roll_out_stands_survives_and_nobody_comes_between_two_words(
+    tmp_path: Path, clock: SetClock, registry: Registry
+) -> None:
+    assert registry.rollout() is None
+    oid, new = Revision("a" * 40), Revision("b" * 40)
+    assert registry.change_rollout(lambda before: begin(before, oid)) == begin(None, oid)
+    registry.change_rollout(lambda before: begin(before, new))
+    start = threading.Barrier(8)
+
+    def excuse(number: int) -> None:
+        def step(before: Progress | None) -> Progress:
+            assert before is not None
+            return replace(before, excused=before.excused | {MemberName(f"node-{number}")})
+
+        start.wait()
+        with closing(Registry(tmp_path / "registry.sqlite", now=clock.now)) as other:
+            other.change_rollout(step)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(excuse, range(8)))
+    found = registry.rollout()
+    assert found is not None
+    assert (found.oid, found.base, len(found.excused)) == (new, oid, 8)
+
+
+def test_who_has_joined_is_told_by_name(registry: Registry) -> None:
+    registry.invite(NODE, Role.NODE)
+    registry.enrol(MemberName("controller"), role=Role.CONTROLLER, public_key=KEY)
+    assert registry.joined() == ("controller",)
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path, clock: SetClock) -> None:

@@ -1,0 +1,281 @@
+"""Lead each published revision through the members: one thread that sees what they report, and tells whose turn it is.
+
+Where a roll-out stands is in the registry, so that the verbs beside a running controller change it there, and a
+restart goes on with it.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from loguru import logger
+
+from mftgit.adapters.clock import Clock, find_zone
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.registry import Registry
+from mftgit.errors import MftgitError
+from mftgit.model import rollout
+from mftgit.model.cohorts import Rollout
+from mftgit.model.events import Event, EventName, Fact
+from mftgit.model.messages import Head, MemberState, MemberStatus, RolloutState, Turn
+from mftgit.model.names import MemberName, Revision
+from mftgit.model.parts import declared_cluster, declared_members
+from mftgit.model.places import CLUSTER_FILE
+from mftgit.model.rollout import Outcome, Peer, Progress, Report
+from mftgit.model.validate import Validator
+from mftgit.model.windows import Windows, window_opens
+
+LOOK_EVERY_S = 1.0
+"""What a verb beside the running controller says is noticed within this, and a soak ends so late at most."""
+
+_TAIL = "rollout"
+_BATCH = 1000
+_MAX_REASON = 500
+_OUTCOMES = {
+    EventName.REVISION_ACTIVATED: Outcome.ACTIVATED,
+    EventName.REVISION_REFUSED: Outcome.REFUSED,
+    EventName.REVISION_ROLLED_BACK: Outcome.ROLLED_BACK,
+    EventName.REVISION_RECALLED: Outcome.ROLLED_BACK,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a revision says of roll-outs."""
+
+    revision: Revision
+    rollout: Rollout | None
+    windows: Windows = field(default_factory=Windows)
+    labels: Mapping[MemberName, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What members are told of the revision ``oid``."""
+
+    oid: Revision | None = None
+    turns: Mapping[MemberName, Turn] = field(default_factory=dict)
+
+
+class Leader:
+    """The one roll-out there is: that of the newest published revision."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        events: EventStore,
+        store: GitStore,
+        validator: Validator,
+        *,
+        clock: Clock,
+        wake: Callable[[Collection[MemberName]], None],
+    ) -> None:
+        """Keep it in ``registry``, take outcomes from ``events``, settings from ``store``; ``wake`` who comes due."""
+        self._registry = registry
+        self._events = events
+        self._store = store
+        self._validator = validator
+        self._clock = clock
+        self._wake = wake
+        self._began_s = clock.boottime()
+        self._heard: dict[MemberName, float] = {}
+        self._runs: dict[MemberName, Revision | None] = {}
+        self._settings: Settings | None = None
+        self._told = _Told()
+        self._lock = threading.Lock()
+        self._due = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
+
+    # What it is told
+
+    def heard(self, member: MemberName) -> None:
+        """Note a sign of life; callable from any thread, and cheap."""
+        self._heard[member] = self._clock.boottime()
+
+    def reported(self, status: MemberStatus) -> None:
+        """Note what a member says that it runs."""
+        active = status.state is MemberState.ACTIVE
+        self._runs[status.name] = status.active_revision if active else None
+        self._due.set()
+
+    def poke(self) -> None:
+        """Say that there may be something new."""
+        self._due.set()
+
+    def published(self, revision: Revision) -> None:
+        """Begin the roll-out of ``revision``, before any member hears of it."""
+        with self._lock:
+            self._move(lambda progress: rollout.begin(progress, revision))
+
+    # What it tells
+
+    def head_for(self, member: MemberName, head: Head) -> Head:
+        """Return ``head`` with the turn of ``member``; from memory."""
+        told = self._told
+        turn = told.turns.get(member) if told.oid == head.oid else None
+        return replace(head, turn=turn or _not_yet(member))
+
+    # Its thread
+
+    def resume(self) -> None:
+        """Go on where the controller ended: with fresh times, for nobody was watched meanwhile."""
+        for each in self._registry.members():
+            if each.status is not None:
+                self.reported(each.status)
+        now_s = self._began_s
+        with self._lock:
+            if self._registry.rollout() is not None:
+                self._move(
+                    lambda progress: rollout.start_anew(progress, now_s) if progress else progress
+                )
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; the roll-out stands still."""
+        self._stopping.set()
+        self._due.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def look(self) -> None:
+        """Take in what was reported, see what follows from it and from the time, and wake who comes due.
+
+        Raises:
+            MftgitError: the records or the repository cannot be used; nothing is lost by looking again.
+        """
+        with self._lock:
+            while True:
+                found = self._events.after(self._events.progress(_TAIL), limit=_BATCH)
+                events = [event for _, event in found]
+                due = self._move(partial(_take_in, events))
+                if found:
+                    self._events.advance(_TAIL, found[-1][0])
+                if due:
+                    self._wake(due)
+                if len(found) < _BATCH:
+                    return
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._due.wait(LOOK_EVERY_S)
+            self._due.clear()
+            if self._stopping.is_set():
+                return
+            try:
+                self.look()
+            except MftgitError as error:
+                logger.warning("the roll-out was not looked at", error=str(error))
+            except Exception:  # noqa: BLE001  it must go on with the next look
+                logger.opt(exception=True).error("unexpected failure while leading the roll-out")
+
+    def _move(self, step: Callable[[Progress | None], Progress | None]) -> Collection[MemberName]:
+        """Do ``step``, then what follows from it; return whose turn it has become."""
+        members = self._registry.joined()
+        after = self._registry.change_rollout(lambda before: self._step(before, step, members))
+        if after is None:
+            return ()
+        turns = rollout.turns(after, members)
+        before, self._told = self._told.turns, _Told(oid=after.oid, turns=turns)
+        return {
+            name
+            for name, turn in turns.items()
+            if turn.due and not (name in before and before[name].due)
+        }
+
+    def _step(
+        self,
+        before: Progress | None,
+        step: Callable[[Progress | None], Progress | None],
+        members: Sequence[MemberName],
+    ) -> Progress | None:
+        moved = step(before)
+        if moved is None or moved.done:
+            return moved
+        settings = self._settings_of(moved.base)
+        closed = window_opens(settings.windows, self._clock.now(), find_zone)
+        after = rollout.advance(
+            moved,
+            settings.rollout,
+            [
+                Peer(
+                    name=name,
+                    labels=settings.labels.get(name, {}),
+                    heard_s=self._heard.get(name, self._began_s),
+                    runs=self._runs.get(name),
+                )
+                for name in members
+            ],
+            now_s=self._clock.boottime(),
+            closed=None if closed is None else str(closed),
+        )
+        self._tell(before, after)
+        return after
+
+    def _tell(self, before: Progress | None, after: Progress) -> None:
+        """Write down what has happened, before it is kept: rather twice than never."""
+        begun = before is None or before.oid != after.oid
+        if begun and not after.done:
+            facts: Mapping[str, Fact] = {
+                "base": after.base,
+                "cohorts": [name for name, _ in after.cohorts],
+            }
+            self._events.append(EventName.ROLLOUT_STARTED, revision=after.oid, facts=facts)
+        if after.halt is not None and (begun or before is None or before.halt is None):
+            halt = after.halt
+            self._events.append(
+                EventName.ROLLOUT_HALTED,
+                revision=after.oid,
+                facts={"reason": halt.reason, "of": halt.member, "cohort": halt.cohort},
+            )
+            logger.critical("the roll-out is halted", revision=after.oid, reason=halt.reason)
+        if after.done and not begun:
+            self._events.append(EventName.ROLLOUT_FINISHED, revision=after.oid)
+            logger.info("the roll-out is finished", revision=after.oid)
+
+    def _settings_of(self, revision: Revision) -> Settings:
+        if self._settings is None or self._settings.revision != revision:
+            self._settings = self._read(revision)
+        return self._settings
+
+    def _read(self, revision: Revision) -> Settings:
+        tree = self._store.tree(revision)
+        asked = {
+            path: entry
+            for path, entry in tree.items()
+            if path == CLUSTER_FILE or path.startswith("members/")
+        }
+        parts = self._validator.validate(asked).parts
+        members = declared_members(parts)
+        labels = {name: each.labels for name, each in members.items()}
+        cluster = declared_cluster(parts)
+        if cluster is None:  # it passed a gate, but not that of this version
+            logger.error("the settings cannot be read; one member after the other", base=revision)
+            return Settings(revision=revision, rollout=Rollout(), labels=labels)
+        return Settings(
+            revision=revision, rollout=cluster.rollout, windows=cluster.windows, labels=labels
+        )
+
+
+def _not_yet(member: MemberName) -> Turn:
+    return Turn(
+        member=member,
+        cohort=None,
+        due=False,
+        state=RolloutState.RUNNING,
+        reason="the roll-out begins",
+    )
+
+
+def _take_in(events: Sequence[Event], progress: Progress | None) -> Progress | None:
+    for each in events if progress is not None else ():
+        if progress is not None and each.event in _OUTCOMES:
+            reason = str(each.facts.get("reason") or "")[:_MAX_REASON] or None
+            told = Report(outcome=_OUTCOMES[each.event], reason=reason)
+            progress = rollout.report(progress, each.member, each.revision, told)
+    return progress

@@ -1,0 +1,307 @@
+"""The controller leads a revision through its members: it tells each its turn, and goes on by what they report."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from click.testing import CliRunner
+from controller_site import NOW, Site, controller_site
+
+from mftgit.adapters import pki
+from mftgit.adapters.channel import Channel
+from mftgit.adapters.registry import Registry
+from mftgit.cli.main import mftgit
+from mftgit.model.events import Event, EventName
+from mftgit.model.messages import Head, RolloutState, Turn
+from mftgit.model.names import MemberName, Revision
+from mftgit.model.rollout import Progress
+
+ONE, TWO, THREE = (MemberName(f"node-{number}") for number in (1, 2, 3))
+NODES = (ONE, TWO, THREE)
+DOCUMENTS = {f"members/{name}.yaml": b"role: node\n" for name in NODES}
+COHORTS = (
+    b"name: c\nrollout:\n  silence_s: 60\n  cohorts:\n  - {name: canary, members: [node-1]}\n"
+    b"  - {name: rest, max_unavailable: 5}\n"
+)
+BY_COHORTS = DOCUMENTS | {"cluster.yaml": COHORTS}
+
+
+class Peer:
+    """A member as the controller knows it: its key, its line, the numbers of its events."""
+
+    def __init__(self, site: Site, name: MemberName) -> None:
+        key = pki.make_identity()
+        site.enrol(key, name)
+        self.name = name
+        self.channel = site.channel(name, key=key)
+        self._seq = 0
+
+    def head(self) -> Head:
+        head = self.channel.head(None)
+        assert head is not None
+        return head
+
+    def turn(self) -> Turn:
+        turn = self.head().turn
+        assert turn is not None
+        assert turn.member == self.name
+        return turn
+
+    def report(self, event: EventName, revision: Revision, **facts: Any) -> None:
+        self._seq += 1
+        told = Event(
+            member=self.name, seq=self._seq, at="then", event=event, revision=revision, facts=facts
+        )
+        self.channel.send_events(self.name, [told])
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with controller_site(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def peers(site: Site) -> Iterator[list[Peer]]:
+    """Three nodes of a cluster whose published revision has cohorts."""
+    made = [Peer(site, name) for name in NODES]
+    site.publish(BY_COHORTS)
+    yield made
+    for each in made:
+        each.channel.close()
+
+
+def until(reached: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
+
+
+def progress(site: Site) -> Progress:
+    with closing(Registry(site.folder.registry, now=NOW)) as registry:
+        found = registry.rollout()
+    assert found is not None
+    return found
+
+
+def told(site: Site, event: EventName) -> list[Event]:
+    return [each for _, each in site.events.after(0, limit=10_000) if each.event is event]
+
+
+def say(site: Site, *words: str) -> str:
+    done = CliRunner().invoke(mftgit, ["rollout", *words, "--dir", str(site.folder.root)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        return str(done.exception)
+    return done.output
+
+
+def due(peers: list[Peer]) -> list[MemberName]:
+    return [each.name for each in peers if each.turn().due]
+
+
+def test_what_brings_the_first_cohorts_is_taken_by_all_and_what_follows_by_their_order(
+    site: Site, peers: list[Peer]
+) -> None:
+    assert due(peers) == list(NODES)
+    assert progress(site).state is RolloutState.DONE
+    revision = site.publish(BY_COHORTS | {"note.md": b"x"})
+    until(lambda: due(peers) == [ONE])
+    assert peers[1].turn().cohort == "rest"
+    assert "it is the turn of the cohort canary" in str(peers[1].turn().reason)
+    peers[0].report(EventName.REVISION_ACTIVATED, revision, head_seq=1)
+    until(lambda: due(peers) == list(NODES))
+    for each in peers[1:]:
+        each.report(EventName.REVISION_ACTIVATED, revision)
+    # The controller's own member reports into the same log.
+    site.events.append(EventName.REVISION_ACTIVATED, revision=revision)
+    until(lambda: progress(site).state is RolloutState.DONE)
+    assert [each.revision for each in told(site, EventName.ROLLOUT_STARTED)] == [revision]
+    assert [each.revision for each in told(site, EventName.ROLLOUT_FINISHED)] == [revision]
+
+
+def test_a_push_does_not_loosen_its_own_roll_out(site: Site, peers: list[Peer]) -> None:
+    site.publish(DOCUMENTS | {"cluster.yaml": b"name: c\n"})
+    until(lambda: due(peers) == [ONE])
+    site.publish(DOCUMENTS | {"cluster.yaml": b"name: c\npoll_s: 9\n"})
+    until(lambda: due(peers) == [ONE])  # nor does one after it, as long as it was not rolled out
+
+
+def test_a_refusal_halts_it_everywhere_and_a_newer_revision_starts_anew(
+    site: Site, peers: list[Peer]
+) -> None:
+    bad = site.publish(BY_COHORTS | {"note.md": b"x"})
+    peers[0].report(EventName.REVISION_REFUSED, bad, reason="no such host", problems=[])
+    until(lambda: progress(site).state is RolloutState.HALTED)
+    until(
+        lambda: "is halted: node-1 of the cohort canary: refused: no such" in str(peers[1].turn())
+    )
+    (halted,) = told(site, EventName.ROLLOUT_HALTED)
+    assert (halted.revision, halted.facts["of"], halted.facts["cohort"]) == (bad, ONE, "canary")
+    assert "halted" in say(site, "status")
+    status = CliRunner().invoke(mftgit, ["status", "--dir", str(site.folder.root)])
+    assert "node-1 of the cohort canary: refused: no such host" in " ".join(status.output.split())
+    assert due(peers) == []
+    good = site.publish(BY_COHORTS | {"note.md": b"y"})
+    until(lambda: due(peers) == [ONE])
+    peers[0].report(EventName.REVISION_ACTIVATED, good)
+    until(lambda: due(peers) == list(NODES))
+
+
+def test_a_turn_that_comes_changes_the_answer_and_wakes_only_those_whose_it_is(
+    site: Site, peers: list[Peer]
+) -> None:
+    revision = site.publish(BY_COHORTS | {"note.md": b"x"})
+    until(lambda: due(peers) == [ONE])
+    known = [each.head() for each in peers]
+    assert [each.channel.head(head) for each, head in zip(peers, known, strict=True)] == [None] * 3
+    waits = [cast("Generator[None, None, None]", each.channel.wait()) for each in peers]
+    for each in waits:
+        next(each)
+    woken: list[MemberName] = []
+
+    def listen(peer: Peer, wait: Generator[None, None, None]) -> None:
+        next(wait)
+        woken.append(peer.name)
+
+    threads = [
+        threading.Thread(target=listen, args=each, daemon=True)
+        for each in zip(peers, waits, strict=True)
+    ]
+    for each in threads:
+        each.start()
+    until(lambda: len(site.controller._notifier._waiting) == 3)
+    peers[0].report(EventName.REVISION_ACTIVATED, revision)
+    until(lambda: set(woken) == {TWO, THREE})
+    moved = peers[1].channel.head(known[1])
+    assert moved is not None
+    assert (moved.seq, moved.turn and moved.turn.due) == (known[1].seq, True)
+    assert ONE not in woken
+    site.controller._notifier.notify()
+    for each in threads:
+        each.join(30)
+    for each in waits:
+        each.close()
+
+
+def test_an_operator_who_asks_for_the_head_has_no_turn(site: Site, peers: list[Peer]) -> None:
+    del peers
+    status, answer = site.ask("GET", "/api/head", headers=site.basic())
+    assert (status, "turn" in answer) == (200, False)
+
+
+def test_a_restart_goes_on_where_it_was_and_begins_the_soak_anew(site: Site) -> None:
+    peers = [Peer(site, name) for name in NODES]
+    soaking = COHORTS.replace(b"members: [node-1]", b"members: [node-1], soak_s: 604800")
+    site.publish(DOCUMENTS | {"cluster.yaml": soaking})
+    revision = site.publish(DOCUMENTS | {"cluster.yaml": soaking, "note.md": b"x"})
+    peers[0].report(EventName.REVISION_ACTIVATED, revision)
+    until(lambda: progress(site).state is RolloutState.SOAKING)
+    before = progress(site)
+    for each in peers:
+        each.channel.close()
+    site.stop()
+    assert progress(site) == before
+    site.start()
+    after = progress(site)
+    assert (after.state, after.oid) == (RolloutState.SOAKING, revision)
+    assert before.soaks_since is not None
+    assert after.soaks_since is not None
+    assert after.soaks_since > before.soaks_since
+    assert due(peers) == [ONE]
+    for each in peers:
+        each.channel.close()
+
+
+def test_an_outcome_that_came_before_a_crash_is_taken_in_after_it(
+    site: Site, peers: list[Peer]
+) -> None:
+    revision = site.publish(BY_COHORTS | {"note.md": b"x"})
+    until(lambda: due(peers) == [ONE])
+    for each in peers:
+        each.channel.close()
+    site.stop()
+    told_late = Event(
+        member=ONE, seq=1, at="then", event=EventName.REVISION_ACTIVATED, revision=revision
+    )
+    site.events.collect([told_late])
+    site.start()
+    until(lambda: due(peers) == list(NODES))
+
+
+def test_operators_pause_resume_promote_and_abort_beside_the_running_controller(
+    site: Site, peers: list[Peer]
+) -> None:
+    assert "nothing to abort" in say(site, "abort")
+    site.publish(BY_COHORTS | {"note.md": b"1"})
+    until(lambda: due(peers) == [ONE])
+    assert "paused" in say(site, "pause")
+    until(lambda: due(peers) == [])
+    assert peers[0].turn().reason == "the roll-out is paused"
+    assert "running" in say(site, "resume")
+    until(lambda: due(peers) == [ONE])
+    say(site, "abort")
+    until(lambda: peers[0].turn().state is RolloutState.ABORTED)
+    assert "was aborted" in say(site, "resume")
+    say(site, "promote", "--now")
+    until(lambda: due(peers) == list(NODES))
+    assert peers[2].turn().regardless
+    assert told(site, EventName.ROLLOUT_PROMOTED)[0].facts == {"now": True}
+    for event in (EventName.ROLLOUT_PAUSED, EventName.ROLLOUT_RESUMED, EventName.ROLLOUT_ABORTED):
+        assert len(told(site, event)) == 1
+
+
+def test_while_a_window_is_shut_nobody_is_due_and_everybody_hears_why(
+    site: Site, peers: list[Peer]
+) -> None:
+    shut = BY_COHORTS | {"cluster.yaml": COHORTS + b"windows: {deny: [{from: '00:00'}]}\n"}
+    revision = site.publish(shut)
+    until(lambda: due(peers) == [ONE])
+    say(site, "promote")  # all of them have it now, and its windows count
+    site.publish(shut | {"note.md": b"x"})
+    until(lambda: "windows.deny" in str(peers[0].turn().reason))
+    assert (due(peers), progress(site).state) == ([], RolloutState.WAITING)
+    assert progress(site).base == revision
+
+
+def test_settings_that_this_version_cannot_read_let_members_follow_one_by_one(
+    site: Site, peers: list[Peer]
+) -> None:
+    site.publish(DOCUMENTS | {"cluster.yaml": b"name: c\nnot_known: 1\n"})
+    say(site, "promote")
+    site.publish(BY_COHORTS | {"note.md": b"x"})
+    until(lambda: progress(site).cohort == "rest")
+    assert list(progress(site).due) == ["controller"]
+    assert due(peers) == []
+
+
+def test_a_look_that_fails_is_made_again(site: Site, peers: list[Peer]) -> None:
+    site.publish(BY_COHORTS | {"note.md": b"x"})
+    with site.refusing(site.folder.registry, "rollout"):
+        peers[0].report(EventName.REVISION_REFUSED, progress(site).oid, reason="x")
+        until(lambda: told(site, EventName.ROLLOUT_HALTED))
+        assert progress(site).state is RolloutState.RUNNING
+    until(lambda: progress(site).state is RolloutState.HALTED)
+
+
+def test_before_the_controller_ran_there_is_no_roll_out(site: Site) -> None:
+    site.stop()
+    with (
+        closing(Registry(site.folder.registry, now=NOW)) as registry,
+        registry._database.write() as connection,
+    ):
+        connection.execute("DELETE FROM rollout")
+    assert "there is no roll-out yet" in say(site, "status")
+    site.start()
+    assert "done" in say(site, "status")
+
+
+def test_who_knows_the_head_without_a_turn_is_told_it(peers: list[Peer]) -> None:
+    head = peers[0].head()
+    bare = Head(oid=head.oid, seq=head.seq, issued_at=head.issued_at)
+    channel: Channel = peers[0].channel
+    assert channel.head(bare) == head
