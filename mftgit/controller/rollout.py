@@ -43,19 +43,20 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a revision says of roll-outs."""
+    """What a revision says of roll-outs; ``unreadable`` tells why that is not known, so that nobody begins."""
 
     revision: Revision
-    rollout: Rollout | None
+    rollout: Rollout | None = field(default_factory=Rollout)
+    unreadable: str | None = None
     windows: Windows = field(default_factory=Windows)
     labels: Mapping[MemberName, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
-    """What members are told of the revision ``oid``."""
+    """What members are told, and by what."""
 
-    oid: Revision | None = None
+    progress: Progress | None = None
     turns: Mapping[MemberName, Turn] = field(default_factory=dict)
 
 
@@ -115,8 +116,10 @@ class Leader:
     def head_for(self, member: MemberName, head: Head) -> Head:
         """Return ``head`` with the turn of ``member``; from memory."""
         told = self._told
-        turn = told.turns.get(member) if told.oid == head.oid else None
-        return replace(head, turn=turn or _not_yet(member))
+        if told.progress is None or told.progress.oid != head.oid:
+            return replace(head, turn=_not_yet(member))
+        known = told.turns if member in told.turns else rollout.turns(told.progress, (member,))
+        return replace(head, turn=known[member])
 
     # Its thread
 
@@ -181,7 +184,7 @@ class Leader:
         if after is None:
             return ()
         turns = rollout.turns(after, members)
-        before, self._told = self._told.turns, _Told(oid=after.oid, turns=turns)
+        before, self._told = self._told.turns, _Told(progress=after, turns=turns)
         return {
             name
             for name, turn in turns.items()
@@ -198,7 +201,7 @@ class Leader:
         if moved is None or moved.done:
             return moved
         settings = self._settings_of(moved.base)
-        closed = window_opens(settings.windows, self._clock.now(), find_zone)
+        closed = settings.unreadable or window_opens(settings.windows, self._clock.now(), find_zone)
         after = rollout.advance(
             moved,
             settings.rollout,
@@ -240,26 +243,39 @@ class Leader:
 
     def _settings_of(self, revision: Revision) -> Settings:
         if self._settings is None or self._settings.revision != revision:
-            self._settings = self._read(revision)
+            found = self._read(revision)
+            if found.unreadable is not None:
+                return found
+            self._settings = found
         return self._settings
 
     def _read(self, revision: Revision) -> Settings:
-        tree = self._store.tree(revision)
-        asked = {
-            path: entry
-            for path, entry in tree.items()
-            if path == CLUSTER_FILE or path.startswith("members/")
-        }
-        parts = self._validator.validate(asked).parts
-        members = declared_members(parts)
-        labels = {name: each.labels for name, each in members.items()}
+        try:
+            tree = self._store.tree(revision)
+            asked = {path: tree[path] for path in tree if _is_asked(path)}
+            parts = self._validator.validate(asked).parts
+        except MftgitError as error:  # as in a repository that was put back without it
+            return _unreadable(revision, str(error))
         cluster = declared_cluster(parts)
         if cluster is None:  # it passed a gate, but not that of this version
-            logger.error("the settings cannot be read; one member after the other", base=revision)
-            return Settings(revision=revision, rollout=Rollout(), labels=labels)
+            return _unreadable(revision, f"{CLUSTER_FILE} is not valid in this version")
         return Settings(
-            revision=revision, rollout=cluster.rollout, windows=cluster.windows, labels=labels
+            revision=revision,
+            rollout=cluster.rollout,
+            windows=cluster.windows,
+            labels={name: each.labels for name, each in declared_members(parts).items()},
         )
+
+
+def _is_asked(path: str) -> bool:
+    return path == CLUSTER_FILE or path.startswith("members/")
+
+
+def _unreadable(revision: Revision, reason: str) -> Settings:
+    text = f"the settings of revision {revision[:12]}, which was rolled out before, cannot be read"
+    return Settings(
+        revision=revision, unreadable=f"{text}: {reason}; `mftgit rollout promote` goes on"
+    )
 
 
 def _not_yet(member: MemberName) -> Turn:

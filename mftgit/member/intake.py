@@ -10,7 +10,7 @@ from typing import Final
 
 from loguru import logger
 
-from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.clock import Clock, SystemClock, find_zone
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError, MftgitError, TransientError
@@ -24,6 +24,7 @@ from mftgit.member.outbound.service import Outbound
 from mftgit.member.probes import Probes
 from mftgit.member.running import Running
 from mftgit.member.told import Told
+from mftgit.member.turn import waits_for_turn
 from mftgit.member.upstream import RemovedError, Upstream
 from mftgit.member.verify import NotCheckedError, RefusedError
 from mftgit.model import activation
@@ -88,6 +89,7 @@ class Intake:
         """Read the durable record; nothing runs yet. ``wake`` is called when a look is due at once."""
         folder, bootstrap, upstream = parts.folder, parts.bootstrap, parts.upstream
         self._name = bootstrap.name
+        self._clock = clock or SystemClock()
         self._upstream = upstream
         self._journal = Journal(folder.record, told)
         self._judge = Judge(
@@ -104,7 +106,7 @@ class Intake:
             judge=self._judge,
             running=self._running,
             probes=Probes(folder=folder, bootstrap=bootstrap, upstream=upstream, outbound=outbound),
-            clock=clock or SystemClock(),
+            clock=self._clock,
             wake=wake,
         )
         self._judged: tuple[tuple[Revision, Revision | None], Generation] | None = None
@@ -265,7 +267,7 @@ class Intake:
             generation = self._judgement(revision)
             self._journal.step(EventName.REVISION_VERIFIED)
             self._tell_distrust(revision)
-            if (waits := waits_for(self.operator.orders, revision)) is not None:
+            if (waits := self._waits_for(revision)) is not None:
                 self._put_off(*waits)
                 return
             ready = self._running.prepare(revision, generation, fresh=True)
@@ -279,6 +281,22 @@ class Intake:
         else:
             self._journal.keep(activation.activating(self.record))
             self._survive(lambda: self._activation.activate(ready))
+
+    def _waits_for(self, revision: Revision) -> tuple[Wait, str] | None:
+        """Return what a good revision waits for: an operator's word first, which a pin has given already."""
+        orders, generation = self.operator.orders, self.generation
+        ordered = waits_for(orders, revision)
+        if ordered is not None or orders.pin == revision or self.head is None:
+            return ordered
+        return waits_for_turn(
+            self.head,
+            revision,
+            active=None if generation is None else generation.cluster,
+            is_first=self.record.lkg is None,
+            me=self._name,
+            now=self._clock.now(),
+            zones=find_zone,
+        )
 
     def _judgement(self, revision: Revision) -> Generation:
         """Return what ``revision`` means here; while it waits it is judged once."""
@@ -307,7 +325,7 @@ class Intake:
                 "a newer revision does not help", revision=wanted
             )
             return
-        if revision != self.record.attempted and waits_for(self.operator.orders, revision) is None:
+        if revision != self.record.attempted and self._waits_for(revision) is None:
             self._journal.outcome(EventName.REVISION_SUPERSEDED, by=revision)
             self._journal.keep(activation.superseding(self.record, oid=revision, seq=seq))
             self._journal.step(EventName.REVISION_VERIFIED)

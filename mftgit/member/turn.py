@@ -1,45 +1,48 @@
-"""Whether this member may take a verified revision now: its turn in the roll-out, and the change windows."""
+"""Whether this member may take a good revision now: its turn in the roll-out, and the change windows."""
 
 from datetime import datetime
 
-from mftgit.model.config import Generation
+from mftgit.model.config import Cluster
 from mftgit.model.messages import Head
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.windows import Zones, window_opens
+from mftgit.model.record import Wait
+from mftgit.model.windows import Windows, Zones, window_opens
 
 
-def wait_reason(
+def waits_for_turn(
     head: Head,
     revision: Revision,
     *,
-    active: Generation | None,
+    active: Cluster | None,
+    is_first: bool,
     me: MemberName,
     now: datetime,
     zones: Zones,
-) -> str | None:
-    """Return why ``revision`` is not taken now, None where it is.
+) -> tuple[Wait, str] | None:
+    """Return what ``revision`` waits for, and that in words; None when it is to be taken now.
 
-    What counts is what the controller says of this member, and the settings of the ``active`` generation, so that no
-    push loosens its own roll-out. A member that runs nothing yet takes the head at once.
+    What counts is what the controller says of this member, and the settings of the ``active`` revision (None: they
+    cannot be read), so that no push loosens its own roll-out. A member whose first revision this is takes it at once.
     """
-    if active is None:
+    if is_first:
         return None
+    if (reason := _no_turn(head, revision, active=active, me=me)) is not None:
+        return Wait.TURN, reason
+    if head.turn is not None and head.turn.regardless:
+        return None
+    closed = window_opens(Windows() if active is None else active.windows, now, zones)
+    return None if closed is None else (Wait.WINDOW, str(closed))
+
+
+def _no_turn(
+    head: Head, revision: Revision, *, active: Cluster | None, me: MemberName
+) -> str | None:
     turn = head.turn
     if turn is None:
-        return (
-            "the controller gives no turn"
-            if active.cluster.rollout is not None
-            else _closed(active, now, zones)
-        )
+        asked = active is not None and active.rollout is not None
+        return "the controller gives no turn" if asked else None
     if head.oid != revision:
         return f"the turn is for revision {head.oid[:12]}"
     if turn.member != me:
         return f"the turn is that of {turn.member}"
-    if not turn.due:
-        return turn.reason or f"the roll-out is {turn.state.value}"
-    return None if turn.regardless else _closed(active, now, zones)
-
-
-def _closed(active: Generation, now: datetime, zones: Zones) -> str | None:
-    closed = window_opens(active.cluster.windows, now, zones)
-    return None if closed is None else str(closed)
+    return None if turn.due else turn.reason or f"the roll-out is {turn.state.value}"

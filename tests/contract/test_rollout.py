@@ -1,23 +1,26 @@
 """The controller leads a revision through its members: it tells each its turn, and goes on by what they report."""
 
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
-from controller_site import NOW, Site, controller_site
+from controller_site import NOW, Node, Site, controller_site
+from node_site import restarted, started, until
 
 from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel
 from mftgit.adapters.registry import Registry
 from mftgit.cli.main import mftgit
+from mftgit.errors import MftgitError
 from mftgit.model.events import Event, EventName
-from mftgit.model.messages import Head, RolloutState, Turn
+from mftgit.model.messages import Head, MemberState, RolloutState, Turn
 from mftgit.model.names import MemberName, Revision
+from mftgit.model.record import Wait
 from mftgit.model.rollout import Progress
 
 ONE, TWO, THREE = (MemberName(f"node-{number}") for number in (1, 2, 3))
@@ -73,13 +76,6 @@ def peers(site: Site) -> Iterator[list[Peer]]:
     yield made
     for each in made:
         each.channel.close()
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 def progress(site: Site) -> Progress:
@@ -160,8 +156,8 @@ def test_a_turn_that_comes_changes_the_answer_and_wakes_only_those_whose_it_is(
     known = [each.head() for each in peers]
     assert [each.channel.head(head) for each, head in zip(peers, known, strict=True)] == [None] * 3
     waits = [cast("Generator[None, None, None]", each.channel.wait()) for each in peers]
-    for each in waits:
-        next(each)
+    for wait in waits:
+        next(wait)
     woken: list[MemberName] = []
 
     def listen(peer: Peer, wait: Generator[None, None, None]) -> None:
@@ -172,8 +168,8 @@ def test_a_turn_that_comes_changes_the_answer_and_wakes_only_those_whose_it_is(
         threading.Thread(target=listen, args=each, daemon=True)
         for each in zip(peers, waits, strict=True)
     ]
-    for each in threads:
-        each.start()
+    for thread in threads:
+        thread.start()
     until(lambda: len(site.controller._notifier._waiting) == 3)
     peers[0].report(EventName.REVISION_ACTIVATED, revision)
     until(lambda: set(woken) == {TWO, THREE})
@@ -182,10 +178,10 @@ def test_a_turn_that_comes_changes_the_answer_and_wakes_only_those_whose_it_is(
     assert (moved.seq, moved.turn and moved.turn.due) == (known[1].seq, True)
     assert ONE not in woken
     site.controller._notifier.notify()
-    for each in threads:
-        each.join(30)
-    for each in waits:
-        each.close()
+    for thread in threads:
+        thread.join(30)
+    for wait in waits:
+        wait.close()
 
 
 def test_an_operator_who_asks_for_the_head_has_no_turn(site: Site, peers: list[Peer]) -> None:
@@ -268,15 +264,21 @@ def test_while_a_window_is_shut_nobody_is_due_and_everybody_hears_why(
     assert progress(site).base == revision
 
 
-def test_settings_that_this_version_cannot_read_let_members_follow_one_by_one(
-    site: Site, peers: list[Peer]
+@pytest.mark.parametrize("trouble", ["another version", "a repository without it"])
+def test_settings_that_cannot_be_read_let_nobody_begin_until_it_is_promoted(
+    site: Site, peers: list[Peer], trouble: str
 ) -> None:
-    site.publish(DOCUMENTS | {"cluster.yaml": b"name: c\nnot_known: 1\n"})
-    say(site, "promote")
+    if trouble == "another version":
+        site.publish(DOCUMENTS | {"cluster.yaml": b"name: c\nnot_known: 1\n"})
+        say(site, "promote")
+    else:
+        with closing(Registry(site.folder.registry, now=NOW)) as registry:
+            registry.change_rollout(lambda found: found and replace(found, base=Revision("9" * 40)))
     site.publish(BY_COHORTS | {"note.md": b"x"})
-    until(lambda: progress(site).cohort == "rest")
-    assert list(progress(site).due) == ["controller"]
-    assert due(peers) == []
+    until(lambda: "cannot be read" in str(peers[0].turn().reason))
+    assert (due(peers), progress(site).state) == ([], RolloutState.WAITING)
+    say(site, "promote")
+    until(lambda: due(peers) == list(NODES))
 
 
 def test_a_look_that_fails_is_made_again(site: Site, peers: list[Peer]) -> None:
@@ -305,3 +307,101 @@ def test_who_knows_the_head_without_a_turn_is_told_it(peers: list[Peer]) -> None
     bare = Head(oid=head.oid, seq=head.seq, issued_at=head.issued_at)
     channel: Channel = peers[0].channel
     assert channel.head(bare) == head
+
+
+# A real node
+
+
+@pytest.fixture
+def canary(site: Site) -> Iterator[Peer]:
+    made = Peer(site, TWO)
+    yield made
+    made.channel.close()
+
+
+LATER = DOCUMENTS | {"cluster.yaml": COHORTS.replace(b"node-1]", b"node-2]")}
+"""The node that is tried, node-1, is in the rest; node-2 is the canary."""
+
+
+def state(node: Node) -> MemberState:
+    node.look()
+    return node.intake.state()
+
+
+def running(site: Site, documents: Mapping[str, bytes]) -> Node:
+    """The node node-1, which runs ``documents``."""
+    site.publish(documents)
+    return started(site)
+
+
+def test_a_node_checks_a_revision_and_waits_with_the_reason_until_it_is_its_turn(
+    site: Site, canary: Peer
+) -> None:
+    node = running(site, LATER)
+    before = node.intake.runs
+    revision = site.publish(LATER | {"note.md": b"x"})
+    assert state(node) is MemberState.WAITING
+    assert "it is the turn of the cohort canary" in str(node.intake.reason())
+    assert (node.intake.runs, node.intake.record.wait) == (before, Wait.TURN)
+    assert node.told(EventName.REVISION_VERIFIED)[-1].revision == revision
+    canary.report(EventName.REVISION_ACTIVATED, revision)
+    until(lambda: state(node) is MemberState.ACTIVE and node.intake.runs == revision)
+
+
+def test_a_node_holds_what_it_has_while_it_is_halted_and_takes_the_revision_that_mends_it(
+    site: Site, canary: Peer
+) -> None:
+    node = running(site, LATER)
+    before = node.intake.runs
+    bad = site.publish(LATER | {"note.md": b"bad"})
+    canary.report(EventName.REVISION_ROLLED_BACK, bad, reason="does not answer", problems=[])
+    until(lambda: state(node) and "halted: node-2 of the cohort" in str(node.intake.reason()))
+    assert (node.intake.state(), node.intake.runs) == (MemberState.WAITING, before)
+    good = site.publish(LATER | {"note.md": b"good"})
+    assert state(node) is MemberState.WAITING
+    assert [each.revision for each in node.told(EventName.REVISION_SUPERSEDED)] == [bad]
+    canary.report(EventName.REVISION_ACTIVATED, good)
+    until(lambda: state(node) is MemberState.ACTIVE and node.intake.runs == good)
+
+
+def test_a_node_without_its_controller_holds_what_it_has_also_over_a_restart(
+    site: Site, canary: Peer
+) -> None:
+    del canary
+    node = running(site, LATER)
+    before = node.intake.runs
+    site.publish(LATER | {"note.md": b"x"})
+    assert state(node) is MemberState.WAITING
+    site.stop()
+    again = restarted(site, node)
+    with pytest.raises(MftgitError):
+        again.intake.look()
+    assert again.intake.runs == before
+
+
+def test_a_node_keeps_to_the_windows_of_what_it_runs_until_it_is_told_that_it_need_not(
+    site: Site,
+) -> None:
+    shut = DOCUMENTS | {"cluster.yaml": b"name: c\nwindows: {deny: [{from: '00:00'}]}\n"}
+    node = running(site, shut)
+    before = node.intake.runs
+    revision = site.publish(DOCUMENTS | {"cluster.yaml": b"name: c\n"})
+    assert state(node) is MemberState.WAITING
+    assert "windows.deny" in str(node.intake.reason())
+    assert (node.intake.runs, node.intake.record.wait) == (before, Wait.WINDOW)
+    say(site, "promote")
+    assert state(node) is MemberState.WAITING
+    say(site, "promote", "--now")
+    until(lambda: state(node) is MemberState.ACTIVE and node.intake.runs == revision)
+
+
+def test_a_node_goes_to_the_revision_that_it_is_pinned_to_whosever_turn_it_is(
+    site: Site, canary: Peer
+) -> None:
+    del canary
+    node = running(site, LATER)
+    revision = site.publish(LATER | {"note.md": b"x"})
+    assert state(node) is MemberState.WAITING
+    done = CliRunner().invoke(mftgit, ["pin", revision, "--dir", str(node.folder.root)])
+    assert done.exit_code == 0, done.output
+    until(lambda: state(node) is MemberState.ACTIVE and node.intake.runs == revision)

@@ -142,8 +142,8 @@ def test_who_took_it_and_is_not_heard_of_any_more_halts_it_during_the_soak() -> 
     settings = Rollout(cohorts=TWO_STEPS.cohorts, silence_s=5)
     play = Play(settings=settings).go().tell(A, ACTIVATED)
     play.heard[A] = play.now_s
-    assert play.go(SILENT_AFTER_S).state is RolloutState.SOAKING
-    assert play.go(1).state is RolloutState.HALTED
+    states = [play.go(seconds).state for seconds in (SILENT_AFTER_S, 1)]
+    assert states == [RolloutState.SOAKING, RolloutState.HALTED]
     assert "not heard of" in str(play.progress.halt)
     assert play.say(resume).go().state is RolloutState.SOAKING
     assert play.go(60).due == {B}
@@ -313,6 +313,8 @@ def step(play: Play, what: str, number: int, seconds: float) -> None:
                 play.say(resume)
         case "shut" | "open":
             play.closed = "shut" if what == "shut" else None
+        case _:
+            pass
     play.go(seconds)
 
 

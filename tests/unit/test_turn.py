@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from mftgit.member.turn import wait_reason
+from mftgit.member.turn import waits_for_turn
 from mftgit.model.cohorts import Rollout
-from mftgit.model.config import Cluster, Generation, Member, Role
+from mftgit.model.config import Cluster
 from mftgit.model.messages import Head, RolloutState, Turn
 from mftgit.model.names import MemberName, Revision
+from mftgit.model.record import Wait
 from mftgit.model.windows import Window, Windows
 
 ME = MemberName("node-1")
@@ -22,13 +24,22 @@ COHORTS = replace(PLAIN, rollout=Rollout())
 SHUT = replace(COHORTS, windows=Windows(deny=(Window(),)))
 
 
-def waits(
-    head: Head = HEAD, *, revision: Revision = OID, cluster: Cluster | None = COHORTS
-) -> str | None:
-    member = Member(name=ME, role=Role.NODE)
-    active = None if cluster is None else Generation(cluster=cluster, member=member)
+def waits_for(
+    head: Head = HEAD,
+    *,
+    revision: Revision = OID,
+    cluster: Cluster | None = COHORTS,
+    is_first: bool = False,
+) -> tuple[Wait, str] | None:
     now = datetime(2026, 11, 23, tzinfo=UTC)
-    return wait_reason(head, revision, active=active, me=ME, now=now, zones=ZoneInfo)
+    return waits_for_turn(
+        head, revision, active=cluster, is_first=is_first, me=ME, now=now, zones=ZoneInfo
+    )
+
+
+def waits(head: Head = HEAD, **more: Any) -> str | None:
+    found = waits_for(head, **more)
+    return None if found is None else found[1]
 
 
 def test_whose_turn_it_is_takes_it() -> None:
@@ -62,6 +73,20 @@ def test_a_closed_window_keeps_it_waiting_but_for_a_promotion_that_says_so() -> 
     assert waits(replace(HEAD, turn=replace(TURN, regardless=True)), cluster=SHUT) is None
 
 
-def test_a_member_that_runs_nothing_takes_the_head_at_once() -> None:
-    later = replace(TURN, due=False)
-    assert waits(replace(HEAD, turn=later), cluster=None) is None
+def test_a_member_waits_for_its_turn_before_it_waits_for_a_window() -> None:
+    later = replace(HEAD, turn=replace(TURN, due=False))
+    assert [(found or (None,))[0] for found in (waits_for(later, cluster=SHUT), waits_for(cluster=SHUT))] == [
+        Wait.TURN, Wait.WINDOW,
+    ]  # fmt: skip
+
+
+def test_a_member_takes_its_first_revision_at_once() -> None:
+    later = replace(HEAD, turn=replace(TURN, due=False))
+    assert waits(later, cluster=SHUT, is_first=True) is None
+
+
+def test_a_member_whose_settings_cannot_be_read_takes_no_other_turn_than_its_own() -> None:
+    later = replace(HEAD, turn=replace(TURN, due=False, reason="later"))
+    assert waits(later, cluster=None) == "later"
+    assert waits(cluster=None) is None
+    assert waits(replace(HEAD, turn=None), cluster=None) is None
