@@ -355,7 +355,7 @@ def test_a_node_holds_what_it_has_while_it_is_halted_and_takes_the_revision_that
     before = node.intake.runs
     bad = site.publish(LATER | {"note.md": b"bad"})
     canary.report(EventName.REVISION_ROLLED_BACK, bad, reason="does not answer", problems=[])
-    until(lambda: state(node) and "halted: node-2 of the cohort" in str(node.intake.reason()))
+    until(lambda: (state(node), "halted: node-2 of the cohort" in str(node.intake.reason()))[1])
     assert (node.intake.state(), node.intake.runs) == (MemberState.WAITING, before)
     good = site.publish(LATER | {"note.md": b"good"})
     assert state(node) is MemberState.WAITING
