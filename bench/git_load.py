@@ -16,7 +16,7 @@ from shutil import rmtree
 from urllib.parse import urlsplit
 
 from bench import memory, validate
-from bench.git_servers import NEEDED, Both, Server, both, changed, git, head_seq, program
+from bench.git_servers import NEEDED, Both, Server, both, changed, git, head_tag, program
 from bench.members import CONTROLLER, Cluster
 from bench.support import Table, median_and_p99, ms, pause, percentile, say, stopwatch
 from mftgit.adapters.clock import SystemClock
@@ -332,7 +332,7 @@ class _Bench:
         )
 
     def _head(self) -> Ask:
-        known = {"If-None-Match": f'"{head_seq(self._both)}"'}
+        known = {"If-None-Match": head_tag(self._both)}
         return Ask(method="GET", path=_HEAD, headers={**self._both.proof("GET", _HEAD), **known})
 
     def _info(self, server: Server) -> Ask:

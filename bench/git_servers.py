@@ -266,8 +266,8 @@ def program(name: str) -> str:
     return found
 
 
-def head_seq(servers: Both) -> int:
-    """Return the number of the controller's head pointer."""
+def head_tag(servers: Both) -> str:
+    """Return the entity tag of the controller's head pointer."""
     channel = Channel(servers.ours.base, ca_file=servers.ours.ca_file, headers=servers.proof)
     try:
         head = channel.head(None)
@@ -275,4 +275,4 @@ def head_seq(servers: Both) -> int:
         channel.close()
     if head is None:
         raise RuntimeError("the controller has no head")
-    return head.seq
+    return head.tag

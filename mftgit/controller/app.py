@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, BinaryIO, cast
 
 from loguru import logger
@@ -34,7 +33,7 @@ from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal
 from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Head, MemberStatus
+from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, MemberStatus
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.validate import Validator
@@ -87,7 +86,7 @@ class Controller:
         self.upstream = LocalUpstream(
             self._registry,
             self.store,
-            head_for=lambda head: self._leader.head_for(me, head),
+            head_for=lambda head: self._leader.head_for(me, head)[0],
             heard=lambda: self._heard(me),
             report=self._report,
         )
@@ -281,12 +280,11 @@ class Controller:
         head = self._registry.head()
         if head is None:
             return _json({"error": "nothing is published yet"}, status=503)
-        who = _known(request)
+        who, tag = _known(request), head.tag
         if who.kind is Kind.MEMBER:
             member = MemberName(who.name)
             self._heard(member)
-            head = self._leader.head_for(member, head)
-        tag = _tag(head)
+            head, tag = self._leader.head_for(member, head)
         if request.headers.get("if-none-match") == tag:
             return Response(status=304, headers={"ETag": tag})
         return _json(head.as_json(), headers={"ETag": tag, "Cache-Control": "no-cache"})
@@ -353,11 +351,6 @@ def _open_repository(folder: StateFolder) -> GitStore:
         return GitStore(folder.repository)
     except (StoreError, OSError) as error:
         raise repository_broken(folder.repository) from error
-
-
-@lru_cache(4096)  # asked for by a herd, and again at each poll
-def _tag(head: Head) -> str:
-    return head.tag
 
 
 def _to_git(request: Request) -> GitRequest:

@@ -54,10 +54,18 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
-    """What members are told, and by what."""
+    """What members are told, and by what; ``answers`` remembers it by member and by the head's number."""
 
     progress: Progress | None = None
     turns: Mapping[MemberName, Turn] = field(default_factory=dict)
+    answers: dict[tuple[MemberName, int], tuple[Head, str]] = field(default_factory=dict)
+
+    def turn(self, member: MemberName, oid: Revision) -> Turn:
+        """Return the turn of ``member`` for the revision ``oid``."""
+        if self.progress is None or self.progress.oid != oid:
+            return _not_yet(member)
+        known = self.turns if member in self.turns else rollout.turns(self.progress, (member,))
+        return known[member]
 
 
 class Leader:
@@ -113,13 +121,14 @@ class Leader:
 
     # What it tells
 
-    def head_for(self, member: MemberName, head: Head) -> Head:
-        """Return ``head`` with the turn of ``member``; from memory."""
+    def head_for(self, member: MemberName, head: Head) -> tuple[Head, str]:
+        """Return ``head`` with the turn of ``member``, and its tag; from memory, for a herd asks at once."""
         told = self._told
-        if told.progress is None or told.progress.oid != head.oid:
-            return replace(head, turn=_not_yet(member))
-        known = told.turns if member in told.turns else rollout.turns(told.progress, (member,))
-        return replace(head, turn=known[member])
+        known = told.answers.get((member, head.seq))
+        if known is None:
+            whole = replace(head, turn=told.turn(member, head.oid))
+            known = told.answers[member, head.seq] = (whole, whole.tag)
+        return known
 
     # Its thread
 
@@ -184,7 +193,9 @@ class Leader:
         if after is None:
             return ()
         turns = rollout.turns(after, members)
-        before, self._told = self._told.turns, _Told(progress=after, turns=turns)
+        before = self._told.turns
+        if (after, turns) != (self._told.progress, before):
+            self._told = _Told(progress=after, turns=turns)
         return {
             name
             for name, turn in turns.items()

@@ -19,6 +19,7 @@ from mftgit.model.rollout import (
     abort,
     advance,
     begin,
+    describe,
     format_progress,
     parse_progress,
     pause,
@@ -246,6 +247,18 @@ def test_after_a_start_of_the_controller_soak_and_silence_begin_anew() -> None:
     play.progress = start_anew(play.progress, play.now_s)
     assert play.go(59).due == set()
     assert play.go(1).due == {B}
+
+
+def test_what_is_shown_names_every_member_with_what_became_of_it() -> None:
+    play = Play().go().tell(A, REFUSED, "no such host").say(resume).go(60)
+    shown = describe(play.progress)
+    assert (shown["state"], shown["cohort"], shown["base"]) == ("running", "rest", OLD)
+    assert [(each["name"], [one["state"] for one in each["members"]]) for each in shown["cohorts"]] == [
+        ("canary", ["refused"]), ("rest", ["due", "not yet"]),
+    ]  # fmt: skip
+    (canary,) = shown["cohorts"][0]["members"]
+    assert (canary["reason"], canary["passed_over"]) == ("no such host", True)
+    assert describe(play.tell(B, REFUSED).progress)["reason"] == "b of the cohort rest: refused"
 
 
 # Properties

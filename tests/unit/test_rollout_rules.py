@@ -62,7 +62,7 @@ def test_every_member_is_in_the_first_cohort_that_holds_it_and_the_last_one_take
         "rollout:\n  silence_s: 60\n  cohorts:\n"
         "  - {name: canary, members: [node-2], soak_s: 5}\n"
         "  - {name: berlin, labels: {site: berlin}, max_unavailable: 2}\n"
-        "windows: {allow: [{from: '08:00', timezone: Europe/Berlin}]}"
+        "windows: {allow: [{from: '08:00', dates: ['2026-12-24'], timezone: Europe/Berlin}]}"
     )
     validation = validate(cluster(text))
     assert validation.problems == ()
