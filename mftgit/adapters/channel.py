@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from mftgit.adapters.pki import fingerprint
+from mftgit.adapters.pki import fingerprint, pick
 from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.model.events import Event
 from mftgit.model.messages import (
@@ -60,14 +60,19 @@ class NumbersTakenError(MftgitError):
 class Channel:
     """Requests of one member to its controller; usable from many threads."""
 
-    def __init__(self, url: str, *, ca_file: Path, headers: Headers) -> None:
-        """Take the controller's ``url``; nothing is sent yet."""
+    def __init__(self, url: str, *, ca_file: Path | bytes, headers: Headers) -> None:
+        """Take the controller's ``url``, and its authorities from a file or as PEM; nothing is sent yet."""
         self.url = url.rstrip("/")
         self._headers = headers
         self._prefix = urlsplit(self.url).path
         # Only the cluster's authority is trusted; the environment's bundles are not looked at.
+        trusted: dict[str, Any] = (
+            {"ca_cert_data": ca_file.decode()}
+            if isinstance(ca_file, bytes)
+            else {"ca_certs": str(ca_file)}
+        )
         self._pool = urllib3.PoolManager(
-            num_pools=2, maxsize=4, ca_certs=str(ca_file), cert_reqs="CERT_REQUIRED", retries=False
+            num_pools=2, maxsize=4, cert_reqs="CERT_REQUIRED", retries=False, **trusted
         )
 
     def head(self, known: Head | None) -> Head | None:
@@ -188,7 +193,11 @@ class Channel:
         return answer
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, at once: urllib3 alone would close them when nothing refers to them any more."""
+        for key in self._pool.pools.keys():  # noqa: SIM118  it is no mapping that can be iterated
+            pool = self._pool.pools.get(key)
+            if pool is not None:
+                pool.close()
         self._pool.clear()
 
     def _request(
@@ -289,9 +298,9 @@ def check_listener(listen: tuple[str, int], *, ca_file: Path) -> None:
 
 
 def fetch_authority(url: str, *, expected_fingerprint: str) -> bytes:
-    """Fetch the cluster's authority certificate (PEM) and check it against the join token's fingerprint.
+    """Fetch the cluster's authority certificate (PEM) that has the join token's fingerprint.
 
-    The connection itself is not trusted, only the fingerprint is.
+    The connection itself is not trusted, only the fingerprint is; of several authorities the others are not taken.
 
     Raises:
         ConfigError: ``url`` is no https URL, or the certificate is not the token's.
@@ -308,15 +317,15 @@ def fetch_authority(url: str, *, expected_fingerprint: str) -> bytes:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ControllerUnreachableError(f"{target}: {_plain(error)}") from error
     try:
-        found = fingerprint(response.data)
+        authority = pick(response.data, expected_fingerprint)
     except ValueError as error:
         raise ControllerUnreachableError(f"{target}: no certificate in the answer") from error
-    if found != expected_fingerprint:
+    if authority is None:
         raise ConfigError(
-            f"{url} is not the controller that gave the token: its authority's fingerprint is {found}, "
-            f"the token says {expected_fingerprint}"
+            f"{url} is not the controller that gave the token, or its authority was changed since: its fingerprint is "
+            f"{fingerprint(response.data)}, the token says {expected_fingerprint}"
         )
-    return response.data
+    return authority
 
 
 def _plain(error: BaseException) -> str:

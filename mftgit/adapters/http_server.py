@@ -51,14 +51,15 @@ class HttpServer:
         self._connections = Connections(limits or ConnectionLimits.of_process())
         self._socket = _bind(listen)
         self._socket.room = self._connections
+        self._certificate, self._key = certificate, key
         try:
-            config = _config(
+            self._config = _config(
                 self._answering.app, self._connections, certificate=certificate, key=key
             )
-            self._server = uvicorn.Server(config)
+            self._server = uvicorn.Server(self._config)
         except (OSError, ssl.SSLError) as error:
             self._socket.close()
-            raise ConfigError(f"{certificate}, {key}: not a TLS certificate: {error}") from error
+            raise self._unusable(error) from error
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._started = threading.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -76,6 +77,27 @@ class HttpServer:
             self._thread.join(_GRACE_S + 2)
         self._answering.stop()
         self._socket.close()
+
+    def reload_certificate(self) -> None:
+        """Show what the certificate's files hold now to whoever connects from now on.
+
+        Raises:
+            ConfigError: they hold no certificate and its key; the one before is shown on.
+        """
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._certificate, self._key)
+        except (OSError, ssl.SSLError) as error:
+            raise self._unusable(error) from error
+        if self.loop is not None:
+            self.loop.call_soon_threadsafe(self._show_certificate)
+
+    def _show_certificate(self) -> None:
+        """Run by the loop, which makes the handshakes, so that none sees half of it."""
+        if self._config.ssl is not None:
+            self._config.ssl.load_cert_chain(self._certificate, self._key)
+
+    def _unusable(self, error: OSError) -> ConfigError:
+        return ConfigError(f"{self._certificate}, {self._key}: not a TLS certificate: {error}")
 
     def _serve(self) -> None:
         async def serve() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -19,6 +20,8 @@ SERVER_DAYS = 397
 """What browsers accept at most for a server (CA/Browser Forum ballot SC31)."""
 
 _KEYS_KEPT = 4096
+_NAME_LENGTH = 64  # RFC 5280, ub-common-name-length
+_HAS = b"-----BEGIN CERTIFICATE-----"
 _RENEW_BEFORE = timedelta(days=30)
 _BACKDATED = timedelta(hours=1)  # for clocks that are a little behind
 
@@ -33,8 +36,12 @@ class KeyPair:
 
 def make_authority(cluster: str, *, now: datetime) -> KeyPair:
     """Make the cluster's own certificate authority (ECDSA P-256)."""
+    return _make_authority(f"mftgit cluster {cluster}"[:_NAME_LENGTH], now=now)
+
+
+def _make_authority(called: str, *, now: datetime) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"mftgit cluster {cluster}")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, called)])
     certificate = (
         _builder(name, name, key, now=now, days=CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -49,7 +56,7 @@ def issue_server(authority: KeyPair, *, hosts: tuple[str, ...], now: datetime) -
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key = _load_ec(authority.key)
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:_NAME_LENGTH])])
     certificate = (
         _builder(subject, issuer.subject, key, now=now, days=SERVER_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -65,15 +72,79 @@ def issue_server(authority: KeyPair, *, hosts: tuple[str, ...], now: datetime) -
     return KeyPair(certificate=_pem(certificate) + authority.certificate, key=_private_pem(key))
 
 
-def needs_renewal(certificate: bytes, *, now: datetime) -> bool:
-    """Tell whether the first certificate of the PEM chain ends within thirty days."""
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc - now < _RENEW_BEFORE
+def serves(server: KeyPair, authority: KeyPair, *, hosts: tuple[str, ...], now: datetime) -> bool:
+    """Tell whether ``server`` is a pair that ``authority`` issued, for all of ``hosts``, and that holds a while yet."""
+    try:
+        certificate = x509.load_pem_x509_certificate(server.certificate)
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
+        is_pair = certificate.public_key() == _load_ec(server.key).public_key()
+    except (ValueError, TypeError, InvalidSignature, ConfigError):
+        return False
+    lasts = certificate.not_valid_after_utc - now >= _RENEW_BEFORE
+    wanted = {str(_san(host).value) for host in hosts}
+    return is_pair and lasts and wanted <= set(hosts_of(server.certificate))
+
+
+def hosts_of(certificate: bytes) -> tuple[str, ...]:
+    """Return the names and addresses that the first certificate of the PEM chain is for; none where it is none."""
+    try:
+        loaded = x509.load_pem_x509_certificate(certificate)
+        names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return ()
+    return tuple(str(each.value) for each in names)
+
+
+def find_authority(key: bytes, *places: bytes) -> KeyPair:
+    """Return the authority of ``key``, whose certificate is in the first of the PEM texts that has it.
+
+    Raises:
+        ConfigError: none has it, or ``key`` is none.
+    """
+    try:
+        public = _load_ec(key).public_key()
+        for place in places:
+            for each in x509.load_pem_x509_certificates(place) if _HAS in place else ():
+                if each.public_key() == public:
+                    return KeyPair(certificate=_pem(each), key=key)
+    except ValueError as error:
+        raise ConfigError("the cluster authority's key or certificate cannot be read") from error
+    raise ConfigError("the cluster authority's certificate is not there: restore it from a backup")
+
+
+def check_authorities(pem: bytes, *, now: datetime) -> None:
+    """See that each certificate in ``pem`` is that of an authority, today.
+
+    Raises:
+        ConfigError: one is not; the message names it by its fingerprint.
+    """
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ConfigError(f"what stands there is not a certificate ({error})") from error
+    for each in found:
+        name = f"the certificate {_sha256(each)}"
+        if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
+            raise ConfigError(
+                f"{name} holds from {each.not_valid_before_utc:%F} to {each.not_valid_after_utc:%F} only"
+            )
+        if not _is_authority(each):
+            raise ConfigError(f"{name} is not that of an authority")
+
+
+def pick(pem: bytes, wanted: str) -> bytes | None:
+    """Return the certificate in ``pem`` with the fingerprint ``wanted``, None where there is none.
+
+    Raises:
+        ValueError: ``pem`` holds no certificate.
+    """
+    found = (each for each in x509.load_pem_x509_certificates(pem) if _sha256(each) == wanted)
+    return next(map(_pem, found), None)
 
 
 def fingerprint(certificate: bytes) -> str:
     """Return the SHA-256 of the first certificate of the PEM chain, in lower-case hexadecimal."""
-    loaded = x509.load_pem_x509_certificate(certificate)
-    return hashlib.sha256(loaded.public_bytes(serialization.Encoding.DER)).hexdigest()
+    return _sha256(x509.load_pem_x509_certificate(certificate))
 
 
 def make_identity() -> bytes:
@@ -170,6 +241,17 @@ def _san(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+
+
+def _sha256(certificate: x509.Certificate) -> str:
+    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
 def _load_ec(key: bytes) -> ec.EllipticCurvePrivateKey:

@@ -47,12 +47,12 @@ class StateFolder:
 
     @property
     def ca_file(self) -> Path:
-        """The cluster's certificate authority, PEM."""
+        """The certificates of the authorities that are taken for the controller's, PEM."""
         return self.root / "ca.pem"
 
     @property
     def ca_key(self) -> Path:
-        """The authority's private key; on the controller only."""
+        """The private key of the cluster's authority, and its certificate; on the controller only."""
         return self.root / "ca.key"
 
     @property

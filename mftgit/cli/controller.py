@@ -10,7 +10,8 @@ from mftgit.adapters.documents_folder import importable, read_folder
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Listen, folder_argument, json_option, print_json
 from mftgit.cli.rules import make_validator
-from mftgit.controller.initialise import ANY_ADDRESS, initialise
+from mftgit.controller.certificate import ANY_ADDRESS
+from mftgit.controller.initialise import initialise
 
 _MINIMAL = {
     "cluster.yaml": b"# What holds for the cluster as a whole.\nname: my-cluster\n",

@@ -3,11 +3,12 @@
 import click
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.pki import fingerprint, identity_fingerprint
+from mftgit.adapters.pki import identity_fingerprint
 from mftgit.adapters.registry import MemberRecord
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.records import open_records
+from mftgit.controller.certificate import token_authority
 from mftgit.controller.keys import LocalKeyLine, MemberKeys
 from mftgit.member.rotate import RemoteKeyLine, Rotated
 from mftgit.member.rotate import rotate_key as rotate
@@ -44,8 +45,7 @@ def add(name: MemberName, role: str, folder: StateFolder, as_json: bool) -> None
         secret = records.registry.invite(name, Role(role))
         records.events.append(EventName.MEMBER_INVITED, facts={"invited": name, "role": role})
         url = records.bootstrap.controller_url
-    ca = fingerprint(folder.read(folder.ca_file))
-    token = format_token(JoinToken(member=name, ca_sha256=ca, secret=secret))
+    token = format_token(JoinToken(member=name, ca_sha256=token_authority(folder), secret=secret))
     if as_json:
         print_json({"name": name, "token": token})
         return

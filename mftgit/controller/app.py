@@ -18,8 +18,8 @@ from mftgit.adapters.http_server import HttpServer
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.controller.access import Doorkeeper
+from mftgit.controller.certificate import ServerCertificate
 from mftgit.controller.collect import BadReportError, Collect, own_name
-from mftgit.controller.initialise import renew_certificate
 from mftgit.controller.keys import MemberKeys
 from mftgit.controller.limits import PublishedLimits
 from mftgit.controller.member_refs import MemberRefs
@@ -68,17 +68,13 @@ class Controller:
         if not bootstrap.listen:
             raise ConfigError(f"{folder.bootstrap_file} names no address to listen on")
         clock = SystemClock()
-        host = bootstrap.controller_url.removeprefix("https://").rpartition(":")[0].strip("[]")
-        if renew_certificate(
-            folder, hosts=(host, bootstrap.listen[0], "localhost"), now=clock.now()
-        ):
-            logger.info("the server certificate was renewed")
         self._folder = folder
         self._events = events
         self.store = _open_repository(folder)
         swept = self.store.sweep()
         if swept:
             logger.warning("leftovers of a crash were removed", files=list(swept))
+        self._certificate = ServerCertificate(folder, bootstrap, self.store, now=clock.now)
         self._registry = Registry(folder.registry, now=clock.now)
         self._presence = Presence(self._registry, now=clock.now)
         me = bootstrap.name
@@ -107,7 +103,9 @@ class Controller:
         )
         self._limits = PublishedLimits(self.store)
         self._limits()
-        self._publish = Publish(self._record, [self._limits.published, self._raise_head])
+        self._publish = Publish(
+            self._record, [self._limits.published, self._certificate.published, self._raise_head]
+        )
         receive = Receive(validator, self._record, self._publish)
         self._git = GitHttp(
             self.store, gate=receive.decide, settled=receive.settle, limits=self._limits
@@ -137,11 +135,13 @@ class Controller:
         self._member_refs.start()
         self._leader.start()
         self._server.start()
+        self._certificate.start(self._server.reload_certificate)
         self._housekeeping.start()
 
     def stop(self) -> None:
         """Stop serving and close everything."""
         self._notifier.close()
+        self._certificate.stop()
         self._server.stop()
         self._housekeeping.stop()
         self._presence.stop()

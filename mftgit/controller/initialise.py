@@ -14,6 +14,7 @@ from mftgit.adapters.http_server import free_port
 from mftgit.adapters.passwords import hash_password, make_password
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.controller.certificate import renew_certificate
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
 from mftgit.model.config import Role
@@ -27,7 +28,6 @@ from mftgit.model.validate import Validation, Validator
 
 FIRST_OPERATOR = OperatorName("admin")
 DEFAULT_NAME = MemberName("controller")
-ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  recognised, not bound
 
 
 class InvalidConfigurationError(ConfigError):
@@ -111,16 +111,6 @@ def initialise(
     )
 
 
-def renew_certificate(folder: StateFolder, *, hosts: tuple[str, ...], now: datetime) -> bool:
-    """Issue a new server certificate when there is none or it ends soon; tell whether that was done."""
-    there = folder.tls_certificate.exists() and folder.tls_key.exists()
-    if there and not pki.needs_renewal(folder.read(folder.tls_certificate), now=now):
-        return False
-    authority = pki.KeyPair(certificate=folder.read(folder.ca_file), key=folder.read(folder.ca_key))
-    _write_server(folder, pki.issue_server(authority, hosts=hosts, now=now))
-    return True
-
-
 def _controller_name(validation: Validation) -> MemberName:
     """Return the name of the member document with the role controller; validation allows only one."""
     members = declared_members(validation.parts).values()
@@ -129,18 +119,12 @@ def _controller_name(validation: Validation) -> MemberName:
 
 def _write_keys(folder: StateFolder, cluster: str, *, hosts: tuple[str, ...], now: datetime) -> str:
     authority = pki.make_authority(cluster, now=now)
-    names = tuple(dict.fromkeys(each for each in (*hosts, "localhost") if each not in ANY_ADDRESS))
-    folder.write_secret(folder.ca_key, authority.key)
+    folder.write_secret(folder.ca_key, authority.key + authority.certificate)
     write_file(folder.ca_file, authority.certificate)
-    _write_server(folder, pki.issue_server(authority, hosts=names, now=now))
+    renew_certificate(folder, hosts=(*hosts, "localhost"), now=now)
     identity = pki.make_identity()
     folder.write_secret(folder.member_key, identity)
     return pki.public_identity(identity)
-
-
-def _write_server(folder: StateFolder, server: pki.KeyPair) -> None:
-    folder.write_secret(folder.tls_key, server.key)
-    write_file(folder.tls_certificate, server.certificate)
 
 
 def _write_records(

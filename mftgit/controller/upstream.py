@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import Registry
+from mftgit.adapters.state_folder import Bootstrap
 from mftgit.errors import MftgitError, TransientError
 from mftgit.model.events import Event
 from mftgit.model.messages import Head, MemberStatus
@@ -82,6 +83,9 @@ class LocalUpstream:
     def send_status(self, status: MemberStatus) -> None:
         """See `Upstream.send_status`."""
         self._report(status)
+
+    def moved(self, bootstrap: Bootstrap) -> None:
+        """See `Upstream.moved`; in this process there is no line."""
 
     def close(self) -> None:
         """See `Upstream.close`."""

@@ -56,6 +56,9 @@ class Upstream(Protocol):
     def send_status(self, status: MemberStatus) -> None:
         """Report how this member is; raises MftgitError."""
 
+    def moved(self, bootstrap: Bootstrap) -> None:
+        """Talk to the controller as ``bootstrap`` and the authorities' file say from now on."""
+
     def close(self) -> None:
         """Let go; a ``wait`` under way ends."""
 
@@ -74,10 +77,7 @@ class RemoteUpstream:
         self._prover = FileProver(folder, bootstrap, now=now)
         self._removed = False
         self._ca_file = folder.ca_file
-        self._git_url = clone_url(bootstrap.controller_url)
-        self._channel = Channel(
-            bootstrap.controller_url, ca_file=folder.ca_file, headers=self._prover.headers
-        )
+        self._channel = self._channel_to(bootstrap)
 
     def head(self, known: Head | None) -> Head | None:
         """See `Upstream.head`. Once removed, it is asked first whether that still holds: a proof would be refused."""
@@ -96,7 +96,13 @@ class RemoteUpstream:
     def wait(self) -> Iterator[None]:
         """See `Upstream.wait`."""
         self._only_a_member()
-        return self._channel.wait()
+        channel = self._channel
+        for hint in channel.wait():
+            yield hint
+            if (
+                channel is not self._channel
+            ):  # moved meanwhile: the other line is the one to listen to
+                return
 
     def fetch(self) -> Revision:
         """See `Upstream.fetch`."""
@@ -122,13 +128,23 @@ class RemoteUpstream:
         self._only_a_member()
         self._proven(lambda: self._channel.send_status(status))
 
+    def moved(self, bootstrap: Bootstrap) -> None:
+        """See `Upstream.moved`; requests under way come to their end on the line before."""
+        before, self._channel = self._channel, self._channel_to(bootstrap)
+        before.close()
+
     def close(self) -> None:
         """See `Upstream.close`."""
         self._channel.close()
         self.store.close()
 
     def _fetch_into(self, store: GitStore) -> Revision:
-        return store.fetch(self._git_url, ca_file=self._ca_file, headers=self._prover.headers)
+        url = clone_url(self._channel.url)
+        return store.fetch(url, ca_file=self._ca_file, headers=self._prover.headers)
+
+    def _channel_to(self, bootstrap: Bootstrap) -> Channel:
+        url = bootstrap.controller_url
+        return Channel(url, ca_file=self._ca_file, headers=self._prover.headers)
 
     def _proven(self, call: Callable[[], _T]) -> _T:
         """Ask once more if the key was changed, and the one before ended, between the proof and its judgement."""

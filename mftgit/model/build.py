@@ -28,6 +28,7 @@ from mftgit.model.config import (
     Trigger,
     WatchTrigger,
 )
+from mftgit.model.controller_line import build_line
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.windows import build_windows
@@ -51,7 +52,14 @@ class Scope:
 
 def build_cluster(value: Value) -> Cluster:
     """Return what ``cluster.yaml`` says."""
-    fields = _given(value, name=str, poll_s=float, rollout=build_rollout, windows=build_windows)
+    fields = _given(
+        value,
+        name=str,
+        poll_s=float,
+        rollout=build_rollout,
+        windows=build_windows,
+        controller=build_line,
+    )
     if "ttl_s" in value.get("coordinator", {}):
         fields["lease_ttl_s"] = float(value["coordinator"]["ttl_s"])
     confirm = value.get("confirm", {})

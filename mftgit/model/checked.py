@@ -15,6 +15,7 @@ from mftgit.model.build import (
 )
 from mftgit.model.compose import MAX_PROBLEMS_PER_FILE
 from mftgit.model.config import Cluster, Location, Member, Transfer
+from mftgit.model.controller_rules import check_line
 from mftgit.model.documents import Document, Kind, Reading, problem_at
 from mftgit.model.json_value import Json, Position, join_pointer
 from mftgit.model.names import LocationName, MemberName, TransferName
@@ -23,7 +24,7 @@ from mftgit.model.problem import Problem
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_words import show
 from mftgit.model.templates import Variable, fill_in, find_templates, is_well_formed, names_in
-from mftgit.model.transfer_rules import check_transfer
+from mftgit.model.transfer_rules import Fault, check_transfer
 
 Built = Cluster | Member | Location | Transfer
 
@@ -132,7 +133,11 @@ def _build(
     if kind not in _BUILD:
         return Filled()
     built = _BUILD[kind](value)
-    faults = check_transfer(built, timezones) if isinstance(built, Transfer) else ()
+    faults: Iterable[Fault] = ()
+    if isinstance(built, Transfer):
+        faults = check_transfer(built, timezones)
+    elif isinstance(built, Cluster):
+        faults = check_line(built.controller)
     return Filled(
         built=built,
         problems=tuple(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from mftgit.model.cohorts import Rollout
+from mftgit.model.controller_line import ControllerLine
 from mftgit.model.limits import Limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.windows import Windows
@@ -34,6 +35,7 @@ class Cluster:
     limits: Limits = field(default_factory=Limits)
     rollout: Rollout | None = None
     windows: Windows = field(default_factory=Windows)
+    controller: ControllerLine = field(default_factory=ControllerLine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

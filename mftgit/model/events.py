@@ -37,6 +37,7 @@ class EventName(Enum):
     MEMBER_KEY_ROTATED = "MemberKeyRotated"
     MEMBER_STARTED = "MemberStarted"
     MEMBER_STOPPED = "MemberStopped"
+    CONTROLLER_MOVED = "ControllerMoved"
     REVISION_FETCHED = "RevisionFetched"
     REVISION_VERIFIED = "RevisionVerified"
     REVISION_REFUSED = "RevisionRefused"

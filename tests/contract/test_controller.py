@@ -33,7 +33,7 @@ from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.registry import Registry
 from mftgit.controller import notify, presence
-from mftgit.controller.initialise import renew_certificate
+from mftgit.controller.certificate import renew_certificate
 from mftgit.errors import ConfigError
 from mftgit.member import app
 from mftgit.model.access import Access, OperatorRole

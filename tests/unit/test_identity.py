@@ -150,15 +150,75 @@ def test_a_changed_password_is_not_remembered() -> None:
     assert not checker.check("old", hash_password("new"))
 
 
-def test_a_certificate_is_renewed_before_it_ends() -> None:
-    clock = SetClock()
-    authority = pki.make_authority("c", now=clock.now())
-    server = pki.issue_server(authority, hosts=("127.0.0.1", "mft.example"), now=clock.now())
-    assert not pki.needs_renewal(server.certificate, now=clock.now())
-    clock.pass_s((pki.SERVER_DAYS - 29) * 86400)
-    assert pki.needs_renewal(server.certificate, now=clock.now())
-    assert len(pki.fingerprint(authority.certificate)) == 64
-    assert pki.fingerprint(authority.certificate) != pki.fingerprint(server.certificate)
+AT = SetClock().now()
+AUTHORITY, OTHER_AUTHORITY = (pki.make_authority("c", now=AT) for _ in range(2))
+SERVER = pki.issue_server(AUTHORITY, hosts=("127.0.0.1", "mft.example", "::1"), now=AT)
+
+
+def serves(
+    server: pki.KeyPair = SERVER,
+    *,
+    by: pki.KeyPair = AUTHORITY,
+    hosts: tuple[str, ...] = ("mft.example",),
+    days: int = 0,
+) -> bool:
+    return pki.serves(server, by, hosts=hosts, now=AT + timedelta(days=days))
+
+
+def test_a_certificate_serves_the_names_it_was_issued_for_until_thirty_days_before_its_end() -> (
+    None
+):
+    assert pki.hosts_of(SERVER.certificate) == ("127.0.0.1", "mft.example", "::1")
+    assert serves(hosts=("mft.example", "0:0:0:0:0:0:0:1"))
+    assert not serves(hosts=("mft.example", "other.example"))
+    assert serves(days=pki.SERVER_DAYS - 31)
+    assert not serves(days=pki.SERVER_DAYS - 29)
+
+
+def test_a_certificate_of_another_authority_and_what_is_no_pair_serve_nobody() -> None:
+    assert not serves(by=OTHER_AUTHORITY)
+    other = pki.issue_server(AUTHORITY, hosts=("mft.example",), now=AT)
+    for server in (
+        pki.KeyPair(certificate=SERVER.certificate, key=other.key),
+        pki.KeyPair(certificate=SERVER.certificate, key=b""),
+        pki.KeyPair(certificate=SERVER.certificate, key=KEY),
+        pki.KeyPair(certificate=b"", key=SERVER.key),
+    ):
+        assert not serves(server)
+    assert pki.hosts_of(b"") == pki.hosts_of(AUTHORITY.certificate) == ()
+
+
+def test_an_authority_is_found_by_its_key_among_others() -> None:
+    both = OTHER_AUTHORITY.certificate + AUTHORITY.certificate
+    assert pki.find_authority(AUTHORITY.key, AUTHORITY.key, both) == AUTHORITY
+    assert len(pki.fingerprint(AUTHORITY.certificate)) == 64
+    for key, place in (
+        (AUTHORITY.key, OTHER_AUTHORITY.certificate),
+        (b"", both),
+        (KEY, both),
+        (AUTHORITY.key, AUTHORITY.certificate.replace(b"M", b"*")),
+    ):
+        with pytest.raises(ConfigError, match="cluster authority"):
+            pki.find_authority(key, place)
+
+
+def test_only_certificates_of_authorities_that_hold_today_are_taken_for_some() -> None:
+    good = AUTHORITY.certificate
+    pki.check_authorities(good + OTHER_AUTHORITY.certificate, now=AT)
+    late = AT + timedelta(days=pki.CA_DAYS + 1)
+    for pem, now, told in (
+        (good + good.replace(b"M", b"*"), AT, "not a certificate"),
+        (good + SERVER.certificate, AT, "not that of an authority"),
+        (good, late, "holds from 2026"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            pki.check_authorities(pem, now=now)
+
+
+def test_the_certificate_of_a_fingerprint_is_picked_out_of_many_and_no_other() -> None:
+    many = OTHER_AUTHORITY.certificate + AUTHORITY.certificate
+    assert pki.pick(many, pki.fingerprint(AUTHORITY.certificate)) == AUTHORITY.certificate
+    assert pki.pick(many, "0" * 64) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""Reach the controller as the configuration says: tried on the side, and gone over to only where it works.
+
+A kill between any two steps leaves one of these, and in each the member gets in. What is tried is the address U and
+the authorities A; before, they were u and a:
+
+| bootstrap.json | ca.pem | the member gets in by |
+|---|---|---|
+| u | a | the old line: the trial changes nothing |
+| u | a and A | the old line |
+| U | a and A | the new line, which was tried |
+| U | A | the new line |
+
+Only the last one is at rest; from the others the next trial goes on.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+
+from mftgit.adapters import pki
+from mftgit.adapters.channel import Channel, ControllerRefusedError
+from mftgit.adapters.durable import write_file
+from mftgit.adapters.proof import Prover
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.errors import MftgitError, TransientError
+from mftgit.model.controller_line import ControllerLine, fingerprints, together
+
+
+class MoveFailedError(TransientError):
+    """The controller is not reached as the configuration says; the line before stays in use."""
+
+
+class Move:
+    """Takes a member over to another line."""
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        *,
+        now: Callable[[], datetime],
+        moved: Callable[[Bootstrap], None],
+    ) -> None:
+        """Change the line of ``folder``; ``moved`` takes the running member over."""
+        self._folder = folder
+        self._now = now
+        self._moved = moved
+
+    def wanted(self, line: ControllerLine) -> bool:
+        """Tell whether ``line`` says something else than what is in use; raises ConfigError."""
+        url, pem = self._present()
+        return line.url not in {None, url} or bool(
+            line.ca and set(line.ca) != set(fingerprints(pem))
+        )
+
+    def try_out(self, line: ControllerLine, *, seq: int) -> None:
+        """Ask for the head by ``line`` with this member's own proof; ``seq`` is that of a head seen before.
+
+        Raises:
+            ConfigError: what ``line`` calls an authority is none.
+            MoveFailedError: no answer, not over a trusted connection, or not of this cluster as it is.
+        """
+        url, pem = self._following(line)
+        try:
+            if line.ca:
+                pki.check_authorities(pem.encode(), now=self._now())
+            with closing(Channel(url, ca_file=pem.encode(), headers=self._proof())) as channel:
+                head = channel.head(None)
+        except ControllerRefusedError as error:
+            raise MoveFailedError(
+                f"{error}: who answers there does not know this member, so that it is not this cluster's controller"
+            ) from error
+        except TransientError as error:
+            raise MoveFailedError(str(error)) from error
+        if head is None or head.seq < seq:
+            raise MoveFailedError(
+                f"{url}: who answers there is behind this cluster's controller: an old copy of it, perhaps"
+            )
+
+    def adopt(self, line: ControllerLine) -> None:
+        """Go over to ``line``, which was tried; raises MftgitError, and then the table above says what is in use."""
+        before, pem = self._present()
+        url, following = self._following(line)
+        bootstrap = replace(self._folder.read_bootstrap(), controller_url=url)
+        try:
+            if url != before:
+                self._trust(together(pem, following))
+                self._folder.write_bootstrap(bootstrap)
+            self._trust(following)
+        except OSError as error:
+            raise MftgitError(
+                f"{self._folder.root}: cannot be written: {error.strerror}: the controller is reached as before"
+            ) from error
+        self._moved(bootstrap)
+
+    def follow(self, line: ControllerLine, *, seq: int) -> bool:
+        """Try ``line`` and go over to it, where it is another one; tell whether it was. Raises as both."""
+        if not self.wanted(line):
+            return False
+        self.try_out(line, seq=seq)
+        self.adopt(line)
+        return True
+
+    def _present(self) -> tuple[str, str]:
+        pem = self._folder.read(self._folder.ca_file).decode(errors="replace")
+        return self._folder.read_bootstrap().controller_url, pem
+
+    def _following(self, line: ControllerLine) -> tuple[str, str]:
+        url, pem = self._present()
+        return line.url or url, together(line.ca_pem, "") if line.ca else pem
+
+    def _trust(self, pem: str) -> None:
+        if self._folder.ca_file.read_bytes() != pem.encode():
+            write_file(self._folder.ca_file, pem.encode())
+
+    def _proof(self) -> Callable[[str, str], dict[str, str]]:
+        own = self._folder.read_bootstrap()
+        key = self._folder.read(self._folder.member_key)
+        return Prover(member=own.name, cluster_id=own.cluster_id, key=key, now=self._now).headers
