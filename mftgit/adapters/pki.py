@@ -39,6 +39,14 @@ def make_authority(cluster: str, *, now: datetime) -> KeyPair:
     return _make_authority(f"mftgit cluster {cluster}"[:_NAME_LENGTH], now=now)
 
 
+def make_successor(authority: KeyPair, *, now: datetime) -> KeyPair:
+    """Make the authority that follows ``authority``, with another name, so that whoever knows both tells them apart."""
+    subject = x509.load_pem_x509_certificate(authority.certificate).subject
+    name = str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value).partition(" (")[0]
+    since = f" ({now:%F})"
+    return _make_authority(name[: _NAME_LENGTH - len(since)] + since, now=now)
+
+
 def _make_authority(called: str, *, now: datetime) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, called)])

@@ -56,6 +56,16 @@ class StateFolder:
         return self.root / "ca.key"
 
     @property
+    def next_ca(self) -> Path:
+        """The authority that follows, key and certificate, while `mftgit controller rotate-ca` is under way."""
+        return self.root / "ca-next.pem"
+
+    @property
+    def old_ca(self) -> Path:
+        """The certificate of the authority before, until no member takes it any more."""
+        return self.root / "ca-old.pem"
+
+    @property
     def tls_certificate(self) -> Path:
         """The controller's server certificate."""
         return self.root / "tls.pem"

@@ -1,17 +1,21 @@
-"""``mftgit controller init``: make a controller."""
+"""``mftgit controller``: make a controller, and give its cluster another authority."""
 
 import socket
 from pathlib import Path
+from textwrap import indent
 
 import click
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.documents_folder import importable, read_folder
 from mftgit.adapters.state_folder import StateFolder
-from mftgit.cli.options import Listen, folder_argument, json_option, print_json
+from mftgit.cli.options import Listen, Name, dir_option, folder_argument, json_option, print_json
+from mftgit.cli.records import open_records
 from mftgit.cli.rules import make_validator
+from mftgit.controller.authority import Rotation, Step, rotate_authority
 from mftgit.controller.certificate import ANY_ADDRESS
 from mftgit.controller.initialise import initialise
+from mftgit.model.names import MemberName
 
 _MINIMAL = {
     "cluster.yaml": b"# What holds for the cluster as a whole.\nname: my-cluster\n",
@@ -22,7 +26,7 @@ _MINIMAL = {
 
 @click.group()
 def controller() -> None:
-    """Make the cluster's controller."""
+    """Make the cluster's controller, and give the cluster another authority."""
 
 
 @controller.command(
@@ -99,3 +103,59 @@ def init(
     )
     click.echo(f"  {done.password}\n")
     click.echo(f"  git clone -c http.sslCAInfo={done.ca_file} {done.clone_url}")
+
+
+@controller.command(
+    "rotate-ca",
+    epilog="""\b
+Example:
+  mftgit controller rotate-ca --dir /var/lib/mftgit
+""",
+)
+@dir_option
+@click.option(
+    "--without",
+    type=Name(),
+    multiple=True,
+    metavar="NAME",
+    help="A member that is not waited for; it has to join anew. May be repeated.",
+)
+@json_option
+def rotate_ca(folder: StateFolder, without: tuple[MemberName, ...], as_json: bool) -> None:
+    """Give the cluster another authority, step by step: each call goes on as far as the members are.
+
+    It prints what to push as controller.ca in cluster.yaml; say it again when the members have taken that. It works
+    while the controller runs, and may be broken off at any moment.
+    """
+    with open_records(folder) as records:
+        done = rotate_authority(
+            folder,
+            records.registry.members(),
+            left=without,
+            now=SystemClock().now(),
+            record=lambda event, facts: records.events.append(event, facts=facts),
+        )
+    if as_json:
+        print_json(
+            {
+                "step": done.step.value,
+                "fingerprint": done.fingerprint,
+                "ca": done.ca_pem,
+                "waits_for": list(done.waits_for),
+            }
+        )
+    else:
+        _show_rotation(done)
+
+
+def _show_rotation(done: Rotation) -> None:
+    if done.step is Step.DONE:
+        click.echo(f"The cluster's authority is {done.fingerprint}; the one before counts nowhere.")
+        return
+    what = {
+        Step.OFFERED: "is made, and issues nothing yet",
+        Step.CHANGED: "issues the controller's certificate now",
+    }[done.step]
+    click.echo(f"The authority {done.fingerprint} {what}.\nPush this in cluster.yaml:\n")
+    click.echo(f"controller:\n  ca: |\n{indent(done.ca_pem, '    ')}")
+    click.echo(f"and say this again when these members have taken it: {', '.join(done.waits_for)}")

@@ -81,6 +81,12 @@ def together(first: str, second: str) -> str:
     return to_pem(dict.fromkeys(found))
 
 
+def without(pem: str, fingerprint: str) -> str:
+    """Return the certificates of ``pem`` but the one with that SHA-256."""
+    found = (der for der in _contents(pem) if der is not None)
+    return to_pem(der for der in found if _sha256(der) != fingerprint)
+
+
 def _contents(pem: str) -> Iterator[bytes | None]:
     """Give the content of each block of ``pem``, None where it cannot be that of a certificate."""
     for block in pem.split(BEGIN)[1:]:

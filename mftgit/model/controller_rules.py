@@ -22,7 +22,7 @@ def check_line(line: ControllerLine) -> Iterator[Fault]:
             pointer="/controller/ca",
             rule="certificate",
             message=wrong,
-            hint="copy the whole of a member's ca.pem",
+            hint="copy the whole of a member's ca.pem, or of what `mftgit controller rotate-ca` prints",
         )
 
 

@@ -35,6 +35,7 @@ class EventName(Enum):
     MEMBER_REMOVED = "MemberRemoved"
     MEMBER_KEY_OFFERED = "MemberKeyOffered"
     MEMBER_KEY_ROTATED = "MemberKeyRotated"
+    AUTHORITY_CHANGED = "AuthorityChanged"
     MEMBER_STARTED = "MemberStarted"
     MEMBER_STOPPED = "MemberStopped"
     CONTROLLER_MOVED = "ControllerMoved"

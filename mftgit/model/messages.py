@@ -8,6 +8,7 @@ from enum import Enum, unique
 from typing import Any
 
 from mftgit.model.config import Role
+from mftgit.model.controller_line import MAX_AUTHORITIES
 from mftgit.model.names import (
     MAIN,
     Epoch,
@@ -200,6 +201,18 @@ class TransferStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineStatus:
+    """At which address a member reaches the controller, and the SHA-256 of the authorities that it takes there."""
+
+    url: str
+    ca: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that ``status --json`` documents."""
+        return {"url": self.url, "ca": list(self.ca)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStatus:
     """One member; ``reason`` says why it is not active on what it last tried, or what else is wrong.
 
@@ -216,6 +229,7 @@ class MemberStatus:
     suspended: bool = False
     pin: Revision | None = None
     drain: Drain | None = None
+    line: LineStatus | None = None
     transfers: Sequence[TransferStatus] = ()
 
     def as_json(self, *, last_seen_s: float | None) -> dict[str, Any]:
@@ -231,6 +245,7 @@ class MemberStatus:
             "suspended": self.suspended,
             "pin": self.pin,
             "drain": None if self.drain is None else self.drain.value,
+            "controller": None if self.line is None else self.line.as_json(),
             "last_seen_s": None if last_seen_s is None else round(last_seen_s, 1),
             "transfers": [each.as_json() for each in self.transfers],
         }
@@ -256,6 +271,7 @@ def judge_silence(status: MemberStatus, silent_s: float | None) -> MemberStatus:
 
 
 MAX_TRANSFERS = 20_000
+_MAX_URL = 500
 
 
 def parse_member_status(value: Any) -> MemberStatus:
@@ -282,10 +298,22 @@ def parse_member_status(value: Any) -> MemberStatus:
             suspended=bool(value.get("suspended", False)),
             pin=_revision(value.get("pin")),
             drain=None if drain is None else Drain(drain),
+            line=_parse_line(value.get("controller")),
             transfers=tuple(_parse_transfer(each) for each in transfers),
         )
-    except (KeyError, TypeError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a member's status: {error}") from None
+
+
+def _parse_line(value: Any) -> LineStatus | None:
+    """Return what a member says of its line; one of an older version says nothing."""
+    match value:
+        case None:
+            return None
+        case {"url": str(url), "ca": [*ca]} if len(ca) <= MAX_AUTHORITIES:
+            return LineStatus(url=url[:_MAX_URL], ca=tuple(str(each)[:64] for each in ca))
+        case _:
+            raise ValueError("controller is not an address and a list of authorities")
 
 
 def _parse_transfer(value: Mapping[str, Any]) -> TransferStatus:
