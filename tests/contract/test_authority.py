@@ -299,7 +299,9 @@ def test_a_kill_before_any_step_of_a_change_leaves_members_that_get_in_and_it_go
         again = serve(folder)
         try:
             assert gets_in(node), steps[-1]
-            assert rotate(folder).step is step or step is Step.DONE, steps[-1]
+            goes_on = rotate(folder)
+            assert goes_on.step is step or step is Step.DONE, steps[-1]
+            assert goes_on.fingerprint in fingerprints(goes_on.ca_pem), steps[-1]
             again.controller._certificate.look()
             assert gets_in(node), steps[-1]
         finally:

@@ -5,7 +5,7 @@ import os
 import shutil
 import ssl
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +102,28 @@ def test_what_says_nothing_or_what_holds_already_moves_nobody(
     mover = move(node)
     for each in (line(), line(site.url), line(site.url, own_ca(site)), line(ca=own_ca(site))):
         assert not mover.wanted(each)
+
+
+@contextmanager
+def proxied(site: Site, tmp_path: Path) -> Iterator[ControllerLine]:
+    """Give the line through a proxy that shows its own certificate, and by which nothing else is reached."""
+    shown = pki.issue_server(OTHER, hosts=("localhost",), now=NOW())
+    (tmp_path / "proxy.pem").write_bytes(shown.certificate + shown.key)
+    with forwarded(
+        site.url, called="localhost", proxy=tmp_path / "proxy.pem", ca=site.folder.ca_file
+    ) as url:
+        yield line(url, OTHER.certificate)
+
+
+def test_a_member_goes_over_to_a_proxy_that_shows_a_certificate_of_its_own(
+    site: Site, node: StateFolder, tmp_path: Path
+) -> None:
+    with proxied(site, tmp_path) as wanted:
+        assert move(node).follow(wanted, seq=1)
+        assert in_use(node) == (wanted.url, wanted.ca)
+        assert gets_in(node)
+    node.write_bootstrap(replace(node.read_bootstrap(), controller_url=site.url))
+    assert not gets_in(node)
 
 
 def refused(site: Site, node: StateFolder, wrong: ControllerLine, *, seq: int = 1) -> str:
@@ -213,15 +235,18 @@ def be_the_member(node: StateFolder, wanted: ControllerLine, at: int, told: Path
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("what", ["address", "authorities", "both"])
+@pytest.mark.parametrize("what", ["address", "authorities", "a proxy"])
 def test_a_kill_before_any_step_leaves_a_member_that_gets_in_and_goes_on(
     site: Site, node: StateFolder, tmp_path: Path, what: str
 ) -> None:
     context = multiprocessing.get_context("fork")
     steps: list[str] = []
-    with forwarded(site.url, called="localhost") as url:
-        ca = own_ca(site) + OTHER.certificate
-        wanted = line(url if what != "authorities" else None, ca if what != "address" else None)
+    with forwarded(site.url, called="localhost") as url, proxied(site, tmp_path) as by_proxy:
+        wanted = {
+            "address": line(url),
+            "authorities": line(ca=own_ca(site) + OTHER.certificate),
+            "a proxy": by_proxy,
+        }[what]
         for at in range(1, 30):
             folder = StateFolder(tmp_path / f"at-{at}")
             shutil.copytree(node.root, folder.root)
