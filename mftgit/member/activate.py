@@ -9,6 +9,7 @@ from mftgit.errors import MftgitError, TransientError
 from mftgit.member.confirm import Confirmation
 from mftgit.member.journal import MAX_REASON, Journal
 from mftgit.member.judge import Judge
+from mftgit.member.move import Move
 from mftgit.member.probes import Probes
 from mftgit.member.running import Ready, Running
 from mftgit.model import activation
@@ -28,6 +29,7 @@ class Activation:
         judge: Judge,
         running: Running,
         probes: Probes,
+        move: Move,
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
@@ -36,6 +38,7 @@ class Activation:
         self._judge = judge
         self._running = running
         self._probes = probes
+        self._move = move
         self._clock = clock
         self._wake = wake
         self._confirmation: Confirmation | None = None
@@ -107,6 +110,7 @@ class Activation:
             self._judge.check(record.active, record.anchor)
         if self._confirmation is not None:
             self._prove_good(self._confirmation)
+        self._move.follow(self._running.generation, seq=record.seq)
 
     def _swap_to(self, revision: Revision, *, fresh: bool) -> None:
         record = self._journal.record
@@ -159,6 +163,7 @@ class Activation:
         if record.active is not None and self._running.generation is not None:
             self._good = (record.active, self._running.generation)
         logger.info("revision is active", revision=record.active)
+        self._move.follow(self._running.generation, seq=record.seq)
 
     def _until(self, record: Record) -> float:
         """Return when the time is over that began before a restart; in another boot it begins anew."""
@@ -168,7 +173,12 @@ class Activation:
 
     def _ask(self, until: float) -> Confirmation:
         self._end_confirmation()
-        probes = self._probes.of(self._running.revision, self._running.generation)
+        record = self._journal.record
+        probes = self._probes.of(
+            self._running.revision,
+            self._running.generation,
+            seq=record.seq if activation.is_unconfirmed(record) else None,
+        )
         self._confirmation = Confirmation(probes, until=until, clock=self._clock, passed=self._wake)
         return self._confirmation
 

@@ -88,6 +88,7 @@ class Member:
             suspended=intake.operator.orders.suspended,
             pin=intake.operator.orders.pin,
             drain=intake.operator.drain,
+            line=intake.line,
             transfers=self._outbound.status(),
         )
         self._leave_status(status)

@@ -19,6 +19,7 @@ from mftgit.member.fetch import DivergedError
 from mftgit.member.gate import waits_for
 from mftgit.member.journal import Journal
 from mftgit.member.judge import Judge
+from mftgit.member.move import Move
 from mftgit.member.obey import Operator
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.probes import Probes
@@ -30,7 +31,7 @@ from mftgit.member.verify import NotCheckedError, RefusedError
 from mftgit.model import activation
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import Head, MemberState
+from mftgit.model.messages import Head, LineStatus, MemberState
 from mftgit.model.names import Revision
 from mftgit.model.record import Record, Stage, Wait
 from mftgit.model.validate import Validator
@@ -88,6 +89,7 @@ class Intake:
     ) -> None:
         """Read the durable record; nothing runs yet. ``wake`` is called when a look is due at once."""
         folder, bootstrap, upstream = parts.folder, parts.bootstrap, parts.upstream
+        clock = clock or SystemClock()
         self._name = bootstrap.name
         self._clock = clock or SystemClock()
         self._upstream = upstream
@@ -101,11 +103,19 @@ class Intake:
         )
         self._running = Running(outbound, told)
         self.operator = Operator(folder, self._journal, self._judge, self._running)
+        self._move = Move(folder, now=clock.now, moved=upstream.moved, told=told)
         self._activation = Activation(
             journal=self._journal,
             judge=self._judge,
             running=self._running,
-            probes=Probes(folder=folder, bootstrap=bootstrap, upstream=upstream, outbound=outbound),
+            probes=Probes(
+                folder=folder,
+                bootstrap=bootstrap,
+                upstream=upstream,
+                outbound=outbound,
+                move=self._move,
+            ),
+            move=self._move,
             clock=self._clock,
             wake=wake,
         )
@@ -130,6 +140,11 @@ class Intake:
     def runs(self) -> Revision | None:
         """Return the revision that runs wholly."""
         return self._running.revision
+
+    @property
+    def line(self) -> LineStatus | None:
+        """Return by which line the member reaches the controller."""
+        return self._move.status
 
     @property
     def due_in_s(self) -> float | None:

@@ -10,7 +10,8 @@ the authorities A; before, they were u and a:
 | U | a and A | the new line, which was tried |
 | U | A | the new line |
 
-Only the last one is at rest; from the others the next trial goes on.
+Only the last one is at rest; from the others the next trial goes on. The trial is part of what a revision has to show
+(`mftgit.member.probes`); a member goes over once that is confirmed, and tries again at each look if it could not.
 """
 
 from collections.abc import Callable
@@ -18,13 +19,19 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 
+from loguru import logger
+
 from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel, ControllerRefusedError
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
-from mftgit.errors import MftgitError, TransientError
+from mftgit.errors import ConfigError, MftgitError, TransientError
+from mftgit.member.told import Told
+from mftgit.model.config import Generation
 from mftgit.model.controller_line import ControllerLine, fingerprints, together
+from mftgit.model.events import EventName
+from mftgit.model.messages import LineStatus
 
 
 class MoveFailedError(TransientError):
@@ -40,11 +47,26 @@ class Move:
         *,
         now: Callable[[], datetime],
         moved: Callable[[Bootstrap], None],
+        told: Told,
     ) -> None:
-        """Change the line of ``folder``; ``moved`` takes the running member over."""
+        """Change the line of ``folder``; ``moved`` takes the running member over, and ``told`` writes it down."""
         self._folder = folder
         self._now = now
         self._moved = moved
+        self._told = told
+        self._status: LineStatus | None = None
+        self._failed: str | None = None
+
+    @property
+    def status(self) -> LineStatus | None:
+        """Return by which line the member goes; None where its folder does not say."""
+        if self._status is None:
+            try:
+                url, pem = self._present()
+            except ConfigError:
+                return None
+            self._status = LineStatus(url=url, ca=fingerprints(pem))
+        return self._status
 
     def wanted(self, line: ControllerLine) -> bool:
         """Tell whether ``line`` says something else than what is in use; raises ConfigError."""
@@ -91,10 +113,25 @@ class Move:
             raise MftgitError(
                 f"{self._folder.root}: cannot be written: {error.strerror}: the controller is reached as before"
             ) from error
+        self._status = LineStatus(url=url, ca=fingerprints(following))
         self._moved(bootstrap)
+        self._told(EventName.CONTROLLER_MOVED, facts=self._status.as_json())
 
-    def follow(self, line: ControllerLine, *, seq: int) -> bool:
-        """Try ``line`` and go over to it, where it is another one; tell whether it was. Raises as both."""
+    def follow(self, generation: Generation | None, *, seq: int) -> None:
+        """Go over to the line of what runs; where that does not work now, the one before stays in use."""
+        if generation is None:
+            return
+        try:
+            self.go_over(generation.cluster.controller, seq=seq)
+        except MftgitError as error:
+            if str(error) != self._failed:
+                logger.warning("the controller is reached as before", error=str(error))
+            self._failed = str(error)
+        else:
+            self._failed = None
+
+    def go_over(self, line: ControllerLine, *, seq: int) -> bool:
+        """Try ``line`` and adopt it, where it is another one; tell whether it was. Raises as both."""
         if not self.wanted(line):
             return False
         self.try_out(line, seq=seq)

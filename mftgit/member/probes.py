@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mftgit.adapters.channel import check_listener
@@ -10,9 +11,11 @@ from mftgit.adapters.command import run_command
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.confirm import Probe
+from mftgit.member.move import Move
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.upstream import Upstream
 from mftgit.model.config import Generation
+from mftgit.model.controller_line import ControllerLine
 from mftgit.model.names import Revision
 
 _BEFORE_S: Final = 2.0
@@ -26,22 +29,26 @@ class Probes:
     bootstrap: Bootstrap
     upstream: Upstream
     outbound: Outbound
+    move: Move
 
-    def of(self, revision: Revision | None, generation: Generation | None) -> dict[str, Probe]:
+    def of(
+        self, revision: Revision | None, generation: Generation | None, *, seq: int | None
+    ) -> dict[str, Probe]:
         """Return what the revision has to show that runs; nothing where none does.
 
+        ``seq`` is the head's that it was attempted under; without one the line in use is asked, and not its own.
         What does not answer beforehand either is no fault of it, and is left out.
         """
         if revision is None or generation is None:
             return {}
         probes: dict[str, Probe] = {
             "scheduler": self.outbound.check_scheduler,
-            "controller": self._reach_controller,
+            "controller": partial(self._reach_controller, generation.cluster.controller, seq=seq),
         }
         if generation.transfers and _answers(self.outbound.check_storage):
             probes["storage"] = self.outbound.check_storage
         if listen := self.bootstrap.listen:
-            probes["listener"] = lambda: check_listener(listen, ca_file=self.folder.ca_file)
+            probes["listener"] = lambda: check_listener(listen, ca_file=self.folder.ca_key)
         command, within_s = generation.cluster.confirm_command, generation.cluster.confirm_s
         if command is not None:
             facts = {"MFTGIT_MEMBER": self.bootstrap.name, "MFTGIT_REVISION": revision}
@@ -50,8 +57,11 @@ class Probes:
             )
         return probes
 
-    def _reach_controller(self) -> None:
-        self.upstream.head(None)
+    def _reach_controller(self, line: ControllerLine, *, seq: int | None) -> None:
+        if seq is not None and self.move.wanted(line):
+            self.move.try_out(line, seq=seq)
+        else:
+            self.upstream.head(None)
 
 
 def _answers(probe: Callable[[], None]) -> bool:

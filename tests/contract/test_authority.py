@@ -81,7 +81,8 @@ def take(site: Site, ca_pem: str, *folders: StateFolder) -> None:
     """Publish ``ca_pem``, and let the members of ``folders`` follow and report."""
     site.publish({"cluster.yaml": section(ca=ca_pem).encode()})
     for folder in folders:
-        Move(folder, now=NOW, moved=lambda _: None).follow(build_line({"ca": ca_pem}), seq=1)
+        mover = Move(folder, now=NOW, moved=lambda _: None, told=lambda *_, **__: None)
+        mover.go_over(build_line({"ca": ca_pem}), seq=1)
         report(site.folder, folder)
 
 

@@ -43,8 +43,13 @@ def line(url: str | None = None, ca: bytes | None = None) -> ControllerLine:
     return build_line({name: value for name, value in given.items() if value is not None})
 
 
+def untold(*_: object, **__: object) -> None:
+    """Nobody writes it down."""
+
+
 def move(folder: StateFolder, told: list[Bootstrap] | None = None) -> Move:
-    return Move(folder, now=NOW, moved=(told if told is not None else []).append)
+    moved = (told if told is not None else []).append
+    return Move(folder, now=NOW, moved=moved, told=untold)
 
 
 def own_ca(site: Site) -> bytes:
@@ -86,12 +91,12 @@ def test_an_address_that_works_is_gone_over_to_and_the_old_one_stays_open(
         moved: list[Bootstrap] = []
         mover = move(node, moved)
         assert mover.wanted(line(url))
-        assert mover.follow(line(url), seq=1)
+        assert mover.go_over(line(url), seq=1)
         assert in_use(node) == (url, fingerprints(own_ca(site).decode()))
         assert gets_in(node)
         assert [each.controller_url for each in moved] == [url]
         assert not mover.wanted(line(url))
-        assert not mover.follow(line(url), seq=1)
+        assert not mover.go_over(line(url), seq=1)
     node.write_bootstrap(replace(node.read_bootstrap(), controller_url=site.url))
     assert gets_in(node)
 
@@ -119,7 +124,7 @@ def test_a_member_goes_over_to_a_proxy_that_shows_a_certificate_of_its_own(
     site: Site, node: StateFolder, tmp_path: Path
 ) -> None:
     with proxied(site, tmp_path) as wanted:
-        assert move(node).follow(wanted, seq=1)
+        assert move(node).go_over(wanted, seq=1)
         assert in_use(node) == (wanted.url, wanted.ca)
         assert gets_in(node)
     node.write_bootstrap(replace(node.read_bootstrap(), controller_url=site.url))
@@ -131,7 +136,7 @@ def refused(site: Site, node: StateFolder, wrong: ControllerLine, *, seq: int = 
     mover = move(node)
     assert mover.wanted(wrong)
     with pytest.raises((MoveFailedError, ConfigError)) as error:
-        mover.follow(wrong, seq=seq)
+        mover.go_over(wrong, seq=seq)
     assert (node.bootstrap_file.read_bytes(), node.ca_file.read_bytes()) == before
     assert gets_in(node)
     del site
@@ -193,7 +198,7 @@ def test_an_old_copy_of_the_controller_is_not_taken(site: Site, node: StateFolde
         assert "behind this cluster's controller" in refused(
             site, node, line(url), seq=head.seq + 1
         )
-        assert move(node).follow(line(url), seq=head.seq)
+        assert move(node).go_over(line(url), seq=head.seq)
 
 
 def test_a_disk_that_takes_nothing_leaves_the_old_line(site: Site, node: StateFolder) -> None:
@@ -202,11 +207,11 @@ def test_a_disk_that_takes_nothing_leaves_the_old_line(site: Site, node: StateFo
         temporary.mkdir()  # as unwritable for whoever as a full disk
         assert move(node).wanted(line(url))
         with pytest.raises(MftgitError, match="is reached as before"):
-            move(node).follow(line(url), seq=1)
+            move(node).go_over(line(url), seq=1)
         assert in_use(node)[0] == site.url
         assert gets_in(node)
         temporary.rmdir()
-        assert move(node).follow(line(url), seq=1)
+        assert move(node).go_over(line(url), seq=1)
 
 
 def test_a_running_member_asks_and_fetches_at_the_new_address(
@@ -216,7 +221,7 @@ def test_a_running_member_asks_and_fetches_at_the_new_address(
         hints = upstream.wait()
         next(hints)
         with forwarded(site.url, called="localhost") as url:
-            assert Move(node, now=NOW, moved=upstream.moved).follow(line(url), seq=1)
+            assert Move(node, now=NOW, moved=upstream.moved, told=untold).go_over(line(url), seq=1)
             assert upstream.head(None) is not None
             revision = site.publish({"notes.md": b"x"})
             assert upstream.fetch() == revision
@@ -230,7 +235,7 @@ def test_a_running_member_asks_and_fetches_at_the_new_address(
 
 def be_the_member(node: StateFolder, wanted: ControllerLine, at: int, told: Path) -> None:
     die_before(at, told)
-    move(node).follow(wanted, seq=1)
+    move(node).go_over(wanted, seq=1)
     os._exit(0)
 
 
@@ -255,7 +260,7 @@ def test_a_kill_before_any_step_leaves_a_member_that_gets_in_and_goes_on(
             member.start()
             member.join(60)
             assert gets_in(folder), told
-            move(folder).follow(wanted, seq=1)
+            move(folder).go_over(wanted, seq=1)
             assert gets_in(folder), told
             assert not move(folder).wanted(wanted)
             if not told.exists():

@@ -1,0 +1,137 @@
+"""A revision with another line to the controller is confirmed where that works, and the member goes over after that."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from controller_line_text import section
+from controller_site import NOW, Site, controller_site
+from forwarding import forwarded
+from node_site import ONE, TWO, restarted, started
+
+from mftgit.adapters import pki
+from mftgit.adapters.channel import check_listener
+from mftgit.model.controller_line import fingerprints
+from mftgit.model.events import EventName
+from mftgit.model.messages import MemberState
+from mftgit.model.record import Stage
+
+QUICK = "confirm: {within_s: 1}\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with controller_site(tmp_path) as made:
+        yield made
+
+
+def with_line(url: str | None = None, ca: str | None = None) -> dict[str, bytes]:
+    return ONE | {"cluster.yaml": (section(url, ca) + QUICK).encode()}
+
+
+def test_a_node_goes_over_to_the_address_that_a_revision_names_and_tells_it(site: Site) -> None:
+    site.publish(ONE)
+    node = started(site)
+    before = node.intake.line
+    assert before is not None
+    with forwarded(site.url, host="127.0.0.2") as url:
+        revision = site.publish(with_line(url))
+        node.look()
+        assert (node.intake.runs, node.intake.state()) == (revision, MemberState.ACTIVE)
+        (moved,) = node.told(EventName.CONTROLLER_MOVED)
+        assert moved.facts == {"url": url, "ca": list(before.ca)}
+        assert node.intake.line is not None
+        assert node.intake.line.as_json() == moved.facts
+        assert node.folder.read_bootstrap().controller_url == url
+        node = restarted(site, node)
+        following = site.publish(with_line(url) | TWO)
+        node.look()
+        assert node.intake.runs == following
+        assert len(node.told(EventName.CONTROLLER_MOVED)) == 1
+
+
+@pytest.mark.parametrize("wrong", ["address", "authority"])
+def test_a_line_that_does_not_work_is_rolled_back_with_the_reason_and_never_used(
+    site: Site, wrong: str
+) -> None:
+    good = site.publish(ONE)
+    node = started(site)
+    with forwarded(site.url) as gone:
+        pass
+    other = pki.make_authority("other", now=NOW())
+    documents = {
+        "address": with_line(gone),
+        "authority": with_line(ca=other.certificate.decode()),
+    }[wrong]
+    bad = site.publish(documents)
+    node.look()
+    assert (node.intake.runs, node.intake.state()) == (good, MemberState.ROLLED_BACK)
+    assert (gone if wrong == "address" else "certificate of this cluster") in str(
+        node.intake.reason()
+    )
+    (told,) = node.told(EventName.REVISION_ROLLED_BACK)
+    assert told.revision == bad
+    assert not node.told(EventName.CONTROLLER_MOVED)
+    assert node.folder.read_bootstrap().controller_url == site.url
+    mended = site.publish(TWO)
+    node.look()
+    assert node.intake.runs == mended
+
+
+def test_a_node_that_was_away_follows_at_the_old_address_when_it_comes_back(site: Site) -> None:
+    site.publish(ONE)
+    node = started(site)
+    with forwarded(site.url, host="127.0.0.2") as url:
+        site.publish(with_line(url))
+        revision = site.publish(with_line(url) | TWO)
+        node = restarted(site, node)
+        node.look()
+        assert node.intake.runs == revision
+        assert node.folder.read_bootstrap().controller_url == url
+
+
+def test_a_node_that_was_stopped_before_it_went_over_does_so_after_its_start(site: Site) -> None:
+    site.publish(ONE)
+    node = started(site)
+    with forwarded(site.url, called="localhost") as url:
+        revision = site.publish(with_line(url))
+        blocked = node.folder.bootstrap_file.with_name(f".bootstrap.json.{os.getpid()}.new")
+        blocked.mkdir()  # as a full disk, or a kill before this step
+        node.look()
+        assert (node.intake.runs, node.intake.record.stage) == (revision, Stage.CONFIRMED)
+        assert node.folder.read_bootstrap().controller_url == site.url
+        blocked.rmdir()
+        node = restarted(site, node)
+        assert node.folder.read_bootstrap().controller_url == url
+        node.look()
+        assert len(node.told(EventName.CONTROLLER_MOVED)) == 1
+
+
+def test_a_confirmed_line_that_does_not_work_any_more_harms_nobody_who_has_another(
+    site: Site,
+) -> None:
+    site.publish(ONE)
+    node = started(site)
+    with forwarded(site.url, called="localhost") as url:
+        site.publish(with_line(url))
+        blocked = node.folder.bootstrap_file.with_name(f".bootstrap.json.{os.getpid()}.new")
+        blocked.mkdir()
+        node.look()
+        blocked.rmdir()
+    node.look()
+    assert (node.intake.state(), node.intake.reason()) == (MemberState.ACTIVE, None)
+    revision = site.publish(TWO)
+    node.look()
+    assert node.intake.runs == revision
+
+
+def test_the_controller_s_own_listener_is_known_by_its_own_authority_whatever_members_take(
+    site: Site,
+) -> None:
+    listen = site.folder.read_bootstrap().listen
+    assert listen
+    own = site.folder.ca_file.read_text(encoding="utf-8")
+    site.folder.ca_file.write_bytes(pki.make_authority("proxy", now=NOW()).certificate)
+    check_listener(listen, ca_file=site.folder.ca_key)
+    assert fingerprints(own) != fingerprints(site.folder.ca_file.read_text(encoding="utf-8"))
