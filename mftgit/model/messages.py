@@ -301,7 +301,7 @@ def parse_member_status(value: Any) -> MemberStatus:
             line=_parse_line(value.get("controller")),
             transfers=tuple(_parse_transfer(each) for each in transfers),
         )
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not a member's status: {error}") from None
 
 

@@ -13,6 +13,7 @@ from mftgit.model.messages import (
     SILENT_AFTER_S,
     Head,
     LastRun,
+    LineStatus,
     MemberState,
     MemberStatus,
     RolloutState,
@@ -52,6 +53,12 @@ statuses = st.builds(
     active_revision=st.none() | st.just(OID),
     attempted_revision=st.none() | st.just(OID),
     reason=st.none() | st.text(max_size=50),
+    line=st.none()
+    | st.builds(
+        LineStatus,
+        url=st.just("https://mft.example"),
+        ca=st.lists(st.just("0" * 64), max_size=8).map(tuple),
+    ),
     transfers=st.lists(transfers, max_size=3).map(tuple),
 )
 
@@ -75,6 +82,9 @@ TRANSFER = {"name": "t", "owner": None, "state": "idle", "last_run": None, "deli
         {"transfers": None},
         {"transfers": [None] * (MAX_TRANSFERS + 1)},
         {"transfers": [{}]},
+        {"controller": "https://mft.example"},
+        {"controller": {"url": "https://mft.example"}},
+        {"controller": {"url": "https://mft.example", "ca": ["0" * 64] * 9}},
         {"transfers": [TRANSFER | {"epoch": float("inf")}]},
     ],
 )
