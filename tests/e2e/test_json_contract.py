@@ -71,6 +71,8 @@ def test_every_output_is_as_documented(empty: Cluster) -> None:
     check(mftgit_json("member", "list", "--dir", ctl, cwd=empty.root), "member-list")
     mftgit_json("member", "add", "node-2", "--dir", ctl, cwd=empty.root)
     check(mftgit_json("member", "remove", "node-2", "--dir", ctl, cwd=empty.root), "member-remove")
+    authority = mftgit_json("controller", "rotate-ca", "--dir", ctl, cwd=empty.root)
+    check(authority, "controller-rotate-ca")
     events = empty.events()
     assert {each["member"] for each in events} == {"controller", "node-1"}
     for each in [*events, *empty.events("node-1")]:

@@ -18,6 +18,7 @@ from mftgit.model.controller_line import (
     read_host,
     to_pem,
     together,
+    without,
 )
 from mftgit.model.parts import declared_cluster
 
@@ -108,6 +109,12 @@ def test_certificates_come_out_of_their_text_as_they_went_in(bodies: list[bytes]
     pem = to_pem(certificates)
     assert fingerprints(pem) == tuple(hashlib.sha256(each).hexdigest() for each in certificates)
     assert together(pem, pem) == to_pem(dict.fromkeys(certificates))
+
+
+def test_one_certificate_is_left_out_and_the_others_stay() -> None:
+    one, two = fingerprints(ONE + TWO)
+    assert fingerprints(without(ONE + TWO, one)) == (two,)
+    assert without(ONE, two) == ONE
 
 
 @given(st.text() | st.binary(max_size=60).map(lambda each: b64encode(each).decode()))
