@@ -89,7 +89,6 @@ class Intake:
     ) -> None:
         """Read the durable record; nothing runs yet. ``wake`` is called when a look is due at once."""
         folder, bootstrap, upstream = parts.folder, parts.bootstrap, parts.upstream
-        clock = clock or SystemClock()
         self._name = bootstrap.name
         self._clock = clock or SystemClock()
         self._upstream = upstream
@@ -103,7 +102,7 @@ class Intake:
         )
         self._running = Running(outbound, told)
         self.operator = Operator(folder, self._journal, self._judge, self._running)
-        self._move = Move(folder, now=clock.now, moved=upstream.moved, told=told)
+        self._move = Move(folder, now=self._clock.now, moved=upstream.moved, told=told)
         self._activation = Activation(
             journal=self._journal,
             judge=self._judge,
