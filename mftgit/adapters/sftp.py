@@ -2,7 +2,7 @@
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -25,19 +25,26 @@ from mftgit.adapters.sftp_transfer import Download, Upload
 from mftgit.adapters.sftp_transport import server_name
 from mftgit.adapters.sftp_wire import Attributes, StatusError, text
 from mftgit.model.config import SftpLocation
+from mftgit.model.names import SecretName
+from mftgit.model.secret_value import SecretValue
 
 _DEPTH = 32  # of a recursive listing; a server may make up folders without end
 
 
-def connect(location: SftpLocation, *, secrets_dir: Path) -> "SftpEndpoint":
-    """Connect and log in to ``location`` with its secrets from ``secrets_dir``.
+def connect(
+    location: SftpLocation,
+    *,
+    secrets_dir: Path,
+    secrets: Mapping[SecretName, SecretValue] | None = None,
+) -> "SftpEndpoint":
+    """Connect and log in to ``location`` with files in ``secrets_dir``, or with ``secrets`` of the repository.
 
     Raises:
         ConfigError: a secret is missing or open to others; `HostKeyError` and `LoginError` are of this kind.
         EndpointRefusedError: the server has no safe algorithm or no SFTP for us.
         EndpointLostError: it cannot be reached or does not answer within ``location.timeout_s``.
     """
-    connection = open_channel(location, secrets_dir=secrets_dir)
+    connection = open_channel(location, secrets_dir=secrets_dir, values=secrets or {})
     try:
         return SftpEndpoint(location, connection)
     except BaseException:

@@ -11,6 +11,7 @@ import paramiko
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
 from mftgit.adapters.sftp_host_key import open_pinned_transport
 from mftgit.adapters.sftp_login import log_in, prepare
+from mftgit.adapters.sftp_secrets import Values
 from mftgit.adapters.sftp_transport import TROUBLE, hang_up, reason, server_name
 from mftgit.model.config import SftpLocation
 
@@ -29,7 +30,7 @@ class Connection:
         hang_up(self.transport)
 
 
-def open_channel(location: SftpLocation, *, secrets_dir: Path) -> Connection:
+def open_channel(location: SftpLocation, *, secrets_dir: Path, values: Values) -> Connection:
     """Connect to ``location``, check its host key, log in and start SFTP.
 
     Raises:
@@ -39,7 +40,7 @@ def open_channel(location: SftpLocation, *, secrets_dir: Path) -> Connection:
         EndpointRefusedError: the server has no safe algorithm or no SFTP for us.
         EndpointLostError: it cannot be reached or does not answer within ``location.timeout_s``.
     """
-    ways = prepare(location, secrets_dir=secrets_dir)
+    ways = prepare(location, secrets_dir=secrets_dir, values=values)
     with _telling(location):
         transport = open_pinned_transport(location)
         try:

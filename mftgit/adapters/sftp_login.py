@@ -7,7 +7,7 @@ from pathlib import Path
 import paramiko
 
 from mftgit.adapters.endpoint import LoginError
-from mftgit.adapters.sftp_secrets import read_key, read_password
+from mftgit.adapters.sftp_secrets import Values, name_of, read_key, read_password
 from mftgit.adapters.sftp_transport import server_name
 from mftgit.model.config import Auth, KeyAuth, SftpLocation
 
@@ -20,13 +20,13 @@ class Way:
     attempt: Callable[[paramiko.Transport], list[str]]
 
 
-def prepare(location: SftpLocation, *, secrets_dir: Path) -> list[Way]:
+def prepare(location: SftpLocation, *, secrets_dir: Path, values: Values) -> list[Way]:
     """Return the ways to log in to ``location``, with their secrets read.
 
     Raises:
         ConfigError: a secret is missing, empty, unreadable, or open to other users of this machine.
     """
-    return [_way(location.username, auth, secrets_dir) for auth in location.auth]
+    return [_way(location.username, auth, secrets_dir, values) for auth in location.auth]
 
 
 def log_in(transport: paramiko.Transport, location: SftpLocation, ways: list[Way]) -> None:
@@ -52,20 +52,20 @@ def log_in(transport: paramiko.Transport, location: SftpLocation, ways: list[Way
             results.append(f"{way.name}: taken, but the server wants {', '.join(wanted)} as well")
     raise LoginError(
         f"{server_name(location)} does not let {location.username!r} in ({'; '.join(results)}): "
-        f"check username and auth of locations/{location.name}.yaml and the files in secrets"
+        f"check username and auth of locations/{location.name}.yaml and the secrets that it names"
     )
 
 
-def _way(username: str, auth: Auth, secrets_dir: Path) -> Way:
+def _way(username: str, auth: Auth, secrets_dir: Path, values: Values) -> Way:
     if isinstance(auth, KeyAuth):
-        key = read_key(secrets_dir, auth.file)
+        key = read_key(auth, secrets_dir=secrets_dir, values=values)
         return Way(
-            name=f"key in {auth.file!r} ({key.get_name()} {key.fingerprint})",
+            name=f"key in {name_of(auth)} ({key.get_name()} {key.fingerprint})",
             attempt=lambda transport: transport.auth_publickey(username, key),
         )
-    password = read_password(secrets_dir, auth.file)
+    password = read_password(auth, secrets_dir=secrets_dir, values=values)
     return Way(
-        name=f"password in {auth.file!r}",
+        name=f"password in {name_of(auth)}",
         attempt=lambda transport: transport.auth_password(username, password),
     )
 

@@ -81,6 +81,11 @@ class StateFolder:
         return self.root / "member.key"
 
     @property
+    def age_key(self) -> Path:
+        """The member's private keys of age, which open `secrets/` of the repository; they never leave the machine."""
+        return self.root / "age.key"
+
+    @property
     def next_key(self) -> Path:
         """The key that follows the present one, while `mftgit member rotate-key` is under way."""
         return self.root / "member-next.key"

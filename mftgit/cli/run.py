@@ -10,6 +10,7 @@ import click
 from loguru import logger
 
 from mftgit import logs
+from mftgit.adapters.age import ensure_identity
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.process_lock import ProcessLock
@@ -47,6 +48,7 @@ def run(folder: StateFolder, log_level: str) -> None:
     lock = ProcessLock(folder.root)
     try:
         logs.configure(level=log_level, folder=folder.logs)
+        ensure_identity(folder.age_key)  # made by versions that knew no secrets in the repository
         stop = _stop_on_signal()
         events = EventStore(folder.events, member=bootstrap.name, now=SystemClock().now)
         try:

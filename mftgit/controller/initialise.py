@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mftgit.adapters import pki
+from mftgit.adapters import age, pki
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_store import GitStore
@@ -124,6 +124,7 @@ def _write_keys(folder: StateFolder, cluster: str, *, hosts: tuple[str, ...], no
     renew_certificate(folder, hosts=(*hosts, "localhost"), now=now)
     identity = pki.make_identity()
     folder.write_secret(folder.member_key, identity)
+    age.ensure_identity(folder.age_key)
     return pki.public_identity(identity)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from mftgit.adapters import pki
+from mftgit.adapters import age, pki
 from mftgit.adapters.channel import Channel, fetch_authority
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.event_store import EventStore
@@ -37,6 +37,7 @@ def join(
     write_file(folder.ca_file, authority)
     if not folder.member_key.exists():
         folder.write_secret(folder.member_key, pki.make_identity())
+    age.ensure_identity(folder.age_key)
     public_key = pki.public_identity(folder.member_key.read_bytes())
     channel = Channel(controller_url, ca_file=folder.ca_file, headers=lambda _method, _path: {})
     try:

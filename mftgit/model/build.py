@@ -30,7 +30,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.controller_line import build_line
 from mftgit.model.limits import build_limits
-from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.windows import build_windows
 
 Value = Mapping[str, Any]
@@ -68,12 +68,15 @@ def build_cluster(value: Value) -> Cluster:
     fields["confirm_command"] = confirm.get("command")
     if "limits" in value.get("gate", {}):
         fields["limits"] = build_limits(value["gate"]["limits"])
+    if "age" in value:
+        fields["age_operators"] = dict(value["age"]["operators"])
     return Cluster(**fields)
 
 
 def build_member(name: MemberName, value: Value) -> Member:
     """Return what ``members/NAME.yaml`` says."""
-    return Member(name=name, role=Role(value["role"]), **_given(value, labels=dict, variables=dict))
+    fields = _given(value, labels=dict, variables=dict, age_recipient=str)
+    return Member(name=name, role=Role(value["role"]), **fields)
 
 
 def build_scope(value: Value) -> Scope:
@@ -109,8 +112,8 @@ def build_location(name: LocationName, value: Value) -> Location:
 
 def _auth(way: Value) -> Auth:
     if "password" in way:
-        return PasswordAuth(file=way["password"]["file"])
-    return KeyAuth(file=way["private_key"]["file"])
+        return PasswordAuth(**_given(way["password"], file=str, secret=SecretName))
+    return KeyAuth(**_given(way["private_key"], file=str, secret=SecretName))
 
 
 def build_transfer(name: TransferName, value: Value) -> Transfer:

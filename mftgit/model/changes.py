@@ -43,6 +43,7 @@ _RENAMED: Final[Mapping[str, str]] = {
     "after_success": "after_success.action",
     "archive_path": "after_success.path",
     "lease_ttl_s": "coordinator.ttl_s",
+    "age_operators": "age.operators",
     "limits": "gate.limits",
     "begins": "from",
     "ends": "to",
@@ -173,6 +174,7 @@ def _settings(ran: Generation, runs: Generation) -> tuple[FieldChange, ...]:
         return {
             **_flat(generation.cluster, "cluster"),
             **_flat(generation.member, ""),
+            **{f"secrets.{name}.changed": each.changed for name, each in generation.sealed.items()},
         }
 
     return _differing(settings(ran), settings(runs))
@@ -278,4 +280,7 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _text(value: Any) -> str:
     """Return an item of a list: a string, or a way to log in."""
-    return value if isinstance(value, str) else f"{_KEYS[type(value)]} {value.file}"
+    if isinstance(value, str):
+        return value
+    where = value.file if value.secret is None else f"secret {value.secret}"
+    return f"{_KEYS[type(value)]} {where}"

@@ -17,16 +17,18 @@ from mftgit.model.compose import MAX_PROBLEMS_PER_FILE
 from mftgit.model.config import Cluster, Location, Member, Transfer
 from mftgit.model.controller_rules import check_line
 from mftgit.model.documents import Document, Kind, Reading, problem_at
+from mftgit.model.fault import Fault
 from mftgit.model.json_value import Json, Position, join_pointer
-from mftgit.model.names import LocationName, MemberName, TransferName
-from mftgit.model.plaintext import find_plaintext
+from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.plaintext import find_plaintext, find_unsealed
 from mftgit.model.problem import Problem
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_words import show
+from mftgit.model.secret_document import Secret, build_secret, check_secret
 from mftgit.model.templates import Variable, fill_in, find_templates, is_well_formed, names_in
-from mftgit.model.transfer_rules import Fault, check_transfer
+from mftgit.model.transfer_rules import check_transfer
 
-Built = Cluster | Member | Location | Transfer
+Built = Cluster | Member | Location | Transfer | Secret
 
 _TEMPLATED: Final = (Kind.LOCATION, Kind.TRANSFER)
 _SCOPED: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE)
@@ -36,6 +38,7 @@ _BUILD: Final[Mapping[Kind, Callable[[Mapping[str, Any]], Built]]] = {
     Kind.MEMBER: lambda value: build_member(MemberName(""), value),
     Kind.LOCATION: lambda value: build_location(LocationName(""), value),
     Kind.TRANSFER: lambda value: build_transfer(TransferName(""), value),
+    Kind.SECRET: lambda value: build_secret(SecretName(""), value),
 }
 
 
@@ -79,7 +82,8 @@ def check_reading(
     if document is None:
         return Checked(kind=kind, problems=reading.problems)
     positions = document.positions()
-    secrets = _first(find_plaintext(document.value, positions))
+    find = find_unsealed if kind is Kind.SECRET else find_plaintext
+    secrets = _first(find(document.value, positions))
     problems = [*secrets, *_outside(secrets, checker.check(document.value, positions))]
     templates = dict(find_templates(document.value)) if kind in _TEMPLATED else {}
     problems += _first(_malformed(templates, positions))
@@ -133,11 +137,6 @@ def _build(
     if kind not in _BUILD:
         return Filled()
     built = _BUILD[kind](value)
-    faults: Iterable[Fault] = ()
-    if isinstance(built, Transfer):
-        faults = check_transfer(built, timezones)
-    elif isinstance(built, Cluster):
-        faults = check_line(built.controller)
     return Filled(
         built=built,
         problems=tuple(
@@ -148,9 +147,18 @@ def _build(
                 message=fault.message,
                 hint=fault.hint,
             )
-            for fault in faults
+            for fault in _faults(built, timezones)
         ),
     )
+
+
+def _faults(built: Built, timezones: frozenset[str]) -> Iterator[Fault]:
+    if isinstance(built, Transfer):
+        yield from check_transfer(built, timezones)
+    elif isinstance(built, Secret):
+        yield from check_secret(built)
+    elif isinstance(built, Cluster):
+        yield from check_line(built.controller)
 
 
 def _outside(secrets: Iterable[Problem], problems: Iterable[Problem]) -> list[Problem]:

@@ -11,7 +11,9 @@ from enum import Enum, unique
 from mftgit.model.cohorts import Rollout
 from mftgit.model.controller_line import ControllerLine
 from mftgit.model.limits import Limits
-from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.secret_document import Secret
+from mftgit.model.secret_value import SecretValue
 from mftgit.model.windows import Windows
 
 
@@ -36,16 +38,18 @@ class Cluster:
     rollout: Rollout | None = None
     windows: Windows = field(default_factory=Windows)
     controller: ControllerLine = field(default_factory=ControllerLine)
+    age_operators: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """``members/NAME.yaml``."""
+    """``members/NAME.yaml``. Secrets are encrypted to ``age_recipient``; without it the member can read none."""
 
     name: MemberName
     role: Role
     labels: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    age_recipient: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +85,21 @@ class LocalLocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordAuth:
-    """Log in with the password in ``file``, which lies in the member's ``secrets`` folder."""
+    """Log in with the password in ``file`` of the member's ``secrets`` folder, or that of ``secrets/SECRET.yaml``.
 
-    file: str
+    Exactly one of the two is set.
+    """
+
+    file: str | None = None
+    secret: SecretName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyAuth:
-    """Log in with the OpenSSH private key in ``file``, which lies in the member's ``secrets`` folder."""
+    """Log in with an OpenSSH private key, which lies where a password would; see `PasswordAuth`."""
 
-    file: str
+    file: str | None = None
+    secret: SecretName | None = None
 
 
 Auth = PasswordAuth | KeyAuth
@@ -223,6 +232,8 @@ class Generation:
 
     ``locations`` holds the locations that ``transfers`` refer to, and ``elsewhere`` those of them that other members
     have otherwise. ``declared`` names every transfer that has a document, and ``disabled`` those that run nowhere.
+    ``sealed`` are the secrets that these locations name, as their documents have them; ``secrets`` are their values,
+    once this member has decrypted them.
     """
 
     cluster: Cluster
@@ -232,3 +243,5 @@ class Generation:
     elsewhere: Mapping[MemberName, Mapping[LocationName, Location]] = field(default_factory=dict)
     declared: frozenset[TransferName] = frozenset()
     disabled: frozenset[TransferName] = frozenset()
+    sealed: Mapping[SecretName, Secret] = field(default_factory=dict, compare=False)
+    secrets: Mapping[SecretName, SecretValue] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from mftgit.model.controller_line import BEGIN, MAX_AUTHORITIES, ControllerLine
-from mftgit.model.transfer_rules import Fault
+from mftgit.model.fault import Fault
 
 
 def check_line(line: ControllerLine) -> Iterator[Fault]:

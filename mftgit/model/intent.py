@@ -154,7 +154,11 @@ def _format_place(place: Place) -> dict[str, Any]:
     if isinstance(location, LocalLocation):
         return value | {"type": "local"}
     ways = [
-        {"password" if isinstance(way, PasswordAuth) else "private_key": {"file": way.file}}
+        {
+            "password" if isinstance(way, PasswordAuth) else "private_key": {"file": way.file}
+            if way.secret is None
+            else {"secret": way.secret}
+        }
         for way in location.auth
     ]
     return value | {

@@ -10,6 +10,7 @@ MemberName = NewType("MemberName", str)
 TransferName = NewType("TransferName", str)
 LocationName = NewType("LocationName", str)
 OperatorName = NewType("OperatorName", str)
+SecretName = NewType("SecretName", str)
 
 Epoch = NewType("Epoch", int)
 """Which ownership of a transfer this is; rises by one with every change of owner, from 1."""

@@ -21,13 +21,14 @@ FOLDERS: Final = {
     "transfers": Kind.TRANSFER,
     "accounts": Kind.ACCOUNT,
     "services": Kind.SERVICE,
+    "secrets": Kind.SECRET,
 }
 SIGNERS_FILE: Final = "trust/allowed_signers"
 REVOKED_FILE: Final = "trust/revoked_keys"
 GPG_SIGNERS_FILE: Final = "trust/gpg_signers"
 GPG_REVOKED_FILE: Final = "trust/gpg_revoked_keys"
 TRUST_FILES: Final = (SIGNERS_FILE, REVOKED_FILE, GPG_SIGNERS_FILE, GPG_REVOKED_FILE)
-NOT_YET: Final = ("event-handlers", "secrets")
+NOT_YET: Final = ("event-handlers",)
 """Folders that a later version will read; passing over them now would promise what is not done."""
 
 _PLAIN_FILE: Final = 0o100644

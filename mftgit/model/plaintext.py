@@ -7,6 +7,7 @@ from typing import Final
 from mftgit.model.documents import problem_at
 from mftgit.model.json_value import Json, Position, join_pointer, walk
 from mftgit.model.problem import Problem
+from mftgit.model.secret_document import ARMOR
 
 RULE: Final = "plaintext-secret"
 
@@ -15,7 +16,9 @@ _SECRET_KEY = re.compile(
     r"(?:^|[_-]|(?<=[a-z])(?=[A-Z]))"
     r"(?i:passwords?|passwd|pwd|pass[_-]?phrases?|secrets?|tokens?|api[_-]?keys?|private[_-]?keys?)$"
 )
-_PRIVATE_KEY = "PRIVATE KEY-----"
+_PRIVATE_KEYS: Final = ("PRIVATE KEY-----", "AGE-SECRET-KEY-1")
+_REFERENCES: Final = ("file", "secret")
+_OPEN_FIELDS: Final = ("description", "recipients", "changed")
 
 
 def is_secret(parts: Sequence[str]) -> bool:
@@ -29,30 +32,58 @@ def find_plaintext(
     """Give a problem for each secret in ``value``.
 
     A secret is a text or number under a key such as ``password``, or a private key anywhere. The one
-    thing that may stand under such a key is a reference, ``{file: NAME}``.
+    thing that may stand under such a key is a reference, ``{secret: NAME}`` or ``{file: NAME}``.
     """
     for parts, item in walk(dict(value)):
         if _is_plaintext(parts, item) and not _is_reference(parts, value):
-            pointer = join_pointer(parts)
-            yield problem_at(
-                positions[pointer],
-                pointer,
-                rule=RULE,
-                message="a secret in plain text; whoever reads the repository knows it now, so change it",
-                hint="put the new one into a file of the member's secrets folder and name that: {file: NAME}",
+            yield _plaintext(
+                parts,
+                positions,
+                "take a new one: with `mftgit secret set NAME` and {secret: NAME}, "
+                "or in a file of the member's secrets folder and {file: NAME}",
             )
 
 
+def find_unsealed(
+    value: Mapping[str, Json], positions: Mapping[str, Position]
+) -> Iterator[Problem]:
+    """Give a problem for each text in the document of a secret that is neither encrypted nor one of its open fields."""
+    for parts, item in walk(dict(value)):
+        sealed = parts == ("value",) and isinstance(item, str) and item.startswith(ARMOR)
+        if _is_text(item) and not sealed and (parts[0] not in _OPEN_FIELDS or _is_key(item)):
+            yield _plaintext(
+                parts, positions, "take a new one, and encrypt it: mftgit secret set NAME"
+            )
+
+
+def _plaintext(parts: tuple[str, ...], positions: Mapping[str, Position], way_out: str) -> Problem:
+    pointer = join_pointer(parts)
+    return problem_at(
+        positions[pointer],
+        pointer,
+        rule=RULE,
+        message="a secret in plain text; whoever reads the repository knows it now, so change it",
+        hint=way_out,
+    )
+
+
 def _is_plaintext(parts: tuple[str, ...], item: Json) -> bool:
-    if isinstance(item, str):
-        return bool(item) and (is_secret(parts) or _PRIVATE_KEY in item)
-    return isinstance(item, int | float) and not isinstance(item, bool) and is_secret(parts)
+    return _is_key(item) or (_is_text(item) and is_secret(parts))
+
+
+def _is_text(item: Json) -> bool:
+    """Tell whether ``item`` can be a secret: a text with something in it, or a number."""
+    return bool(item) if isinstance(item, str) else type(item) in {int, float}
+
+
+def _is_key(item: Json) -> bool:
+    return isinstance(item, str) and any(mark in item for mark in _PRIVATE_KEYS)
 
 
 def _is_reference(parts: tuple[str, ...], value: Mapping[str, Json]) -> bool:
-    if parts[-1] != "file" or is_secret(parts[:-2]):
+    if parts[-1] not in _REFERENCES or is_secret(parts[:-2]) or not is_secret(parts[-2:-1]):
         return False
     at: Json = dict(value)
     for part in parts[:-1]:
         at = at[part] if isinstance(at, dict) else at[int(part)] if isinstance(at, list) else None
-    return isinstance(at, dict) and len(at) == 1 and _PRIVATE_KEY not in str(at["file"])
+    return isinstance(at, dict) and len(at) == 1 and not _is_key(at[parts[-1]])

@@ -3,17 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mftgit.model.config import Generation, Location, Transfer
-from mftgit.model.names import TransferName
+from mftgit.model.config import Generation, Location, SftpLocation, Transfer
+from mftgit.model.names import SecretName, TransferName
+from mftgit.model.secret_value import SecretValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One transfer with all that it runs by; equal jobs run alike, so an equal one is left alone."""
+    """One transfer with all that it runs by; equal jobs run alike, so an equal one is left alone.
+
+    Secrets count by their values, however often they were encrypted anew.
+    """
 
     transfer: Transfer
     source: Location
     destination: Location
+    secrets: tuple[tuple[SecretName, SecretValue], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,19 @@ def jobs(generation: Generation) -> Mapping[TransferName, Job]:
             transfer=transfer,
             source=generation.locations[transfer.source.location],
             destination=generation.locations[transfer.destination.location],
+            secrets=_secrets(generation, transfer),
         )
         for name, transfer in generation.transfers.items()
     }
+
+
+def _secrets(
+    generation: Generation, transfer: Transfer
+) -> tuple[tuple[SecretName, SecretValue], ...]:
+    names = {
+        way.secret
+        for end in (transfer.source.location, transfer.destination.location)
+        if isinstance(location := generation.locations[end], SftpLocation)
+        for way in location.auth
+    }
+    return tuple(sorted((name, each) for name, each in generation.secrets.items() if name in names))

@@ -27,6 +27,7 @@ from mftgit.model.problem import Problem
 from mftgit.model.referred import referred
 from mftgit.model.rings import Leg, find_rings
 from mftgit.model.schema_words import did_you_mean, show
+from mftgit.model.secret_rules import Readers, Use, check_readers, check_uses, readers_of, uses_of
 from mftgit.model.templates import Variable, first_use
 from mftgit.model.transfer_rules import check_folders, legs_of
 
@@ -48,11 +49,11 @@ _NO_DOCUMENTS: Final = {
 """Who runs things in a repository that declares no member: whoever joins, with no labels and no variables."""
 
 
-def check_across(parts: Parts, fill: Fill) -> list[Problem]:
-    """Return what is wrong between the documents of one revision, each problem once."""
+def check_across(parts: Parts, fill: Fill) -> tuple[list[Problem], Readers]:
+    """Return what is wrong between the documents of one revision, each problem once, and who needs which secret."""
     across = _Across(parts=parts, fill=fill)
     across.run()
-    return list(across.problems)
+    return list(across.problems), readers_of(across.uses)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class _Across:
     known_variables: frozenset[str] = field(init=False)
     all_members_read: bool = field(init=False)
     legs: list[Leg] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
     hints: dict[tuple[str, str], str] = field(default_factory=dict)
     eligible: dict[ActiveOn, Names] = field(default_factory=dict)
     groupings: dict[tuple[tuple[str, ...], Names], Grouping] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class _Across:
         for part, sound in sound_parts(self.parts, Kind.TRANSFER):
             self._check_transfer(part, sound)
         self._check_rings()
+        self._check_secrets()
         for part in self.parts[Kind.TRANSFER].values():
             self._check_names(part)
 
@@ -212,6 +215,16 @@ class _Across:
                 "give the files to another folder, or take others (include, exclude)",
             )
 
+    def _check_secrets(self) -> None:
+        for part, sound in sound_parts(self.parts, Kind.LOCATION):
+            if isinstance(sound.built, SftpLocation):  # also one that no transfer uses
+                self.uses.extend(uses_of(part, sound.built, ()))
+        found = (
+            *check_uses(self.parts, self.uses),
+            *check_readers(self.parts, self.members, readers_of(self.uses)),
+        )
+        self.problems.update(dict.fromkeys(found))
+
     def _locations(
         self, part: Part, pointer: str, name: str, group: Names, *, tell: bool = True
     ) -> list[tuple[Names, Location]]:
@@ -220,11 +233,14 @@ class _Across:
         located = self.parts[Kind.LOCATION][name]
         if located.checked.sound is None:
             return []
-        return [
+        found = [
             (subgroup, built)
             for subgroup, built in self._variants(located, located.checked.sound, group, tell=tell)
             if isinstance(built, LocalLocation | SftpLocation)
         ]
+        if tell:
+            self.uses.extend(use for _, built in found for use in uses_of(located, built, group))
+        return found
 
     def _variants(
         self, part: Part, sound: Sound, names: Names, *, tell: bool = True

@@ -16,9 +16,11 @@ from mftgit.model.config import (
 )
 from mftgit.model.documents import Kind
 from mftgit.model.json_value import join_pointer
-from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.parts import Part, declared_cluster, declared_members, sound_parts
 from mftgit.model.problem import Problem, format_problem
+from mftgit.model.secret_document import Secret
+from mftgit.model.secret_rules import secrets_of
 from mftgit.model.templates import first_use
 from mftgit.model.validate import Validation
 
@@ -75,6 +77,8 @@ def render(validation: Validation, member: MemberName, role: Role) -> Generation
         for name, other in members.items()
         if name != member
     }
+    reached = [locations, *elsewhere.values()]
+    named = {name for each in reached for place in each.values() for _, name in secrets_of(place)}
     return Generation(
         cluster=cluster,
         member=this,
@@ -87,6 +91,11 @@ def render(validation: Validation, member: MemberName, role: Role) -> Generation
             for part, sound in sound_parts(parts, Kind.TRANSFER)
             if not sound.scope.enabled
         ),
+        sealed={
+            SecretName(part.name): replace(sound.built, name=SecretName(part.name))
+            for part, sound in sound_parts(parts, Kind.SECRET)
+            if part.name in named and isinstance(sound.built, Secret)
+        },
     )
 
 

@@ -1,7 +1,6 @@
 """Rules of one transfer that no schema can express; they hold for rendered transfers only."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -10,21 +9,12 @@ from typing import Final
 from cronsim import CronSim, CronSimError
 
 from mftgit.model.config import CronTrigger, LocalLocation, Location, Transfer
+from mftgit.model.fault import Fault
 from mftgit.model.rings import Leg, Place
 from mftgit.model.schema_words import did_you_mean, show
 
 _CRON_FIELDS: Final = 5
 _SOME_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What is wrong with a transfer, and which field of its document says so."""
-
-    pointer: str
-    rule: str
-    message: str
-    hint: str
 
 
 def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ from mftgit.model.problem import Problem
 from mftgit.model.references import check_across
 from mftgit.model.rollout_rules import check_rollout
 from mftgit.model.schema_check import SchemaChecker
+from mftgit.model.secret_rules import Readers
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
 from mftgit.model.trust import check_trust
@@ -32,12 +33,14 @@ class Validation:
     """What was found in a tree.
 
     ``problems`` are in the order of file and line, at most `MAX_PROBLEMS` and a last one that tells how many
-    more there are. ``documents`` are those that could be read, by path. ``parts`` is for `render`.
+    more there are. ``documents`` are those that could be read, by path. ``parts`` is for `render`, and ``readers``
+    tells which members need which secret.
     """
 
     problems: tuple[Problem, ...]
     documents: Mapping[str, Document]
     parts: Parts = field(repr=False)
+    readers: Readers = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)
@@ -94,12 +97,15 @@ class Validator:
             )
             if checked.document is not None:
                 documents[file.path] = checked.document
-        problems.extend(check_across(parts, self._fill_part))
+        across, readers = check_across(parts, self._fill_part)
+        problems.extend(across)
         cluster = parts[Kind.CLUSTER].get("cluster")
         problems.extend(check_limits(tree, cluster))
         problems.extend(check_rollout(parts, self._timezones))
         problems.extend(check_trust(tree, cluster))
-        return Validation(problems=_capped(problems), documents=documents, parts=parts)
+        return Validation(
+            problems=_capped(problems), documents=documents, parts=parts, readers=readers
+        )
 
     def _check_file(self, file: DocumentFile) -> Checked:
         if file.entry.size_bytes > MAX_SIZE_BYTES:

@@ -52,6 +52,8 @@ from mftgit.adapters.endpoint import (
 from mftgit.adapters.sftp import SftpEndpoint, connect
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.config import Auth, KeyAuth, PasswordAuth
+from mftgit.model.names import SecretName
+from mftgit.model.secret_value import SecretValue
 
 WRONG_PASSWORD = "not-the-password-9042"
 OTHER_KEY = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
@@ -228,6 +230,44 @@ def test_a_password_file_may_end_in_a_newline(root: Path, secrets_dir: Path) -> 
         secret(secrets_dir, "password", PASSWORD + ending)
         with sftp_server(root) as server:
             connect(server.location(), secrets_dir=secrets_dir).close()
+
+
+def test_a_password_and_a_key_out_of_the_repository_open_a_server(
+    root: Path, secrets_dir: Path, sshd: Sshd
+) -> None:
+    key = (sshd.secrets_dir / "client").read_text(encoding="utf-8")
+    values = {
+        SecretName("pass"): SecretValue(PASSWORD + "\n"),
+        SecretName("key"): SecretValue(key),
+    }
+    both: tuple[Auth, ...] = (
+        KeyAuth(secret=SecretName("key")),
+        PasswordAuth(secret=SecretName("pass")),
+    )
+    with sftp_server(root, door=KeyThenPassword) as server:
+        connect(server.location(auth=both), secrets_dir=secrets_dir, secrets=values).close()
+    wrong = {SecretName("pass"): SecretValue(WRONG_PASSWORD)}
+    with sftp_server(root) as server, pytest.raises(LoginError) as caught:
+        connect(server.location(auth=both[1:]), secrets_dir=secrets_dir, secrets=wrong)
+    assert "password in secrets/pass.yaml: refused" in str(caught.value)
+    assert WRONG_PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("auth", "told"),
+    [
+        (PasswordAuth(secret=SecretName("gone")), "secrets/gone.yaml is not among the secrets"),
+        (KeyAuth(secret=SecretName("pass")), "secrets/pass.yaml is not a private key"),
+    ],
+)
+def test_a_secret_of_the_repository_that_is_not_fit_is_refused_before_anything_is_sent(
+    root: Path, secrets_dir: Path, auth: Auth, told: str
+) -> None:
+    values = {SecretName("pass"): SecretValue(PASSWORD)}
+    with sftp_server(root) as server, pytest.raises(ConfigError, match=told) as caught:
+        connect(server.location(auth=(auth,)), secrets_dir=secrets_dir, secrets=values)
+    assert server.logins == []
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 
 def test_the_second_way_is_tried_after_the_first_failed(root: Path, secrets_dir: Path) -> None:

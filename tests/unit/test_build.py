@@ -33,7 +33,7 @@ from mftgit.model.config import (
     Trigger,
     WatchTrigger,
 )
-from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 
 A, B, T = LocationName("a"), LocationName("b"), TransferName("t")
 LEAST: dict[str, Any] = {
@@ -94,9 +94,19 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
         "host": "h",
         "username": "u",
         "host_keys": ["k"],
-        "auth": [{"password": {"file": "p"}}, {"private_key": {"file": "q"}}],
+        "auth": [
+            {"password": {"file": "p"}},
+            {"private_key": {"file": "q"}},
+            {"password": {"secret": "r"}},
+            {"private_key": {"secret": "s"}},
+        ],
     }
-    auth = (PasswordAuth(file="p"), KeyAuth(file="q"))
+    auth = (
+        PasswordAuth(file="p"),
+        KeyAuth(file="q"),
+        PasswordAuth(secret=SecretName("r")),
+        KeyAuth(secret=SecretName("s")),
+    )
     assert build_location(A, least) == SftpLocation(
         name=A, host="h", username="u", host_keys=("k",), auth=auth
     )

@@ -45,6 +45,7 @@ def test_the_examples_of_the_page_are_one_valid_repository() -> None:
         "transfers",
         "accounts",
         "services",
+        "secrets",
     }
 
 

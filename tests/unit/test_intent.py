@@ -24,7 +24,7 @@ from mftgit.model.config import (
     SftpLocation,
 )
 from mftgit.model.intent import Intent, Place
-from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
+from mftgit.model.names import Epoch, LocationName, MemberName, Revision, SecretName, TransferName
 from mftgit.model.run import DeliveryState
 
 HERE, THERE = LocationName("here"), LocationName("there")
@@ -32,7 +32,13 @@ ONE, TWO = MemberName("one"), MemberName("two")
 
 texts = st.text(max_size=20)
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}[a-z0-9]", fullmatch=True)
-auths = st.builds(PasswordAuth, file=texts) | st.builds(KeyAuth, file=texts)
+secrets = names.map(SecretName)
+auths = (
+    st.builds(PasswordAuth, file=texts)
+    | st.builds(KeyAuth, file=texts)
+    | st.builds(PasswordAuth, secret=secrets)
+    | st.builds(KeyAuth, secret=secrets)
+)
 locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) | st.builds(
     SftpLocation,
     name=names.map(LocationName),

@@ -56,8 +56,14 @@ def test_nothing_under_a_password_like_key_is_no_secret(value: str) -> None:
     assert pointers(f"password: {value}") == []
 
 
-def test_a_reference_to_a_file_is_no_secret() -> None:
+def test_a_reference_to_a_file_or_a_document_is_no_secret() -> None:
     assert pointers("auth: [{password: {file: partner.password}}]") == []
+    assert pointers("auth: [{password: {secret: partner-password}}]") == []
+    assert pointers(f"a: {{secret: {SECRET}}}") == ["/a/secret"]
+    assert pointers(f"password: {{secret: x, value: {SECRET}}}") == [
+        "/password/secret",
+        "/password/value",
+    ]
 
 
 def test_only_a_reference_and_nothing_beside_it_passes() -> None:
@@ -71,6 +77,7 @@ def test_only_a_reference_and_nothing_beside_it_passes() -> None:
 
 
 def test_a_private_key_is_found_anywhere() -> None:
+    assert pointers("a: AGE-SECRET-KEY-1QQQ") == ["/a"]
     assert pointers("a: |\n  -----BEGIN OPENSSH PRIVATE KEY-----\n  x\n") == ["/a"]
     assert pointers('private_key: {file: "-----BEGIN RSA PRIVATE KEY-----"}') == [
         "/private_key/file"

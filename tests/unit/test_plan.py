@@ -1,5 +1,7 @@
 """What a member changes follows from the two generations alone."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,13 +11,16 @@ from mftgit.model.config import (
     Generation,
     LocalLocation,
     Member,
+    PasswordAuth,
     Role,
+    SftpLocation,
     Source,
     Transfer,
     WatchTrigger,
 )
-from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.plan import jobs, plan
+from mftgit.model.secret_value import SecretValue
 
 HERE, THERE = LocationName("here"), LocationName("there")
 
@@ -70,3 +75,33 @@ def test_a_location_that_changes_changes_the_transfers_that_use_it() -> None:
     assert [job.transfer.name for job in steps.change] == ["a"]
     assert not steps.start
     assert not steps.stop
+
+
+def with_secret(value: str) -> Generation:
+    """A generation whose transfer "one" logs in with a secret, and "two" with none."""
+    partner = SftpLocation(
+        name=THERE,
+        host="h",
+        username="u",
+        host_keys=("k",),
+        auth=(PasswordAuth(file="f"), PasswordAuth(secret=SecretName("s"))),
+    )
+    one, two = transfer("one"), replace(transfer("two"), destination=Destination(location=HERE))
+    made = generation(one, two)
+    return replace(
+        made,
+        locations={**made.locations, THERE: partner},
+        secrets={SecretName("s"): SecretValue(value), SecretName("other"): SecretValue("x")},
+    )
+
+
+def test_a_secret_that_was_encrypted_anew_restarts_nothing() -> None:
+    assert not plan(with_secret("a"), with_secret("a"))
+
+
+def test_another_value_of_a_secret_changes_what_logs_in_with_it_and_nothing_else() -> None:
+    steps = plan(with_secret("a"), with_secret("b"))
+    assert [job.transfer.name for job in steps.change] == ["one"]
+    assert not steps.start
+    assert not steps.stop
+    assert "b" not in repr(steps.change[0].secrets[0][1])

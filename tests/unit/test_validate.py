@@ -38,7 +38,7 @@ BROKEN: Mapping[str, str | bytes | None] = {
         "source: {location: nowhere}\ndestination: {location: outbox}\n"
         "trigger: {watch: {}}\nactive_on: [nobody]\n"
     ),
-    "secrets/x.yaml": "",
+    "event-handlers/x.yaml": "",
 }
 
 
@@ -47,13 +47,13 @@ def test_every_problem_is_told_at_once_with_all_that_is_needed_to_mend_it() -> N
     assert [(each.file, each.rule) for each in problems] == [
         ("cluster.yaml", "form"),
         ("cluster.yaml", "range"),
+        ("event-handlers/x.yaml", "folder"),
         ("locations/partner.yaml", "missing-field"),
         ("locations/partner.yaml", "plaintext-secret"),
         ("locations/partner.yaml", "plaintext-secret"),
         ("members/node-2.yaml", "duplicate-key"),
         ("members/node-3.yaml", "plaintext-secret"),
         ("members/notes.txt", "ending"),
-        ("secrets/x.yaml", "folder"),
         ("transfers/a.yaml", "glob"),
         ("transfers/a.yaml", "feeds-itself"),
         ("transfers/a.yaml", "cron"),

@@ -19,8 +19,9 @@ from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.model.config import LocalLocation, Location
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import LastRun
-from mftgit.model.names import MemberName
+from mftgit.model.names import MemberName, SecretName
 from mftgit.model.run import RunState
+from mftgit.model.secret_value import SecretValue
 
 PARALLEL_RUNS = 8
 """How many transfers of one member run at the same time."""
@@ -156,7 +157,7 @@ class Runs:
             )
 
         def open_endpoint(location: Location, make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
-            opened = self._open(location, make=make)
+            opened = self._open(location, basis.generation.secrets, make=make)
             with self._lock:
                 line.opened.append(opened)
             return opened
@@ -175,10 +176,12 @@ class Runs:
             unwanted=lambda: not line.wanted,
         )
 
-    def _open(self, location: Location, *, make: bool) -> Endpoint:
+    def _open(
+        self, location: Location, secrets: Mapping[SecretName, SecretValue], *, make: bool
+    ) -> Endpoint:
         if isinstance(location, LocalLocation):
             return open_local(location, files_root=self._files_root, make=make)
-        return connect(location, secrets_dir=self._secrets_dir)
+        return connect(location, secrets_dir=self._secrets_dir, secrets=secrets)
 
     def _note(self, line: Line, outcome: RunOutcome | None) -> None:
         if outcome is not None and outcome.outcome is RunState.IDLE:
