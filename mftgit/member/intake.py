@@ -24,6 +24,7 @@ from mftgit.member.obey import Operator
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.probes import Probes
 from mftgit.member.running import Running
+from mftgit.member.secrets import Unsealer
 from mftgit.member.told import Told
 from mftgit.member.turn import waits_for_turn
 from mftgit.member.upstream import RemovedError, Upstream
@@ -99,6 +100,7 @@ class Intake:
             upstream=upstream,
             store=parts.store,
             validator=parts.validator,
+            unsealer=Unsealer(folder.age_key),
         )
         self._running = Running(outbound, told)
         self.operator = Operator(folder, self._journal, self._judge, self._running)

@@ -17,6 +17,7 @@ from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.fetch import DivergedError, check_lineage
+from mftgit.member.secrets import Unsealer
 from mftgit.member.upstream import Upstream
 from mftgit.member.verify import check_signatures, revoked_signer, verify
 from mftgit.model.config import Generation
@@ -40,16 +41,19 @@ class Judge:
     upstream: Upstream
     store: GitStore
     validator: Validator
+    unsealer: Unsealer
 
     @property
     def checker(self) -> str:
         """Return what a verdict depends on besides the revision: the version of mftgit, and the secrets that are here.
 
-        Of a secret, name, size and time count; it is not read.
+        Of a secret, and of the key that opens those of the repository, name, size and time count; none is read.
         """
         digest = hashlib.sha256()
         try:
-            for path in sorted(self.folder.secrets.iterdir()):
+            age_key = self.folder.age_key
+            keys = (age_key,) if age_key.exists() else ()
+            for path in (*sorted(self.folder.secrets.iterdir()), *keys):
                 status = path.stat()
                 digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
         except OSError as error:
@@ -89,7 +93,7 @@ class Judge:
 
     def load(self, revision: Revision, anchor: Revision | None) -> Generation:
         """Return what a revision means that was judged before; raises as `judge`."""
-        return self._with_a_whole_store(lambda: self._verify(revision), anchor)
+        return self._with_a_whole_store(lambda: self._verify(revision, fresh=False), anchor)
 
     def is_behind(self, revision: Revision, anchor: Revision | None) -> bool:
         """Tell whether ``anchor`` has ``revision`` behind it, so that going there is going back."""
@@ -112,12 +116,18 @@ class Judge:
     def _judge(self, revision: Revision, anchor: Revision | None) -> Generation:
         check_lineage(self.store, anchor=anchor, tip=revision)
         check_signatures(self.store, anchor=anchor, tip=revision)
-        return self._verify(revision)
+        return self._verify(revision, fresh=True)
 
-    def _verify(self, revision: Revision) -> Generation:
+    def _verify(self, revision: Revision, *, fresh: bool) -> Generation:
         own = self.bootstrap
         return verify(
-            self.store, revision, validator=self.validator, member=own.name, role=own.role
+            self.store,
+            revision,
+            validator=self.validator,
+            unsealer=self.unsealer,
+            fresh=fresh,
+            member=own.name,
+            role=own.role,
         )
 
     def _with_a_whole_store(self, step: Callable[[], _T], anchor: Revision | None) -> _T:

@@ -6,6 +6,7 @@ from mftgit.adapters.commit_signature import Examiner
 from mftgit.adapters.git_objects import TooLargeError
 from mftgit.adapters.git_store import GitStore
 from mftgit.errors import MftgitError, TransientError
+from mftgit.member.secrets import Unsealer
 from mftgit.model.config import Generation, Role
 from mftgit.model.growth import judge_growth
 from mftgit.model.names import MemberName, Revision
@@ -67,12 +68,21 @@ def revoked_signer(store: GitStore, *, active: Revision, by: Revision) -> str | 
 
 
 def verify(
-    store: GitStore, revision: Revision, *, validator: Validator, member: MemberName, role: Role
+    store: GitStore,
+    revision: Revision,
+    *,
+    validator: Validator,
+    unsealer: Unsealer,
+    fresh: bool,
+    member: MemberName,
+    role: Role,
 ) -> Generation:
-    """Return what ``revision`` means for this member.
+    """Return what ``revision`` means for this member, its secrets decrypted.
 
     Raises:
-        RefusedError: it is not valid, or not for this member.
+        RefusedError: it is not valid.
+        InvalidConfigError: it is not for this member, which lacks a variable or, if it is ``fresh``, cannot decrypt
+            a secret.
         StoreError: the store is broken, or does not have it.
     """
     try:
@@ -85,4 +95,4 @@ def verify(
             f"revision {revision[:12]} is not valid:\n{format_problems(validation.problems)}",
             tuple(validation.problems),
         )
-    return render(validation, member, role)
+    return unsealer.unseal(render(validation, member, role), validation.parts, fresh=fresh)

@@ -112,7 +112,7 @@ class Outbound:
             raise MftgitError(f"a schedule cannot be made: {error.strerror or error}") from error
         for location in {each for job in changed for each in (job.source, job.destination)}:
             if fresh and isinstance(location, SftpLocation):
-                prepare_login(location, secrets_dir=self._secrets_dir)
+                prepare_login(location, secrets_dir=self._secrets_dir, values=generation.secrets)
         return Prepared(plan=plan, generation=generation, triggers=triggers)
 
     def apply(self, prepared: "Prepared", *, revision: Revision) -> None:
