@@ -170,18 +170,27 @@ class LocalRepository:
         """
         try:
             return tuple(
-                LogEntry(
-                    revision=Revision(commit.hexsha),
-                    author=f"{commit.author.name} <{commit.author.email}>",
-                    at=commit.committed_datetime,
-                    subject=str(commit.message).partition("\n")[0],
-                )
+                _log_entry(commit)
                 for commit in self._repo.iter_commits(tip, first_parent=True, max_count=limit)
             )
         except (git.GitCommandError, ValueError) as error:
             raise StoreError(
                 f"{self.root}: the history of {tip} cannot be read: {error}"
             ) from error
+
+    def last_change(self, path: str) -> LogEntry | None:
+        """Return the last commit behind HEAD that changed the file ``path``; None where there is none.
+
+        Raises:
+            StoreError: a commit is missing.
+        """
+        try:
+            commits = self._repo.iter_commits("HEAD", paths=path, max_count=1)
+            return next(map(_log_entry, commits), None)
+        except git.GitCommandError as error:
+            if not self._repo.head.is_valid():
+                return None
+            raise StoreError(f"{self.root}: the history cannot be read: {_said(error)}") from error
 
     def active_on_members(self) -> dict[str, Revision]:
         """Return what each member runs, as far as ``refs/members/NAME/active`` was fetched."""
@@ -244,6 +253,15 @@ class LocalRepository:
         except ValueError as error:
             raise StoreError(f"object {oid} cannot be read: {error}") from error
         return content
+
+
+def _log_entry(commit: git.Commit) -> LogEntry:
+    return LogEntry(
+        revision=Revision(commit.hexsha),
+        author=f"{commit.author.name} <{commit.author.email}>",
+        at=commit.committed_datetime,
+        subject=str(commit.message).partition("\n")[0],
+    )
 
 
 def _said(error: git.GitCommandError) -> str:

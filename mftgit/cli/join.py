@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from mftgit.adapters.age import ensure_identity
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import folder_argument, json_option, print_json
@@ -38,7 +39,18 @@ def join(folder: StateFolder, url: str, token: str, files_root: Path | None, as_
         files_root=(files_root or folder.default_files_root).absolute(),
         now=SystemClock().now,
     )
+    public = ensure_identity(folder.age_key)
     if as_json:
-        print_json({"name": bootstrap.name, "role": bootstrap.role.value, "controller": url})
+        print_json(
+            {
+                "name": bootstrap.name,
+                "role": bootstrap.role.value,
+                "controller": url,
+                "age_recipient": public,
+            }
+        )
         return
     click.echo(f"This is member {bootstrap.name} now. Start it with\n\n  mftgit run {folder.root}")
+    click.echo(
+        f"\nFor secrets that it shall read, push in members/{bootstrap.name}.yaml:\n\n  age_recipient: {public}"
+    )

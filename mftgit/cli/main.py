@@ -22,6 +22,7 @@ _VERBS = {
     "rollout": "mftgit.cli.rollout",
     "validate": "mftgit.cli.validate",
     "trust": "mftgit.cli.trust",
+    "secret": "mftgit.cli.secret",
     "diff": "mftgit.cli.diff",
     "log": "mftgit.cli.log",
     "hooks": "mftgit.cli.hooks",

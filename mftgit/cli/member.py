@@ -2,6 +2,7 @@
 
 import click
 
+from mftgit.adapters.age import ensure_identity, make_identity
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.pki import identity_fingerprint
 from mftgit.adapters.registry import MemberRecord
@@ -113,6 +114,45 @@ def _row(record: MemberRecord) -> dict[str, object]:
 
 def _fingerprint(public_key: str | None) -> str | None:
     return None if public_key is None else identity_fingerprint(public_key)
+
+
+@member.command(
+    epilog="""\b
+Example:
+  mftgit member recipient --dir /var/lib/mftgit
+"""
+)
+@dir_option
+@json_option
+def recipient(folder: StateFolder, as_json: bool) -> None:
+    """Print the public key that secrets are encrypted to for the member in DIR, on its own machine."""
+    name = folder.read_bootstrap().name
+    _show_recipient(name, ensure_identity(folder.age_key), as_json=as_json)
+
+
+@member.command(
+    epilog="""\b
+Example:
+  mftgit member rotate-age-key --dir /var/lib/mftgit
+"""
+)
+@dir_option
+@json_option
+def rotate_age_key(folder: StateFolder, as_json: bool) -> None:
+    """Give the member in DIR another key to read secrets with; those before it work on until their lines are removed.
+
+    Then write the new public key into its document, `mftgit secret rekey`, and push.
+    """
+    name = folder.read_bootstrap().name
+    folder.check_user()
+    _show_recipient(name, make_identity(folder.age_key), as_json=as_json)
+
+
+def _show_recipient(name: MemberName, public: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "age_recipient": public})
+        return
+    click.echo(f"Write into members/{name}.yaml:\n\n  age_recipient: {public}")
 
 
 @member.command(
