@@ -127,6 +127,7 @@ Example:
 def recipient(folder: StateFolder, as_json: bool) -> None:
     """Print the public key that secrets are encrypted to for the member in DIR, on its own machine."""
     name = folder.read_bootstrap().name
+    folder.check_user()
     _show_recipient(name, ensure_identity(folder.age_key), as_json=as_json)
 
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from config_tree import KEY, VALID, validate
+from controller_site import controller_site
 from secret_documents import Key, make_key, sealed
 
 from mftgit.adapters import age
 from mftgit.member.secrets import Unsealer
 from mftgit.model.config import Generation, Role
+from mftgit.model.messages import MemberState
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.plan import plan
 from mftgit.model.render import InvalidConfigError, render
@@ -131,3 +133,36 @@ def test_a_member_that_needs_no_secret_needs_no_key(member: Member) -> None:
     member.own.path.unlink()
     member.files["locations/outbox.yaml"] = VALID["locations/outbox.yaml"]
     assert member.take_in(sealed("partner", PLANTED, member.other)).secrets == {}
+
+
+def test_a_node_that_refused_what_it_cannot_read_takes_it_once_its_key_is_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "keys").mkdir()
+    key = make_key(tmp_path / "keys", "node-1")
+    with controller_site(tmp_path) as site:
+        node = site.node()
+        node.folder.age_key.unlink(missing_ok=True)
+        before = site.publish({})
+        node.intake.resume()
+        node.intake.look()
+        assert node.intake.runs == before
+        files = {
+            **{path: VALID[path] for path in VALID if path.startswith(("loc", "tra"))},
+            "locations/outbox.yaml": SFTP,
+            "members/node-1.yaml": f"role: node\nage_recipient: {key.public}\n",
+            PATH: sealed("partner", PLANTED, key),
+        }
+        revision = site.publish({path: text.encode() for path, text in files.items()})
+        for _ in range(2):
+            node.intake.look()
+            assert (node.intake.state(), node.intake.runs) == (MemberState.REFUSED, before)
+        assert f"{PATH}:4:8: this member cannot read" in str(node.intake.reason())
+        key.path.rename(node.folder.age_key)
+        node.intake.look()
+        assert node.intake.runs == revision, node.intake.reason()
+        generation = node.intake.generation
+        assert generation is not None
+        assert generation.secrets[PARTNER].reveal() == PLANTED
+        for path in node.folder.root.rglob("*"):
+            assert not path.is_file() or PLANTED.encode() not in path.read_bytes(), path

@@ -169,6 +169,27 @@ def test_what_is_encrypted_in_the_repository_opens_a_server_and_is_written_nowhe
     partners = str(partner.secrets_dir.relative_to(running.root))
     assert files_with(running.root, inside) == {f"{partners}/client"}
     for name in NODES:
-        age_key = (running.dir(name) / "age.key").read_text(encoding="utf-8").splitlines()[-1]
-        assert age_key.startswith("AGE-SECRET-KEY-1")
+        age_key = private_half(running, name)
         assert files_with(running.root, age_key.encode()) == {f"{name}/age.key"}
+    restarts_without_its_key(running, revision)
+
+
+def private_half(made: Cluster, name: str) -> str:
+    line = (made.dir(name) / "age.key").read_text(encoding="utf-8").splitlines()[-1]
+    assert line.startswith("AGE-SECRET-KEY-1")
+    return line
+
+
+def restarts_without_its_key(made: Cluster, revision: str) -> None:
+    """A member that lost its key makes another one, and runs what needs none."""
+    before, file = private_half(made, "node-2"), made.dir("node-2") / "age.key"
+    file.unlink()
+    made.start("node-2")
+    made.until("it runs", lambda: made.member("node-2", seen_by="node-2")["state"] != "stopped")
+    made.until(
+        "it runs all transfers",
+        lambda: made.transfer("nightly-reports", on="node-2", seen_by="node-2"),
+    )
+    assert made.member("node-2", seen_by="node-2")["active_revision"] == revision
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert private_half(made, "node-2") != before
