@@ -1,6 +1,7 @@
 """``mftgit run``: the member itself, in the foreground."""
 
 import os
+import resource
 import signal
 import threading
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ def run(folder: StateFolder, log_level: str) -> None:
     try:
         logs.configure(level=log_level, folder=folder.logs)
         ensure_identity(folder.age_key)  # made by versions that knew no secrets in the repository
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what is decrypted is in no core file
         stop = _stop_on_signal()
         events = EventStore(folder.events, member=bootstrap.name, now=SystemClock().now)
         try:

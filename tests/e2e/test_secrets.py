@@ -128,6 +128,9 @@ def test_what_is_encrypted_in_the_repository_opens_a_server_and_is_written_nowhe
     revision = encrypt_what_opens_the_partner(running, clone, key)
     running.until_active(revision, "controller", *NODES)
     delivered(running, partner, "a.csv")
+    for process in running.running.values():
+        limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="utf-8")
+        assert re.search(r"(?m)^Max core file size +0 +0 ", limits)
 
     # Encrypted anew, it restarts nothing.
     say("secret", "rekey", "--all", clone, "--dir", running.dir("node-1"), cwd=running.root)
