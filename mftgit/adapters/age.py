@@ -1,6 +1,7 @@
 """Encrypt and decrypt with age (age-encryption.org/v1), by keys of its own kind, X25519."""
 
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import pyrage
@@ -41,10 +42,13 @@ class Identity:
         Raises:
             NotForUsError: no key of the file opens it, or it was changed.
         """
+        content = BytesIO()
         try:
-            return bytes(pyrage.decrypt(armored.encode(), self._keys))
-        except pyrage.DecryptError as error:
+            # pyrage.decrypt does the same, but holds up all threads for seconds where there are many recipients.
+            pyrage.decrypt_io(BytesIO(armored.encode()), content, self._keys)
+        except (pyrage.DecryptError, OSError) as error:
             raise NotForUsError(str(error).lower()) from None
+        return content.getvalue()
 
 
 def encrypt(content: bytes, recipients: Iterable[str]) -> str:

@@ -13,6 +13,9 @@ from mftgit.model.names import SecretName
 MAX_RECIPIENTS: Final = 200
 ARMOR: Final = "-----BEGIN AGE ENCRYPTED FILE-----\n"
 
+_MAX_HEADER_BYTES: Final = 32 * 1024
+"""More than the most recipients have; who decrypts reads it again for each of them."""
+
 _END: Final = "\n-----END AGE ENCRYPTED FILE-----"
 _REKEY: Final = "encrypt it anew: mftgit secret rekey"
 
@@ -57,7 +60,7 @@ def check_secret(secret: Secret) -> Iterator[Fault]:
     kinds, named = _stanzas(secret.value), len(set(secret.recipients))
     other = next((each for each in kinds or () if each != "X25519"), None)
     if kinds is None or other is not None:
-        found = "is not as age writes it" if kinds is None else f"is encrypted to a {other!r}"
+        found = "is not as age writes it" if other is None else f"is encrypted to a {other!r}"
         yield Fault(
             pointer="/value",
             rule="secret",
@@ -89,7 +92,7 @@ def _stanzas(armored: str) -> list[str] | None:
         return None
     header, mark, _ = content.partition(b"\n--- ")
     lines = header.decode("ascii", "replace").split("\n")
-    if not mark or lines[0] != "age-encryption.org/v1":
+    if not mark or len(header) > _MAX_HEADER_BYTES or lines[0] != "age-encryption.org/v1":
         return None
     kinds = [line.split(" ")[1] for line in lines if line.startswith("-> ")]
     return [kind for kind in kinds if not kind.endswith("-grease")]

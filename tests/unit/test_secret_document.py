@@ -88,6 +88,7 @@ def test_a_key_of_another_kind_is_a_problem(kind: str) -> None:
         armored("X25519", start="age-encryption.org/v2"),
         armored("X25519", end="no mac"),
         armored("X25519").replace("\n", "\r", 2),
+        armored("X25519", *["a-grease"] * 2000),
     ],
 )
 def test_a_value_that_age_did_not_write_is_a_problem(value: str) -> None:
