@@ -23,7 +23,7 @@ from mftgit.cli.rules import make_validator
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.documents import Kind
 from mftgit.model.names import SecretName
-from mftgit.model.parts import Part
+from mftgit.model.parts import Part, declared_members
 from mftgit.model.printable import printable
 from mftgit.model.problem import format_problems
 from mftgit.model.secret_document import MAX_RECIPIENTS, Secret, format_secret
@@ -282,7 +282,12 @@ def _row(documents: _Documents, name: str) -> dict[str, Any]:
     names = names_of_recipients(documents.validation.parts)
     wanted = documents.recipients(name)
     needing = documents.validation.readers.get(SecretName(name), ())
-    keyless = [f"member {each}" for each in needing if f"member {each}" not in names.values()]
+    members = declared_members(documents.validation.parts)
+    keyless = [
+        f"member {each}"
+        for each in needing
+        if each not in members or members[each].age_recipient is None
+    ]
     last = documents.clone.last_change(part.path)
     return {
         "name": name,

@@ -48,7 +48,11 @@ def build_secret(name: SecretName, value: Mapping[str, Any]) -> Secret:
 
 def format_secret(secret: Secret) -> str:
     """Return the document of ``secret``, in YAML."""
-    lines = [] if secret.description is None else [f"description: {json.dumps(secret.description)}"]
+    lines = (
+        []
+        if secret.description is None
+        else [f"description: {json.dumps(secret.description, ensure_ascii=False)}"]
+    )
     lines += ["recipients:", *(f"  - {each}" for each in secret.recipients)]
     lines += [f"changed: {secret.changed}", "value: |"]
     lines += [f"  {line}" for line in secret.value.splitlines()]
