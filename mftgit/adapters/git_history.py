@@ -48,6 +48,23 @@ def pick_files(store: BaseObjectStore, revision: Revision, paths: Iterable[str])
     return {path: entry for path, entry in found.items() if entry is not None}
 
 
+def files_in(store: BaseObjectStore, revision: Revision, folders: Iterable[str]) -> frozenset[str]:
+    """Return the paths of what lies directly in ``folders`` of ``revision``, which are at its top, and is no folder.
+
+    Raises:
+        BrokenHistoryError: an object is missing or malformed.
+    """
+    root = get_tree(store, get_commit(store, _oid(revision)).tree)
+    there = [name for name in folders if name.encode() in root]
+    return frozenset(
+        f"{folder}/{name.decode('utf-8', 'surrogateescape')}"
+        for folder in there
+        if stat.S_ISDIR(root[folder.encode()][0])
+        for name, mode, _ in get_tree(store, root[folder.encode()][1]).items()
+        if not stat.S_ISDIR(mode)
+    )
+
+
 def _reach(
     store: BaseObjectStore, start: Revision, *, but: Revision | None
 ) -> dict[Revision, tuple[Revision, ...]]:

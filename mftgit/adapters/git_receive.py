@@ -204,6 +204,7 @@ class GuardedReceivePack(ReceivePackHandler):
             is_fast_forward=grows,
             tree=lambda: quarantine.tree(new, self._limits),
             published=lambda: quarantine.pick(old, POLICY_FILES) if old else {},
+            before=lambda: self._door.store.documents(old) if old else (),
             commits=lambda: quarantine.commits(old, new) if old else iter(()),
         )
 
@@ -298,6 +299,7 @@ def _undecided(pusher: Pusher, update: RefUpdate, current: Revision | None = Non
         is_fast_forward=False,
         tree=dict,
         published=dict,
+        before=tuple,
         commits=lambda: iter(()),
     )
 

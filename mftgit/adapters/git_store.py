@@ -29,7 +29,7 @@ from mftgit.adapters.git_folder import (
     undone_by_a_crash,
 )
 from mftgit.adapters.git_gather import gather
-from mftgit.adapters.git_history import history_between, pick_files, raw_commit
+from mftgit.adapters.git_history import files_in, history_between, pick_files, raw_commit
 from mftgit.adapters.git_objects import (
     BrokenHistoryError,
     Presence,
@@ -48,6 +48,7 @@ from mftgit.adapters.git_quarantine import Quarantine
 from mftgit.errors import MftgitError
 from mftgit.model.limits import HIGHEST
 from mftgit.model.names import MAIN, MEMBERS, Revision, parse_revision
+from mftgit.model.places import FOLDERS
 from mftgit.model.push import RefUpdate
 from mftgit.model.tree import Tree
 
@@ -250,6 +251,12 @@ class GitStore:
         """Return those of ``paths`` that are files of ``revision``, without looking at the others."""
         with self.repo() as repo:
             return pick_files(repo.object_store, revision, paths)
+
+    @_telling
+    def documents(self, revision: Revision) -> frozenset[str]:
+        """Return the paths of the documents of ``revision``; no file is looked at."""
+        with self.repo() as repo:
+            return files_in(repo.object_store, revision, FOLDERS)
 
     @_telling
     def log(self, limit: int, ref: str = MAIN) -> tuple[LogEntry, ...]:

@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import git
 
 from mftgit.adapters.documents_folder import read_files
 from mftgit.adapters.local_repository import LocalRepository
 from mftgit.errors import ConfigError
+from mftgit.model.names import Revision
 from mftgit.model.tree import Tree
+
+PUBLISHED: Final = "refs/remotes/origin/main"
 
 
 class OperatorClone(LocalRepository):
@@ -18,6 +22,11 @@ class OperatorClone(LocalRepository):
     def is_clone(folder: Path) -> bool:
         """Tell whether ``folder`` is the top of a clone."""
         return (folder / ".git").exists()
+
+    def published_behind(self) -> Revision | None:
+        """Return origin/main as it was fetched last, or None where HEAD did not grow from it."""
+        base, head = self.head(PUBLISHED), self.head("HEAD")
+        return base if base and head and self.is_ancestor(base, head) else None
 
     def documents(self) -> Tree:
         """Return the work tree's files as a push of everything in it would bring them: what git ignores is left out.

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mftgit.adapters.operator_clone import OperatorClone
+from mftgit.adapters.operator_clone import PUBLISHED, OperatorClone
 from mftgit.cli.options import Name, json_option, print_json
 from mftgit.cli.rules import make_validator
 from mftgit.errors import ConfigError
@@ -24,7 +24,6 @@ from mftgit.model.printable import printable
 from mftgit.model.problem import format_problem, format_problems
 from mftgit.model.validate import Validation, Validator
 
-_PUBLISHED = "refs/remotes/origin/main"
 _WORK_TREE = "the work tree"
 _COLOURS = {Action.STARTED: "green", Action.ADDED: "green", Action.CHANGED: "yellow"}
 _PRESENCES = {
@@ -57,7 +56,7 @@ def diff(words: tuple[str, ...], member: MemberName | None, as_json: bool) -> No
     """
     span, path = _read_words(words)
     with OperatorClone(path) as clone:
-        before, after = span or (_PUBLISHED, None)
+        before, after = span or (PUBLISHED, None)
         old = clone.resolve(before)
         new = None if after is None else clone.resolve(after)
         validator = make_validator()

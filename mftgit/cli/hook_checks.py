@@ -149,6 +149,7 @@ def _push(
         and (base is None or repository.is_ancestor(base, new)),
         tree=lambda: {} if new is None else repository.tree(new, limits),
         published=lambda: {} if base is None else repository.tree(base),
+        before=lambda: () if base is None else repository.tree(base),
         commits=lambda: iter(()) if base is None or new is None else repository.commits(base, new),
     )
 

@@ -6,8 +6,10 @@ from typing import Protocol
 from mftgit.adapters.commit_signature import Examiner
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import MAIN, Revision
+from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.push import ACCEPTED, Push, Verdict, judge, unrooted, unsigned
+from mftgit.model.removals import check_removals, stock_of, take_stock
 from mftgit.model.tree import Tree
 from mftgit.model.trust import objections, read_policy
 
@@ -75,7 +77,8 @@ class Receive:
             self._publish(push, update.new)
 
     def _validate(self, push: Push) -> Verdict:
-        problems = self._checks.validate(push.tree()).problems
+        tree = push.tree()
+        problems = (*_removals(push, tree), *self._checks.validate(tree).problems)
         if not problems:
             return ACCEPTED
         count = f"{len(problems)} problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -94,6 +97,16 @@ def _check_signatures(push: Push) -> Verdict:
     with Examiner() as examine:
         wrong = objections(policy, (examine(policy, *commit) for commit in push.commits()))
     return unsigned(push.update.ref, policy, wrong) if wrong else ACCEPTED
+
+
+def _removals(push: Push, tree: Tree) -> tuple[Problem, ...]:
+    """Return that main would lose more documents than it may; a proposal is asked when it is published."""
+    if push.base is None or push.update.ref != MAIN:
+        return ()
+    cluster = push.published().get(CLUSTER_FILE)
+    before = take_stock(push.before(), cluster.load() if cluster else b"")
+    problem = check_removals(before, stock_of(tree))
+    return () if problem is None else (problem,)
 
 
 def _facts(push: Push) -> dict[str, Fact]:

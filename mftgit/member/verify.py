@@ -8,9 +8,11 @@ from mftgit.adapters.git_store import GitStore
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.secrets import Unsealer
 from mftgit.model.config import Generation, Role
-from mftgit.model.growth import judge_growth
+from mftgit.model.growth import judge_growth, steps
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.problem import Problem, format_problems
+from mftgit.model.places import CLUSTER_FILE
+from mftgit.model.problem import Problem, format_problem, format_problems
+from mftgit.model.removals import MAX_BASES, Stock, judge_removals, take_stock
 from mftgit.model.render import render
 from mftgit.model.trust import POLICY_FILES, Outcome, explain, objections, read_policy
 from mftgit.model.validate import Validator
@@ -65,6 +67,29 @@ def revoked_signer(store: GitStore, *, active: Revision, by: Revision) -> str | 
     with Examiner() as examine:
         wrong = objections(policy, (examine(policy, active, store.raw_commit(active)),))
     return next((str(each) for each in wrong if each.outcome is not Outcome.NOT_CHECKED), None)
+
+
+def check_removals(store: GitStore, *, anchor: Revision | None, tip: Revision) -> None:
+    """See that no more documents went since ``anchor`` than the revisions in between let go, or said that they remove.
+
+    Raises:
+        RefusedError: more did.
+    """
+    if anchor is None:
+        return
+
+    @lru_cache(MAX_BASES + 2)
+    def stock(revision: Revision) -> Stock:
+        cluster = store.pick(revision, (CLUSTER_FILE,)).get(CLUSTER_FILE)
+        return take_stock(store.documents(revision), cluster.load() if cluster else b"")
+
+    history = store.history(anchor, tip)
+    branch = [revision for revision, _ in steps(history, anchor=anchor, tip=tip)]
+    problem = judge_removals(branch, anchor=anchor, stock=stock)
+    if problem is not None:
+        raise RefusedError(
+            f"revision {tip[:12]} removes more than it says:\n{format_problem(problem)}", (problem,)
+        )
 
 
 def verify(

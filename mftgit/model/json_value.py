@@ -57,3 +57,10 @@ def read_float(text: str) -> float | None:
         return None
     number = float(text)
     return number if math.isfinite(number) else None
+
+
+def whole_number(value: Json) -> int | None:
+    """Return what a schema takes for a whole number that is not negative, or None; ``3.0`` is one, ``true`` is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value >= 0 and value == int(value) else None

@@ -1,7 +1,7 @@
 """Decide whether a ref may move: the controller's rule for a push, the members' rule for what they fetch."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,8 +32,9 @@ class Push:
     proposals that there are, or that this push makes. ``root`` is what the first push of main has to grow from, where
     somebody has said so. ``limits`` are those of the published revision. ``fault`` says in one sentence which object is
     missing or malformed, or is None. ``tree`` reads the files of ``update.new``, ``published`` those of ``base`` that
-    its policy is read from, and ``commits`` gives what lies between, byte for byte; they may be called only while the
-    push is being decided, and only where ``is_commit`` holds and there is no fault.
+    its policy is read from, ``before`` gives the paths of the documents of ``base``, and ``commits`` gives what lies
+    between, byte for byte; they may be called only while the push is being decided, and only where ``is_commit`` holds
+    and there is no fault.
     """
 
     who: str
@@ -48,6 +49,7 @@ class Push:
     is_fast_forward: bool
     tree: Callable[[], Tree]
     published: Callable[[], Tree]
+    before: Callable[[], Collection[str]]
     commits: Callable[[], Iterator[tuple[Revision, bytes]]]
 
     @property

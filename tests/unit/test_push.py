@@ -54,6 +54,7 @@ def push(  # noqa: PLR0917
         is_fast_forward=is_fast_forward,
         tree=dict,
         published=dict,
+        before=tuple,
         commits=lambda: iter(()),
     )
 
