@@ -17,6 +17,7 @@ from mftgit.model.problem import Problem
 from mftgit.model.references import check_across
 from mftgit.model.rollout_rules import check_rollout
 from mftgit.model.schema_check import SchemaChecker
+from mftgit.model.schema_version import check_schema_version
 from mftgit.model.secret_rules import Readers
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
@@ -97,9 +98,11 @@ class Validator:
             )
             if checked.document is not None:
                 documents[file.path] = checked.document
+        cluster = parts[Kind.CLUSTER].get("cluster")
+        if newer := check_schema_version(cluster):
+            return Validation(problems=(newer,), documents=documents, parts=parts)
         across, readers = check_across(parts, self._fill_part)
         problems.extend(across)
-        cluster = parts[Kind.CLUSTER].get("cluster")
         problems.extend(check_limits(tree, cluster))
         problems.extend(check_rollout(parts, self._timezones))
         problems.extend(check_trust(tree, cluster))
