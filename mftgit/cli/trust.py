@@ -16,7 +16,14 @@ from mftgit.adapters.operator_clone import OperatorClone
 from mftgit.cli.options import json_option, print_json
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.openpgp import GpgKey, dearmor, read_gpg_key
-from mftgit.model.places import GPG_REVOKED_FILE, GPG_SIGNERS_FILE, REVOKED_FILE, SIGNERS_FILE
+from mftgit.model.places import (
+    CLUSTER_FILE,
+    GPG_REVOKED_FILE,
+    GPG_SIGNERS_FILE,
+    REVOKED_FILE,
+    SIGNERS_FILE,
+)
+from mftgit.model.policy_version import set_version
 from mftgit.model.printable import printable
 from mftgit.model.problem import format_problem, format_problems
 from mftgit.model.signer_lines import (
@@ -127,11 +134,13 @@ def add(principal: str, keyfile: Path, path: Path) -> None:
             where = GPG_REVOKED_FILE if isinstance(key, GpgKey) else REVOKED_FILE
             raise SignerError(f"{where} revokes this key: make a new one")
         try:
-            _write(clone, file, add_signer(contents[file], check_principal(principal), line))
+            content = add_signer(contents[file], check_principal(principal), line)
         except ValueError as error:
             raise BadListError(str(error)) from None
+        raised = _raise_version(clone)
+        _write(clone, file, content)
     click.echo(f"{principal} may sign with {key.fingerprint}, once this is published:")
-    _tell_next(path, file)
+    _tell_next(path, file, *raised)
 
 
 @trust.command(
@@ -152,7 +161,7 @@ def remove(principal: str, path: Path) -> None:
             raise SignerError(
                 f"{' and '.join(_LISTS)} do not name {principal!r}: they name {known}"
             )
-        changed = []
+        raised, changed = _raise_version(clone), []
         for file, content in contents.items():
             signers = tuple(each for each in policy.signers if _signers_file(each.key) == file)
             left = remove_signer(content, signers, principal)
@@ -160,7 +169,7 @@ def remove(principal: str, path: Path) -> None:
                 _write(clone, file, left)
                 changed.append(file)
     click.echo(printable(f"{principal} may not sign any more, once this is published:"))
-    _tell_next(path, *changed)
+    _tell_next(path, *changed, *raised)
     click.echo(
         "A key that somebody else may have got hold of belongs into "
         f"{REVOKED_FILE} too, one of GPG into {GPG_REVOKED_FILE}."
@@ -237,6 +246,21 @@ def _lists(clone: OperatorClone) -> tuple[Policy, Mapping[str, str]]:
     tree = read_files(clone.root, list(POLICY_FILES))
     policy = _sound(read_lists(tree))
     return policy, {file: tree[file].load().decode() if file in tree else "" for file in _LISTS}
+
+
+def _raise_version(clone: OperatorClone) -> list[str]:
+    """Number the policy anew where signatures are required by what is committed; return the file that changed."""
+    head = clone.head("HEAD")
+    before = read_policy(clone.pick(head, POLICY_FILES)) if head else Policy()
+    there = read_files(clone.root, [CLUSTER_FILE])
+    if not before.required or not there or read_policy(there).version > before.version:
+        return []
+    try:
+        content = set_version(there[CLUSTER_FILE].load(), before.version + 1)
+    except ValueError as error:
+        raise BadListError(str(error)) from None
+    _write(clone, CLUSTER_FILE, content)
+    return [CLUSTER_FILE]
 
 
 def _signers_file(key: Key) -> str:

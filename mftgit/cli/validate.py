@@ -15,8 +15,8 @@ from mftgit.model.config import Role
 from mftgit.model.names import MemberName
 from mftgit.model.printable import printable
 from mftgit.model.problem import Problem, format_problem
-from mftgit.model.removals import check_removals, stock_of
 from mftgit.model.render import render
+from mftgit.model.succession import check_succession
 from mftgit.model.tree import Tree
 
 INVALID = 2
@@ -35,12 +35,12 @@ Examples:
 def validate(path: Path, member: MemberName | None, as_json: bool) -> int:
     """Check the documents in PATH, a folder or a clone, by the very rules of the gate; offline.
 
-    In a clone, files that git ignores are passed over, and changes that are not committed count. How many documents go
-    is held against origin/main, as it was fetched last, where HEAD has it behind it.
+    In a clone, files that git ignores are passed over, and changes that are not committed count. How many documents go,
+    and how who may sign changes, is held against origin/main, as it was fetched last, where HEAD has it behind it.
     """
-    tree, removed = _read(path)
+    tree, against = _read(path)
     validation = make_validator().validate(tree)
-    problems = [*removed, *validation.problems]
+    problems = [*against, *validation.problems]
     lines: list[str] = []
     if member is not None and not problems:
         try:
@@ -69,13 +69,13 @@ def tell_problems(what: str, problems: Sequence[Problem], *, err: bool = False) 
 
 
 def _read(path: Path) -> tuple[Tree, tuple[Problem, ...]]:
-    """Return what lies there, and that too much of what is published is gone."""
+    """Return what lies there, and why that may not follow on what is published."""
     if not OperatorClone.is_clone(path):
         return read_folder(path), ()
     with closing(OperatorClone(path)) as clone:
         tree, base = clone.documents(), clone.published_behind()
-        problem = check_removals(stock_of(clone.tree(base)), stock_of(tree)) if base else None
-        return tree, () if problem is None else (problem,)
+        before = clone.tree(base) if base else None
+        return tree, () if before is None else check_succession(before, before, tree)
 
 
 def _tell(path: Path, problems: list[Problem], lines: list[str], member: MemberName | None) -> None:

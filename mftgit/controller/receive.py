@@ -6,10 +6,9 @@ from typing import Protocol
 from mftgit.adapters.commit_signature import Examiner
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import MAIN, Revision
-from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.push import ACCEPTED, Push, Verdict, judge, unrooted, unsigned
-from mftgit.model.removals import check_removals, stock_of, take_stock
+from mftgit.model.succession import check_succession
 from mftgit.model.tree import Tree
 from mftgit.model.trust import objections, read_policy
 
@@ -78,7 +77,7 @@ class Receive:
 
     def _validate(self, push: Push) -> Verdict:
         tree = push.tree()
-        problems = (*_removals(push, tree), *self._checks.validate(tree).problems)
+        problems = (*_succession(push, tree), *self._checks.validate(tree).problems)
         if not problems:
             return ACCEPTED
         count = f"{len(problems)} problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -99,14 +98,11 @@ def _check_signatures(push: Push) -> Verdict:
     return unsigned(push.update.ref, policy, wrong) if wrong else ACCEPTED
 
 
-def _removals(push: Push, tree: Tree) -> tuple[Problem, ...]:
-    """Return that main would lose more documents than it may; a proposal is asked when it is published."""
+def _succession(push: Push, tree: Tree) -> tuple[Problem, ...]:
+    """Return why this may not come next on main; a proposal is asked when it is published."""
     if push.base is None or push.update.ref != MAIN:
         return ()
-    cluster = push.published().get(CLUSTER_FILE)
-    before = take_stock(push.before(), cluster.load() if cluster else b"")
-    problem = check_removals(before, stock_of(tree))
-    return () if problem is None else (problem,)
+    return check_succession(push.published(), push.before(), tree)
 
 
 def _facts(push: Push) -> dict[str, Fact]:

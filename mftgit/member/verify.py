@@ -52,6 +52,9 @@ def check_signatures(store: GitStore, *, anchor: Revision | None, tip: Revision)
             policy_of=lambda revision: read_policy(store.pick(revision, POLICY_FILES)),
             examine=lambda policy, revision: examine(policy, revision, raw_commit(revision)),
         )
+    if refusal is not None and refusal.problem is not None:
+        told = f"revision {tip[:12]} may not follow:\n{format_problem(refusal.problem)}"
+        raise RefusedError(told, (refusal.problem,))
     if refusal is not None:
         lines = explain(refusal.policy, refusal.wrong)
         told = "\n".join((f"revision {tip[:12]} is not signed as required:", *lines))

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mftgit.model.names import Revision
+from mftgit.model.policy_version import check_policy_step
+from mftgit.model.problem import Problem
 from mftgit.model.trust import Evidence, Finding, Outcome, Policy, objections
 
 History = Mapping[Revision, tuple[Revision, ...]]
@@ -17,10 +19,11 @@ History = Mapping[Revision, tuple[Revision, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """The commits that do not pass, and the policy that they do not pass by."""
+    """The commits that do not pass, and the policy that they do not pass by; or what is wrong with the tip's own."""
 
     policy: Policy
-    wrong: tuple[Finding, ...]
+    wrong: tuple[Finding, ...] = ()
+    problem: Problem | None = None
 
     @property
     def in_doubt(self) -> bool:
@@ -39,10 +42,12 @@ def judge_growth(
     """Return why the members may not follow from ``anchor`` to ``tip``; None when they may.
 
     ``anchor`` is an ancestor of ``tip``. A policy counts for what was published after it, as long as every commit
-    since has passed by it. A refusal that is in doubt comes before one that is not.
+    since has passed by it. A refusal that is in doubt comes before one that is not. A policy that may not follow on any
+    that counts was not published: it came with a later revision, or is refused at the tip.
     """
     live = [policy_of(anchor)]
     doubts: list[Refusal] = []
+    problem: Problem | None = None
     for revision, commits in steps(history, anchor=anchor, tip=tip):
         judged = [
             Refusal(policy=policy, wrong=objections(policy, (examine(policy, c) for c in commits)))
@@ -53,9 +58,13 @@ def judge_growth(
         if not live:
             return [*judged, *doubts][-1]
         fresh = policy_of(revision)
-        if fresh not in live:
+        problems = [check_policy_step(policy, fresh) for policy in live]
+        problem = None if None in problems else problems[-1]
+        if problem is None and not fresh.problems and fresh not in live:
             live.append(fresh)
-    return None
+    if problem is None:
+        return None
+    return [Refusal(policy=live[-1], problem=problem), *doubts][-1]
 
 
 def steps(

@@ -4,14 +4,14 @@ A revision is never judged by the policy that it brings along: no push can admit
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, unique
 from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
 from mftgit.model.documents import Document, parse_document
-from mftgit.model.json_value import Json
+from mftgit.model.json_value import Json, Place, whole_number
 from mftgit.model.names import Revision
 from mftgit.model.openpgp import GpgKey
 from mftgit.model.parts import Part
@@ -126,10 +126,12 @@ class Policy:
     """Who may sign, and whether anybody has to.
 
     While there are ``problems`` nothing is known for sure, and nobody may. ``gpg_keys`` are what gpg is given to check
-    signatures by; whether a key counts is decided by the lines alone.
+    signatures by; whether a key counts is decided by the lines alone. ``place`` is where the version stands, or should.
     """
 
     required: bool = False
+    version: int = 0
+    place: Place = field(default=Place(1, 1), compare=False)
     signers: tuple[Signer, ...] = ()
     revoked: frozenset[Key] = frozenset()
     gpg_keys: tuple[bytes, ...] = ()
@@ -149,8 +151,18 @@ def read_policy(tree: Tree) -> Policy:
     document = parse_document(CLUSTER_FILE, entry.load() if entry else b"")
     lists = read_lists(tree)
     if isinstance(document, Document):
-        return replace(lists, required=requires_signatures(document.value))
+        version, place = _version(document)
+        required = requires_signatures(document.value)
+        return replace(lists, required=required, version=version, place=place)
     return replace(lists, required=True, problems=(*document, *lists.problems))
+
+
+def _version(document: Document) -> tuple[int, Place]:
+    """Return which version of the policy a revision has, and where it says so; none is version 0."""
+    trust, positions = document.value.get("trust"), document.positions()
+    version = whole_number(trust.get("version")) if isinstance(trust, dict) else None
+    told = (each for each in ("/trust/version", "/trust", "") if each in positions)
+    return version or 0, positions[next(told)].value
 
 
 def read_lists(tree: Tree) -> Policy:

@@ -18,6 +18,11 @@ REQUIRED = "name: first\ntrust: {require_signatures: true}\n"
 SIGNERS = "trust/gpg_signers"
 
 
+def numbered(version: int) -> dict[str, str | bytes]:
+    text = f"name: first\ntrust: {{require_signatures: true, version: {version}}}\n"
+    return {"cluster.yaml": text}
+
+
 @pytest.fixture(scope="module")
 def home() -> Iterator[GpgHome]:
     with gpg_home() as made:
@@ -88,7 +93,7 @@ def test_a_push_cannot_bring_the_key_that_it_is_judged_by(
     served: Site, work: Path, home: GpgHome
 ) -> None:
     anchor = served.store.head()
-    commit(work, {SIGNERS: home.line("ann") + home.line("eve")})
+    commit(work, {SIGNERS: home.line("ann") + home.line("eve"), **numbered(1)})
     git_ok(work, *home.settings("eve"), "commit", "--quiet", "--amend", "--no-edit", "-S")
     refused(served, work, "is signed with a key that is not allowed")
     git_ok(work, *home.settings("ann"), "commit", "--quiet", "--amend", "--no-edit", "-S")
@@ -102,12 +107,12 @@ def test_a_key_that_is_revoked_meanwhile_cannot_be_used_any_more(
     served: Site, work: Path, home: GpgHome
 ) -> None:
     home.make("lost")
-    commit(work, {SIGNERS: home.line("ann") + home.line("lost")})
+    commit(work, {SIGNERS: home.line("ann") + home.line("lost"), **numbered(1)})
     git_ok(work, *home.settings("ann"), "commit", "--quiet", "--amend", "--no-edit", "-S")
     assert push(work).code == 0
     stolen = home.gpg("--export-secret-keys", "lost")
     home.revoke("lost")
-    commit(work, {SIGNERS: home.line("ann") + home.line("lost")})
+    commit(work, {SIGNERS: home.line("ann") + home.line("lost"), **numbered(2)})
     git_ok(work, *home.settings("ann"), "commit", "--quiet", "--amend", "--no-edit", "-S")
     assert push(work).code == 0
     with gpg_home() as thief:  # where the revocation is not known

@@ -17,8 +17,14 @@ from mftgit.model.names import Revision
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh-keygen")]
 
 REQUIRED = "name: first\ntrust: {require_signatures: true}\n"
-NOT_REQUIRED = "name: first\n"
+NOT_REQUIRED = "name: first\ntrust: {version: 1}\n"
 SIGNERS = "trust/allowed_signers"
+
+
+def admitted(version: int, *lines: str) -> dict[str, str | bytes]:
+    """Return the files of a policy with that number."""
+    required = f"name: first\ntrust: {{require_signatures: true, version: {version}}}\n"
+    return {"cluster.yaml": required, SIGNERS: "".join(lines)}
 
 
 @pytest.fixture
@@ -117,10 +123,10 @@ def test_every_commit_of_a_push_counts_and_not_the_last_alone(
 def test_a_push_that_admits_its_own_author_is_refused(
     served: Site, work: Path, ann: KeyPair, eve: KeyPair
 ) -> None:
-    signed(work, eve, {SIGNERS: ann.line() + eve.line("eve@example.org")})
+    signed(work, eve, admitted(1, ann.line(), eve.line("eve@example.org")))
     refused(served, work, f"commit {tip(work)} is signed with a key that is not allowed")
     git_ok(work, "reset", "--quiet", "--hard", "origin/main")
-    signed(work, ann, {SIGNERS: ann.line() + eve.line("eve@example.org")})
+    signed(work, ann, admitted(1, ann.line(), eve.line("eve@example.org")))
     signed(work, eve, {"a": "1"})
     refused(served, work, "key that is not allowed")  # one push, one policy
     git_ok(work, "reset", "--quiet", "--hard", "HEAD~1")
@@ -211,13 +217,48 @@ def test_a_member_that_was_away_follows_pushes_of_signers_admitted_meanwhile(
     served: Site, work: Path, ann: KeyPair, eve: KeyPair
 ) -> None:
     anchor = Revision(git_ok(work, "rev-parse", "HEAD"))
-    signed(work, ann, {SIGNERS: ann.line() + eve.line("eve@example.org")})
+    signed(work, ann, admitted(1, ann.line(), eve.line("eve@example.org")))
     assert push(work).code == 0
-    signed(work, eve, {SIGNERS: eve.line("eve@example.org")})
+    signed(work, eve, admitted(2, eve.line("eve@example.org")))
     assert push(work).code == 0
     last = signed(work, eve, {"a": "1"})
     assert push(work).code == 0
     check_signatures(served.store, anchor=anchor, tip=last)
+
+
+# The number of the policy
+
+
+def test_who_may_sign_does_not_change_without_a_higher_number(
+    served: Site, work: Path, ann: KeyPair, eve: KeyPair
+) -> None:
+    lines = ann.line() + eve.line("eve@example.org")
+    anchor = Revision(git_ok(work, "rev-parse", "HEAD"))
+    unnumbered = signed(work, ann, {SIGNERS: lines})
+    ran = push(work)
+    assert "cluster.yaml:2:8: this changes who may sign, and trust.version stays 0" in ran.err
+    git_ok(work, "push", "--quiet", str(served.store.path), "HEAD:refs/heads/aside")
+    with pytest.raises(RefusedError, match=r"trust\.version stays 0") as caught:
+        check_signatures(served.store, anchor=anchor, tip=unnumbered)
+    assert [each.rule for each in caught.value.problems] == ["trust"]
+    numbered = signed(work, ann, admitted(1, lines))
+    assert push(work).code == 0
+    check_signatures(served.store, anchor=anchor, tip=numbered)
+
+
+def test_a_policy_from_before_is_not_taken_back(
+    served: Site, work: Path, ann: KeyPair, eve: KeyPair
+) -> None:
+    signed(work, ann, admitted(1, ann.line(), eve.line("eve@example.org")))
+    assert push(work).code == 0
+    anchor = signed(work, ann, admitted(2, ann.line()))
+    assert push(work).code == 0
+    git_ok(work, "revert", "--no-commit", "HEAD")
+    taken_back = signed(work, ann)
+    assert "cluster.yaml:2:44: trust.version goes down from 2 to 1" in push(work).err
+    git_ok(work, "push", "--quiet", str(served.store.path), "HEAD:refs/heads/aside")
+    with pytest.raises(RefusedError, match="goes down from 2 to 1"):
+        check_signatures(served.store, anchor=anchor, tip=taken_back)
 
 
 # What lies between two revisions, with git as the oracle

@@ -37,6 +37,13 @@ def signing(empty: Cluster, ann: KeyPair) -> tuple[Cluster, Path]:
     return empty, clone
 
 
+def admitting(clone: Path, lines: str) -> dict[str, str]:
+    """Return the files that admit others, under the next number."""
+    cluster = (clone / "cluster.yaml").read_text(encoding="utf-8")
+    number = cluster.replace("signatures: true}", "signatures: true, version: 1}")
+    return {SIGNERS: lines, "cluster.yaml": number}
+
+
 def is_refused(made: Cluster, name: str) -> bool:
     return bool(made.member(name)["state"] == "refused")
 
@@ -67,7 +74,7 @@ def test_only_signed_commits_reach_the_members_and_nobody_admits_himself(
     assert mftgit("trust", "verify", "origin/main..HEAD", cwd=clone).returncode == 1
 
     made.git("reset", "--quiet", "--hard", "origin/main", cwd=clone)
-    sign(made, clone, eve, {SIGNERS: ann.line() + eve.line("eve@example.org")})
+    sign(made, clone, eve, admitting(clone, ann.line() + eve.line("eve@example.org")))
     refused = made.git("push", "origin", "HEAD:main", cwd=clone)
     assert refused.returncode != 0
     assert "is signed with a key that is not allowed by trust/allowed_signers" in refused.stderr
@@ -76,7 +83,7 @@ def test_only_signed_commits_reach_the_members_and_nobody_admits_himself(
     assert reasons == ["not signed as required"] * 2
 
     made.git("reset", "--quiet", "--hard", "origin/main", cwd=clone)
-    sign(made, clone, ann, {SIGNERS: ann.line() + eve.line("eve@example.org")})
+    sign(made, clone, ann, admitting(clone, ann.line() + eve.line("eve@example.org")))
     assert made.git("push", "origin", "HEAD:main", cwd=clone).returncode == 0
     revision = sign(made, clone, eve, {"note.md": "signed"})
     assert made.git("push", "origin", "HEAD:main", cwd=clone).returncode == 0
@@ -119,7 +126,7 @@ def test_a_member_that_was_away_follows_signers_who_were_admitted_meanwhile(
     made, clone = signing
     bob = make_key(tmp_path, "bob")
     made.kill("node-2")
-    sign(made, clone, ann, {SIGNERS: ann.line() + bob.line("bob@example.org")})
+    sign(made, clone, ann, admitting(clone, ann.line() + bob.line("bob@example.org")))
     assert made.git("push", "origin", "HEAD:main", cwd=clone).returncode == 0
     revision = sign(made, clone, bob, {"note.md": "by bob"})
     assert made.git("push", "origin", "HEAD:main", cwd=clone).returncode == 0
@@ -135,7 +142,7 @@ def test_whoever_administers_the_machines_can_begin_again_when_every_key_is_lost
     members = ["controller", *NODES]
     for name in members:
         made.stop(name)
-    revision = sign(made, clone, fresh, {SIGNERS: fresh.line()})
+    revision = sign(made, clone, fresh, admitting(clone, fresh.line()))
     subprocess.run(
         ["git", "push", "--quiet", made.dir("controller") / "repository.git", "HEAD:main"],
         cwd=clone,

@@ -193,7 +193,7 @@ def test_a_gpg_key_is_added_listed_counts_and_is_removed(
         fingerprint,
     )
     done = mftgit("trust", "remove", "bob", cwd=work)
-    assert "git -C . add trust/gpg_signers &&" in done.stdout
+    assert "git -C . add trust/gpg_signers cluster.yaml &&" in done.stdout
     assert (work / "trust/gpg_signers").read_text(encoding="utf-8") == ""
     assert signers(work).count("\n") == 2
 
@@ -281,3 +281,25 @@ def test_the_outcomes_that_scripts_read_are_those_that_there_are() -> None:
     commits = load_schemas()["output-trust-verify"]["properties"]["commits"]
     known = commits["items"]["properties"]["outcome"]["enum"]
     assert known == [each.value for each in Outcome]
+
+
+def test_while_signatures_are_required_the_verbs_number_the_list_anew(
+    work: Path, ann: KeyPair, tmp_path: Path
+) -> None:
+    commit(work, {"cluster.yaml": f"{REQUIRED}# end\n", "trust/allowed_signers": ann.line("ann")})
+    bob = make_key(tmp_path, "bob")
+    done = mftgit("trust", "add", "bob", pub(bob), cwd=work)
+    assert "git -C . add trust/allowed_signers cluster.yaml &&" in done.stdout
+    numbered = "name: acme\ntrust:\n  version: {}\n  require_signatures: true\n# end\n"
+    assert (work / "cluster.yaml").read_text(encoding="utf-8") == numbered.format(1)
+    done = mftgit("trust", "remove", "bob", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert (work / "cluster.yaml").read_text(encoding="utf-8") == numbered.format(1)  # one push
+    commit(work, {})
+    done = mftgit("trust", "remove", "ann", cwd=work)
+    assert "cluster.yaml" in done.stdout
+    assert (work / "cluster.yaml").read_text(encoding="utf-8") == numbered.format(2)
+    (work / "cluster.yaml").write_text("name: acme\ntrust: {}\n", encoding="utf-8")
+    done = mftgit("trust", "add", "ann", pub(ann), cwd=work)
+    assert done.returncode == 2
+    assert "cluster.yaml: write trust.version: 2 there by hand" in done.stderr

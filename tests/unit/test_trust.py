@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from config_tree import VALID, entry, only, tree, validate
@@ -220,8 +221,10 @@ def grow(
     names = {rev(name): name for name in [*history, "anchor"]}
     told: dict[str, Policy] = {}
     last = Policy()
-    for name in ["anchor", *history]:  # what a revision does not say stays as it is
-        last = told[name] = policies.get(name, last)
+    for number, name in enumerate(["anchor", *history]):
+        # What a revision does not say stays as it is, and what it does is numbered anew unless it has a number.
+        new = policies.get(name)
+        last = told[name] = replace(new, version=new.version or number) if new else last
     refusal = judge_growth(
         {rev(name): tuple(map(rev, parents)) for name, parents in history.items()},
         anchor=A,
@@ -282,7 +285,7 @@ MERGED = {"side": ("anchor",), "a": ("anchor",), "m": ("a", "side"), "n": ("m",)
 
 
 def test_a_signature_that_could_not_be_checked_leaves_the_refusal_in_doubt() -> None:
-    both, bob = policy("ann", "bob"), policy("bob")
+    both, bob = policy("ann", "bob"), replace(policy("bob"), version=1)
 
     def refused(policies: Mapping[str, Policy], unsure: tuple[Policy, str]) -> bool | None:
         """Judge a line that ann begins and bob ends; ``unsure`` cannot be told here by that policy."""
