@@ -111,6 +111,11 @@ class LocalRepository:
             revision = Revision(line)
             yield revision, self._load(revision)
 
+    def first_parents(self, old: Revision, new: Revision, limit: int) -> tuple[Revision, ...]:
+        """Return at most ``limit`` commits that ``new`` has and ``old`` has not, along first parents, newest first."""
+        listed = self._repo.git.rev_list("--first-parent", f"--max-count={limit}", new, f"^{old}")
+        return tuple(map(Revision, listed.splitlines()))
+
     def raw_commit(self, revision: Revision) -> bytes:
         """Return a commit byte for byte, as it was signed.
 

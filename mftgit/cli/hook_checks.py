@@ -60,6 +60,13 @@ def pre_push(repository: LocalRepository, words: tuple[str, ...], lines: BinaryI
     )
 
 
+def judge_next(repository: LocalRepository, published: Revision, new: Revision) -> Verdict:
+    """Return what the gate would say of a push that takes main from ``published`` to ``new``."""
+    update = RefUpdate(ref=MAIN, old=published, new=new)
+    push = _push(repository, update, current=published, published=published)
+    return _decide(Receive(make_validator(), _record_nothing, _publish_nothing), push)
+
+
 def pre_receive(repository: LocalRepository, _words: tuple[str, ...], lines: BinaryIO) -> bool:
     """Judge every ref of a push whose objects are still in git's quarantine."""
     updates = [_update(ref, old, new) for old, new, ref in _fields(lines, 3)]

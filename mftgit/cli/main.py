@@ -25,6 +25,7 @@ _VERBS = {
     "secret": "mftgit.cli.secret",
     "diff": "mftgit.cli.diff",
     "log": "mftgit.cli.log",
+    "revert": "mftgit.cli.revert",
     "hooks": "mftgit.cli.hooks",
     "events": "mftgit.cli.events",
     "suspend": "mftgit.cli.orders",
