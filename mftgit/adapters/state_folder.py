@@ -136,6 +136,16 @@ class StateFolder:
         return self.root / "commands"
 
     @property
+    def active(self) -> Path:
+        """The files of the active revision, for reading; edits are put right."""
+        return self.root / "active"
+
+    @property
+    def drift(self) -> Path:
+        """What was found edited in `active`, and how it differs; the newest 20 finds."""
+        return self.root / "drift"
+
+    @property
     def logs(self) -> Path:
         """The log files for people."""
         return self.root / "logs"
