@@ -8,6 +8,7 @@ says what the copy holds, and `active-next.json`, while it changes, what it may 
 import hashlib
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -21,11 +22,13 @@ from mftgit.adapters.drift_folder import Deviation, Drift, DriftFolder
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.folders import enter, open_top
 from mftgit.errors import MftgitError
+from mftgit.model.names import Revision
 from mftgit.model.tree import Entry, Tree
 from mftgit.model.tree_id import object_id, tree_id
 
 ACTIVE: Final = "active"
 
+_OID: Final = re.compile(r"[0-9a-f]{40}")
 _FRESH: Final = ".active.new"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -51,22 +54,23 @@ class ActiveCopy:
         self._list, self._next = root / "active.json", root / "active-next.json"
         self._seen: dict[str, tuple[str, _Stamp]] = {}
 
-    def put_right(self, tree: Tree, *, stamp: str) -> Drift | None:
+    def put_right(self, tree: Tree, *, commit: bytes, stamp: str) -> Drift | None:
         """Make the copy that of ``tree``; return what was found to be otherwise than it was left, if anything was.
 
-        ``stamp`` names the folder in `drift` where that goes. What is as it should be costs one stat(2).
+        ``commit`` is the revision's own object, byte for byte, by which `read_copy` knows the copy again. ``stamp``
+        names the folder in `drift` where what was found goes. What is as it should be costs one stat(2).
 
         Raises:
             CopyError: not all of it is right now; the next call goes on.
         """
         try:
-            return self._put_right(tree, stamp)
+            return self._put_right(tree, commit, stamp)
         except OSError as error:
             raise CopyError(f"{error.filename or self._root}: {error.strerror or error}") from error
 
-    def _put_right(self, tree: Tree, stamp: str) -> Drift | None:
+    def _put_right(self, tree: Tree, commit: bytes, stamp: str) -> Drift | None:
         wanted = {path: entry.oid for path, entry in tree.items()}
-        listed = read_list(self._list)
+        listed, before = _read_list(self._list)
         changes = {
             path for path in wanted.keys() | listed.keys() if wanted.get(path) != listed.get(path)
         }
@@ -88,8 +92,8 @@ class ActiveCopy:
                 self._keep_folder(top, folder, {path: tree[path] for path in paths}, known, drift)
             found = drift.close()
         self._seen = {path: self._seen[path] for path in self._seen.keys() & wanted.keys()}
-        if changes:
-            _write_json(self._list, wanted)
+        if changes or commit != before:
+            _write_json(self._list, {"commit": commit.decode("latin-1"), "files": wanted})
         self._next.unlink(missing_ok=True)
         return found
 
@@ -128,12 +132,13 @@ class ActiveCopy:
             if time.time_ns() - max(status.st_ctime_ns, status.st_mtime_ns) > _SETTLED_NS:
                 self._seen[path] = (oid, stamp)
             return False
+        content = entry.load()  # before anything is touched: it may not be there to be had
         if status is None:
             if None not in known:
                 drift.note(path, Deviation.REMOVED)
         elif oid is None or oid not in known:
             drift.take(at, name, path, status, entry)
-        self._write(at, name, entry.load())
+        self._write(at, name, content)
         return True
 
     def _write(self, at: int, name: str, content: bytes) -> None:
@@ -165,29 +170,32 @@ class ActiveCopy:
                     os.rmdir(parts[end - 1], dir_fd=above)
 
 
-def read_copy(root: Path, tree_oid: str) -> Tree:
-    """Return the files of the copy below the state folder ``root``, if they are those of git's tree ``tree_oid``.
+def read_copy(root: Path, revision: Revision) -> Tree:
+    """Return the files of ``revision`` from the copy below the state folder ``root``, if it is that revision's.
 
-    Each content is held against its id here, and again when it is loaded.
+    The commit is held against its id, the files against the tree that it names, and each content against its own id,
+    here and again when it is loaded.
 
     Raises:
-        CopyError: they are not, or cannot be read.
+        CopyError: it is not, or cannot be read.
     """
-    listed = read_list(root / "active.json")
-    if not listed or tree_id(listed) != tree_oid:
-        raise CopyError(
-            f"{root / ACTIVE} is not a copy of the tree {tree_oid[:12]}: {len(listed)} files are known of it"
-        )
+    listed, commit = _read_list(root / "active.json")
+    tree_line = f"tree {tree_id(listed)}\n".encode()
+    if object_id("commit", commit) != revision or not commit.startswith(tree_line):
+        raise CopyError(f"{root / ACTIVE} is not a whole copy of revision {revision[:12]}")
     return {path: _entry(root, path, oid) for path, oid in listed.items()}
 
 
-def read_list(path: Path) -> Mapping[str, str]:
-    """Return what a copy holds by what was written of it last; nothing where that cannot be read."""
-    return {
-        name: oid
-        for name, oid in _read_json(path).items()
-        if isinstance(oid, str) and len(oid) == 40  # noqa: PLR2004  hexadecimal digits of SHA-1
+def _read_list(path: Path) -> tuple[Mapping[str, str], bytes]:
+    """Return what the copy holds by what was written of it last, and the commit; nothing where that cannot be read."""
+    value = _read_json(path)
+    files, commit = value.get("files"), value.get("commit")
+    if not isinstance(files, dict) or not isinstance(commit, str):
+        return {}, b""
+    listed = {
+        name: oid for name, oid in files.items() if isinstance(oid, str) and _OID.fullmatch(oid)
     }
+    return listed, commit.encode("latin-1", "replace")
 
 
 def _entry(root: Path, path: str, oid: str) -> Entry:

@@ -158,10 +158,12 @@ class Activation:
         self._journal.outcome(EventName.REVISION_ACTIVATED)
         record = self._journal.record
         behind = record.active is not None and self._judge.is_behind(record.active, record.anchor)
-        self._journal.keep(activation.confirmed(record, grown=not behind))
+        generation = self._running.generation
+        version = generation.cluster.policy_version if generation else 0
+        self._journal.keep(activation.confirmed(record, grown=not behind, policy_version=version))
         self._end_confirmation()
-        if record.active is not None and self._running.generation is not None:
-            self._good = (record.active, self._running.generation)
+        if record.active is not None and generation is not None:
+            self._good = (record.active, generation)
         logger.info("revision is active", revision=record.active)
         self._move.follow(self._running.generation, seq=record.seq)
 

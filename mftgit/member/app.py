@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from loguru import logger
 
 from mftgit import __version__
+from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.durable import replace_file
 from mftgit.adapters.event_store import EventStore
 from mftgit.errors import MftgitError
+from mftgit.member.drift import DriftWatch
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.report import Reporter, back_off_s
@@ -42,6 +44,9 @@ class Member:
             record=self._record_event,
         )
         self._intake = Intake(parts, self._outbound, told=self._record_event, wake=self._wake.set)
+        self._drift = DriftWatch(
+            parts.store, parts.folder, self._record_event, now=SystemClock().now
+        )
         self._reporter = Reporter(parts.upstream, events, status=self.status)
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
@@ -59,6 +64,7 @@ class Member:
         self._intake.resume()
         self.status()  # what a process before this one has left is no longer true
         self._reporter.start()
+        self._drift.start()
         for thread in self._threads:
             thread.start()
 
@@ -66,8 +72,10 @@ class Member:
         """Finish the runs under way, give the leases back, report, and end."""
         self._stopping.set()
         self._wake.set()
+        self._drift.stop()
         self._outbound.stop()
         self._intake.stop()
+        self._drift.join(5.0)
         self._record_event(EventName.MEMBER_STOPPED)
         self._reporter.stop()
         self._parts.upstream.close()
@@ -104,6 +112,7 @@ class Member:
         """Look whenever the head may have moved."""
         while not self._stopping.is_set():
             wait_s = self._look()
+            self._drift.follow(self._intake.record.lkg)
             self.status()
             self._wake.wait(wait_s)
             self._wake.clear()

@@ -5,12 +5,14 @@ A store that is broken is renewed on the way.
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from loguru import logger
 
 from mftgit import __version__
+from mftgit.adapters.active_copy import CopyError, read_copy
 from mftgit.adapters.git_fetch import RemoteBrokenError
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
@@ -19,7 +21,14 @@ from mftgit.errors import MftgitError, TransientError
 from mftgit.member.fetch import DivergedError, check_lineage
 from mftgit.member.secrets import Unsealer
 from mftgit.member.upstream import Upstream
-from mftgit.member.verify import check_signatures, revoked_signer, verify
+from mftgit.member.verify import (
+    check_floor,
+    check_removals,
+    check_signatures,
+    revoked_signer,
+    verify,
+    verify_tree,
+)
 from mftgit.model.config import Generation
 from mftgit.model.names import Revision
 from mftgit.model.record import Record
@@ -78,7 +87,7 @@ class Judge:
             ConfigError: it cannot be rendered for this member.
             StoreNotRenewedError: the store is broken for good.
         """
-        return self._with_a_whole_store(lambda: self._judge(revision, record.anchor), record.anchor)
+        return self._with_a_whole_store(lambda: self._judge(revision, record), record.anchor)
 
     def judge_earlier(self, revision: Revision, record: Record) -> Generation:
         """Return what a revision means that the anchor has behind it, and that was verified when it was published.
@@ -92,8 +101,20 @@ class Judge:
         return self.load(revision, record.anchor)
 
     def load(self, revision: Revision, anchor: Revision | None) -> Generation:
-        """Return what a revision means that was judged before; raises as `judge`."""
-        return self._with_a_whole_store(lambda: self._verify(revision, fresh=False), anchor)
+        """Return what a revision means that was judged before; raises as `judge`.
+
+        Where the store is lost and no other can be had, the copy in `active` does, if it is that revision's.
+        """
+        try:
+            return self._with_a_whole_store(lambda: self._verify(revision, fresh=False), anchor)
+        except StoreNotRenewedError as error:
+            with suppress(CopyError):
+                generation = self._verify_copy(revision)
+                logger.bind(error=str(error)).warning(
+                    "runs by the copy of the active revision", revision=revision
+                )
+                return generation
+            raise
 
     def is_behind(self, revision: Revision, anchor: Revision | None) -> bool:
         """Tell whether ``anchor`` has ``revision`` behind it, so that going there is going back."""
@@ -113,10 +134,14 @@ class Judge:
         except StoreError:
             return False
 
-    def _judge(self, revision: Revision, anchor: Revision | None) -> Generation:
+    def _judge(self, revision: Revision, record: Record) -> Generation:
+        anchor = record.anchor
         check_lineage(self.store, anchor=anchor, tip=revision)
         check_signatures(self.store, anchor=anchor, tip=revision)
-        return self._verify(revision, fresh=True)
+        check_floor(self.store, floor=record.policy_version, tip=revision)
+        generation = self._verify(revision, fresh=True)
+        check_removals(self.store, anchor=anchor, tip=revision)
+        return generation
 
     def _verify(self, revision: Revision, *, fresh: bool) -> Generation:
         own = self.bootstrap
@@ -126,6 +151,18 @@ class Judge:
             validator=self.validator,
             unsealer=self.unsealer,
             fresh=fresh,
+            member=own.name,
+            role=own.role,
+        )
+
+    def _verify_copy(self, revision: Revision) -> Generation:
+        own, tree = self.bootstrap, read_copy(self.folder.root, revision)
+        return verify_tree(
+            tree,
+            revision,
+            validator=self.validator,
+            unsealer=self.unsealer,
+            fresh=False,
             member=own.name,
             role=own.role,
         )

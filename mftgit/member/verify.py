@@ -11,9 +11,11 @@ from mftgit.model.config import Generation, Role
 from mftgit.model.growth import judge_growth, steps
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.places import CLUSTER_FILE
+from mftgit.model.policy_version import check_policy_version
 from mftgit.model.problem import Problem, format_problem, format_problems
 from mftgit.model.removals import MAX_BASES, Stock, judge_removals, take_stock
 from mftgit.model.render import render
+from mftgit.model.tree import Tree
 from mftgit.model.trust import POLICY_FILES, Outcome, explain, objections, read_policy
 from mftgit.model.validate import Validator
 
@@ -72,6 +74,19 @@ def revoked_signer(store: GitStore, *, active: Revision, by: Revision) -> str | 
     return next((str(each) for each in wrong if each.outcome is not Outcome.NOT_CHECKED), None)
 
 
+def check_floor(store: GitStore, *, floor: int, tip: Revision) -> None:
+    """See that the policy of ``tip`` is not from before ``floor``, the number of the highest that was in force here.
+
+    Raises:
+        RefusedError: it is; a history that an operator let the member follow may bring such a one.
+    """
+    problem = check_policy_version(floor, read_policy(store.pick(tip, POLICY_FILES)))
+    if problem is not None:
+        raise RefusedError(
+            f"revision {tip[:12]} may not follow:\n{format_problem(problem)}", (problem,)
+        )
+
+
 def check_removals(store: GitStore, *, anchor: Revision | None, tip: Revision) -> None:
     """See that no more documents went since ``anchor`` than the revisions in between let go, or said that they remove.
 
@@ -117,6 +132,28 @@ def verify(
         tree = store.tree(revision)
     except TooLargeError as error:
         raise RefusedError(f"revision {revision[:12]}: {error}") from error
+    return verify_tree(
+        tree,
+        revision,
+        validator=validator,
+        unsealer=unsealer,
+        fresh=fresh,
+        member=member,
+        role=role,
+    )
+
+
+def verify_tree(
+    tree: Tree,
+    revision: Revision,
+    *,
+    validator: Validator,
+    unsealer: Unsealer,
+    fresh: bool,
+    member: MemberName,
+    role: Role,
+) -> Generation:
+    """Return what the files of ``revision`` mean for this member; raises as `verify`."""
     validation = validator.validate(tree)
     if validation.problems:
         raise RefusedError(

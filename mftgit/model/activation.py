@@ -157,11 +157,11 @@ def confirming(record: Record, *, until: float, boot_id: str) -> Record:
     return replace(_move(record, Move.APPLY), until=until, boot_id=boot_id)
 
 
-def confirmed(record: Record, *, grown: bool = True) -> Record:
+def confirmed(record: Record, *, grown: bool = True, policy_version: int = 0) -> Record:
     """Return the record of a revision that has proved itself: it is the last known good one.
 
     ``grown`` says that it grew from the anchor; an older one, to which the member was pinned, leaves the anchor where
-    it is.
+    it is. ``policy_version`` is the number of its trust policy, below which the member does not go any more.
     """
     before = () if record.lkg is None or record.lkg == record.active else (record.lkg,)
     return replace(
@@ -169,6 +169,7 @@ def confirmed(record: Record, *, grown: bool = True) -> Record:
         anchor=record.active if grown else record.anchor,
         earlier=(*record.earlier, *before)[-MAX_EARLIER:],
         lkg=record.active,
+        policy_version=max(record.policy_version, policy_version),
         reason=None,
         until=None,
         boot_id=None,

@@ -66,6 +66,8 @@ def build_cluster(value: Value) -> Cluster:
     if "within_s" in confirm:
         fields["confirm_s"] = float(confirm["within_s"])
     fields["confirm_command"] = confirm.get("command")
+    if "version" in value.get("trust", {}):
+        fields["policy_version"] = int(value["trust"]["version"])
     if "limits" in value.get("gate", {}):
         fields["limits"] = build_limits(value["gate"]["limits"])
     if "age" in value:

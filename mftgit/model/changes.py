@@ -47,6 +47,7 @@ _RENAMED: Final[Mapping[str, str]] = {
     "limits": "gate.limits",
     "begins": "from",
     "ends": "to",
+    "policy_version": "trust.version",
 }
 
 

@@ -34,6 +34,7 @@ class Cluster:
     poll_s: float = 30.0
     confirm_s: float = 30.0
     confirm_command: str | None = None
+    policy_version: int = 0
     limits: Limits = field(default_factory=Limits)
     rollout: Rollout | None = None
     windows: Windows = field(default_factory=Windows)

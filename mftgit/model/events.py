@@ -46,6 +46,7 @@ class EventName(Enum):
     REVISION_ROLLED_BACK = "RevisionRolledBack"
     REVISION_SUPERSEDED = "RevisionSuperseded"
     REVISION_RECALLED = "RevisionRecalled"
+    DRIFT_FOUND = "DriftFound"
     SIGNER_DISTRUSTED = "SignerDistrusted"
     ORDER_CARRIED_OUT = "OrderCarriedOut"
     PLAN_APPLIED = "PlanApplied"

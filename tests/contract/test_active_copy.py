@@ -14,8 +14,9 @@ import pytest
 from mftgit.adapters import drift_folder
 from mftgit.adapters.active_copy import ActiveCopy, CopyError, read_copy
 from mftgit.adapters.documents_folder import importable
-from mftgit.adapters.drift_folder import KEPT, Deviation
-from mftgit.model.tree_id import tree_id
+from mftgit.adapters.drift_folder import KEPT, Deviation, Drift
+from mftgit.model.names import Revision
+from mftgit.model.tree_id import object_id, tree_id
 
 ONE = {
     "cluster.yaml": b"name: a\n",
@@ -32,12 +33,25 @@ EDITED, REMOVED, REPLACED = Deviation.EDITED, Deviation.REMOVED, Deviation.REPLA
 def copy(tmp_path: Path) -> ActiveCopy:
     """Return a copy that holds ONE."""
     made = ActiveCopy(tmp_path)
-    assert made.put_right(importable(ONE), stamp=stamp(0)) is None
+    assert put_right(made, ONE, 0) is None
     return made
 
 
 def stamp(number: int) -> str:
     return f"20261124T150000.{number:06}Z"
+
+
+def commit_of(files: dict[str, bytes]) -> bytes:
+    tree = tree_id({path: entry.oid for path, entry in importable(files).items()})
+    return f"tree {tree}\nauthor é <a@b.invalid> 1 +0000\n\nx\n".encode()
+
+
+def revision_of(files: dict[str, bytes]) -> Revision:
+    return Revision(object_id("commit", commit_of(files)))
+
+
+def put_right(copy: ActiveCopy, files: dict[str, bytes], number: int) -> Drift | None:
+    return copy.put_right(importable(files), commit=commit_of(files), stamp=stamp(number))
 
 
 def there(root: Path) -> dict[str, bytes]:
@@ -54,7 +68,7 @@ def overwrite(path: Path, content: bytes = b"mine") -> None:
 
 
 def look(copy: ActiveCopy, files: dict[str, bytes] = ONE, number: int = 1) -> dict[str, Deviation]:
-    found = copy.put_right(importable(files), stamp=stamp(number))
+    found = put_right(copy, files, number)
     return dict(found.deviations) if found else {}
 
 
@@ -118,7 +132,7 @@ def test_an_edit_is_kept_aside_with_its_difference_and_put_right(
     tmp_path: Path, copy: ActiveCopy
 ) -> None:
     overwrite(tmp_path / "active/transfers/a.yaml", b"one: 1\ntwo: 9\n")
-    found = copy.put_right(importable(ONE), stamp=stamp(1))
+    found = put_right(copy, ONE, 1)
     assert found is not None
     assert (dict(found.deviations), found.saved, found.not_kept) == (
         {"transfers/a.yaml": EDITED}, f"drift/{stamp(1)}", 0,
@@ -245,7 +259,7 @@ def test_what_is_beyond_the_bounds_is_put_right_and_not_kept(
         (tmp_path / "active/cluster.yaml" / name).write_bytes(b"")
     overwrite(tmp_path / "active/notes/deep/n.md", b"x" * 101)
     overwrite(tmp_path / "active/transfers/a.yaml", b"small")
-    found = copy.put_right(importable(ONE), stamp=stamp(1))
+    found = put_right(copy, ONE, 1)
     assert found is not None
     assert (len(found.deviations), found.not_kept) == (3, 2)
     kept = tmp_path / "drift" / stamp(1) / "files"
@@ -300,7 +314,7 @@ def test_a_crash_at_any_step_is_mended_by_the_next_look_and_is_no_drift(
         with pytest.MonkeyPatch.context() as patch:
             dying(patch, step)
             with suppress(DiedError):
-                copy.put_right(importable(files), stamp=stamp(1))
+                put_right(copy, files, 1)
     again = ActiveCopy(tmp_path)
     assert look(again, TWO) == {}
     assert there(tmp_path) == TWO
@@ -316,12 +330,14 @@ def test_a_full_disk_is_told_and_the_next_look_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", full)
         with pytest.raises(CopyError, match="active/x: No space left on device"):
-            copy.put_right(importable(TWO), stamp=stamp(1))
+            put_right(copy, TWO, 1)
     assert look(copy, TWO) == {}
     assert there(tmp_path) == TWO
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b'{"cluster.yaml": 3}', b"{"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b'{"files": 3}', b'{"files": {"a": 3}, "commit": ""}', b"{"]
+)
 def test_without_its_lists_the_copy_is_put_right_from_what_is_there(
     tmp_path: Path, copy: ActiveCopy, content: bytes
 ) -> None:
@@ -335,14 +351,12 @@ def test_without_its_lists_the_copy_is_put_right_from_what_is_there(
 # Reading it when the store is lost
 
 
-def oid_of(files: dict[str, bytes]) -> str:
-    return tree_id({path: entry.oid for path, entry in importable(files).items()})
-
-
-def test_a_copy_is_read_back_as_the_tree_that_it_is_of(tmp_path: Path, copy: ActiveCopy) -> None:
+def test_a_copy_is_read_back_as_the_revision_that_it_is_of(
+    tmp_path: Path, copy: ActiveCopy
+) -> None:
     del copy
     (tmp_path / "active/transfers/mine.txt").write_bytes(b"mine")
-    tree = read_copy(tmp_path, oid_of(ONE))
+    tree = read_copy(tmp_path, revision_of(ONE))
     assert {path: entry.load() for path, entry in tree.items()} == ONE
     assert {(entry.mode, entry.size_bytes == len(entry.load())) for entry in tree.values()} == {
         (0o100644, True)
@@ -351,19 +365,19 @@ def test_a_copy_is_read_back_as_the_tree_that_it_is_of(tmp_path: Path, copy: Act
     with pytest.raises(CopyError, match=r"b\.yaml was changed"):
         tree["transfers/b.yaml"].load()
     with pytest.raises(CopyError, match=r"b\.yaml was changed"):
-        read_copy(tmp_path, oid_of(ONE))
+        read_copy(tmp_path, revision_of(ONE))
 
 
 def test_a_copy_of_another_revision_or_with_a_link_is_not_read(
     tmp_path: Path, copy: ActiveCopy
 ) -> None:
     del copy
-    with pytest.raises(CopyError, match="is not a copy of the tree"):
-        read_copy(tmp_path, oid_of(TWO))
-    with pytest.raises(CopyError, match="0 files are known"):
-        read_copy(tmp_path / "nowhere", oid_of({}))
+    with pytest.raises(CopyError, match="is not a whole copy of revision"):
+        read_copy(tmp_path, revision_of(TWO))
+    with pytest.raises(CopyError, match="is not a whole copy of revision"):
+        read_copy(tmp_path / "nowhere", revision_of({}))
     same = tmp_path / "same"
     (tmp_path / "active/transfers").rename(same)
     (tmp_path / "active/transfers").symlink_to(same)
     with pytest.raises(CopyError, match=r"transfers/a\.yaml: "):
-        read_copy(tmp_path, oid_of(ONE))
+        read_copy(tmp_path, revision_of(ONE))

@@ -51,7 +51,7 @@ def test_a_revoked_signer_of_what_runs_is_told_and_the_member_runs_on(
     by_ann = push(site, ann, {"note.md": "by ann"})
     node = started(site)
     assert node.intake.runs == by_ann
-    cluster = REQUIRED.decode().replace("1", "2")
+    cluster = REQUIRED.decode().replace("true", "true, version: 1")
     broken = {"transfers/two.yaml": "nonsense"}
     revoked = {"trust/revoked_keys": ann.public + "\n", "cluster.yaml": cluster}
     push(site, bob, revoked | broken)
@@ -78,7 +78,7 @@ def test_a_change_of_other_signers_says_nothing_of_what_runs(site: Site, tmp_pat
     )
     push(site, ann, {"note.md": "by ann"})
     node = started(site)
-    cluster = REQUIRED.decode().replace("1", "2")
+    cluster = REQUIRED.decode().replace("true", "true, version: 1")
     newest = push(
         site, ann, {"trust/allowed_signers": ann.line("a") + bob.line("b"), "cluster.yaml": cluster}
     )

@@ -213,3 +213,20 @@ def test_an_id_that_nothing_here_begins_with_is_told(site: Site) -> None:
     node = started(site)
     with pytest.raises(Exception, match="no revision here begins with"):
         order(node, "pin", "1234567")
+
+
+def test_a_member_takes_no_list_of_signers_from_before_even_after_a_reanchor(site: Site) -> None:
+    first = site.controller.store.head()
+    assert first is not None
+    numbered = b"name: c\ntrust: {version: %d}\n"
+    second = site.publish(ONE | {"cluster.yaml": numbered % 2})
+    node = started(site)
+    assert node.intake.record.policy_version == 2
+    site.publish(ONE | {"cluster.yaml": numbered % 1}, onto=first)
+    order(node, "reanchor", first)
+    node.look()
+    assert (node.intake.runs, node.intake.state()) == (second, MemberState.REFUSED)
+    assert "trust.version is 1, and this member had 2 in force" in str(node.intake.reason())
+    good = site.publish(ONE | {"cluster.yaml": numbered % 3})
+    node.look()
+    assert (node.intake.runs, node.intake.record.policy_version) == (good, 3)

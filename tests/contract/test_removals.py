@@ -12,6 +12,7 @@ from mftgit.adapters.git_store import GitStore
 from mftgit.cli.main import run_verb
 from mftgit.errors import MftgitError
 from mftgit.member.verify import RefusedError, check_removals
+from mftgit.model.events import EventName
 from mftgit.model.messages import MemberState
 from mftgit.model.names import MAIN, Revision
 
@@ -121,7 +122,7 @@ def running(site: Site, files: dict[str, bytes] = MANY) -> tuple[Site, Revision]
     )
     node = site.node()
     node.intake.resume()
-    node.intake.look()
+    node.look()
     assert (node.intake.runs, node.transfers()) == (revision, ["t"])
     return site, revision
 
@@ -181,3 +182,19 @@ def test_a_repository_that_is_empty_removes_nothing(site: Site) -> None:
     with contextlib.suppress(MftgitError):
         site.start()
     stays(site, revision)
+
+
+def test_a_removal_that_a_controller_published_without_a_word_is_refused_by_the_node(
+    site: Site,
+) -> None:
+    _, revision = running(site)
+    site.publish({})  # past the gate
+    stays(site, revision)
+    node = site.nodes[-1]
+    assert node.intake.state() is MemberState.REFUSED
+    assert "removes more than it says" in str(node.intake.reason())
+    (told,) = node.told(EventName.REVISION_REFUSED)
+    assert "'rule': 'removal'" in str(told.facts["problems"])
+    meant = site.publish({"cluster.yaml": b"name: c\nallow_removal: 14\n"})
+    node.look()
+    assert (node.intake.runs, node.transfers()) == (meant, [])

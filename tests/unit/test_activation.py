@@ -1,7 +1,7 @@
 """A member's record moves only as the table says, and whatever happens it runs one revision that was decided for."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -420,3 +420,10 @@ def test_a_record_of_before_there_were_confirmations_is_read(former: str, now: s
 def test_a_damaged_record_is_noticed(content: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_record(content)
+
+
+def test_the_number_of_the_trust_policy_that_was_confirmed_never_falls() -> None:
+    waits = confirming(A)
+    assert activation.confirmed(waits, policy_version=3).policy_version == 3
+    once = replace(waits, policy_version=5)
+    assert activation.confirmed(once, policy_version=3).policy_version == 5
