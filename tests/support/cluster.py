@@ -1,6 +1,5 @@
 """A real cluster for end-to-end tests: real processes of the installed mftgit, real git, real files."""
 
-import contextlib
 import json
 import os
 import re
@@ -10,12 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.status import read_status
+from mftgit.model.printable import json_line
+
 MFTGIT = [sys.executable, "-m", "mftgit"]
 WAIT_S = 40.0
+
+_ALL = 1_000_000
 
 _GIT_OVERRIDES = ("GIT_SSL_CAINFO", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
@@ -148,7 +156,8 @@ class Cluster:
     # Looking
 
     def status(self, name: str = "controller") -> dict[str, Any]:
-        answer: dict[str, Any] = mftgit_json("status", "--dir", self.dir(name), cwd=self.root)
+        """What ``mftgit status --json`` prints; no process is started, because `until` asks over and over."""
+        answer: dict[str, Any] = _as_printed(read_status(StateFolder(self.dir(name))).as_json())
         return answer
 
     def member(self, name: str, *, seen_by: str = "controller") -> dict[str, Any]:
@@ -169,9 +178,11 @@ class Cluster:
         return None
 
     def events(self, name: str = "controller") -> list[dict[str, Any]]:
-        done = mftgit("events", "--dir", self.dir(name), "--json", cwd=self.root)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        """What ``mftgit events --json`` prints; no process is started, either."""
+        folder = StateFolder(self.dir(name))
+        own = folder.read_bootstrap().name
+        with closing(EventStore(folder.events, member=own, now=SystemClock().now)) as store:
+            return [_as_printed(event.as_json()) for _, event in store.after(0, limit=_ALL)]
 
     def until(self, what: str, reached: Callable[[], object], *, within_s: float = WAIT_S) -> None:
         """Wait for ``reached``; no test times anything by this."""
@@ -250,7 +261,11 @@ class Cluster:
         return self.git("push", "origin", "HEAD:main", cwd=clone)
 
 
-@contextlib.contextmanager
+def _as_printed(value: Any) -> Any:
+    return json.loads(json_line(value))
+
+
+@contextmanager
 def cluster(root: Path) -> Iterator[Cluster]:
     made = Cluster(root=root)
     made.files.mkdir()
