@@ -14,6 +14,7 @@ import pytest
 from controller_site import DOCUMENTS, NOW
 from git_cli import clone, commit, environment, git, git_ok
 from kills import die_before
+from ports import own_port
 
 from mftgit.adapters.documents_folder import importable
 from mftgit.adapters.event_store import EventStore
@@ -41,20 +42,22 @@ class Killed:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> "Ground":
-    return Ground(tmp_path_factory.mktemp("ground"))
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ground"]:
+    with own_port() as port:
+        yield Ground(tmp_path_factory.mktemp("ground"), port)
 
 
 @pytest.fixture(scope="module")
-def crowded(tmp_path_factory: pytest.TempPathFactory) -> "Ground":
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ground"]:
     """Give a ground where one push more means that small packs are put together."""
-    return Ground(tmp_path_factory.mktemp("crowded"), packs=MANY - 2)
+    with own_port() as port:
+        yield Ground(tmp_path_factory.mktemp("crowded"), port, packs=MANY - 2)
 
 
 class Ground:
     """A controller's state folder as it is before the push, and the clone that pushes."""
 
-    def __init__(self, root: Path, packs: int = 0) -> None:
+    def __init__(self, root: Path, port: int, packs: int = 0) -> None:
         self.root = root
         folder = StateFolder(root / "before")
         made = initialise(
@@ -62,7 +65,7 @@ class Ground:
             documents=DOCUMENTS,
             tree=importable(DOCUMENTS),
             validator=make_validator(),
-            listen=("127.0.0.1", 0),
+            listen=("127.0.0.1", port),
             host="127.0.0.1",
             files_root=root / "files",
             now=NOW,

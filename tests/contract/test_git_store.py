@@ -15,6 +15,7 @@ from git_cli import clone, commit, git, git_ok
 from git_raw import blob, line, oid, pack, tree
 from git_raw import commit as raw_commit
 from git_site import FIRST, NOW, Site, site
+from ports import own_port
 
 from mftgit.adapters.git_fetch import (
     RemoteBrokenError,
@@ -340,9 +341,7 @@ def test_a_fetch_larger_than_its_limit_leaves_nothing(served: Site, store: GitSt
 
 
 def test_a_controller_that_is_away_is_a_passing_error(store: GitStore) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(RemoteUnreachableError, match="cannot be reached"):
+    with own_port() as port, pytest.raises(RemoteUnreachableError, match="cannot be reached"):
         fetch(store, f"http://127.0.0.1:{port}/config.git")
 
 

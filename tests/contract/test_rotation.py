@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from controller_site import DOCUMENTS, NODE, NOW, Site, controller_site
 from kills import die_before
+from ports import own_port
 
 from mftgit.adapters import pki
 from mftgit.adapters.channel import ControllerRefusedError
@@ -445,7 +446,7 @@ def test_the_controller_s_own_key_changes_in_place_while_it_runs(
 class Ground:
     """A controller and a node as they are before the rotation."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, port: int) -> None:
         self.root = root
         folder, node = StateFolder(root / "before/controller"), StateFolder(root / "before/node")
         initialise(
@@ -453,7 +454,7 @@ class Ground:
             documents=DOCUMENTS,
             tree=importable(DOCUMENTS),
             validator=make_validator(),
-            listen=("127.0.0.1", 0),
+            listen=("127.0.0.1", port),
             host="127.0.0.1",
             files_root=root / "files",
             now=NOW,
@@ -526,13 +527,19 @@ def rotate_and_kill(
     return step
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    with own_port() as found:
+        yield found
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("asks_first", [True, False])
 @pytest.mark.parametrize("side", ["member", "controller"])
 def test_a_kill_before_any_step_of_either_side_leaves_a_member_that_gets_in(
-    tmp_path: Path, side: str, *, asks_first: bool
+    tmp_path: Path, port: int, side: str, *, asks_first: bool
 ) -> None:
-    ground = Ground(tmp_path)
+    ground = Ground(tmp_path, port)
     first = key_of(StateFolder(tmp_path / "before/node"))
     steps: list[str] = []
     for at in range(1, 60):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ports import own_port
+
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.state_folder import StateFolder
@@ -69,9 +71,10 @@ def mftgit_json(*words: str | Path, cwd: Path) -> Any:
 
 @dataclass
 class Cluster:
-    """One controller and any number of nodes below ``root``, sharing ``files``."""
+    """One controller and any number of nodes below ``root``, sharing ``files``; the controller has ``port``."""
 
     root: Path
+    port: int
     access: dict[str, str] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -92,7 +95,7 @@ class Cluster:
     def init(self, documents: Path | None = None) -> None:
         """Make the controller; ``documents`` is the folder of the first revision."""
         words: list[str | Path] = [
-            "controller", "init", self.dir("controller"), "--listen", "127.0.0.1:0",
+            "controller", "init", self.dir("controller"), "--listen", f"127.0.0.1:{self.port}",
             "--files-root", self.files,
         ]  # fmt: skip
         if documents is not None:
@@ -267,12 +270,13 @@ def _as_printed(value: Any) -> Any:
 
 @contextmanager
 def cluster(root: Path) -> Iterator[Cluster]:
-    made = Cluster(root=root)
-    made.files.mkdir()
-    try:
-        yield made
-    finally:
-        made.close()
+    with own_port() as port:
+        made = Cluster(root=root, port=port)
+        made.files.mkdir()
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 def copy_sample(to: Path, *, changes: Mapping[str, str | None] | None = None) -> Path:

@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ports import own_port
+
 from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel
 from mftgit.adapters.clock import SystemClock
@@ -243,6 +245,11 @@ class Site:
 @contextmanager
 def controller_site(tmp_path: Path) -> Iterator[Site]:
     """Run a controller for the time of the block."""
+    with own_port() as port:
+        yield from _site(tmp_path, port)
+
+
+def _site(tmp_path: Path, port: int) -> Iterator[Site]:
     folder = StateFolder(tmp_path / "controller")
     validator = make_validator()
     made = initialise(
@@ -250,7 +257,7 @@ def controller_site(tmp_path: Path) -> Iterator[Site]:
         documents=DOCUMENTS,
         tree=importable(DOCUMENTS),
         validator=validator,
-        listen=("127.0.0.1", 0),
+        listen=("127.0.0.1", port),
         host="127.0.0.1",
         files_root=tmp_path / "files",
         now=NOW,

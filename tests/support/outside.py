@@ -72,7 +72,8 @@ class Outside:
         if receives_bytes:
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives_bytes)
         wire.settimeout(PATIENCE_S)
-        wire.bind((source, 0))
+        if source != HERE:
+            wire.bind((source, 0))  # this takes a port from among those that servers are given
         wire.connect((HERE, self.port))
         self.opened.append(wire)
         return wire

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from ports import own_port
+
 from mftgit.model.config import Auth, KeyAuth, SftpLocation
 from mftgit.model.names import LocationName
 
-_START_S = 10.0
+_START_S = 60.0
 _SBIN = ":/usr/sbin:/usr/local/sbin:/sbin"
 
 
@@ -71,26 +73,23 @@ def running_sshd(work: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd]:
     shutil.copy(secrets_dir / "client.pub", work / "authorized_keys")
     host_keys = {kind: _make_key(work / f"host_{kind}", kind) for kind in ("ed25519", "ecdsa")}
     log = work / "sshd.log"
-    for _ in range(5):  # another process may take the free port first
-        port = _free_port()
+    with own_port() as port:
         config = work / "sshd_config"
         config.write_text(_config(work, port, folder, options), encoding="utf-8")
         process = _start(config, log)
         try:
-            if _wait_for_banner(port, process):
-                yield Sshd(
-                    port=port,
-                    folder=folder,
-                    secrets_dir=secrets_dir,
-                    host_keys=host_keys,
-                    log=log,
-                    pid=process.pid,
-                )
-                return
+            if not _wait_for_banner(port, process):
+                raise AssertionError(f"sshd did not start; its log says:\n{log.read_text('utf-8')}")
+            yield Sshd(
+                port=port,
+                folder=folder,
+                secrets_dir=secrets_dir,
+                host_keys=host_keys,
+                log=log,
+                pid=process.pid,
+            )
         finally:
             _stop(process)
-    said = log.read_text(encoding="utf-8")
-    raise AssertionError(f"sshd did not start; its log says:\n{said}")
 
 
 @contextmanager
@@ -202,12 +201,6 @@ def _make_key(path: Path, kind: str) -> str:
         encoding="utf-8",
     )
     return listed.stdout.split()[1]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _version() -> tuple[int, int]:
