@@ -61,8 +61,8 @@ def test_a_transfer_that_is_renamed_while_its_partner_is_away_leaves_no_file_beh
     )
     running.until_active(revision, *NODES)
     running.until("the file arrived", lambda: at(partner, "incoming") == ["a.csv"])
+    running.until("it is archived", (running.files / "inbox" / "sent" / "a.csv").exists)
     running.until("nothing is left", lambda: not list(claimed.glob("invoices/claims/*/*")))
-    assert (running.files / "inbox" / "sent" / "a.csv").exists()
 
 
 def test_members_that_are_killed_while_the_destination_moves_lose_and_repeat_nothing(
