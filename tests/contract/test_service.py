@@ -48,7 +48,7 @@ from mftgit.model.run import DeliveryState
 HERE, THERE = LocationName("here"), LocationName("there")
 NEVER = CronTrigger(expression="0 0 1 1 *")
 OFTEN = WatchTrigger(every_s=0.1)
-WAIT_S = 30.0
+WAIT_S = 60.0
 REVISION = Revision("a" * 40)
 
 

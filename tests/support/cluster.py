@@ -23,7 +23,7 @@ from mftgit.cli.status import read_status
 from mftgit.model.printable import json_line
 
 MFTGIT = [sys.executable, "-m", "mftgit"]
-WAIT_S = 40.0
+WAIT_S = 90.0
 
 _ALL = 1_000_000
 

@@ -225,7 +225,7 @@ class Site:
     ) -> tuple[int, Any]:
         context = ssl.create_default_context(cafile=str(self.folder.ca_file))
         host, port = self.url.removeprefix("https://").split(":")
-        connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=20)
+        connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=60)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()

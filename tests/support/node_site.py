@@ -23,7 +23,7 @@ TWO = ONE | {"transfers/two.yaml": TRANSFER.replace(b"location: here", b"locatio
 
 
 def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < end
         threading.Event().wait(0.02)
