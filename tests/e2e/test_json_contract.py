@@ -74,7 +74,7 @@ def test_every_output_is_as_documented(empty: Cluster) -> None:
     for verb in ("suspend", "resume", "drain"):
         check(mftgit_json(verb, "--dir", empty.dir("node-1"), cwd=empty.root), "order")
     empty.until("it is drained", lambda: empty.member("node-1")["drain"] == "drained")
-    check(empty.status(), "status")
+    check_status(empty, "controller")
     check(mftgit_json("drain", "--end", "--dir", empty.dir("node-1"), cwd=empty.root), "order")
     for verb in ("status", "pause", "resume", "promote"):
         check(mftgit_json("rollout", verb, "--dir", ctl, cwd=empty.root), f"rollout-{verb}")
