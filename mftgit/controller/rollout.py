@@ -30,6 +30,7 @@ from mftgit.model.windows import Windows, window_opens
 LOOK_EVERY_S = 1.0
 """What a verb beside the running controller says is noticed within this, and a soak ends so late at most."""
 
+_GATHER_S = 0.2  # a herd of reports is one look
 _TAIL = "rollout"
 _BATCH = 1000
 _MAX_REASON = 500
@@ -57,6 +58,7 @@ class _Told:
     """What members are told, and by what; ``answers`` remembers it by member and by the head's number."""
 
     progress: Progress | None = None
+    members: Sequence[MemberName] = ()
     turns: Mapping[MemberName, Turn] = field(default_factory=dict)
     answers: dict[tuple[MemberName, int], tuple[Head, str]] = field(default_factory=dict)
 
@@ -176,6 +178,7 @@ class Leader:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._due.wait(LOOK_EVERY_S)
+            self._stopping.wait(_GATHER_S)
             self._due.clear()
             if self._stopping.is_set():
                 return
@@ -190,12 +193,11 @@ class Leader:
         """Do ``step``, then what follows from it; return whose turn it has become."""
         members = self._registry.joined()
         after = self._registry.change_rollout(lambda before: self._step(before, step, members))
-        if after is None:
+        if after is None or (after, members) == (self._told.progress, self._told.members):
             return ()
         turns = rollout.turns(after, members)
         before = self._told.turns
-        if (after, turns) != (self._told.progress, before):
-            self._told = _Told(progress=after, turns=turns)
+        self._told = _Told(progress=after, members=members, turns=turns)
         return {
             name
             for name, turn in turns.items()

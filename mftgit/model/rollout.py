@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, unique
+from functools import lru_cache
 from typing import Any
 
 from mftgit.errors import MftgitError
@@ -322,21 +323,22 @@ _ABORTED = "the roll-out was aborted: push a newer revision, or say `mftgit roll
 def turns(progress: Progress, members: Iterable[MemberName]) -> dict[MemberName, Turn]:
     """Return for each of ``members`` whether it may take the revision, and if not, why."""
     cohort_of = {name: cohort for cohort, names in progress.cohorts for name in names}
-    return {name: _turn(progress, name, cohort_of.get(name)) for name in members}
+    state = progress.state
+    return {name: _turn(progress, state, name, cohort_of.get(name)) for name in members}
 
 
-def _turn(progress: Progress, name: MemberName, cohort: str | None) -> Turn:
+def _turn(progress: Progress, state: RolloutState, name: MemberName, cohort: str | None) -> Turn:
     may = (
         progress.done
         or progress.has(name)
         or name in progress.due
-        or (progress.begins and name in progress.excused)
+        or (name in progress.excused and progress.begins)
     )
     return Turn(
         member=name,
         cohort=cohort,
         due=may,
-        state=progress.state,
+        state=state,
         reason=None if may else _why_not(progress, cohort),
         regardless=progress.regardless,
     )
@@ -402,8 +404,9 @@ def format_progress(progress: Progress) -> str:
     return json.dumps(value)
 
 
+@lru_cache(2)
 def parse_progress(text: str) -> Progress:
-    """Return what ``format_progress`` gave ``text`` for."""
+    """Return what ``format_progress`` gave ``text`` for; it is asked every second, and seldom for another one."""
     value: dict[str, Any] = json.loads(text)
     return Progress(
         **value
