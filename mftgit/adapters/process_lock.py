@@ -94,6 +94,9 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
             raise BusyError(
                 f"{folder}: another process is at the same just now: try again when it has ended"
             ) from None
-        yield
+        try:
+            yield
+        finally:  # a child that was forked meanwhile, and has not become its program yet, would hold it on
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)

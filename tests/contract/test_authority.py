@@ -314,3 +314,17 @@ def test_a_kill_before_any_step_of_a_change_leaves_members_that_get_in_and_it_go
     station = {Step.OFFERED: "ca-next.pem", Step.CHANGED: "ca.key", Step.DONE: "ca-old.pem"}[step]
     assert station in "\n".join(steps)
     site.start()
+
+
+def test_a_child_that_is_just_being_made_does_not_hold_the_lock_on(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    done = context.Event()
+    with one_at_a_time(tmp_path):
+        child = context.Process(target=done.wait)
+        child.start()
+    try:
+        with one_at_a_time(tmp_path):
+            pass
+    finally:
+        done.set()
+        child.join()
