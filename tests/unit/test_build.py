@@ -182,3 +182,8 @@ def test_a_transfer_takes_what_the_document_says() -> None:
 )
 def test_a_trigger_has_three_forms(value: object, trigger: Trigger) -> None:
     assert build_transfer(T, {**LEAST, "trigger": value}).trigger == trigger
+
+
+def test_the_number_of_the_trust_policy_is_part_of_the_cluster() -> None:
+    assert build_cluster({"name": "acme"}).policy_version == 0
+    assert build_cluster({"name": "acme", "trust": {"version": 7.0}}).policy_version == 7
