@@ -130,6 +130,7 @@ class Activation:
             try:
                 self._swap_to(active, fresh=True)
             except (TransientError, OSError):
+                self._run_meanwhile()
                 raise
             except Exception as error:  # noqa: BLE001  it cannot run; the one before did
                 self._give_up(_told(error))
@@ -138,6 +139,13 @@ class Activation:
             self._prove()
         else:
             self._confirm()
+
+    def _run_meanwhile(self) -> None:
+        """Run the last known good revision while nothing runs, and what the record says cannot be read just now."""
+        lkg = self._journal.record.lkg
+        if lkg is not None and self._running.revision is None:
+            self._swap_to(lkg, fresh=False)
+            logger.warning("runs the last known good revision meanwhile", revision=lkg)
 
     def _prove(self) -> None:
         """Give the active revision its time, and write down until when."""

@@ -15,6 +15,7 @@ from mftgit.member.drift import MAX_TOLD, DriftWatch
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import MemberState
 from mftgit.model.names import Revision
+from mftgit.model.record import Stage
 
 
 @pytest.fixture
@@ -162,6 +163,26 @@ def test_a_node_whose_store_is_lost_starts_by_its_copy_while_the_controller_is_a
     site.start()
     node.look()
     assert (node.intake.runs, node.intake.reason()) == (revision, None)
+
+
+def test_a_node_that_cannot_read_what_it_was_proving_runs_the_last_known_good_one_meanwhile(
+    site: Site,
+) -> None:
+    good = site.publish(ONE)
+    node = started(site)
+    watch_of(node, good)
+    proving = site.publish(TWO)
+    node.intake.look()
+    assert node.intake.record.stage is Stage.CONFIRMING
+    site.stop()
+    damage(node.folder.store, "objects/pack/*.pack")
+    node = restarted(site, node)
+    assert (node.intake.runs, node.intake.record.active) == (good, proving)
+    assert node.transfers() == ["one"]
+    deliver(site, "meanwhile")
+    site.start()
+    node.look()
+    assert (node.intake.runs, node.intake.state()) == (proving, MemberState.ACTIVE)
 
 
 @pytest.mark.parametrize("what", ["edited", "another", "none"])
