@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mftgit.model.checked import Checked, Sound
-from mftgit.model.config import Cluster, Member
+from mftgit.model.config import Cluster, Generation, Member, Role
 from mftgit.model.documents import Kind, problem_at
 from mftgit.model.json_value import Position
 from mftgit.model.names import MemberName
@@ -19,12 +19,12 @@ class Part:
     name: str
     oid: str
     checked: Checked
-    _positions: Mapping[str, Position] = field(default_factory=dict)
+    _positions: Mapping[str, Position] | None = field(default=None, repr=False, compare=False)
 
     def problem(self, pointer: str, *, rule: str, message: str, hint: str) -> Problem:
         """Return a problem of this document; a ``pointer`` to a field that it leaves out means the document."""
-        if self.checked.document is not None and not self._positions:
-            self._positions = self.checked.document.positions()
+        if self._positions is None:
+            self._positions = self.checked.document.positions() if self.checked.document else {}
         at = pointer if pointer in self._positions else ""
         found = problem_at(self._positions[at], at, rule=rule, message=message, hint=hint)
         return replace(found, file=self.path)
@@ -32,6 +32,10 @@ class Part:
 
 Parts = Mapping[Kind, Mapping[str, Part]]
 """Every document by kind and name, broken ones too: a reference to a broken document is not broken itself."""
+
+
+Rendered = dict[tuple[MemberName, Role], tuple[Parts, Generation]]
+"""What valid documents came to last, for whom."""
 
 
 def sound_parts(parts: Parts, kind: Kind) -> Iterator[tuple[Part, Sound]]:

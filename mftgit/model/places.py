@@ -2,7 +2,7 @@
 
 import shlex
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,7 @@ _SUBMODULE: Final = 0o160000
 _MODES: Final = {0o120000: "a symbolic link", _SUBMODULE: "a submodule", 0o040000: "a folder"}
 _CLUSTER_TWINS: Final = ("cluster.yml", "cluster.json")
 _TRUST: Final = "trust"
+_NO_ENTRY: Final = Entry(mode=_PLAIN_FILE, oid="", size_bytes=0, load=bytes)
 _KNOWN: Final = (*FOLDERS, *NOT_YET, _TRUST)
 
 
@@ -66,6 +67,30 @@ def sort_files(tree: Tree) -> tuple[list[DocumentFile], list[Problem]]:
     return documents, [*problems, *_same_documents(documents)]
 
 
+def sort_changed(
+    tree: Tree, *, come: Collection[str], fresh: Collection[str], gone: Iterable[str]
+) -> tuple[list[DocumentFile], list[DocumentFile]] | None:
+    """Return the documents among ``come``, the files of ``tree`` that a valid tree has not so, and among ``gone``.
+
+    ``fresh`` are those whose path the other has not. None when something may be wrong, for `sort_files` to tell.
+    """
+    if len(tree) > MAX_FILES or CLUSTER_FILE not in tree or _may_clash(tree, fresh):
+        return None
+    found: list[DocumentFile] = []
+    for path in come:
+        place = _unsafe(path, tree[path].mode) or _place(path, tree[path])
+        if isinstance(place, Problem):
+            return None
+        found += [place] if place is not None else []
+    were = (_place(path, _NO_ENTRY) for path in gone)
+    return found, [place for place in were if isinstance(place, DocumentFile)]
+
+
+def _may_clash(tree: Tree, fresh: Collection[str]) -> bool:
+    keys = {_key(path) for path in fresh}
+    return bool(keys) and sum(_key(path) in keys for path in tree) > len(keys)
+
+
 def _too_many(count: int) -> Problem:
     return Problem(
         file=CLUSTER_FILE,
@@ -93,7 +118,7 @@ def _same_names(tree: Tree) -> Iterator[Problem]:
     """Give the paths that a file system that ignores case, or composes characters, takes for one (Unicode, D145)."""
     seen: dict[str, str] = {}
     for path in sorted(tree):
-        key = path.lower() if path.isascii() else _fold(path)
+        key = _key(path)
         first = seen.setdefault(key, path)
         if first != path:
             yield Problem(
@@ -104,7 +129,9 @@ def _same_names(tree: Tree) -> Iterator[Problem]:
             )
 
 
-def _fold(path: str) -> str:
+def _key(path: str) -> str:
+    if path.isascii():
+        return path.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 

@@ -1,11 +1,15 @@
 """Work out what a member has to start, change and stop to run another generation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mftgit.model.config import Generation, Location, SftpLocation, Transfer
-from mftgit.model.names import SecretName, TransferName
+from mftgit.model.names import LocationName, SecretName, TransferName
 from mftgit.model.secret_value import SecretValue
+
+_Name = TypeVar("_Name")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,39 +39,57 @@ class Plan:
 
 def plan(active: Generation | None, wanted: Generation) -> Plan:
     """Return what takes a member from ``active`` (None: nothing runs) to ``wanted``."""
-    before = jobs(active) if active is not None else {}
-    after = jobs(wanted)
+    had = active or replace(wanted, transfers={}, locations={})
+    moved = _other(had.locations, wanted.locations)
+    secrets = _other(had.secrets, wanted.secrets) | (had.secrets.keys() - wanted.secrets.keys())
+    if secrets:
+        moved |= {
+            name
+            for name, each in wanted.locations.items()
+            if not secrets.isdisjoint(_secrets_of(each))
+        }
+    changed = _other(had.transfers, wanted.transfers)
+    if moved:
+        changed |= {
+            name
+            for name, each in wanted.transfers.items()
+            if not moved.isdisjoint(_locations_of(each))
+        }
     return Plan(
-        start=tuple(after[name] for name in sorted(after.keys() - before.keys())),
-        change=tuple(
-            after[name]
-            for name in sorted(after.keys() & before.keys())
-            if after[name] != before[name]
-        ),
-        stop=tuple(sorted(before.keys() - after.keys())),
+        start=tuple(_job(wanted, name) for name in sorted(changed - had.transfers.keys())),
+        change=tuple(_job(wanted, name) for name in sorted(changed & had.transfers.keys())),
+        stop=tuple(sorted(had.transfers.keys() - wanted.transfers.keys())),
     )
+
+
+def _other(had: Mapping[_Name, _T], wanted: Mapping[_Name, _T]) -> set[_Name]:
+    """Return the names under which ``wanted`` has something else; what is the very same is not compared."""
+    fresh = (name for name, each in wanted.items() if had.get(name) is not each)
+    return {name for name in fresh if had.get(name) != wanted[name]}
 
 
 def jobs(generation: Generation) -> Mapping[TransferName, Job]:
     """Return every transfer of ``generation`` with its locations."""
-    return {
-        name: Job(
-            transfer=transfer,
-            source=generation.locations[transfer.source.location],
-            destination=generation.locations[transfer.destination.location],
-            secrets=_secrets(generation, transfer),
-        )
-        for name, transfer in generation.transfers.items()
-    }
+    return {name: _job(generation, name) for name in generation.transfers}
 
 
-def _secrets(
-    generation: Generation, transfer: Transfer
-) -> tuple[tuple[SecretName, SecretValue], ...]:
-    names = {
-        way.secret
-        for end in (transfer.source.location, transfer.destination.location)
-        if isinstance(location := generation.locations[end], SftpLocation)
-        for way in location.auth
-    }
-    return tuple(sorted((name, each) for name, each in generation.secrets.items() if name in names))
+def _job(generation: Generation, name: TransferName) -> Job:
+    transfer = generation.transfers[name]
+    source, destination = (generation.locations[each] for each in _locations_of(transfer))
+    names = _secrets_of(source) | _secrets_of(destination)
+    secrets = ((each, generation.secrets[each]) for each in names if each in generation.secrets)
+    return Job(
+        transfer=transfer,
+        source=source,
+        destination=destination,
+        secrets=tuple(sorted(secrets)),
+    )
+
+
+def _locations_of(transfer: Transfer) -> tuple[LocationName, LocationName]:
+    return transfer.source.location, transfer.destination.location
+
+
+def _secrets_of(location: Location) -> set[SecretName]:
+    ways = location.auth if isinstance(location, SftpLocation) else ()
+    return {way.secret for way in ways if way.secret is not None}

@@ -4,9 +4,9 @@ Their cost is linear in documents and members: members are grouped by the values
 what was worked out for a group is remembered.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from mftgit.model.checked import Built, Filled, Sound
 from mftgit.model.config import (
@@ -49,17 +49,48 @@ _NO_DOCUMENTS: Final = {
 """Who runs things in a repository that declares no member: whoever joins, with no labels and no variables."""
 
 
-def check_across(parts: Parts, fill: Fill) -> tuple[list[Problem], Readers]:
-    """Return what is wrong between the documents of one revision, each problem once, and who needs which secret."""
-    across = _Across(parts=parts, fill=fill)
+Look = Mapping[Kind, Collection[str]]
+"""Names of documents by their kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Across:
+    """What was found between documents: what is wrong, each problem once, the ways of files, and who needs a secret."""
+
+    problems: tuple[Problem, ...]
+    legs: tuple[Leg, ...]
+    readers: Readers
+
+
+def check_across(parts: Parts, fill: Fill, look: Look | None = None) -> Across:
+    """Return what there is between the documents of one revision.
+
+    With ``look``, only what these documents say of others is looked at, and neither rings nor secrets are looked for.
+    """
+    across = _Across(parts=parts, fill=fill, look=look)
     across.run()
-    return list(across.problems), readers_of(across.uses)
+    return Across(
+        problems=tuple(across.problems),
+        legs=tuple(across.legs),
+        readers=readers_of(across.uses),
+    )
+
+
+def referring(parts: Parts, locations: Collection[str]) -> Iterator[str]:
+    """Give the names of the transfers that refer to one of ``locations``, or may; all of them are sound."""
+    for name, part in parts[Kind.TRANSFER].items():
+        value: Any = part.checked.document.value if part.checked.document else {}
+        for side in ("source", "destination"):
+            location = value[side]["location"]
+            if location in locations or "{{" in location:
+                yield name
 
 
 @dataclass(slots=True, kw_only=True)
 class _Across:
     parts: Parts
     fill: Fill
+    look: Look | None
     problems: dict[Problem, None] = field(default_factory=dict)
     members: dict[MemberName, Member] = field(init=False)
     known_variables: frozenset[str] = field(init=False)
@@ -83,17 +114,30 @@ class _Across:
     def run(self) -> None:
         self._one_controller()
         for kind in (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE):
-            for part, sound in sound_parts(self.parts, kind):
+            for part, sound in self._sound(kind):
                 self._check_scope(part, sound)
         for kind in (Kind.LOCATION, Kind.TRANSFER):
-            for part, sound in sound_parts(self.parts, kind):
+            for part, sound in self._sound(kind):
                 self._check_variables(part, sound)
-        for part, sound in sound_parts(self.parts, Kind.TRANSFER):
+        for part, sound in self._sound(Kind.TRANSFER):
             self._check_transfer(part, sound)
+        for part, sound in self._sound(Kind.LOCATION):
+            if isinstance(sound.built, SftpLocation):  # also one that no transfer uses
+                self.uses.extend(uses_of(part, sound.built, ()))
+        if self.look is not None:
+            return
         self._check_rings()
         self._check_secrets()
         for part in self.parts[Kind.TRANSFER].values():
             self._check_names(part)
+
+    def _sound(self, kind: Kind) -> Iterator[tuple[Part, Sound]]:
+        """Give what is to be looked at of ``kind``, in the order of names."""
+        parts = self.parts
+        if self.look is not None:
+            named = parts[kind]
+            parts = {kind: {name: named[name] for name in self.look[kind] if name in named}}
+        return sound_parts(parts, kind)
 
     def _check_names(self, part: Part) -> None:
         """Check the references of a document that does not fit its schema, so that all is told at once."""
@@ -216,9 +260,6 @@ class _Across:
             )
 
     def _check_secrets(self) -> None:
-        for part, sound in sound_parts(self.parts, Kind.LOCATION):
-            if isinstance(sound.built, SftpLocation):  # also one that no transfer uses
-                self.uses.extend(uses_of(part, sound.built, ()))
         found = (
             *check_uses(self.parts, self.uses),
             *check_readers(self.parts, self.members, readers_of(self.uses)),

@@ -1,6 +1,7 @@
 """Work out what one member runs of a valid revision."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from mftgit.errors import ConfigError
@@ -17,12 +18,17 @@ from mftgit.model.config import (
 from mftgit.model.documents import Kind
 from mftgit.model.json_value import join_pointer
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
-from mftgit.model.parts import Part, declared_cluster, declared_members, sound_parts
+from mftgit.model.parts import Part, Parts, declared_cluster, declared_members, sound_parts
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_rules import secrets_of
 from mftgit.model.templates import first_use
 from mftgit.model.validate import Validation
+
+Locations = Mapping[LocationName, Location]
+
+_REMEMBERED = 8
+"""For so many members it is remembered what was rendered last; a member renders for itself alone."""
 
 
 class InvalidConfigError(ConfigError):
@@ -48,54 +54,104 @@ def render(validation: Validation, member: MemberName, role: Role) -> Generation
     cluster = declared_cluster(parts)
     if validation.problems or cluster is None:
         raise InvalidConfigError(validation.problems)
-    members = declared_members(parts)
-    this = members.get(member) or Member(name=member, role=role)
-    active = [
-        (part, sound)
-        for part, sound in sound_parts(parts, Kind.TRANSFER)
-        if sound.scope.runs_on(this)
-    ]
-    scopes = {part.name: sound.scope for part, sound in active}
-    transfers = {
-        TransferName(name): replace(
-            built, name=TransferName(name), active_on=scopes[name].active_on
-        )
-        for name, built in _build_all(active, this)
-        if isinstance(built, Transfer)
-    }
-    used = {
-        name
-        for transfer in transfers.values()
-        for name in (transfer.source.location, transfer.destination.location)
-    }
-    needed = [
-        (part, sound) for part, sound in sound_parts(parts, Kind.LOCATION) if part.name in used
-    ]
-    locations = dict(_locations(needed, this))
-    elsewhere = {
-        name: _differing(locations, needed, other)
-        for name, other in members.items()
-        if name != member
-    }
-    reached = [locations, *elsewhere.values()]
-    named = {name for each in reached for place in each.values() for _, name in secrets_of(place)}
+    this = declared_members(parts).get(member) or Member(name=member, role=role)
+    before = validation.rendered.get((member, role))
+    if before is None or before[0][Kind.MEMBER] != parts[Kind.MEMBER]:
+        before = ({}, Generation(cluster=cluster, member=this))
+    generation = _follow(*before, parts)
+    if len(validation.rendered) >= _REMEMBERED:
+        validation.rendered.clear()
+    validation.rendered[member, role] = (parts, generation)
+    return generation
+
+
+def _follow(before: Parts, last: Generation, parts: Parts) -> Generation:
+    """Return what a member runs of ``parts``, who runs ``last`` of ``before``; the members' documents are the same."""
+    changed, gone = _changes(before, parts, Kind.TRANSFER)
+    active = [(part, sound) for part, sound in changed if sound.scope.runs_on(last.member)]
+    names = {part.name for part, _ in changed} | gone
+    kept = {name: each for name, each in last.transfers.items() if name not in names}
+    transfers = kept | dict(_transfers(active, last.member))
+    used = {each.source.location for each in transfers.values()}
+    used |= {each.destination.location for each in transfers.values()}
+    locations, elsewhere = _places(before, last, parts, used)
+    off = frozenset(TransferName(part.name) for part, sound in changed if not sound.scope.enabled)
     return Generation(
-        cluster=cluster,
-        member=this,
+        cluster=declared_cluster(parts) or last.cluster,
+        member=last.member,
         locations=locations,
         transfers=transfers,
-        elsewhere={name: differing for name, differing in elsewhere.items() if differing},
-        declared=frozenset(map(TransferName, parts[Kind.TRANSFER])),
-        disabled=frozenset(
-            TransferName(part.name)
-            for part, sound in sound_parts(parts, Kind.TRANSFER)
-            if not sound.scope.enabled
-        ),
-        sealed={
-            SecretName(part.name): replace(sound.built, name=SecretName(part.name))
-            for part, sound in sound_parts(parts, Kind.SECRET)
-            if part.name in named and isinstance(sound.built, Secret)
-        },
+        elsewhere=elsewhere,
+        declared=frozenset(map(TransferName, parts[Kind.TRANSFER])) if names else last.declared,
+        disabled=(last.disabled - names) | off,
+        sealed=_sealed(parts, [locations, *elsewhere.values()]),
+    )
+
+
+def _sealed(parts: Parts, reached: Iterable[Locations]) -> Mapping[SecretName, Secret]:
+    """Return the secrets that locations name, as they are in the repository."""
+    if not parts[Kind.SECRET]:
+        return {}
+    named = {name for each in reached for place in each.values() for _, name in secrets_of(place)}
+    return {
+        SecretName(part.name): replace(sound.built, name=SecretName(part.name))
+        for part, sound in sound_parts(parts, Kind.SECRET)
+        if part.name in named and isinstance(sound.built, Secret)
+    }
+
+
+def _places(
+    before: Parts, last: Generation, parts: Parts, used: set[LocationName]
+) -> tuple[Locations, Mapping[MemberName, Locations]]:
+    """Return the locations that are ``used``, and those of them that other members have otherwise."""
+    changed, _ = _changes(before, parts, Kind.LOCATION)
+    fresh = {part.name for part, _ in changed} | (used - last.locations.keys())
+    needed = [
+        (part, sound)
+        for part, sound in sound_parts({Kind.LOCATION: _named(parts, fresh & used)}, Kind.LOCATION)
+    ]
+    if not needed and last.locations.keys() <= used:
+        return last.locations, last.elsewhere
+    kept = used - fresh
+    locations = {name: each for name, each in last.locations.items() if name in kept}
+    locations |= dict(_locations(needed, last.member))
+    elsewhere = {}
+    for name, other in declared_members(parts).items():
+        if name != last.member.name:
+            was = last.elsewhere.get(name, {})
+            differing = {each: was[each] for each in was if each in kept}
+            differing |= _differing(locations, needed, other)
+            if differing:
+                elsewhere[name] = differing
+    return locations, elsewhere
+
+
+def _changes(
+    before: Parts, parts: Parts, kind: Kind
+) -> tuple[list[tuple[Part, Sound]], AbstractSet[str]]:
+    """Return the documents of ``kind`` that ``before`` has not, and the names that it alone has."""
+    were, are = before.get(kind, {}), parts[kind]
+    if were is are:
+        return [], frozenset()
+    fresh = {name: part for name, part in are.items() if were.get(name) is not part}
+    return list(sound_parts({kind: fresh}, kind)), were.keys() - are.keys()
+
+
+def _named(parts: Parts, names: AbstractSet[str]) -> dict[str, Part]:
+    return {name: parts[Kind.LOCATION][name] for name in names}
+
+
+def _transfers(
+    parts: list[tuple[Part, Sound]], member: Member
+) -> Iterator[tuple[TransferName, Transfer]]:
+    scopes = {part.name: sound.scope for part, sound in parts}
+    return (
+        (
+            TransferName(name),
+            replace(built, name=TransferName(name), active_on=scopes[name].active_on),
+        )
+        for name, built in _build_all(parts, member)
+        if isinstance(built, Transfer)
     )
 
 
@@ -110,7 +166,7 @@ def _locations(
 
 
 def _differing(
-    locations: Mapping[LocationName, Location], parts: list[tuple[Part, Sound]], other: Member
+    locations: Locations, parts: list[tuple[Part, Sound]], other: Member
 ) -> dict[LocationName, Location]:
     """Return the locations that ``other`` has otherwise; one that lacks a variable for it is not among them."""
     templated = [

@@ -65,11 +65,8 @@ _Graph = dict[_Node, list[_Node]]
 def find_rings(legs: Iterable[Leg]) -> Iterator[Ring]:
     """Give rings, each set of transfers once. Where several share a leg, not all of them are found."""
     every = sorted(legs, key=lambda leg: (leg.name, leg.pointer, str(leg.taken), str(leg.given)))
-    into_folders = [leg for leg in every if leg.transfer.source.recursive]
     seen: set[frozenset[str]] = set()
-    # A file that comes back deeper each time goes on only where all look into folders.
-    for some, is_deep in ((every, False), (into_folders, True)):
-        around = [leg for leg in _Rest(_graph(some, deep=is_deep)).alive if isinstance(leg, Leg)]
+    for around, is_deep in _around(every):
         for file in _files(around):
             taking = [leg for leg in around if leg.takes(file)]
             for ring in _Rest(_graph(taking, deep=is_deep)).rings():
@@ -77,6 +74,19 @@ def find_rings(legs: Iterable[Leg]) -> Iterator[Ring]:
                 if len(ring) > 1 and names not in seen and _goes_round(ring, file):
                     seen.add(names)
                     yield Ring(legs=ring, file=file)
+
+
+def going_round(legs: Iterable[Leg]) -> frozenset[Leg]:
+    """Return the legs that lead on for ever, by their places alone: `find_rings` goes by these and no others."""
+    return frozenset(leg for around, _ in _around(list(legs)) for leg in around)
+
+
+def _around(every: list[Leg]) -> Iterator[tuple[list[Leg], bool]]:
+    # A file that comes back deeper each time goes on only where all look into folders.
+    into_folders = [leg for leg in every if leg.transfer.source.recursive]
+    for some, is_deep in ((every, False), (into_folders, True)):
+        alive = _Rest(_graph(some, deep=is_deep)).alive
+        yield [leg for leg in alive if isinstance(leg, Leg)], is_deep
 
 
 def _goes_round(legs: tuple[Leg, ...], path: str) -> bool:

@@ -1,6 +1,7 @@
 """Validate a whole revision: every problem at once, by the same rules wherever it is asked.
 
-The cost follows the change: what a document says by itself is worked out once for each content.
+The cost follows the change: what a document says by itself is worked out once for each content, and a revision that
+differs in little from the last valid one is looked at where it differs.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,9 +11,10 @@ from typing import Any, Final
 
 from mftgit.model.checked import Checked, Filled, Sound, check_reading, fill
 from mftgit.model.documents import MAX_SIZE_BYTES, Document, Kind, read_document, too_large
+from mftgit.model.last_valid import LastValid, changed_parts, to_look_at
 from mftgit.model.own_limits import check_limits
-from mftgit.model.parts import Part, Parts
-from mftgit.model.places import DocumentFile, sort_files
+from mftgit.model.parts import Part, Parts, Rendered
+from mftgit.model.places import DocumentFile, sort_changed, sort_files
 from mftgit.model.problem import Problem
 from mftgit.model.references import check_across
 from mftgit.model.rollout_rules import check_rollout
@@ -22,6 +24,7 @@ from mftgit.model.secret_rules import Readers
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
 from mftgit.model.trust import check_trust
+from mftgit.model.ways import Ways
 
 MAX_PROBLEMS: Final = 1000
 CACHED_DOCUMENTS: Final = 65_536
@@ -34,14 +37,15 @@ class Validation:
     """What was found in a tree.
 
     ``problems`` are in the order of file and line, at most `MAX_PROBLEMS` and a last one that tells how many
-    more there are. ``documents`` are those that could be read, by path. ``parts`` is for `render`, and ``readers``
-    tells which members need which secret.
+    more there are. ``documents`` are those that could be read, by path. ``parts`` and ``rendered`` are for `render`;
+    ``readers`` tells which members need which secret.
     """
 
     problems: tuple[Problem, ...]
     documents: Mapping[str, Document]
     parts: Parts = field(repr=False)
     readers: Readers = field(default_factory=dict)
+    rendered: Rendered = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)
@@ -84,30 +88,91 @@ class Validator:
         # functools' memory is bounded, drops what was not used longest, and takes its own lock.
         self._check = lru_cache(maxsize=CACHED_DOCUMENTS)(self._check_content)
         self._fill = lru_cache(maxsize=CACHED_FILLINGS)(self._fill_content)
+        self._last: LastValid | None = None
 
     def validate(self, tree: Tree) -> Validation:
         """Return what is wrong in ``tree``, and what was read. Only ``load`` of an entry can raise."""
+        return self._follow(tree) or self._look_at_all(tree)
+
+    def _look_at_all(self, tree: Tree) -> Validation:
         files, problems = sort_files(tree)
         parts: dict[Kind, dict[str, Part]] = {kind: {} for kind in Kind}
         documents: dict[str, Document] = {}
         for file in files:
-            checked = self._check_file(file)
-            problems.extend(replace(problem, file=file.path) for problem in checked.problems)
-            parts[file.kind][file.name] = Part(
-                path=file.path, name=file.name, oid=file.entry.oid, checked=checked
-            )
-            if checked.document is not None:
-                documents[file.path] = checked.document
-        cluster = parts[Kind.CLUSTER].get("cluster")
-        if newer := check_schema_version(cluster):
+            part = self._part(file)
+            parts[file.kind][file.name] = part
+            problems.extend(replace(problem, file=file.path) for problem in part.checked.problems)
+            if part.checked.document is not None:
+                documents[file.path] = part.checked.document
+        if newer := check_schema_version(parts[Kind.CLUSTER].get("cluster")):
             return Validation(problems=(newer,), documents=documents, parts=parts)
-        across, readers = check_across(parts, self._fill_part)
-        problems.extend(across)
-        problems.extend(check_limits(tree, cluster))
-        problems.extend(check_rollout(parts, self._timezones))
-        problems.extend(check_trust(tree, cluster))
-        return Validation(
-            problems=_capped(problems), documents=documents, parts=parts, readers=readers
+        across = check_across(parts, self._fill_part)
+        problems.extend(across.problems)
+        problems.extend(_check_always(tree, parts, self._timezones))
+        if problems:
+            return Validation(
+                problems=_capped(problems),
+                documents=documents,
+                parts=parts,
+                readers=across.readers,
+            )
+        return self._keep(tree, parts, documents, Ways.of(across.legs), across.readers)
+
+    def _follow(self, tree: Tree) -> Validation | None:
+        """Return that ``tree`` is valid by what has changed since the last valid one; None when that does not show."""
+        last = self._last
+        changes = last.changes(tree) if last is not None else None
+        if last is None or changes is None:
+            return None
+        if not changes:
+            return _valid(last)
+        fresh = [path for path in changes.come if path not in last.oids]
+        files = sort_changed(tree, come=changes.come, fresh=fresh, gone=changes.gone)
+        if files is None or last.readers:  # who needs a secret follows from all that use it
+            return None
+        come, gone = [self._part(file) for file in files[0]], files[1]
+        parts = changed_parts(last.parts, come, gone)
+        look = to_look_at(last.parts, come, gone)
+        if parts is None or look is None or any(part.checked.problems for part in come):
+            return None
+        across = check_across(parts, self._fill_part, look)
+        ways = last.ways.but_for(look[Kind.TRANSFER], across.legs)
+        if (
+            across.problems
+            or across.readers
+            or ways is None
+            or _check_always(tree, parts, self._timezones)
+        ):
+            return None
+        documents = dict(last.documents)
+        for file in gone:
+            del documents[file.path]
+        documents |= {part.path: part.checked.document for part in come if part.checked.document}
+        return self._keep(tree, parts, documents, ways, {})
+
+    def _keep(
+        self,
+        tree: Tree,
+        parts: Parts,
+        documents: Mapping[str, Document],
+        ways: Ways,
+        readers: Readers,
+    ) -> Validation:
+        """Return that ``tree`` is valid, and keep it in mind."""
+        last = self._last = LastValid(
+            oids={path: entry.oid for path, entry in tree.items()},
+            parts=parts,
+            documents=documents,
+            ways=ways,
+            readers=readers,
+            rendered=self._last.rendered if self._last else {},
+        )
+        return _valid(last)
+
+    def _part(self, file: DocumentFile) -> Part:
+        known = self._last.part(file) if self._last else None
+        return known or Part(
+            path=file.path, name=file.name, oid=file.entry.oid, checked=self._check_file(file)
         )
 
     def _check_file(self, file: DocumentFile) -> Checked:
@@ -145,6 +210,28 @@ class Validator:
             self._checkers[filling.kind],
             self._timezones,
         )
+
+
+def _valid(last: LastValid) -> Validation:
+    return Validation(
+        problems=(),
+        documents=last.documents,
+        parts=last.parts,
+        readers=last.readers,
+        rendered=last.rendered,
+    )
+
+
+def _check_always(tree: Tree, parts: Parts, timezones: frozenset[str]) -> tuple[Problem, ...]:
+    """Return what is wrong with a revision by what is looked at anew each time."""
+    cluster = parts[Kind.CLUSTER].get("cluster")
+    if newer := check_schema_version(cluster):
+        return (newer,)
+    return (
+        *check_limits(tree, cluster),
+        *check_rollout(parts, timezones),
+        *check_trust(tree, cluster),
+    )
 
 
 def _capped(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -1,0 +1,241 @@
+"""A revision after another one is judged, rendered and planned as if it were the first that is ever looked at."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from config_tree import VALID, entry, tree
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mftgit.model.config import Generation, Role
+from mftgit.model.documents import Kind
+from mftgit.model.names import MemberName, TransferName
+from mftgit.model.places import sort_changed
+from mftgit.model.plan import Job, Plan, jobs, plan
+from mftgit.model.render import InvalidConfigError, render
+from mftgit.model.tree import Entry, Tree
+from mftgit.model.validate import Validation, Validator
+from mftgit.resources import load_schemas
+
+ZONES = frozenset({"Europe/Berlin"})
+NODE = MemberName("node-1")
+SHARE = "type: local\npath: "
+PARTNER = (
+    "type: sftp\nhost: h.example\nusername: u\nport: {port}\npath: {path}\nauth: [{{password: {{file: f}}}}]\n"
+    "host_keys: [SHA256:R2tJvYwQ0n3bXlMf8sZpKc5uHd1oEaWgT7iVyBqN4xU]\n"
+)
+
+
+def transfer(source: str, destination: str, more: str = "") -> str:
+    return (
+        f"source: {{location: {source}}}\ndestination: {{location: {destination}}}\n"
+        f"trigger: {{watch: {{every_s: 1}}}}\nafter_success: {{action: keep}}\n{more}"
+    )
+
+
+LOCATIONS = (
+    f"{SHARE}a\n",
+    f"{SHARE}b\n",
+    f"{SHARE}a/b\n",
+    f"{SHARE}'{{{{ region }}}}'\n",
+    PARTNER.format(port=22, path="in"),
+    PARTNER.format(port='"{{ port }}"', path="in"),
+    f"{SHARE}'{{{{ nowhere }}}}'\n",
+    "type: local\n",
+)
+TRANSFERS = (
+    transfer("one", "two"),
+    transfer("two", "one"),
+    transfer("two", "three", "active_on: [node-1]\n"),
+    transfer("three", "one", "active_on: nodes\n"),
+    transfer("one", "three", "enabled: false\n"),
+    transfer("'{{ region }}'", "one"),
+    transfer("one", "two", "prefer: [node-2]\nactive_on: [node-1]\n"),
+    (
+        "source: {location: one, path: '{{ region }}', recursive: true}\ndestination: {location: two}\n"
+        "trigger: {cron: {expression: 30 1 * * *, timezone: Europe/Berlin}}\n"
+    ),
+    (
+        "source: {location: two, recursive: true}\ndestination: {location: one, path: x, overwrite: overwrite}\n"
+        "trigger: {watch: {}}\nafter_success: {action: archive, path: kept}\n"
+    ),
+    "source: {location: one}\n",
+)
+FILES: Mapping[str, tuple[str, ...]] = {
+    "cluster.yaml": ("name: acme\n", "name: other\npoll_s: 5\n", "name: acme\nwhat: 1\n",
+                     "name: acme\ngate: {limits: {max_path_bytes: 100, max_entries: 100}}\n",
+                     "name: acme\ntrust: {require_signatures: true}\n"),
+    "members/node-2.yaml": ("role: node\n", "role: controller\n",
+                            "role: node\nvariables: {region: emea, port: 2223}\n"),
+    "locations/one.yaml": LOCATIONS,
+    "locations/two.yaml": LOCATIONS,
+    "locations/three.yaml": LOCATIONS,
+    "locations/three.json": ('{"type": "local", "path": "z"}',),
+    "locations/emea.yaml": LOCATIONS,
+    "transfers/a.yaml": TRANSFERS,
+    "transfers/b.yaml": TRANSFERS,
+    "transfers/c.yaml": TRANSFERS,
+    "transfers/c.yml": TRANSFERS,
+    "accounts/x.yaml": ("enabled: false\n", "enabled: false\nactive_on: [node-2]\n"),
+    "trust/allowed_signers": ("", "nonsense\n"),
+    "secrets/x.yaml": ("",),
+    "README.md": ("x", "y"),
+    "readme.md": ("x",),
+    f"{'long/' * 22}x": ("x",),
+}  # fmt: skip
+BEGIN: Mapping[str, str] = {
+    "cluster.yaml": "name: acme\n",
+    "members/controller.yaml": "role: controller\nvariables: {region: two, port: 22}\n",
+    "members/node-1.yaml": "role: node\nvariables: {region: emea, port: 2222}\n",
+    "members/node-2.yaml": "role: node\nvariables: {region: emea, port: 2223}\n",
+    "locations/one.yaml": LOCATIONS[0],
+    "locations/two.yaml": LOCATIONS[1],
+    "locations/three.yaml": LOCATIONS[5],
+    "locations/emea.yaml": LOCATIONS[2],
+    "transfers/a.yaml": TRANSFERS[0],
+    "transfers/b.yaml": TRANSFERS[2],
+}
+
+edits = st.sampled_from(sorted(FILES)).flatmap(
+    lambda path: st.tuples(st.just(path), st.sampled_from((None, *FILES[path])))
+)
+pushes = st.lists(
+    st.tuples(st.lists(edits, min_size=1, max_size=3), st.booleans(), st.booleans()), max_size=6
+)
+
+
+def fresh() -> Validator:
+    return Validator(load_schemas(), ZONES)
+
+
+def changed(files: Mapping[str, str], edits: list[tuple[str, str | None]]) -> dict[str, str]:
+    after = {**files, **dict(edits)}
+    return {path: content for path, content in after.items() if content is not None}
+
+
+def rendered(validation: Validation) -> Generation | list[object]:
+    try:
+        return render(validation, NODE, Role.NODE)
+    except InvalidConfigError as error:
+        return list(error.problems)
+
+
+def whole_plan(active: Generation | None, wanted: Generation) -> Plan:
+    """Return the plan by comparing every job with every one."""
+    before: Mapping[TransferName, Job] = jobs(active) if active else {}
+    after = jobs(wanted)
+    return Plan(
+        start=tuple(after[name] for name in sorted(after) if name not in before),
+        change=tuple(
+            job for name, job in sorted(after.items()) if name in before and before[name] != job
+        ),
+        stop=tuple(sorted(name for name in before if name not in after)),
+    )
+
+
+def compare(known: Validation, whole: Validation) -> None:
+    assert known.problems == whole.problems
+    assert known.documents == whole.documents
+    assert known.parts == whole.parts
+    ours, theirs = rendered(known), rendered(whole)
+    assert ours == theirs
+    if isinstance(ours, Generation) and isinstance(theirs, Generation):
+        scopes = [
+            {name: each.active_on for name, each in one.transfers.items()} for one in (ours, theirs)
+        ]
+        assert scopes[0] == scopes[1]
+
+
+@settings(max_examples=150)
+@given(pushes)
+def test_a_revision_is_judged_and_rendered_whatever_was_seen_before(
+    pushes: list[tuple[list[tuple[str, str | None]], bool, bool]],
+) -> None:
+    known, files = fresh(), dict(BEGIN)
+    active = render(known.validate(tree(files)), NODE, Role.NODE)
+    for some, is_kept, is_executable in pushes:
+        after = changed(files, some)
+        found: Tree = tree(after)
+        if is_executable and some[0][0] in found:
+            path = some[0][0]
+            found = {**found, path: replace(found[path], mode=0o100755)}
+        judged = known.validate(found)
+        compare(judged, fresh().validate(found))
+        if not judged.problems:
+            runs = rendered(judged)
+            if isinstance(runs, Generation):
+                assert plan(active, runs) == whole_plan(active, runs)
+                active = runs
+        files = after if is_kept or not judged.problems else files
+
+
+def loaded(known: Validator, files: Mapping[str, str]) -> list[str]:
+    """Validate ``files``; return which were read."""
+    read: list[str] = []
+
+    def noting(path: str, one: Entry) -> Entry:
+        def load() -> bytes:
+            read.append(path)
+            return one.load()
+
+        return replace(one, load=load)
+
+    assert not known.validate({path: noting(path, entry(files[path])) for path in files}).problems
+    return read
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("transfers/a.yaml", transfer("two", "one")),
+        ("transfers/new.yaml", transfer("one", "three")),
+        ("locations/one.yaml", f"{SHARE}elsewhere\n"),
+        ("cluster.yaml", "name: acme\npoll_s: 7\n"),
+    ],
+)
+def test_of_a_valid_change_everything_else_is_taken_over_as_it_was(path: str, content: str) -> None:
+    known = fresh()
+    before = known.validate(tree(BEGIN))
+    after = known.validate(tree({**BEGIN, path: content}))
+    assert after.problems == ()
+    same = [
+        kind
+        for kind in Kind
+        if all(after.parts[kind][name] is part for name, part in before.parts[kind].items())
+    ]
+    assert len(same) >= len(Kind) - 1
+    ran, runs = (render(each, NODE, Role.NODE) for each in (before, after))
+    kept = [name for name, each in runs.transfers.items() if ran.transfers.get(name) is each]
+    assert len(kept) >= len(ran.transfers) - 1
+
+
+def test_a_revision_that_is_not_valid_changes_nothing_of_what_is_known() -> None:
+    known = fresh()
+    before = known.validate(tree(BEGIN))
+    assert known.validate(tree({**BEGIN, "transfers/a.yaml": transfer("gone", "one")})).problems
+    assert known.validate(tree(BEGIN)).parts is before.parts
+    assert loaded(known, {**BEGIN, "locations/one.yaml": f"{SHARE}q\n"}) == ["locations/one.yaml"]
+
+
+def test_two_fresh_files_that_some_systems_take_for_one_are_not_overlooked() -> None:
+    files = {**VALID, "Notes.txt": "", "notes.txt": ""}
+    both = ["Notes.txt", "notes.txt"]
+    assert sort_changed(tree(files), come=both, fresh=both, gone=()) is None
+    assert sort_changed(tree(files), come=["notes.txt"], fresh=["notes.txt"], gone=()) is None
+    files = {**VALID, "Notes.txt": ""}
+    assert sort_changed(tree(files), come=["Notes.txt"], fresh=["Notes.txt"], gone=()) == ([], [])
+
+
+def test_a_transfer_that_is_enabled_again_is_not_among_the_disabled_ones() -> None:
+    known = fresh()
+    files = {**BEGIN, "transfers/a.yaml": TRANSFERS[4]}
+    assert render(known.validate(tree(files)), NODE, Role.NODE).disabled == {"a"}
+    assert render(known.validate(tree(BEGIN)), NODE, Role.NODE).disabled == set()
+
+
+def test_only_so_much_is_remembered_of_what_was_rendered() -> None:
+    validation = fresh().validate(tree(BEGIN))
+    for number in range(100):
+        render(validation, MemberName(f"guest-{number}"), Role.NODE)
+    assert len(validation.rendered) <= 8
