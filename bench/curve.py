@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -90,7 +91,9 @@ def documents(size: int) -> dict[str, str]:
 
 def _location(number: int) -> str:
     if number % 2 == 0:
-        return f"# Shared storage.\ntype: local\ndescription: Folder {number}\npath: share/{number}\n"
+        return (
+            f"# Shared storage.\ntype: local\ndescription: Folder {number}\npath: share/{number}\n"
+        )
     port = '"{{ port }}"' if number % 3 == 0 else "22"
     return (
         f"type: sftp\ndescription: Partner {number}\nhost: sftp-{number}.partner.example\nport: {port}\n"
@@ -153,9 +156,7 @@ def _push(cluster: Cluster, logs: tuple[Log, Log], found: Pushes, number: int) -
         raise RuntimeError(f"not every station told of {pushed.revision}")
     found.push_s.append(pushed.took_s)
     found.active_after_push_s.append((active - pushed.returned_at).total_seconds())
-    found.between_s.append(
-        [(later - at).total_seconds() for at, later in zip(known, known[1:], strict=False)]
-    )
+    found.between_s.append([(later - at).total_seconds() for at, later in pairwise(known)])
 
 
 def _until_active(cluster: Cluster, log: Log, revision: str) -> datetime:
@@ -192,8 +193,8 @@ def _table(found: list[Pushes]) -> Table:
         ),
         rows=rows,
         notes=(
-            f"{len(found[0].push_s)} pushes each, medians, after one that is not counted; a node with {_HERE} transfers",
-            "fetched, verified, applied, activated: from the event before, by the node's own log; published by the controller's",
+            f"{len(found[0].push_s)} pushes each, medians, after one that does not count; a node of {_HERE} transfers",
+            "fetched, verified, applied, activated: from the event before, as the node tells; published, the controller",
         ),
         raw=[asdict(each) for each in found],
     )  # fmt: skip
@@ -259,7 +260,9 @@ class _Steps:
             raise RuntimeError(f"not fetched: {fault}")
         if before is not None:
             self._timed("member: lineage", lambda: self._copy.is_ancestor(before, tip))
-        self._timed("member: signatures", lambda: check_signatures(self._copy, anchor=before, tip=tip))
+        self._timed(
+            "member: signatures", lambda: check_signatures(self._copy, anchor=before, tip=tip)
+        )
         tree = self._timed("member: read the tree", lambda: self._copy.tree(tip))
         found = self._timed("member: validate", lambda: self._validator.validate(tree))
         for name, many in ((_NODE, "ten"), ("node-8", "all")):
@@ -283,7 +286,8 @@ class _Steps:
                 lambda: self._history.missing(store, wants=wants, haves=haves, shallow=()),
             )
             self._timed(
-                "controller: pack it", lambda: write_pack(pack.write, store, missing, ofs_delta=True)
+                "controller: pack it",
+                lambda: write_pack(pack.write, store, missing, ofs_delta=True),
             )
         return pack
 

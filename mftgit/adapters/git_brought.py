@@ -11,12 +11,11 @@ from dulwich.object_store import BaseObjectStore
 from dulwich.objects import S_ISGITLINK, ObjectID, Tag
 from dulwich.objects import Tree as GitTree
 
-from mftgit.adapters.git_objects import get_commit, get_object, get_tree
+from mftgit.adapters.git_listing import difference, list_folder
+from mftgit.adapters.git_objects import get_commit, get_object
 
 MAX_IDS = 500_000
 """So many ids are remembered, some 50 MB; then all are forgotten, and read again as they are asked for."""
-
-_Children = dict[bytes, tuple[int, ObjectID]]
 
 
 class History:
@@ -122,18 +121,12 @@ def _added(store: BaseObjectStore, tree: ObjectID, before: ObjectID | None) -> l
     todo: list[tuple[ObjectID, ObjectID | None]] = [(tree, before)]
     while todo:
         now, then = todo.pop()
-        old = _children(store, then)
-        for name, (mode, oid) in _children(store, now).items():
-            was = old.get(name)
-            if was == (mode, oid) or oid in found or S_ISGITLINK(mode):
+        gone, come = difference(list_folder(store, then), list_folder(store, now))
+        folders = {name: oid for name, mode, oid in gone if stat.S_ISDIR(mode)}
+        for name, mode, oid in come:
+            if oid in found or S_ISGITLINK(mode):
                 continue
             found[oid] = None
             if stat.S_ISDIR(mode):
-                todo.append((oid, was[1] if was and stat.S_ISDIR(was[0]) else None))
+                todo.append((oid, folders.get(name)))
     return list(found)
-
-
-def _children(store: BaseObjectStore, tree: ObjectID | None) -> _Children:
-    if tree is None:
-        return {}
-    return {name: (mode, oid) for name, mode, oid in get_tree(store, tree).iteritems()}

@@ -13,7 +13,8 @@ from dulwich.repo import Repo
 from loguru import logger
 
 from mftgit.adapters.durable import write_file
-from mftgit.adapters.git_objects import Presence, get_commit, letting_go, open_repo, read_tree
+from mftgit.adapters.git_listing import Reading
+from mftgit.adapters.git_objects import Presence, get_commit, letting_go, open_repo
 from mftgit.errors import MftgitError
 from mftgit.model.names import MAIN, Revision, parse_revision
 
@@ -134,4 +135,5 @@ def _history(repo: Repo) -> None:
         fresh = [each for each in get_commit(store, todo.pop()).parents if each not in seen]
         todo += fresh
         seen.update(fresh)
-    read_tree(store, Revision(tip.decode()), Presence(), lambda _oid: b"")
+    reading = Reading(store=store, sizes=Presence(), load=lambda _oid: b"")
+    reading.folders(Revision(tip.decode()))

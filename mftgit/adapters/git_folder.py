@@ -18,6 +18,8 @@ from mftgit.model.names import MAIN
 _LOCK_NAME = "mftgit.flock"
 _NOTE_NAME = "mftgit.moving"
 _FRESH, _BROKEN = ".fresh", ".broken"
+PackState = Mapping[str, tuple[int, int, int]]
+
 _LEFT_BEHIND = (
     "*.lock",
     "refs/**/*.lock",
@@ -117,6 +119,16 @@ def _undo(path: Path) -> list[Path]:
         return []
     # The index goes first: by it a pack is seen.
     return [path / name for name in reversed(told["files"])]
+
+
+def pack_state(path: Path) -> PackState | None:
+    """Return by name what tells whether a file of the packs was touched; None where objects lie apart from packs."""
+    apart = (path / "objects").glob("[0-9a-f][0-9a-f]/*")
+    if next(apart, None) is not None:
+        return None
+    with os.scandir(path / "objects/pack") as files:
+        found = {file.name: file.stat() for file in files}
+    return {name: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
 def sweep_repository(path: Path) -> tuple[str, ...]:

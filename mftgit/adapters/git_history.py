@@ -7,7 +7,8 @@ from functools import partial
 from dulwich.object_store import BaseObjectStore
 from dulwich.objects import ObjectID
 
-from mftgit.adapters.git_objects import get_commit, get_tree, load_blob
+from mftgit.adapters.git_listing import list_folder
+from mftgit.adapters.git_objects import get_commit, load_blob
 from mftgit.model.names import Revision
 from mftgit.model.tree import Entry, Tree
 
@@ -54,13 +55,16 @@ def files_in(store: BaseObjectStore, revision: Revision, folders: Iterable[str])
     Raises:
         BrokenHistoryError: an object is missing or malformed.
     """
-    root = get_tree(store, get_commit(store, _oid(revision)).tree)
-    there = [name for name in folders if name.encode() in root]
+    wanted = {name.encode(): name for name in folders}
+    there = {
+        wanted[name]: oid
+        for name, mode, oid in list_folder(store, get_commit(store, _oid(revision)).tree)
+        if name in wanted and stat.S_ISDIR(mode)
+    }
     return frozenset(
         f"{folder}/{name.decode('utf-8', 'surrogateescape')}"
-        for folder in there
-        if stat.S_ISDIR(root[folder.encode()][0])
-        for name, mode, _ in get_tree(store, root[folder.encode()][1]).items()
+        for folder, tree in there.items()
+        for name, mode, _ in list_folder(store, tree)
         if not stat.S_ISDIR(mode)
     )
 
@@ -82,10 +86,11 @@ def _reach(
 def _find(store: BaseObjectStore, root: ObjectID, path: str) -> Entry | None:
     oid, mode = root, stat.S_IFDIR
     for name in path.encode().split(b"/"):
-        tree = get_tree(store, oid) if stat.S_ISDIR(mode) else None
-        if tree is None or name not in tree:
+        tree = list_folder(store, oid) if stat.S_ISDIR(mode) else ()
+        found = next((each for each in tree if each[0] == name), None)
+        if found is None:
             return None
-        mode, oid = tree[name]
+        _, mode, oid = found
     if not stat.S_ISREG(mode):
         return None
     content = load_blob(store, oid)

@@ -1,26 +1,25 @@
 """Read commits and trees out of a dulwich object store, without trusting either to be whole."""
 
-import stat
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from dulwich.config import ConfigFile
 from dulwich.errors import NotGitRepository
 from dulwich.object_store import BaseObjectStore, DiskObjectStore, GraphTraversalReachability
-from dulwich.objects import S_ISGITLINK, Blob, Commit, ObjectID, ShaFile
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, object_class
 from dulwich.objects import Tree as GitTree
 from dulwich.repo import Repo
 
 from mftgit.errors import MftgitError, TransientError
-from mftgit.model.limits import HIGHEST, Limits, beyond
-from mftgit.model.names import Revision
-from mftgit.model.tree import Entry, Tree
+
+TREE = GitTree.type_num
 
 _MAX_SIZES = 200_000
+_LIST_FROM = 500
+"""From so many blobs on, listing all that there are costs less than looking for each."""
 
 
 class StoreError(MftgitError):
@@ -96,16 +95,28 @@ def get_commit(store: BaseObjectStore, oid: ObjectID) -> Commit:
     return found
 
 
-def get_tree(store: BaseObjectStore, oid: ObjectID) -> GitTree:
-    """Return a tree object.
+def get_tree(store: BaseObjectStore, oid: ObjectID) -> bytes:
+    """Return the content of a tree object, which may be malformed itself.
 
     Raises:
-        BrokenHistoryError: it is missing, malformed, or not a tree.
+        BrokenHistoryError: it is missing, cannot be read, or is not a tree.
     """
-    found = get_object(store, oid, "tree")
-    if not isinstance(found, GitTree):
-        raise BrokenHistoryError(f"{oid.decode()} is a {_kind(found)}, expected a tree")
-    return found
+    kind, content = get_raw(store, oid, "tree")
+    if kind != TREE:
+        name = object_class(kind)
+        found = name.type_name.decode() if name else str(kind)
+        raise BrokenHistoryError(f"{oid.decode()} is a {found}, expected a tree")
+    return content
+
+
+def get_raw(store: BaseObjectStore, oid: ObjectID, kind: str) -> tuple[int, bytes]:
+    """Return number of the kind and content of an object; ``kind`` is the word for it in the message.
+
+    Raises:
+        BrokenHistoryError: it is missing or cannot be read.
+    """
+    with _telling_damage(oid, kind):
+        return store.get_raw(oid)
 
 
 def get_object(store: BaseObjectStore, oid: ObjectID, kind: str) -> ShaFile:
@@ -114,8 +125,14 @@ def get_object(store: BaseObjectStore, oid: ObjectID, kind: str) -> ShaFile:
     Raises:
         BrokenHistoryError: it is missing or malformed.
     """
-    try:
+    with _telling_damage(oid, kind):
         return store[oid]
+
+
+@contextmanager
+def _telling_damage(oid: ObjectID, kind: str) -> Iterator[None]:
+    try:
+        yield
     except KeyError:
         raise BrokenHistoryError(f"{kind} {oid.decode()} is missing") from None
     except OSError:
@@ -151,9 +168,17 @@ class Sizes:
 class Presence(Sizes):
     """Asks whether blobs are there, instead of reading them for their sizes."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = 0
+        self._there: frozenset[ObjectID] = frozenset()
+
     def of(self, store: BaseObjectStore, oid: ObjectID) -> int:
-        """Return 0; raises BrokenHistoryError when it is missing."""
-        if oid not in store:
+        """Return 0; raises BrokenHistoryError when it is missing. It is always the same ``store``."""
+        self._asked += 1
+        if self._asked == _LIST_FROM:
+            self._there = frozenset(store)
+        if oid not in (self._there or store):
             raise BrokenHistoryError(f"blob {oid.decode()} is missing")
         return 0
 
@@ -165,35 +190,6 @@ def load_blob(store: BaseObjectStore, oid: ObjectID) -> bytes:
         BrokenHistoryError: it is missing, malformed, or not a blob.
     """
     return _content(store, oid)
-
-
-def read_tree(
-    store: BaseObjectStore,
-    revision: Revision,
-    sizes: Sizes,
-    load: Callable[[ObjectID], bytes],
-    *,
-    limits: Limits = HIGHEST,
-) -> Tree:
-    """Return the files of ``revision``; ``load`` is what their `Entry.load` will call.
-
-    A submodule is given as an entry of mode 0o160000 without content, for the rules to refuse.
-
-    Raises:
-        BrokenHistoryError: an object is missing, malformed or of the wrong kind.
-        TooLargeError: the tree is larger or deeper than ``limits``.
-    """
-    commit = get_commit(store, ObjectID(revision.encode()))
-    files: dict[str, Entry] = {}
-    for path, mode, oid in _walk(store, commit.tree, limits):
-        submodule = S_ISGITLINK(mode)
-        files[path] = Entry(
-            mode=mode,
-            oid=oid.decode(),
-            size_bytes=0 if submodule else sizes.of(store, oid),
-            load=bytes if submodule else partial(load, oid),
-        )
-    return files
 
 
 def is_ancestor(store: BaseObjectStore, ancestor: ObjectID, descendant: ObjectID) -> bool:
@@ -214,34 +210,6 @@ def is_ancestor(store: BaseObjectStore, ancestor: ObjectID, descendant: ObjectID
                 seen.add(parent)
                 todo.append(parent)
     return False
-
-
-def _walk(
-    store: BaseObjectStore, root: ObjectID, limits: Limits
-) -> Iterator[tuple[str, int, ObjectID]]:
-    """Give path, mode and id of every entry that is not a folder."""
-    todo, count = [("", root, 0)], 0
-    while todo:
-        folder, oid, depth = todo.pop()
-        if depth > limits.max_tree_depth:
-            raise TooLargeError(f"{folder!r}: {beyond('max_tree_depth', limits, depth)}")
-        for name, mode, child in get_tree(store, oid).items():
-            count += 1
-            if count > limits.max_entries:
-                raise TooLargeError(beyond("max_entries", limits, count, at_least=True))
-            path = folder + name.decode("utf-8", "surrogateescape")
-            if len(path) * 4 > limits.max_path_bytes:
-                _check_path(path, limits)
-            if stat.S_ISDIR(mode):
-                todo.append((path + "/", child, depth + 1))
-            else:
-                yield path, mode, child
-
-
-def _check_path(path: str, limits: Limits) -> None:
-    size_bytes = len(path.encode("utf-8", "surrogateescape"))
-    if size_bytes > limits.max_path_bytes:
-        raise TooLargeError(f"{path[:80]!r}…: {beyond('max_path_bytes', limits, size_bytes)}")
 
 
 def _content(store: BaseObjectStore, oid: ObjectID) -> bytes:

@@ -3,7 +3,7 @@
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
@@ -12,22 +12,33 @@ from typing import BinaryIO, Self, cast
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
 from dulwich.object_store import DiskObjectStore, PackBasedObjectStore
-from dulwich.objects import S_ISGITLINK, Commit, ObjectID, RawObjectID, ShaFile, Tag, parse_tree
+from dulwich.objects import S_ISGITLINK, Blob, Commit, ObjectID, RawObjectID, ShaFile, Tag
 from dulwich.objects import Tree as GitTree
 from dulwich.pack import Pack, UnresolvedDeltas
 
 from mftgit.adapters.durable import sync_folder
 from mftgit.adapters.git_history import history_between, pick_files, raw_commit
+from mftgit.adapters.git_listing import (
+    NO_FOLDERS,
+    Folders,
+    Listed,
+    Reading,
+    difference,
+    files_of,
+    list_folder,
+    list_tree,
+)
 from mftgit.adapters.git_objects import (
+    TREE,
     BrokenHistoryError,
     Objects,
     Sizes,
     get_commit,
     get_object,
+    get_raw,
     get_tree,
     is_ancestor,
     load_blob,
-    read_tree,
 )
 from mftgit.adapters.git_pack import PackError, check_pack, longest_chain
 from mftgit.adapters.git_send import write_pack
@@ -38,8 +49,6 @@ from mftgit.model.tree import Tree
 
 PREFIX = "incoming-"
 """How the folder of a quarantine begins; `GitStore.sweep` removes those that a crash left."""
-
-_OID_BYTES = 20
 
 # What dulwich raises for a pack that is not a good one.
 _BAD_PACK = (
@@ -72,8 +81,18 @@ class Quarantine:
     Use it as a context manager: on leaving, everything that was not brought in is gone.
     """
 
-    def __init__(self, main: DiskObjectStore, sizes: Sizes, replaced: int = 0) -> None:
-        """Keep in mind how often the packs of ``main`` had been replaced when this began."""
+    def __init__(
+        self,
+        main: DiskObjectStore,
+        sizes: Sizes,
+        replaced: int = 0,
+        known: Folders = NO_FOLDERS,
+    ) -> None:
+        """Keep in mind how often the packs of ``main`` had been replaced when this began.
+
+        ``known`` are the folders of some revision that ``main`` has; they load wherever this stands.
+        """
+        self._known = known
         self.replaced = replaced
         self._again: DiskObjectStore | None = None
         self._main = main
@@ -115,9 +134,9 @@ class Quarantine:
             text = " ".join(str(error).split())
             raise PackError(f"the pack is broken: {type(error).__name__}: {text}") from error
         ids = list(self._own_ids())
-        self._fresh = frozenset(ids)
-        if len(ids) != len(self._fresh):
+        if len(ids) != len(set(ids)):
             raise PackError("the pack holds an object twice")
+        self._fresh = self._lacking(ids)
         # Only now the ids of what is in the pack are known.
         depth = longest_chain(outline.bases, lambda oid: _offset(taken, oid)) if taken else 0
         if depth > limits.max_delta_depth:
@@ -126,12 +145,12 @@ class Quarantine:
     def add(self, objects: list[ShaFile]) -> None:
         """Take in objects that were made here."""
         self._store.add_objects([(found, None) for found in objects])
-        self._fresh = frozenset(self._own_ids())
+        self._fresh = self._lacking(self._own_ids())
 
     def keep_only(self, tips: Iterable[Revision]) -> None:
         """Drop what none of ``tips`` needs, which are whole: what came along, or for refs that were refused."""
         needed = self._needed([ObjectID(tip.encode()) for tip in tips])
-        if all(oid in self._main for oid in self._fresh - needed):  # as bases of deltas are
+        if needed == self._fresh:
             return
         with packed(self._store, needed) as pack:
             self._store.close()
@@ -149,11 +168,12 @@ class Quarantine:
             if oid in found or oid not in self._fresh:
                 continue
             found.add(oid)
-            thing = get_object(self._store, oid, "object")
-            if isinstance(thing, Commit):
-                todo += [thing.tree, *thing.parents]
-            elif isinstance(thing, GitTree):
-                todo += [child for _, _, child in thing.items()]
+            kind, content = get_raw(self._store, oid, "object")
+            if kind == Commit.type_num:
+                commit = get_commit(self._store, oid)
+                todo += [commit.tree, *commit.parents]
+            elif kind == TREE:
+                todo += [child for _, _, child in list_tree(content) if child in self._fresh]
         return frozenset(found)
 
     def look_again(self) -> None:
@@ -162,6 +182,7 @@ class Quarantine:
         self._store.close()
         self._main = self._again = Objects(self._main.path, object_format=self._main.object_format)
         self._store = _Incoming(self._folder, self._main)
+        self._fresh = self._lacking(self._own_ids())
 
     def is_commit(self, oid: Revision) -> bool:
         """Tell whether ``oid`` is a commit, in here or in the repository."""
@@ -187,14 +208,14 @@ class Quarantine:
         return None
 
     def tree(self, revision: Revision, limits: Limits) -> Tree:
-        """Return the files of ``revision``; see `read_tree`. They load as long as the quarantine stands."""
-        return read_tree(
-            self._store,
-            revision,
-            self._sizes,
-            lambda oid: load_blob(self._store, oid),
+        """Return the files of ``revision``; see `Reading`. They load as long as the quarantine stands."""
+        reading = Reading(
+            store=self._store,
+            sizes=self._sizes,
+            load=lambda oid: load_blob(self._store, oid),
             limits=limits,
         )
+        return files_of(reading.folders(revision, self._known))
 
     def pick(self, revision: Revision, paths: Iterable[str]) -> Tree:
         """Return those of ``paths`` that are files of ``revision``."""
@@ -234,28 +255,59 @@ class Quarantine:
         for pack in self._store.packs:
             yield from pack
 
+    def _lacking(self, ids: Iterable[ObjectID]) -> frozenset[ObjectID]:
+        """Return those of ``ids`` that the repository does not have, as it has the bases of deltas."""
+        return frozenset(oid for oid in ids if oid not in self._main)
+
     def _check(self, tip: ObjectID) -> None:
         get_object(self._store, tip, "object")
         if self._whole:
             return
-        for oid in self._fresh:  # all of them: what comes later trusts whatever is here
-            found = get_object(self._store, oid, "object")
-            if isinstance(found, Commit):
-                _well_formed(found)
-                _dated(found)
-                get_tree(self._store, found.tree)
-                for parent in found.parents:
-                    get_commit(self._store, parent)
-            elif isinstance(found, GitTree):
-                _safe_names(found)
-                for _, mode, child in found.items():
-                    if stat.S_ISDIR(mode):
-                        get_tree(self._store, child)
-                    elif not S_ISGITLINK(mode):
-                        self._check_blob(child)
-            elif isinstance(found, Tag):
-                get_object(self._store, found.object[1], "object")
+        kinds = {oid: get_raw(self._store, oid, "object")[0] for oid in self._fresh}
+        commits = [oid for oid, kind in kinds.items() if kind == Commit.type_num]
+        trees: set[ObjectID] = set()
+        for tree, base in self._check_commits(commits):
+            self._check_folders(tree, base, trees)
+        # All of them: what comes later trusts whatever is here.
+        for oid, kind in kinds.items():
+            if kind == TREE:
+                self._check_folders(oid, None, trees)
+            elif kind not in {Commit.type_num, Blob.type_num}:
+                get_object(self._store, self._tagged(oid), "object")
         self._whole = True
+
+    def _check_commits(self, oids: Iterable[ObjectID]) -> list[tuple[ObjectID, ObjectID | None]]:
+        """Return the tree of each commit, and one that the repository has of a commit before it."""
+        commits = [get_commit(self._store, oid) for oid in oids]
+        for commit in commits:
+            _well_formed(commit, commit.id)
+            _dated(commit)
+            get_tree(self._store, commit.tree)
+        parents = {oid: get_commit(self._store, oid) for each in commits for oid in each.parents}
+        # Only one of the repository's own: two fresh ones could stand for each other.
+        old = next((each for oid, each in sorted(parents.items()) if oid not in self._fresh), None)
+        return [(commit.tree, old.tree if old else None) for commit in commits]
+
+    def _check_folders(self, tree: ObjectID, base: ObjectID | None, checked: set[ObjectID]) -> None:
+        """Check a folder and those in it that are fresh, each once; what ``base`` has in the same place is whole."""
+        todo = [(tree, base)]
+        while todo:
+            now, then = todo.pop()
+            if now in checked or now not in self._fresh:
+                continue
+            checked.add(now)
+            gone, come = _sound(self._store, now, list_folder(self._main, then))
+            before = {name: oid for name, mode, oid in gone if stat.S_ISDIR(mode)}
+            for name, mode, child in come:
+                if stat.S_ISDIR(mode):
+                    get_tree(self._store, child)
+                    todo.append((child, before.get(name)))
+                elif not S_ISGITLINK(mode):
+                    self._check_blob(child)
+
+    def _tagged(self, oid: ObjectID) -> ObjectID:
+        found = get_object(self._store, oid, "object")
+        return found.object[1] if isinstance(found, Tag) else oid
 
     def _check_blob(self, oid: ObjectID) -> None:
         # A remembered size proves nothing: the blob may have come with a push that was refused.
@@ -290,16 +342,41 @@ class _Incoming(Objects):
         self._alternates = alternates
 
 
-def _safe_names(tree: GitTree) -> None:
-    """Refuse what C git's fsck refuses: double names, and names that some system takes for ``.git``."""
-    _well_formed(tree)
-    if len(list(parse_tree(tree.as_raw_string(), _OID_BYTES))) != len(tree):
-        raise BrokenHistoryError(f"tree {tree.id.decode()} holds one name twice")
-    for name in tree:
+def _sound(
+    store: DiskObjectStore, oid: ObjectID, base: Sequence[Listed]
+) -> tuple[Sequence[Listed], Sequence[Listed]]:
+    """Return the entries that ``base``, which is sound, alone has, and those that the folder ``oid`` alone has.
+
+    Refuse what C git's fsck refuses: double names, and names that some system takes for ``.git``.
+    """
+    content = get_tree(store, oid)
+    try:
+        listed = list_tree(content, strict=True)
+    except FileFormatException as error:
+        raise BrokenHistoryError(f"tree {oid.decode()} is malformed: {error}") from error
+    gone, come = difference(base, listed)
+    partly = bool(base) and _in_order(listed)
+    if partly:
+        content = b"".join(map(_written, come))
+    tree = GitTree.from_raw_string(TREE, content, sha=None if partly else oid)
+    _well_formed(tree, oid)
+    if len(list_tree(content)) != len({name for name, _, _ in list_tree(content)}):
+        raise BrokenHistoryError(f"tree {oid.decode()} holds one name twice")
+    for name, _, _ in come:
         if wrong := unsafe_for_git(name.decode("utf-8", "surrogateescape")):
-            raise BrokenHistoryError(
-                f"tree {tree.id.decode()} holds the unsafe name {name!r}: {wrong}"
-            )
+            raise BrokenHistoryError(f"tree {oid.decode()} holds the unsafe name {name!r}: {wrong}")
+    return gone, come
+
+
+def _written(entry: Listed) -> bytes:
+    name, mode, oid = entry
+    return b"%o %s\0%s" % (mode, name, bytes.fromhex(oid.decode()))
+
+
+def _in_order(listed: Sequence[Listed]) -> bool:
+    """Tell whether names are in git's order, and none is there twice."""
+    names = [name + b"/" if mode == stat.S_IFDIR else name for name, mode, _ in listed]
+    return names == sorted(names) and len({name for name, _, _ in listed}) == len(listed)
 
 
 def _dated(commit: Commit) -> None:
@@ -311,9 +388,9 @@ def _dated(commit: Commit) -> None:
             )
 
 
-def _well_formed(found: ShaFile) -> None:
+def _well_formed(found: ShaFile, oid: ObjectID) -> None:
     try:
         found.check()
     except (FileFormatException, ChecksumMismatch, ValueError) as error:
         kind = found.type_name.decode()
-        raise BrokenHistoryError(f"{kind} {found.id.decode()} is malformed: {error}") from error
+        raise BrokenHistoryError(f"{kind} {oid.decode()} is malformed: {error}") from error

@@ -20,16 +20,19 @@ from mftgit.adapters.durable import sync_folder
 from mftgit.adapters.git_commit import LogEntry, log_entry, make_commit
 from mftgit.adapters.git_fetch import RemoteBrokenError, Request, download
 from mftgit.adapters.git_folder import (
+    PackState,
     finish_swap,
     fresh_place,
     locked,
     make_repository,
+    pack_state,
     swap_in,
     sweep_repository,
     undone_by_a_crash,
 )
 from mftgit.adapters.git_gather import gather
 from mftgit.adapters.git_history import files_in, history_between, pick_files, raw_commit
+from mftgit.adapters.git_listing import NO_FOLDERS, Folders, Reading, files_of, shared
 from mftgit.adapters.git_objects import (
     BrokenHistoryError,
     Presence,
@@ -41,7 +44,6 @@ from mftgit.adapters.git_objects import (
     letting_go,
     load_blob,
     open_repo,
-    read_tree,
 )
 from mftgit.adapters.git_pack import PackError
 from mftgit.adapters.git_quarantine import Quarantine
@@ -99,6 +101,8 @@ class GitStore:
         """Open the repository ``path``; a wrong path fails here, or without ``probe`` at the first use."""
         self.path = path
         self.sizes = Sizes()
+        self._known: Folders = NO_FOLDERS  # those of the revision that was read last
+        self._seen: tuple[PackState, Folders] = ({}, NO_FOLDERS)  # by `check`
         self.moves = 0
         self._idle: list[Repo] = []
         self._closed = False
@@ -177,12 +181,21 @@ class GitStore:
     def check(self, revision: Revision) -> None:
         """See that every folder of ``revision`` can be read and every file of it is there; no file is read.
 
+        While the packs of the last time are there and were not touched, what they were seen to hold is not looked for
+        again.
+
         Raises:
             StoreError: something is missing or damaged.
         """
-        with closing(open_repo(self.path)) as repo:  # a fresh one: nothing is remembered
+        with closing(open_repo(self.path)) as repo:  # a fresh one: of files nothing is remembered
             _head(repo, FETCHED)
-            read_tree(repo.object_store, revision, Presence(), self._load)
+            state, (before, known) = pack_state(self.path), self._seen
+            if not before or state is None or not before.items() <= state.items():
+                known = NO_FOLDERS
+            self._seen = ({}, NO_FOLDERS)
+            reading = Reading(store=repo.object_store, sizes=Presence(), load=self._load)
+            found = reading.folders(revision, known)
+        self._seen = (state or {}, shared(found, self._known))
 
     @_telling
     def renew(self, fill: Callable[[Self], _T]) -> _T:
@@ -226,7 +239,9 @@ class GitStore:
             StoreError: the revision is not there, broken, or larger than what is taken (git_objects).
         """
         with self.repo() as repo:
-            return read_tree(repo.object_store, revision, self.sizes, self._load)
+            reading = Reading(store=repo.object_store, sizes=self.sizes, load=self._load)
+            self._known = reading.folders(revision, self._known)
+            return files_of(self._known)
 
     @_telling
     def is_ancestor(self, ancestor: Revision, descendant: Revision) -> bool:
@@ -412,7 +427,10 @@ class GitStore:
     def quarantine(self) -> Iterator[Quarantine]:
         """Give an empty place for objects that are not part of the repository yet."""
         replaced = self._replaced
-        with self.repo() as repo, Quarantine(repo.object_store, self.sizes, replaced) as quarantine:
+        with (
+            self.repo() as repo,
+            Quarantine(repo.object_store, self.sizes, replaced, self._known) as quarantine,
+        ):
             yield quarantine
 
     @_telling
