@@ -194,7 +194,7 @@ def _table(found: list[Pushes]) -> Table:
         rows=rows,
         notes=(
             f"{len(found[0].push_s)} pushes each, medians, after one that does not count; a node of {_HERE} transfers",
-            "fetched, verified, applied, activated: from the event before, as the node tells; published, the controller",
+            "fetched, verified, applied, activated: from the event before, by the node; published: by the controller",
         ),
         raw=[asdict(each) for each in found],
     )  # fmt: skip
