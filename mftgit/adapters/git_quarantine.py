@@ -12,7 +12,16 @@ from typing import BinaryIO, Self, cast
 
 from dulwich.errors import ApplyDeltaError, ChecksumMismatch, FileFormatException
 from dulwich.object_store import DiskObjectStore, PackBasedObjectStore
-from dulwich.objects import S_ISGITLINK, Blob, Commit, ObjectID, RawObjectID, ShaFile, Tag
+from dulwich.objects import (
+    S_ISGITLINK,
+    Blob,
+    Commit,
+    ObjectID,
+    RawObjectID,
+    ShaFile,
+    Tag,
+    sha_to_hex,
+)
 from dulwich.objects import Tree as GitTree
 from dulwich.pack import Pack, UnresolvedDeltas
 
@@ -136,7 +145,13 @@ class Quarantine:
         ids = list(self._own_ids())
         if len(ids) != len(set(ids)):
             raise PackError("the pack holds an object twice")
-        self._fresh = self._lacking(ids)
+        # The bases of deltas were put beside them, and are the repository's own.
+        bases = {
+            sha_to_hex(RawObjectID(base))
+            for base in outline.bases.values()
+            if isinstance(base, bytes)
+        }
+        self._fresh = frozenset(ids) - {oid for oid in bases if oid in self._main}
         # Only now the ids of what is in the pack are known.
         depth = longest_chain(outline.bases, lambda oid: _offset(taken, oid)) if taken else 0
         if depth > limits.max_delta_depth:
@@ -145,12 +160,12 @@ class Quarantine:
     def add(self, objects: list[ShaFile]) -> None:
         """Take in objects that were made here."""
         self._store.add_objects([(found, None) for found in objects])
-        self._fresh = self._lacking(self._own_ids())
+        self._fresh = frozenset(self._own_ids())
 
     def keep_only(self, tips: Iterable[Revision]) -> None:
         """Drop what none of ``tips`` needs, which are whole: what came along, or for refs that were refused."""
         needed = self._needed([ObjectID(tip.encode()) for tip in tips])
-        if needed == self._fresh:
+        if all(oid in self._main for oid in self._fresh - needed):
             return
         with packed(self._store, needed) as pack:
             self._store.close()
@@ -182,7 +197,7 @@ class Quarantine:
         self._store.close()
         self._main = self._again = Objects(self._main.path, object_format=self._main.object_format)
         self._store = _Incoming(self._folder, self._main)
-        self._fresh = self._lacking(self._own_ids())
+        self._fresh = frozenset(self._own_ids())
 
     def is_commit(self, oid: Revision) -> bool:
         """Tell whether ``oid`` is a commit, in here or in the repository."""
@@ -254,10 +269,6 @@ class Quarantine:
     def _own_ids(self) -> Iterator[ObjectID]:
         for pack in self._store.packs:
             yield from pack
-
-    def _lacking(self, ids: Iterable[ObjectID]) -> frozenset[ObjectID]:
-        """Return those of ``ids`` that the repository does not have, as it has the bases of deltas."""
-        return frozenset(oid for oid in ids if oid not in self._main)
 
     def _check(self, tip: ObjectID) -> None:
         get_object(self._store, tip, "object")
