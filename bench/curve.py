@@ -47,7 +47,6 @@ _STATIONS: Final = (
     EventName.REVISION_PUBLISHED,
     EventName.REVISION_FETCHED,
     EventName.REVISION_VERIFIED,
-    EventName.PLAN_APPLIED,
     EventName.REVISION_ACTIVATED,
 )
 _T = TypeVar("_T")
@@ -189,12 +188,12 @@ def _table(found: list[Pushes]) -> Table:
         title="A change of one file, from `git push` to active on a node",
         columns=(
             "documents", "git push", "returned -> active p50", "p99", "published -> active", "fetched", "verified",
-            "applied", "activated", "controller's memory", "node's memory",
+            "activated", "controller's memory", "node's memory",
         ),
         rows=rows,
         notes=(
             f"{len(found[0].push_s)} pushes each, medians, after one that does not count; a node of {_HERE} transfers",
-            "fetched, verified, applied, activated: from the event before, by the node; published: by the controller",
+            "fetched, verified, activated: from the event before, by the node; published: by the controller",
         ),
         raw=[asdict(each) for each in found],
     )  # fmt: skip

@@ -38,9 +38,10 @@ def needed(tree: Tree) -> Iterator[tuple[str, int]]:
         folder[:at] for folder in near for at, sign in enumerate(f"{folder}/") if sign == "/"
     }
     yield "max_entries", len(tree) + len(folders)
-    yield "max_tree_depth", max((path.count("/") for path in tree), default=0)
-    yield "max_path_bytes", max((_size(path) for path in tree), default=0)
-    top = {path.partition("/")[0] for path in tree}
+    yield "max_tree_depth", max((folder.count("/") + 1 for folder in near), default=0)
+    plain = "".join(tree).isascii()
+    yield "max_path_bytes", max(map(len if plain else _size, tree), default=0)
+    top = {folder.partition("/")[0] for folder in near} | {path for path in tree if "/" not in path}
     root = sum(_size(name) + _ENTRY_BYTES for name in top)
     files = (entry.size_bytes for entry in tree.values())
     yield "max_object_bytes", max(root, MAX_SIZE_BYTES, *files, 0)
