@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from config_tree import VALID, entry, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from secret_documents import make_key, sealed
 
 from mftgit.model.config import Generation, Role
 from mftgit.model.documents import Kind
@@ -42,6 +44,7 @@ LOCATIONS = (
     PARTNER.format(port=22, path="in"),
     PARTNER.format(port='"{{ port }}"', path="in"),
     f"{SHARE}'{{{{ nowhere }}}}'\n",
+    PARTNER.format(port=22, path="in").replace("file: f", "secret: partner"),
     "type: local\n",
 )
 TRANSFERS = (
@@ -137,6 +140,7 @@ def whole_plan(active: Generation | None, wanted: Generation) -> Plan:
 def compare(known: Validation, whole: Validation) -> None:
     assert known.problems == whole.problems
     assert known.documents == whole.documents
+    assert known.readers == whole.readers
     assert known.parts == whole.parts
     ours, theirs = rendered(known), rendered(whole)
     assert ours == theirs
@@ -239,3 +243,25 @@ def test_only_so_much_is_remembered_of_what_was_rendered() -> None:
     for number in range(100):
         render(validation, MemberName(f"guest-{number}"), Role.NODE)
     assert len(validation.rendered) <= 8
+
+
+def test_who_needs_a_secret_is_told_anew_when_one_transfer_goes_elsewhere(tmp_path: Path) -> None:
+    keys = {name: make_key(tmp_path, name) for name in ("node-1", "node-2")}
+    own = {
+        f"members/{name}.yaml": f"role: node\nage_recipient: {key.public}\n"
+        for name, key in keys.items()
+    }
+    files = {
+        **VALID,
+        **own,
+        "locations/outbox.yaml": LOCATIONS[-2],
+        "secrets/partner.yaml": sealed("partner", "x", keys["node-1"]),
+    }
+    path, known = "transfers/invoices.yaml", fresh()
+    here, there = (VALID[path].replace("nodes", f"[{name}]") for name in keys)
+    assert known.validate(tree({**files, path: here})).readers == {"partner": ("node-1",)}
+    found = known.validate(tree({**files, path: there}))
+    assert [(each.file, each.rule) for each in found.problems] == [
+        ("secrets/partner.yaml", "secret")
+    ]
+    compare(found, fresh().validate(tree({**files, path: there})))
