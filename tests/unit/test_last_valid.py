@@ -272,5 +272,5 @@ def test_who_needs_a_secret_is_told_anew_when_one_transfer_goes_elsewhere(tmp_pa
 def test_a_secret_that_is_named_for_the_first_time_has_to_be_there() -> None:
     known = fresh()
     assert not known.validate(tree(BEGIN)).problems
-    (problem,) = known.validate(tree({**BEGIN, "locations/two.yaml": LOCATIONS[-2]})).problems
+    (problem,) = known.validate(tree({**BEGIN, "locations/spare.yaml": LOCATIONS[-2]})).problems
     assert problem.message == "there is no secret 'partner'"
