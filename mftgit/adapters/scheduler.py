@@ -99,13 +99,21 @@ class MadeTrigger:
     at_once: bool
 
 
+class _Background(BackgroundScheduler):  # type: ignore[misc]  # apscheduler has no types
+    """Loses no thread to a job that is gone already, as one is that is done while everything is stopped."""
+
+    def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
+        with suppress(JobLookupError):
+            super().remove_job(job_id, jobstore)
+
+
 class Scheduler:
     """Calls by key, each on its trigger."""
 
     def __init__(self, *, clock: Clock) -> None:
         """Tell by ``clock`` when the wall clock was set."""
         self._clock = clock
-        self._scheduler = BackgroundScheduler(
+        self._scheduler = _Background(
             executors={"default": ThreadPoolExecutor(_THREADS)},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
             timezone=UTC,
@@ -140,8 +148,7 @@ class Scheduler:
     def remove(self, key: str) -> None:
         """Call no more for ``key``."""
         for each in (key, f".once.{key}"):
-            if self._scheduler.get_job(each) is not None:
-                self._scheduler.remove_job(each)
+            self._scheduler.remove_job(each)
 
     def stop(self) -> None:
         """Call no more at all; what is being called now is waited for."""

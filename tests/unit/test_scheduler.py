@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
+from apscheduler.schedulers.base import STATE_STOPPED
+from apscheduler.triggers.base import BaseTrigger
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.scheduler import Scheduler, _apscheduler_trigger
+from mftgit.adapters.scheduler import MadeTrigger, Scheduler, _apscheduler_trigger
 from mftgit.model.config import CronTrigger, IntervalTrigger, Trigger, WatchTrigger
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -37,6 +39,34 @@ def firings(expression: str, start: datetime, count: int) -> list[datetime]:
         assert previous is not None
         found.append(previous)
     return found
+
+
+class _HeldUp(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
+    """Fires once, and takes its time to say so."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        if previous is None:
+            return now
+        self.asked.set()
+        self.go_on.wait(30)
+        return None
+
+
+def test_a_scheduler_that_is_stopped_while_a_call_comes_due_ends_in_order() -> None:
+    scheduler, trigger = Scheduler(clock=SystemClock()), _HeldUp()
+    scheduler.start()
+    scheduler.put("a", MadeTrigger(trigger=trigger, at_once=False), lambda: None)
+    assert trigger.asked.wait(30)
+    stopping = threading.Thread(target=scheduler.stop)
+    stopping.start()
+    while scheduler._scheduler.state != STATE_STOPPED:
+        threading.Event().wait(0.01)
+    trigger.go_on.set()  # what fails in a thread of a library fails this test
+    stopping.join(30)
+    assert not stopping.is_alive()
 
 
 def test_sunday_is_zero_as_in_crontab() -> None:
