@@ -28,6 +28,16 @@ def replace_file(path: Path, content: bytes) -> None:
     fresh.replace(path)
 
 
+def sweep_folder(folder: Path) -> tuple[str, ...]:
+    """Remove what processes have left half-written in ``folder`` that are no more; return the names."""
+    left = [
+        path for path in folder.glob(".*.new") if not Path("/proc", path.suffixes[-2][1:]).exists()
+    ]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return tuple(path.name for path in left)
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Append ``line`` and a newline to ``path`` in one write, and make it last."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

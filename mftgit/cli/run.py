@@ -13,6 +13,7 @@ from loguru import logger
 from mftgit import logs
 from mftgit.adapters.age import ensure_identity
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.durable import sweep_folder
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.process_lock import ProcessLock
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
@@ -49,6 +50,7 @@ def run(folder: StateFolder, log_level: str) -> None:
     lock = ProcessLock(folder.root)
     try:
         logs.configure(level=log_level, folder=folder.logs)
+        sweep_folder(folder.root)
         ensure_identity(folder.age_key)  # made by versions that knew no secrets in the repository
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what is decrypted is in no core file
         stop = _stop_on_signal()

@@ -163,12 +163,12 @@ class Activation:
         if not verdict.good:
             self._give_up(f"not confirmed within {self._within_s:g} s: {verdict}")
             return
-        self._journal.outcome(EventName.REVISION_ACTIVATED)
         record = self._journal.record
         behind = record.active is not None and self._judge.is_behind(record.active, record.anchor)
         generation = self._running.generation
         version = generation.cluster.policy_version if generation else 0
-        self._journal.keep(activation.confirmed(record, grown=not behind, policy_version=version))
+        confirmed = activation.confirmed(record, grown=not behind, policy_version=version)
+        self._journal.settle(confirmed, EventName.REVISION_ACTIVATED)
         self._end_confirmation()
         if record.active is not None and generation is not None:
             self._good = (record.active, generation)
@@ -226,8 +226,7 @@ class Activation:
         except Exception as error:
             self._strand(_told(error))
             raise
-        self._journal.outcome(EventName.REVISION_ROLLED_BACK)
-        self._journal.keep(activation.returned(record))
+        self._journal.settle(activation.returned(record), EventName.REVISION_ROLLED_BACK)
         logger.warning("runs the last known good revision again", revision=record.lkg)
         if record.lkg is not None:
             self._prove_anew()
@@ -246,8 +245,9 @@ class Activation:
     def _strand(self, why: str) -> None:
         record = self._journal.record
         reason = f"{record.reason}; the last known good revision fails too: {why}"[:MAX_REASON]
-        self._journal.outcome(EventName.REVISION_ROLLED_BACK)
-        self._journal.keep(activation.stranded(record, reason=reason))
+        self._journal.settle(
+            activation.stranded(record, reason=reason), EventName.REVISION_ROLLED_BACK
+        )
         running = self._running.revision
         logger.critical("safe mode: what runs is kept running", revision=running, reason=reason)
 

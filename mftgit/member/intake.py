@@ -202,6 +202,8 @@ class Intake:
         self.head = head or self.head
         if self.head is not None:
             self._take_in(self.head)
+        if self.trouble is None:
+            self._survive(self._journal.tell)
         if self.trouble is not None:
             raise NotRunningError(self.trouble)
 
@@ -234,6 +236,7 @@ class Intake:
         self.operator.obey()
         if not self.record.removed:
             self._activation.carry_on()
+        self._journal.tell()
 
     def _stand_down(self) -> None:
         """Run nothing from now on, restarts included; runs under way end after the file at hand."""
@@ -272,9 +275,11 @@ class Intake:
         return wanted if is_here else self._judge.fetch(wanted, anchor)
 
     def _attempt(self, revision: Revision, seq: int) -> None:
-        if self.record.stage is Stage.WAITING and self.record.attempted != revision:
-            self._journal.outcome(EventName.REVISION_SUPERSEDED, by=revision)
-        self._journal.keep(activation.attempt(self.record, oid=revision, seq=seq))
+        fresh = activation.attempt(self.record, oid=revision, seq=seq)
+        if activation.is_pending(self.record) and self.record.attempted != revision:
+            self._journal.settle(fresh, EventName.REVISION_SUPERSEDED, by=revision)
+        else:
+            self._journal.keep(fresh)
         self._journal.step(EventName.REVISION_FETCHED)
 
     def _decide(self, revision: Revision) -> None:
@@ -342,8 +347,8 @@ class Intake:
             )
             return
         if revision != self.record.attempted and self._waits_for(revision) is None:
-            self._journal.outcome(EventName.REVISION_SUPERSEDED, by=revision)
-            self._journal.keep(activation.superseding(self.record, oid=revision, seq=seq))
+            fresh = activation.superseding(self.record, oid=revision, seq=seq)
+            self._journal.settle(fresh, EventName.REVISION_SUPERSEDED, by=revision)
             self._journal.step(EventName.REVISION_VERIFIED)
             self._survive(lambda: self._activation.activate(ready))
 
@@ -354,14 +359,13 @@ class Intake:
     def _refuse(self, revision: Revision, error: MftgitError) -> None:
         reason, found = str(error), getattr(error, "problems", ())
         problems = [dict(each.as_json()) for each in found[:_MAX_PROBLEMS_REPORTED]]
-        self._journal.outcome(EventName.REVISION_REFUSED, reason=reason, problems=problems)
-        checker = self._judge.checker
-        self._journal.keep(activation.refused(self.record, reason=reason, checker=checker))
+        record = activation.refused(self.record, reason=reason, checker=self._judge.checker)
+        self._journal.settle(record, EventName.REVISION_REFUSED, reason=reason, problems=problems)
         logger.error("revision refused; the active one stays", revision=revision, reason=reason)
 
     def _diverge(self, revision: Revision, reason: str) -> None:
-        self._journal.outcome(EventName.REVISION_REFUSED, reason=reason)
-        self._journal.keep(activation.diverged(self.record, reason=reason))
+        record = activation.diverged(self.record, reason=reason)
+        self._journal.settle(record, EventName.REVISION_REFUSED, reason=reason)
         logger.error("revision held; the active one stays", revision=revision, reason=reason)
 
     def _tell_distrust(self, by: Revision) -> None:

@@ -1,12 +1,13 @@
 """The durable record of what becomes of revisions here, and what is told of it: each outcome once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from mftgit.member.kept import read_record, write_record
 from mftgit.member.told import Told
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Revision
-from mftgit.model.record import Record
+from mftgit.model.record import Outcome, Record
 
 MAX_REASON = 2000
 
@@ -25,26 +26,40 @@ class Journal:
         write_record(self._path, record)
         self.record = record
 
-    def outcome(
+    def settle(
         self,
+        record: Record,
         event: EventName,
         *,
         reason: str | None = None,
         problems: Fact = None,
         by: Revision | None = None,
     ) -> None:
-        """Tell what became of the attempt, once: a crash between this and the record tells it no second time."""
-        record = self.record
-        if record.recalled:  # its outcome was told when it was confirmed
+        """Keep ``record``, and with it what it makes of the attempt; `tell` tells that. Raises MftgitError."""
+        self.tell()
+        before = self.record
+        if before.attempted is None or before.recalled:  # what was recalled had its outcome
+            self.keep(record)
             return
-        facts: dict[str, Fact] = {"head_seq": record.seq}
+        facts: dict[str, Fact] = {"head_seq": before.seq}
         if event is not EventName.REVISION_ACTIVATED:
-            facts["reason"] = (reason or record.reason or "")[:MAX_REASON]
+            facts["reason"] = (reason or before.reason or "")[:MAX_REASON]
             facts["problems"] = problems or []
         if by is not None:
             facts["by"] = by
-        once = f"outcome/{record.attempts}"
-        self.told(event, revision=record.attempted, facts=facts, once=once)
+        outcome = Outcome(
+            attempt=before.attempts, event=event, revision=before.attempted, facts=facts
+        )
+        self.keep(replace(record, untold=outcome))
+
+    def tell(self) -> None:
+        """Tell the outcome that is kept, once, also where a crash left it; raises MftgitError."""
+        outcome = self.record.untold
+        if outcome is None:
+            return
+        once = f"outcome/{outcome.attempt}"
+        self.told(outcome.event, revision=outcome.revision, facts=outcome.facts, once=once)
+        self.record = replace(self.record, untold=None)  # on the disk it is gone with the next move
 
     def step(self, event: EventName) -> None:
         """Tell that the attempt has come so far, once."""

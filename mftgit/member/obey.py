@@ -61,7 +61,12 @@ class Operator:
         }
         once = f"order/{order.number}"
         self._journal.told(EventName.ORDER_CARRIED_OUT, facts=facts, once=once)
-        self._journal.keep(replace(self._ordered(order), obeyed=order.number))
+        before, after = self._journal.record, replace(self._ordered(order), obeyed=order.number)
+        if activation.is_pending(before) and after.attempted != before.attempted:
+            reason = f"{order.by} ordered {order.verb.value}"
+            self._journal.settle(after, EventName.REVISION_SUPERSEDED, reason=reason)
+        else:
+            self._journal.keep(after)
         logger.warning("an order is carried out", order=order.verb.value, by=order.by)
 
     def _ordered(self, order: Order) -> Record:

@@ -111,7 +111,7 @@ def attempt(record: Record, *, oid: Revision, seq: int) -> Record:
 
     One attempt lasts until its outcome: what was broken off or waits goes on under the number that it has.
     """
-    goes_on = record.attempted == oid and record.stage in {Stage.ATTEMPTED, Stage.WAITING}
+    goes_on = record.attempted == oid and is_pending(record)
     return replace(
         _move(record, Move.ATTEMPT),
         attempted=oid,
@@ -213,6 +213,11 @@ def stopped(record: Record) -> Record:
     return replace(record, starts=max(0, record.starts - 1))
 
 
+def is_pending(record: Record) -> bool:
+    """Tell whether nothing has come of the attempt yet, and what it is of does not run."""
+    return record.stage in {Stage.ATTEMPTED, Stage.WAITING}
+
+
 def is_unconfirmed(record: Record) -> bool:
     """Tell whether what a restart runs has not proved itself."""
     return record.stage in {Stage.ACTIVATING, Stage.CONFIRMING}
@@ -268,5 +273,6 @@ def _set_apart(record: Record, checker: str) -> Record:
 
 
 def _judge_anew(record: Record) -> Record:
-    """Let whatever the head names be looked at again, unless a revision is just being proved."""
-    return record if is_unconfirmed(record) else replace(record, attempted=None, reason=None)
+    """Let whatever the head names be looked at again; an attempt that has no outcome yet goes on to it."""
+    under_way = is_pending(record) or is_unconfirmed(record) or record.stage is Stage.ROLLING_BACK
+    return record if under_way else replace(record, attempted=None, reason=None)

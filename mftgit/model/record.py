@@ -1,10 +1,12 @@
 """A member's durable record of what it runs, and how it is written."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum, unique
 from typing import Any, Final
 
+from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Revision, parse_revision
 
 MAX_EARLIER: Final = 8
@@ -52,6 +54,16 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of the attempt with the number ``attempt``, and the event that tells it."""
+
+    attempt: int
+    event: EventName
+    revision: Revision
+    facts: Mapping[str, Fact]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What survives a restart.
 
@@ -61,6 +73,8 @@ class Record:
     ``until`` and ``boot_id`` say when an unconfirmed revision has to have proved itself, ``starts`` how often a process
     began under it. ``policy_version`` is the highest that was confirmed, ``obeyed`` the last order of an operator that
     was carried out. ``removed``: the controller said that this member is not of the cluster, so that it runs nothing.
+    ``untold`` is an outcome that may not be in the event log yet: it is written with the move that makes it, so that
+    what is told and what is so cannot differ.
     """
 
     seq: int = 0
@@ -81,13 +95,16 @@ class Record:
     policy_version: int = 0
     obeyed: int = 0
     removed: bool = False
+    untold: Outcome | None = None
 
 
 def format_record(record: Record) -> bytes:
     """Return ``record`` as JSON."""
+    untold = record.untold
     enums = {
         "stage": record.stage.value,
         "wait": None if record.wait is None else record.wait.value,
+        "untold": None if untold is None else {**asdict(untold), "event": untold.event.value},
     }
     return json.dumps({**asdict(record), **enums}, indent=2).encode() + b"\n"
 
@@ -125,9 +142,21 @@ def parse_record(content: bytes) -> Record:
             policy_version=int(value.get("policy_version", 0)),
             obeyed=int(value.get("obeyed", 0)),
             removed=bool(value.get("removed", False)),
+            untold=_outcome(value.get("untold")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a record without {error}") from None
+
+
+def _outcome(value: Any) -> Outcome | None:
+    if value is None:
+        return None
+    return Outcome(
+        attempt=int(value["attempt"]),
+        event=EventName(value["event"]),
+        revision=parse_revision(value["revision"]),
+        facts=dict(value["facts"]),
+    )
 
 
 def _revision(value: Any) -> Revision | None:

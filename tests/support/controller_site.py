@@ -20,6 +20,7 @@ from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.documents_folder import importable
+from mftgit.adapters.durable import sweep_folder
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.registry import Registry
@@ -69,6 +70,48 @@ class Node:
         self.outbound.stop()
         self.upstream.close()
         self.events.close()
+
+
+def open_parts(
+    folder: StateFolder, *, now: Callable[[], datetime] = NOW
+) -> tuple[Parts, RemoteUpstream]:
+    """Open what the node in ``folder`` is built from."""
+    bootstrap = folder.read_bootstrap()
+    sweep_folder(folder.root)
+    upstream = RemoteUpstream(folder, bootstrap, now=now)
+    parts = Parts(
+        folder=folder,
+        bootstrap=bootstrap,
+        upstream=upstream,
+        store=upstream.store,
+        validator=make_validator(),
+    )
+    return parts, upstream
+
+
+def open_node(parts: Parts, upstream: RemoteUpstream) -> Node:
+    """Put a node together, as a process that starts does."""
+    events = EventStore(parts.folder.events, member=NODE, now=NOW)
+
+    def tell(event: EventName, **rest: Any) -> None:
+        events.append(event, **rest)
+
+    outbound = Outbound(
+        folder=parts.folder,
+        bootstrap=parts.bootstrap,
+        record=tell,
+        is_ancestor=parts.store.is_ancestor,
+    )
+    outbound.start()
+    woken = threading.Event()
+    return Node(
+        folder=parts.folder,
+        events=events,
+        outbound=outbound,
+        upstream=upstream,
+        intake=Intake(parts, outbound, told=tell, wake=woken.set),
+        woken=woken,
+    )
 
 
 @dataclass
@@ -155,41 +198,11 @@ class Site:
         folder = StateFolder(self.folder.root.parent / NODE)
         if not folder.bootstrap_file.exists():
             self.make_node()
-        bootstrap = folder.read_bootstrap()
-        upstream = RemoteUpstream(folder, bootstrap, now=now)
-        parts = Parts(
-            folder=folder,
-            bootstrap=bootstrap,
-            upstream=upstream,
-            store=upstream.store,
-            validator=make_validator(),
-        )
-        return parts, upstream
+        return open_parts(folder, now=now)
 
     def node(self, *, now: Callable[[], datetime] = NOW) -> Node:
         """Open the node, as a process that starts does."""
-        parts, upstream = self.parts(now=now)
-        events = EventStore(parts.folder.events, member=NODE, now=NOW)
-
-        def tell(event: EventName, **rest: Any) -> None:
-            events.append(event, **rest)
-
-        outbound = Outbound(
-            folder=parts.folder,
-            bootstrap=parts.bootstrap,
-            record=tell,
-            is_ancestor=parts.store.is_ancestor,
-        )
-        outbound.start()
-        woken = threading.Event()
-        made = Node(
-            folder=parts.folder,
-            events=events,
-            outbound=outbound,
-            upstream=upstream,
-            intake=Intake(parts, outbound, told=tell, wake=woken.set),
-            woken=woken,
-        )
+        made = open_node(*self.parts(now=now))
         self.nodes.append(made)
         return made
 

@@ -1,6 +1,7 @@
 """A member's record moves only as the table says, and whatever happens it runs one revision that was decided for."""
 
 import json
+from contextlib import suppress
 from dataclasses import fields, replace
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mftgit.model import activation
 from mftgit.model.activation import MAX_STARTS, NEXT, Move, OutOfOrderError
+from mftgit.model.events import EventName
 from mftgit.model.names import Revision
 from mftgit.model.record import (
     MAX_EARLIER,
     MAX_QUARANTINED,
+    Outcome,
     Quarantined,
     Record,
     Stage,
@@ -397,6 +400,14 @@ revisions = st.sampled_from([A, B, C])
         policy_version=st.integers(0, 9),
         obeyed=st.integers(0, 9),
         removed=st.booleans(),
+        untold=st.none()
+        | st.builds(
+            Outcome,
+            attempt=st.integers(0, 9),
+            event=st.sampled_from(EventName),
+            revision=revisions,
+            facts=st.dictionaries(st.text(), st.none() | st.text() | st.integers(), max_size=2),
+        ),
     )
 )
 def test_a_record_is_read_as_it_was_written(record: Record) -> None:
@@ -427,3 +438,24 @@ def test_the_number_of_the_trust_policy_that_was_confirmed_never_falls() -> None
     assert activation.confirmed(waits, policy_version=3).policy_version == 3
     once = replace(waits, policy_version=5)
     assert activation.confirmed(once, policy_version=3).policy_version == 5
+
+
+@given(st.data())
+def test_a_record_of_which_the_disk_changed_a_piece_is_read_or_noticed(data: st.DataObject) -> None:
+    content = format_record(failed(confirming(B, seq=2, on=active(A))))
+    start = data.draw(st.integers(0, len(content) - 1))
+    piece = data.draw(st.binary(max_size=12))
+    end = data.draw(st.integers(start, len(content)))
+    with suppress(ValueError):
+        parse_record(content[:start] + piece + content[end:])
+
+
+def test_what_has_no_outcome_yet_goes_on_under_its_number_when_all_is_judged_anew() -> None:
+    waiting = activation.put_off(
+        activation.attempt(active(A), oid=B, seq=2), reason="suspended", wait=Wait.SUSPENDED
+    )
+    for record in (waiting, confirming(B, seq=2, on=active(A)), failed(confirming(B))):
+        assert activation.released(record).attempted == B
+        assert activation.reanchored(record, anchor=C).attempted == B
+    again = activation.attempt(activation.released(waiting), oid=B, seq=2)
+    assert again.attempts == waiting.attempts
