@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class Ground:
             step = told.read_text(encoding="utf-8") if told.exists() else None
             assert (ended == 0) is (step is None), (step, ended)
             found = self.made.root / f"after-{at}"
-            assert run(folder, lambda node, found=found: tell(node, fresh, found)) == 0, step
+            assert run(folder, partial(tell, step=fresh, found=found)) == 0, step
             yield step, parse(found)
             shutil.rmtree(folder.root)
             if step is None:
@@ -98,7 +99,7 @@ def follow(node: Node) -> None:
     node.look()
 
 
-def tell(node: Node, step: Callable[[Node], None], found: Path) -> None:
+def tell(node: Node, *, step: Callable[[Node], None], found: Path) -> None:
     step(node)
     events = [each for _, each in node.events.after(0, limit=10_000)]
     value = {
