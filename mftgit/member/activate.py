@@ -240,6 +240,8 @@ class Activation:
             return
         if not verdict.good and self._journal.record.stage is Stage.ROLLED_BACK:
             self._strand(str(verdict))
+        elif not verdict.good:  # what came meanwhile is told in its stead
+            logger.critical("the last known good revision fails too", reason=str(verdict))
         self._end_confirmation()
 
     def _strand(self, why: str) -> None:

@@ -6,7 +6,7 @@ A store that is broken is renewed on the way.
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from loguru import logger
@@ -51,12 +51,14 @@ class Judge:
     store: GitStore
     validator: Validator
     unsealer: Unsealer
+    _checked_by: list[str] = field(default_factory=list)
 
     @property
     def checker(self) -> str:
         """Return what a verdict depends on besides the revision: the version of mftgit, and the secrets that are here.
 
-        Of a secret, and of the key that opens those of the repository, name, size and time count; none is read.
+        Of a secret, and of the key that opens those of the repository, name, size and time count; none is read. While
+        their folder does not answer, it is as it was.
         """
         digest = hashlib.sha256()
         try:
@@ -65,9 +67,14 @@ class Judge:
             for path in (*sorted(self.folder.secrets.iterdir()), *keys):
                 status = path.stat()
                 digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-        except OSError as error:
+        except FileNotFoundError as error:
             digest.update(str(error).encode())
-        return f"{__version__} {digest.hexdigest()[:16]}"
+        except OSError as error:
+            if self._checked_by:
+                return self._checked_by[-1]
+            digest.update(str(error).encode())
+        self._checked_by[:] = [f"{__version__} {digest.hexdigest()[:16]}"]
+        return self._checked_by[-1]
 
     def fetch(self, wanted: Revision, anchor: Revision | None) -> Revision:
         """Bring the published branch here; return ``wanted`` if that is part of it, else where it stands."""

@@ -287,6 +287,37 @@ def test_what_runs_is_kept_running_when_there_is_nothing_to_go_back_to(site: Sit
     assert node.intake.runs == good
 
 
+def test_a_last_known_good_revision_that_fails_while_another_is_refused_takes_nothing_from_its_outcome(
+    site: Site,
+) -> None:
+    site.publish(ONE | CHECKED)
+    path = command(site, "exit 0")
+    node = started(site)
+    path.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    bad = site.publish(TWO | CHECKED)
+    node.look()
+    broken = site.publish({"transfers/one.yaml": b"nonsense"})
+    node.intake.look()
+    until(lambda: node.intake.due_in_s == 0.0)
+    node.intake.look()
+    assert (node.intake.state(), node.intake.due_in_s) == (MemberState.REFUSED, None)
+    assert told(node, EventName.REVISION_ROLLED_BACK) == [bad]
+    assert told(node, EventName.REVISION_REFUSED) == [broken]
+
+
+def test_what_was_rolled_back_is_not_tried_again_because_the_keys_cannot_be_looked_at(
+    site: Site,
+) -> None:
+    node, _, _ = rolled_back(site)
+    attempts = node.intake.record.attempts
+    node.folder.secrets.rmdir()
+    node.folder.secrets.touch()
+    node.look()
+    assert (node.intake.state(), node.intake.record.attempts) == (
+        MemberState.ROLLED_BACK, attempts,
+    )  # fmt: skip
+
+
 def _looked(node: Node) -> bool:
     try:
         node.intake.look()
