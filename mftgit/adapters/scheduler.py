@@ -31,6 +31,9 @@ from mftgit.model.config import CronTrigger, IntervalTrigger, Trigger, WatchTrig
 SET_BACK_S = 60.0
 """A schedule is kept when the clock is set back by less, so that no firing comes twice for a small correction."""
 
+STOP_S = 5.0
+"""What was called waits for storage that hangs, when it takes longer."""
+
 _THREADS = 4
 _LOOK_S = 1.0
 _STEP_S = 0.5  # what is less is the clock being slewed
@@ -151,11 +154,13 @@ class Scheduler:
             self._scheduler.remove_job(each)
 
     def stop(self) -> None:
-        """Call no more at all; what is being called now is waited for."""
+        """Call no more at all; what is being called now is waited for, but no longer than `STOP_S`."""
         self._stopping.set()
         if self._scheduler.running:
             self._watch.join()
-            self._scheduler.shutdown(wait=True)
+            ending = threading.Thread(target=self._scheduler.shutdown, daemon=True)
+            ending.start()
+            ending.join(STOP_S)
 
     def _since_boot(self) -> float:
         return self._clock.now().timestamp() - self._clock.boottime()

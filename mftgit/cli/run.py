@@ -72,12 +72,15 @@ def run(folder: StateFolder, log_level: str) -> None:
         lock.release()
 
 
+_MAY_HANG = ("run_", "ThreadPoolExecutor-")  # runs, and what the scheduler has called
+
+
 def _end_at_once_if_something_hangs() -> None:
-    """End without waiting for a run that hangs in a call to the system; it owns nothing and has no effect any more.
+    """End without waiting for a run, or a look for one, that hangs in a call to the system: it has no effect any more.
 
     Python itself waits for every thread of a pool, for as long as the slowest partner's time-out.
     """
-    hanging = [each for each in threading.enumerate() if each.name.startswith("run_")]
+    hanging = [each for each in threading.enumerate() if each.name.startswith(_MAY_HANG)]
     for each in hanging:
         each.join(1.0)
     if any(each.is_alive() for each in hanging):

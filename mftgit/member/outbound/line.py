@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from mftgit.adapters.coordinator import Coordinator
+from mftgit.adapters.coordinator import Coordinator, View
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
@@ -78,8 +78,8 @@ class Line:
         return self.transfer is not None and not isinstance(self.transfer.trigger, WatchTrigger)
 
 
-def describe(line: Line, *, me: MemberName, coordinator: Coordinator | None) -> TransferStatus:
-    """Return how the transfer is; what the members' storage does not tell just now is left out."""
+def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus:
+    """Return how the transfer is; ``view`` is what the storage told of its owner, where that is another."""
     ownership = line.ownership
     mine = ownership is not None and ownership.valid()
     status = TransferStatus(
@@ -88,17 +88,21 @@ def describe(line: Line, *, me: MemberName, coordinator: Coordinator | None) -> 
         epoch=ownership.epoch if ownership is not None and mine else None,
         state=_state(line, mine=mine),
         last_run=line.last_run,
-        delivered=0,
+        delivered=line.counted.delivered,
     )
+    if mine or view is None:
+        return status
+    return replace(status, owner=view.owner, epoch=view.epoch or None)
+
+
+def read_shared(line: Line, coordinator: Coordinator | None) -> View | None:
+    """Count what was delivered, and return who owns the transfer, both as the members' storage tells. It may hang."""
     try:
         line.counted.refresh()
-        status = replace(status, delivered=line.counted.delivered)
-        if not mine and coordinator is not None:
-            view = coordinator.observe(line.key)
-            status = replace(status, owner=view.owner, epoch=view.epoch or None)
+        return None if coordinator is None else coordinator.observe(line.key)
     except MftgitError as error:
         logger.debug("shared state not read", transfer=line.name, error=str(error))
-    return status
+    return None
 
 
 def _state(line: Line, *, mine: bool) -> TransferState:

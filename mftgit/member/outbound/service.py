@@ -8,16 +8,18 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.coordinator import View
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
 from mftgit.adapters.sftp_login import prepare as prepare_login
 from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
+from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of
-from mftgit.member.outbound.line import Basis, Line, Look, describe
+from mftgit.member.outbound.line import Basis, Line, Look, describe, read_shared
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.run import RunOutcome
 from mftgit.member.outbound.runs import Record, Runs
@@ -36,6 +38,7 @@ CATCH_UP_TTLS = 2.0
 
 _LEFTOVERS, _PROBE = ".leftovers", ".probe"  # no transfer is called so
 _PROBE_S = 10.0
+_SHARED_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,7 @@ class Outbound:
         self._coordinator: SharedFolderCoordinator | None = None
         self._ttl_s = 0.0
         self._basis: Basis | None = None
+        self._views = InTime[dict[TransferName, View | None]]("shared-state", within_s=_SHARED_S)
         self._stopping = False
         self._draining = False
         self._secrets_dir = folder.secrets
@@ -179,14 +183,13 @@ class Outbound:
         probe_storage(self._shared, self._me)
 
     def status(self) -> list[TransferStatus]:
-        """Return how each transfer is, by name."""
+        """Return how each transfer is, by name. Storage that hangs is not waited for; what it told last counts."""
         with self._lock:
-            lines = sorted(self._lines.items())
-        return [
-            describe(line, me=self._me, coordinator=self._coordinator)
-            for _, line in lines
-            if line.wanted
-        ]
+            lines = [line for _, line in sorted(self._lines.items()) if line.wanted]
+        coordinator = self._coordinator
+        self._views.ask(lambda: {line.key: read_shared(line, coordinator) for line in lines})
+        views = self._views.last or {}
+        return [describe(line, views.get(line.key), me=self._me) for line in lines]
 
     def stop(self) -> None:
         """Finish the files at hand, give the leases back, and end."""
