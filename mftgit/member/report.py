@@ -4,10 +4,12 @@ import json
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from loguru import logger
 
 from mftgit.adapters.channel import ControllerRefusedError, NumbersTakenError
+from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.event_store import EventStore
 from mftgit.errors import MftgitError
 from mftgit.member.upstream import Upstream
@@ -16,6 +18,9 @@ from mftgit.model.messages import BAD_REPORT, MAX_REPORT_BYTES, TOO_LARGE, Membe
 
 LOOK_S = 1.0
 """How often the status is looked at for a change; nothing is sent without one."""
+
+STATUS_EVERY_S = 2.0
+"""How long a change of transfers alone, which change all the time while they run, waits after the last status."""
 
 _SETTLE_S = 0.05  # gathers the events of one moment into one request
 _BATCH = 500
@@ -28,7 +33,12 @@ class Reporter:
     """One thread that reports; what cannot be sent now stays in the log and is sent later."""
 
     def __init__(
-        self, upstream: Upstream, events: EventStore, *, status: Callable[[], MemberStatus]
+        self,
+        upstream: Upstream,
+        events: EventStore,
+        *,
+        status: Callable[[], MemberStatus],
+        clock: Clock | None = None,
     ) -> None:
         """Report ``events`` and what ``status`` gives."""
         self._upstream = upstream
@@ -36,7 +46,9 @@ class Reporter:
         self._status = status
         self._due = threading.Event()
         self._stopping = threading.Event()
+        self._clock = clock or SystemClock()
         self._sent: MemberStatus | None = None
+        self._sent_at = 0.0
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def start(self) -> None:
@@ -81,12 +93,19 @@ class Reporter:
 
     def _send(self) -> None:
         status = self._status()
-        if status != self._sent:
+        if self._is_due(status):
             self._send_status(status)
-            self._sent = status
+            self._sent, self._sent_at = status, self._clock.boottime()
         limit = _BATCH
         while batch := self._batch(limit):
             limit = self._report(batch)
+
+    def _is_due(self, status: MemberStatus) -> bool:
+        if self._sent is None or self._stopping.is_set():
+            return status != self._sent
+        is_waiting = self._clock.boottime() < self._sent_at + STATUS_EVERY_S
+        of_note = replace(status, transfers=self._sent.transfers) if is_waiting else status
+        return of_note != self._sent
 
     def _send_status(self, status: MemberStatus) -> None:
         try:

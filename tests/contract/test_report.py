@@ -3,19 +3,28 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clocks import SetClock
 from controller_site import NODE, NOW, Node, Site, controller_site
 
 from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.registry import Registry
 from mftgit.errors import TransientError
-from mftgit.member.report import Reporter
+from mftgit.member.report import STATUS_EVERY_S, Reporter
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
-from mftgit.model.messages import MAX_REPORT_BYTES, MemberState, MemberStatus
-from mftgit.model.names import MemberName
+from mftgit.model.messages import (
+    MAX_REPORT_BYTES,
+    MemberState,
+    MemberStatus,
+    TransferState,
+    TransferStatus,
+)
+from mftgit.model.names import MemberName, TransferName
 
 STATUS = MemberStatus(
     name=NODE,
@@ -24,6 +33,14 @@ STATUS = MemberStatus(
     active_revision=None,
     attempted_revision=None,
     reason=None,
+)
+TRANSFER = TransferStatus(
+    name=TransferName("one"),
+    owner=NODE,
+    epoch=None,
+    state=TransferState.RUNNING,
+    last_run=None,
+    delivered=0,
 )
 
 
@@ -59,6 +76,33 @@ def with_log(site: Site, node: Node, change: Callable[[Path], object]) -> Node:
     site.nodes.remove(node)
     change(node.folder.events)
     return site.node()
+
+
+def test_counts_of_deliveries_are_told_every_two_seconds_and_what_matters_at_once(
+    site: Site, node: Node
+) -> None:
+    clock = SetClock()
+    told = [STATUS]
+    reporter = Reporter(node.upstream, node.events, status=lambda: told[-1], clock=clock)
+
+    def arrives(status: MemberStatus) -> bool:
+        told.append(status)
+        reporter._send()
+        with closing(Registry(site.folder.registry, now=NOW)) as registry:
+            return status in {each.status for each in registry.members()}
+
+    def delivered(count: int) -> MemberStatus:
+        return replace(told[-1], transfers=(replace(TRANSFER, delivered=count),))
+
+    assert arrives(STATUS)
+    assert not arrives(delivered(1))
+    assert arrives(replace(told[-1], state=MemberState.CONFIRMING))
+    assert not arrives(delivered(2))
+    clock.pass_s(STATUS_EVERY_S)
+    assert arrives(told[-1])
+    assert not arrives(delivered(3))
+    reporter.stop()
+    assert arrives(told[-1])
 
 
 def test_a_lost_log_loses_no_event_that_is_written_later(site: Site, node: Node) -> None:
