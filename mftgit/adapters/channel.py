@@ -113,7 +113,7 @@ class Channel:
         """Give None at once, then each time the controller says that the head has moved; end when cut off.
 
         A hint only: what is true is what ``head`` says. The controller sends a sign of life every 10 s; 30 s
-        without one raise ControllerUnreachableError.
+        without one raise ControllerUnreachableError. ControllerRefusedError: the proof was not taken.
         """
         path = "/api/head/events"
         with self._translated(path):
@@ -126,7 +126,8 @@ class Channel:
                 timeout=_WAIT_TIMEOUT,
             )
         try:
-            if response.status != 200:  # noqa: PLR2004  OK
+            if response.status != _OK:
+                self._parse(response.status, b"", path)
                 raise ControllerUnreachableError(f"{self.url}{path}: HTTP {response.status}")
             yield None
             lines = self._lines(response, path)

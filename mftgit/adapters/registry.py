@@ -40,7 +40,10 @@ CREATE TABLE IF NOT EXISTS rollout (
     one INTEGER PRIMARY KEY CHECK (one = 1), progress TEXT NOT NULL
 );
 """
-_ADDED = (Column(table="members", name="next_key", kind="TEXT"),)
+_ADDED = (
+    Column(table="members", name="next_key", kind="TEXT"),
+    Column(table="members", name="cut_off", kind="REAL"),
+)
 
 
 class KnownAlreadyError(MftgitError):
@@ -77,6 +80,7 @@ class MemberRecord:
     """One member as the controller knows it.
 
     ``public_key`` is None until it has joined, ``next_key`` but while a key is offered and not used yet.
+    ``cut_off`` is when the line that it listened on ended last. Both times are POSIX time.
     """
 
     name: MemberName
@@ -85,6 +89,7 @@ class MemberRecord:
     next_key: str | None
     status: MemberStatus | None
     last_seen: float | None
+    cut_off: float | None
 
 
 class Registry:
@@ -258,7 +263,7 @@ class Registry:
         """Return every member, the controller first, then by name."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT name, role, public_key, next_key, status, last_seen FROM members"
+                "SELECT name, role, public_key, next_key, status, last_seen, cut_off FROM members"
                 " ORDER BY role != 'controller', name"
             ).fetchall()
         return [
@@ -269,8 +274,9 @@ class Registry:
                 next_key=next_key,
                 status=None if status is None else parse_member_status(json.loads(status)),
                 last_seen=last_seen,
+                cut_off=cut_off,
             )
-            for name, role, key, next_key, status, last_seen in rows
+            for name, role, key, next_key, status, last_seen, cut_off in rows
         ]
 
     def report(self, status: MemberStatus) -> None:
@@ -282,13 +288,14 @@ class Registry:
                 (body, self._now().timestamp(), status.name),
             )
 
-    def seen(self, heard: Mapping[MemberName, float]) -> None:
-        """Note when members were last heard of, as POSIX time."""
+    def seen(self, heard: Mapping[MemberName, float], cut_off: Mapping[MemberName, float]) -> None:
+        """Note when members were last heard of, and when their lines ended, as POSIX time."""
         with self._database.write() as connection:
-            connection.executemany(
-                "UPDATE members SET last_seen = ? WHERE name = ?",
-                [(at, name) for name, at in heard.items()],
-            )
+            for column, times in (("last_seen", heard), ("cut_off", cut_off)):
+                connection.executemany(
+                    f"UPDATE members SET {column} = ? WHERE name = ?",  # noqa: S608  one of these two
+                    [(at, name) for name, at in times.items()],
+                )
 
     def joined(self) -> tuple[MemberName, ...]:
         """Return the members that have joined, by name."""

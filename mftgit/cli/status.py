@@ -163,7 +163,9 @@ def _of_record(record: MemberRecord, own: MemberStatus, *, now: float) -> dict[s
         attempted_revision=None,
         reason=None,
     )
-    return judge_silence(status, silent_s).as_json(last_seen_s=silent_s)
+    cut_off_s = None if record.cut_off is None else max(0.0, now - record.cut_off)
+    shown = judge_silence(status, silent_s, cut_off_s=cut_off_s)
+    return shown.as_json(last_seen_s=silent_s)
 
 
 def _orders(member: dict[str, Any]) -> str:

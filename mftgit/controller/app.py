@@ -87,7 +87,7 @@ class Controller:
             report=self._report,
         )
         self._housekeeping = Housekeeping(self.store, clock=clock)
-        self._notifier = Notifier()
+        self._notifier = Notifier(self._presence, is_member=self._is_member)
         self._me = me
         self._leader = Leader(
             self._registry, events, self.store, validator, clock=clock, wake=self._wake
@@ -297,7 +297,9 @@ class Controller:
         return _json(answer, status=CONFLICT if "error" in answer else 200)
 
     def _take_status(self, request: Request) -> Response:
-        return _json(self._collect.status(_itself(request), request.body.read()))
+        member = _itself(request)
+        self._heard(member)
+        return _json(self._collect.status(member, request.body.read()))
 
     def _take_key(self, request: Request) -> Response:
         return _json(self._collect.offer_key(_itself(request), request.body.read()))
@@ -334,6 +336,13 @@ class Controller:
         self._notifier.notify(members)
         if self._me in members:
             self.upstream.notify()
+
+    def _is_member(self, name: MemberName) -> bool:
+        """Tell whether ``name`` may go on listening; on the loop."""
+        try:
+            return bool(self._registry.public_keys(name))
+        except MftgitError:
+            return True  # it is not for want of records that somebody is turned away
 
     def _record(
         self, event: EventName, revision: Revision | None, facts: Mapping[str, Fact]

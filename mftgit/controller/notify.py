@@ -1,22 +1,26 @@
 """Tell waiting members that the head has moved: server-sent events, a hint and never the truth."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 
+from mftgit.controller.presence import Presence
 from mftgit.model.access import Kind, Principal
+from mftgit.model.names import MemberName
 
 SIGN_OF_LIFE_S = 10.0
 """How often a waiting member is sent a comment, so that both sides notice a dead line.
 
-It says nothing of the member's life, whose signs are its own requests.
+That it is taken says nothing of the member's life, whose signs are its own requests; that the line ends does.
 """
 
 
 class Notifier:
     """Wakes every subscriber of the one asyncio loop that serves them."""
 
-    def __init__(self) -> None:
-        """Nobody waits yet."""
+    def __init__(self, presence: Presence, *, is_member: Callable[[MemberName], bool]) -> None:
+        """Nobody waits yet. Who is no member any more is told nothing from the next comment on."""
+        self._presence = presence
+        self._is_member = is_member
         self._waiting: dict[asyncio.Event, Principal] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -33,12 +37,15 @@ class Notifier:
 
     async def subscribe(self, principal: Principal) -> AsyncIterator[bytes]:
         """Give the lines of a text/event-stream until the client or the server goes."""
+        member = MemberName(principal.name) if principal.kind is Kind.MEMBER else None
         self._loop = asyncio.get_running_loop()
         moved = asyncio.Event()
         self._waiting[moved] = principal
+        if member is not None:
+            self._presence.opened(member)
         try:
             yield b"retry: 1000\n\n"
-            while not self._closed:
+            while not self._closed and (member is None or self._is_member(member)):
                 try:
                     async with asyncio.timeout(SIGN_OF_LIFE_S):
                         await moved.wait()
@@ -49,6 +56,8 @@ class Notifier:
                 yield b"event: head\ndata: moved\n\n"
         finally:
             del self._waiting[moved]
+            if member is not None and not self._closed:
+                self._presence.ended(member)
 
     def _wake(self, members: Collection[str] | None) -> None:
         for moved, who in self._waiting.items():

@@ -1,6 +1,10 @@
-"""When each member was last heard of: kept in memory, written down in one go every few seconds."""
+"""When each member was last heard of, and when its line ended: in memory, and written down every few seconds.
+
+The line is the request with which a member waits for hints: the system ends it with the member's process.
+"""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -23,6 +27,8 @@ class Presence:
         self._now = now
         self._lock = threading.Lock()
         self._heard: dict[MemberName, float] = {}
+        self._cut_off: dict[MemberName, float] = {}
+        self._lines: Counter[MemberName] = Counter()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
@@ -34,6 +40,20 @@ class Presence:
         """Note that ``member`` was heard of just now; callable from any thread, and cheap."""
         with self._lock:
             self._heard[member] = self._now().timestamp()
+
+    def opened(self, member: MemberName) -> None:
+        """Note that ``member`` listens from now on; callable from any thread, as the next one."""
+        with self._lock:
+            self._lines[member] += 1
+        self.heard(member)
+
+    def ended(self, member: MemberName) -> None:
+        """Note that ``member`` has ended a line; what counts is its last one."""
+        with self._lock:
+            self._lines[member] -= 1
+            if not self._lines[member]:
+                del self._lines[member]
+                self._cut_off[member] = self._now().timestamp()
 
     def stop(self) -> None:
         """Write once more and end."""
@@ -49,9 +69,10 @@ class Presence:
     def _write(self) -> None:
         with self._lock:
             heard, self._heard = self._heard, {}
-        if not heard:
+            cut_off, self._cut_off = self._cut_off, {}
+        if not (heard or cut_off):
             return
         try:
-            self._registry.seen(heard)
+            self._registry.seen(heard, cut_off)
         except MftgitError as error:
             logger.warning("signs of life not written down", error=str(error))

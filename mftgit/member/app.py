@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from loguru import logger
 
 from mftgit import __version__
+from mftgit.adapters.channel import ControllerRefusedError
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.durable import replace_file
 from mftgit.adapters.event_store import EventStore
@@ -21,7 +22,7 @@ from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import HEARTBEAT_S, MemberState, MemberStatus
 from mftgit.model.names import Epoch, Revision
 
-DEFAULT_POLL_S = 30.0
+DEFAULT_POLL_S = 60.0
 """How often the head is asked for while no revision says otherwise."""
 
 
@@ -32,6 +33,8 @@ class Member:
         """Read the durable record; nothing runs yet."""
         self._parts = parts
         self._events = events
+        self._clock = SystemClock()
+        self._asked_at = self._clock.boottime()
         self._failures = 0
         self._left = b""
         self._leaving = threading.Lock()
@@ -131,9 +134,10 @@ class Member:
             logger.opt(exception=True).error("unexpected failure while taking in a revision")
             return back_off_s(self._failures)
         self._failures = 0
+        self._asked_at = self._clock.boottime()
         generation = self._intake.generation
         poll_s = generation.cluster.poll_s if generation else DEFAULT_POLL_S
-        wait_s = poll_s * random.uniform(0.8, 1.2)  # noqa: S311  spreads the members' polls
+        wait_s = poll_s * random.uniform(1.0, 1.2)  # noqa: S311  spreads the members' polls
         due_in_s = self._intake.due_in_s
         return wait_s if due_in_s is None else min(wait_s, due_in_s)
 
@@ -147,6 +151,9 @@ class Member:
                     self._wake.set()
                     if self._stopping.is_set():
                         return
+            except ControllerRefusedError as error:
+                logger.debug("not let in to listen", error=str(error))
+                self._wake.set()  # a look tells whether this is no member any more
             except MftgitError as error:
                 logger.debug("not listening for a new revision", error=str(error))
             except Exception:  # noqa: BLE001  it is a hint only, and the member polls
@@ -155,21 +162,29 @@ class Member:
             self._stopping.wait(back_off_s(failures))
 
     def _beat(self) -> None:
-        """Give the controller a sign of life, whatever the other threads are at; notice being removed or let in."""
-        while not self._stopping.wait(HEARTBEAT_S * random.uniform(0.9, 1.0)):  # noqa: S311  spreads them
-            try:
-                self._parts.upstream.head(self._intake.head)
-                removed = False
-            except RemovedError:
-                removed = True
-            except MftgitError as error:
-                logger.debug("no sign of life given", error=str(error))
-                continue
-            except Exception:  # noqa: BLE001  whatever it is, the next sign of life may get through
-                logger.opt(exception=True).error("unexpected failure while giving a sign of life")
-                continue
-            if removed != self._intake.record.removed:
-                self._wake.set()
+        """See that the controller is asked often enough, whatever the other threads are at."""
+        wait_s = HEARTBEAT_S
+        while not self._stopping.wait(wait_s):
+            wait_s = self._asked_at + HEARTBEAT_S - self._clock.boottime()
+            if wait_s <= 0:
+                self._give_sign_of_life()
+                wait_s = HEARTBEAT_S
+
+    def _give_sign_of_life(self) -> None:
+        """Ask for the head; notice being removed or let in."""
+        try:
+            self._parts.upstream.head(self._intake.head)
+            removed = False
+        except RemovedError:
+            removed = True
+        except MftgitError as error:
+            logger.debug("no sign of life given", error=str(error))
+            return
+        except Exception:  # noqa: BLE001  whatever it is, the next sign of life may get through
+            logger.opt(exception=True).error("unexpected failure while giving a sign of life")
+            return
+        if removed != self._intake.record.removed:
+            self._wake.set()
 
     # Writing down
 

@@ -31,7 +31,7 @@ class Cluster:
 
     name: str
     lease_ttl_s: float = 15.0
-    poll_s: float = 30.0
+    poll_s: float = 60.0
     confirm_s: float = 30.0
     confirm_command: str | None = None
     policy_version: int = 0

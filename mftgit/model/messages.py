@@ -251,23 +251,30 @@ class MemberStatus:
         }
 
 
-HEARTBEAT_S = 10.0
-"""How often a member gives the controller a sign of life by asking for the head."""
+HEARTBEAT_S = 75.0
+"""After how long without a question of another kind a member asks for the head, as a sign of life."""
 
-SILENT_AFTER_S = 35.0
-"""A member is silent when three signs of life did not come."""
+SILENT_AFTER_S = 180.0
+"""A member is silent when two signs of life did not come."""
+
+CUT_OFF_AFTER_S = 10.0
+"""A member is silent when the line that it listens on has ended, as with its process, and nothing came after that."""
 
 
-def judge_silence(status: MemberStatus, silent_s: float | None) -> MemberStatus:
+def judge_silence(
+    status: MemberStatus, silent_s: float | None, *, cut_off_s: float | None = None
+) -> MemberStatus:
     """Return ``status`` as it is to be shown when its member was last heard ``silent_s`` seconds ago.
 
-    None means that it is known not to run.
+    None means that it is known not to run. Its line has ended ``cut_off_s`` seconds ago.
     """
     if status.state in {MemberState.STOPPED, MemberState.NEVER_SEEN}:
         return status
     if silent_s is None:
         return replace(status, state=MemberState.STOPPED)
-    return replace(status, state=MemberState.SILENT) if silent_s > SILENT_AFTER_S else status
+    is_cut_off = cut_off_s is not None and CUT_OFF_AFTER_S < cut_off_s <= silent_s
+    is_silent = is_cut_off or silent_s > SILENT_AFTER_S
+    return replace(status, state=MemberState.SILENT) if is_silent else status
 
 
 MAX_TRANSFERS = 20_000

@@ -11,7 +11,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -379,6 +379,26 @@ while True:
 """
 
 
+@contextmanager
+def client_of(site: Site, key: bytes, tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that listens, and asks for the head all the time."""
+    (tmp_path / "key").write_bytes(key)
+    cluster_id = site.folder.read_bootstrap().cluster_id
+    words = [site.url, site.folder.ca_file, tmp_path / "key", cluster_id, NODE]
+    client = subprocess.Popen([sys.executable, "-c", CLIENT, *map(str, words)])
+    try:
+        until(lambda: site.last_seen() and site.controller._notifier._waiting)
+        yield client
+    finally:
+        client.kill()
+        client.wait()
+
+
+def cut_off(site: Site) -> float:
+    with closing(Registry(site.folder.registry, now=NOW)) as registry:
+        return next(each.cut_off or 0.0 for each in registry.members() if each.name == NODE)
+
+
 def test_a_member_that_stands_still_is_heard_of_no_more_though_its_line_is_open(
     site: Site, key: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,23 +406,59 @@ def test_a_member_that_stands_still_is_heard_of_no_more_though_its_line_is_open(
     monkeypatch.setattr(presence, "WRITE_EVERY_S", 0.1)
     site.stop()
     site.start()
-    (tmp_path / "key").write_bytes(key)
-    cluster_id = site.folder.read_bootstrap().cluster_id
-    words = [site.url, site.folder.ca_file, tmp_path / "key", cluster_id, NODE]
-    client = subprocess.Popen([sys.executable, "-c", CLIENT, *map(str, words)])
-    try:
-        until(lambda: site.last_seen() and site.controller._notifier._waiting)
+    with client_of(site, key, tmp_path) as client:
         seen = site.last_seen()
         until(lambda: site.last_seen() > seen)
         client.send_signal(signal.SIGSTOP)
         until(lambda: NOW().timestamp() - site.last_seen() > 3.0)
         assert site.controller._notifier._waiting  # the line itself is as it was
+        assert cut_off(site) == 0.0
         client.send_signal(signal.SIGCONT)
         seen = site.last_seen()
         until(lambda: site.last_seen() > seen)
-    finally:
+
+
+def test_a_member_whose_process_dies_is_cut_off_until_it_listens_again(
+    site: Site, key: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "WRITE_EVERY_S", 0.1)
+    site.stop()
+    site.start()
+    with client_of(site, key, tmp_path) as client, client_of(site, key, tmp_path) as twin:
+        until(lambda: len(site.controller._notifier._waiting) == 2)
+        twin.kill()
+        until(lambda: len(site.controller._notifier._waiting) == 1)
+        for _ in range(2):  # so often it was written down since
+            seen = site.last_seen()
+            until(lambda seen=seen: site.last_seen() > seen)  # type: ignore[misc]
+        assert cut_off(site) == 0.0  # one line is open
         client.kill()
-        client.wait()
+        until(lambda: cut_off(site) >= site.last_seen())
+    with client_of(site, key, tmp_path):
+        until(lambda: site.last_seen() > cut_off(site))
+
+
+def test_a_controller_that_stops_takes_nobody_for_cut_off(
+    site: Site, key: bytes, tmp_path: Path
+) -> None:
+    with client_of(site, key, tmp_path):
+        site.controller.stop()
+        assert cut_off(site) == 0.0
+
+
+def test_a_member_that_is_removed_learns_of_it_by_its_line(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "SIGN_OF_LIFE_S", 0.1)
+    parts, _ = site.parts()
+    with closing(EventStore(parts.folder.events, member=NODE, now=NOW)) as events:
+        member = app.Member(parts, events)
+        member.start()
+        until(lambda: member.status().state is MemberState.ACTIVE and site.last_seen())
+        until(lambda: site.controller._notifier._waiting)
+        site.remove()
+        until(lambda: member.status().state is MemberState.REMOVED)
+        member.stop()
 
 
 def test_a_member_that_has_nothing_to_say_gives_signs_of_life(

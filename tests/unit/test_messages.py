@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mftgit.model.config import Role
 from mftgit.model.messages import (
+    CUT_OFF_AFTER_S,
     MAX_TRANSFERS,
     SILENT_AFTER_S,
     Head,
@@ -168,3 +169,26 @@ def test_a_member_that_was_not_heard_of_is_shown_as_silent(
         reason=None,
     )
     assert judge_silence(status, silent_s).state is shown
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "cut_off_s", "shown"),
+    [
+        (CUT_OFF_AFTER_S + 2, CUT_OFF_AFTER_S + 1, MemberState.SILENT),
+        (CUT_OFF_AFTER_S + 1, CUT_OFF_AFTER_S + 1, MemberState.SILENT),
+        (CUT_OFF_AFTER_S, CUT_OFF_AFTER_S, MemberState.ACTIVE),  # it may be about to come back
+        (1.0, CUT_OFF_AFTER_S + 1, MemberState.ACTIVE),  # it was heard of since
+    ],
+)
+def test_a_member_whose_line_has_ended_is_shown_as_silent_soon_unless_it_is_heard_of(
+    silent_s: float, cut_off_s: float, shown: MemberState
+) -> None:
+    status = MemberStatus(
+        name=MemberName("n"),
+        role=Role.NODE,
+        state=MemberState.ACTIVE,
+        active_revision=None,
+        attempted_revision=None,
+        reason=None,
+    )
+    assert judge_silence(status, silent_s, cut_off_s=cut_off_s).state is shown

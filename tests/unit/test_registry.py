@@ -215,7 +215,7 @@ def test_the_last_report_of_a_member_is_kept_with_its_time(
     assert first.role is Role.CONTROLLER  # first, whatever the names
     assert second.status == status
     assert second.last_seen == clock.now().timestamp() - 5
-    registry.seen({NODE: 7.0})
+    registry.seen({NODE: 7.0}, {})
     assert registry.members()[1].last_seen == 7.0
 
 
