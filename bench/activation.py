@@ -35,8 +35,7 @@ class Pushes:
     nodes: int
     push_s: list[float] = field(default_factory=list)
     all_after_push_s: list[float] = field(default_factory=list)
-    all_after_published_s: list[float] = field(default_factory=list)
-    each_after_published_s: list[list[float]] = field(default_factory=list)
+    each_after_push_s: list[list[float]] = field(default_factory=list)
 
 
 def measure(work: Path, *, quick: bool) -> list[Table]:
@@ -47,9 +46,9 @@ def measure(work: Path, *, quick: bool) -> list[Table]:
     with processes.guarded():
         cluster = Cluster(work, processes, documents())
         cluster.start_controller()
-        members = [CONTROLLER]
+        members: list[str] = []
         for nodes, pushes in QUICK_SIZES if quick else SIZES:
-            fresh = [f"node-{number}" for number in range(len(members), nodes + 1)]
+            fresh = [f"node-{number + 1}" for number in range(len(members), nodes)]
             cluster.join(fresh)
             for name in fresh:
                 cluster.start(name)
@@ -65,7 +64,7 @@ def measure(work: Path, *, quick: bool) -> list[Table]:
 def documents() -> dict[str, str]:
     """Return a configuration of twenty documents, valid as it is."""
     made = {
-        "cluster.yaml": "name: bench\ndescription: Twenty documents\npoll_s: 30\n",
+        "cluster.yaml": "name: bench\ndescription: Twenty documents\n",
         "members/controller.yaml": "role: controller\n",
         "members/node-1.yaml": "role: node\nlabels: {site: berlin}\n",
         "members/node-2.yaml": "role: node\nlabels: {site: paris}\n",
@@ -94,13 +93,13 @@ def _logs(cluster: Cluster, members: list[str]) -> Iterator[dict[str, Log]]:
 
 
 def _push(cluster: Cluster, logs: dict[str, Log], pushes: int) -> Pushes:
-    found = Pushes(nodes=len(logs) - 1)
+    found = Pushes(nodes=len(logs))
     for number in range(pushes):
         pause(_SETTLE_S)  # reports of the push before
         content = _transfer(1, stable_s=10 * found.nodes + number + 10)
         pushed = cluster.push(_CHANGED, content)
         pause(_FIRST_LOOK_S)
-        _note(found, pushed, logs, _until_active(cluster, logs, pushed.revision))
+        _note(found, pushed, _until_active(cluster, logs, pushed.revision))
         say(
             f"{found.nodes} nodes, push {number + 1} of {pushes}: {ms(pushed.took_s)}, "
             f"all active {ms(found.all_after_push_s[-1])} after it"
@@ -109,11 +108,11 @@ def _push(cluster: Cluster, logs: dict[str, Log], pushes: int) -> Pushes:
 
 
 def _until_active(cluster: Cluster, logs: dict[str, Log], revision: str) -> list[datetime]:
-    """Wait until every member has written down that it activated ``revision``; return when each did."""
+    """Wait until every member has written down that it swapped to ``revision``; return when each did."""
     times: dict[str, datetime] = {}
     for _ in range(int(_WITHIN_S / _LOOK_S)):
         for name in logs.keys() - times.keys():
-            at = logs[name].at(EventName.REVISION_ACTIVATED, revision, by=name)
+            at = logs[name].at(EventName.PLAN_APPLIED, revision, by=name)
             if at is not None:
                 times[name] = at
         if len(times) == len(logs):
@@ -124,16 +123,12 @@ def _until_active(cluster: Cluster, logs: dict[str, Log], revision: str) -> list
     raise RuntimeError(f"not active after {_WITHIN_S:.0f} s: {missing}")
 
 
-def _note(found: Pushes, pushed: Pushed, logs: dict[str, Log], times: list[datetime]) -> None:
-    published = logs[CONTROLLER].at(EventName.REVISION_PUBLISHED, pushed.revision, by=CONTROLLER)
-    if published is None:
-        raise RuntimeError(f"no {EventName.REVISION_PUBLISHED.value} of {pushed.revision}")
+def _note(found: Pushes, pushed: Pushed, times: list[datetime]) -> None:
     found.push_s.append(pushed.took_s)
     found.all_after_push_s.append((max(times) - pushed.returned_at).total_seconds())
-    found.all_after_published_s.append((max(times) - published).total_seconds())
-    found.each_after_published_s.append(
-        sorted((at - published).total_seconds() for at in times)
-    )  # fmt: skip
+    found.each_after_push_s.append(
+        sorted((at - pushed.returned_at).total_seconds() for at in times)
+    )
 
 
 def _commit_s(work: Path) -> float:
@@ -151,30 +146,28 @@ def _commit_s(work: Path) -> float:
 def _times_table(found: list[Pushes], *, commit_s: float) -> Table:
     rows = []
     for each in found:
-        single = [value for push in each.each_after_published_s for value in push]
+        single = [value for push in each.each_after_push_s for value in push]
         rows.append(
             (
                 f"{each.nodes}",
                 f"{len(each.push_s)}",
                 *median_and_p99(each.push_s),
-                *median_and_p99(each.all_after_push_s),
-                *median_and_p99(each.all_after_published_s),
                 *median_and_p99(single),
+                *median_and_p99(each.all_after_push_s),
             )
         )
     return Table(
-        title="A push until it is active on the controller and every node",
+        title="A push until it is active on every node",
         columns=(
-            "nodes", "pushes", "git push p50", "p99", "returned -> all active p50", "p99",
-            "published -> all active p50", "p99", "published -> one member p50", "p99",
+            "nodes", "pushes", "git push p50", "p99", "returned -> one node active p50", "p99",
+            "returned -> all active p50", "p99",
         ),
         rows=rows,
         notes=(
-            ("active: the time in the member's own RevisionActivated event, whole milliseconds cut off, taken just "
-             f"before the event is committed; a commit takes {ms(commit_s)} here (median of 200)"),
+            ("active: the time in the node's own PlanApplied event, whole milliseconds cut off, taken after the swap, "
+             f"just before the event is committed; a commit takes {ms(commit_s)} here (median of 200)"),
             ("returned: the wall clock of this machine right after `git push` ended; members are told while git still "
              "waits for its answer, so that this may be negative"),
-            "published: the controller's RevisionPublished event, before the members are told",
         ),
         raw=[asdict(each) for each in found],
     )  # fmt: skip
