@@ -19,7 +19,8 @@ from mftgit.model.push import RefUpdate
 LOOK_EVERY_S = 30.0
 """A member that was removed loses its refs within this."""
 
-_GATHER_S = 1.0  # a herd of reports is one look
+_GATHER_S = 5.0  # a herd of reports is one look, and comes after the herd's fetches
+_AT_ONCE = 50  # a push need not wait for the refs of a herd
 
 
 def wanted(members: Iterable[MemberRecord]) -> dict[str, Revision]:
@@ -74,19 +75,27 @@ class MemberRefs:
             MftgitError: the records or the repository cannot be read.
         """
         asked, found = wanted(self._registry.members()), self._store.tips(MEMBERS)
-        for ref in sorted(asked.keys() | found.keys()):
-            if asked.get(ref) == found.get(ref):  # and so was looked at before
-                continue
-            update = RefUpdate(ref=ref, old=found.get(ref), new=self._published(asked.get(ref)))
-            if update.old != update.new and not self._stopping.is_set():
-                self._store.move([update])  # one by one: a push need not wait for a herd
+        news = {
+            ref: asked.get(ref)
+            for ref in sorted(asked.keys() | found.keys())
+            if asked.get(ref) != found.get(ref)  # what is the same was looked at before
+        }
+        published = self._published({each for each in news.values() if each is not None})
+        updates = [
+            RefUpdate(ref=ref, old=found.get(ref), new=revision if revision in published else None)
+            for ref, revision in news.items()
+        ]
+        moves = [each for each in updates if each.old != each.new]
+        for at in range(0, len(moves), _AT_ONCE):
+            if not self._stopping.is_set():
+                self._store.move(moves[at : at + _AT_ONCE])
 
-    def _published(self, revision: Revision | None) -> Revision | None:
-        """Return ``revision`` if main has it: a member can say what it likes, and not everything is here."""
+    def _published(self, revisions: set[Revision]) -> set[Revision]:
+        """Return those that main has: a member can say what it likes, and not everything is here."""
         tip = self._store.head()
-        if revision is None or tip is None:
-            return None
-        return revision if self._store.is_ancestor(revision, tip) else None
+        if tip is None:
+            return set()
+        return {each for each in revisions if self._store.is_ancestor(each, tip)}
 
     def _run(self) -> None:
         while not self._stopping.is_set():
