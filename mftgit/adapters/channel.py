@@ -71,7 +71,7 @@ class Channel:
             if isinstance(ca_file, bytes)
             else {"ca_certs": str(ca_file)}
         )
-        self._pool = urllib3.PoolManager(
+        self.connections = self._pool = urllib3.PoolManager(
             num_pools=2, maxsize=4, cert_reqs="CERT_REQUIRED", retries=False, **trusted
         )
 

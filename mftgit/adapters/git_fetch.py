@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -54,6 +54,7 @@ class Request:
     ref: str
     max_bytes: int
     timeout_s: float
+    connections: urllib3.PoolManager | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +76,9 @@ def download(request: Request, store: BaseObjectStore, known: list[ObjectID]) ->
     """
     with (
         tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as pack,
-        _Pool(request) as pool,
+        _connections(request) as connections,
     ):
-        client = _Client(request, pool)
+        client = _Client(request, connections)
         wanted = _Wanted(request.ref.encode(), store)
         try:
             client.fetch_pack(
@@ -144,35 +145,21 @@ class _Haves:
         """Take note that nothing is common."""
 
 
-class _Pool(urllib3.PoolManager):
-    """Connections that trust one certificate authority, follow no redirect, and sign each request."""
-
-    def __init__(self, request: Request) -> None:
-        super().__init__(
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=None if request.ca_file is None else str(request.ca_file),
-            timeout=urllib3.Timeout(connect=request.timeout_s, read=request.timeout_s),
-            retries=False,
-        )
-        self._headers_for = request.headers
-
-    def urlopen(  # type: ignore[override]  # as urllib3 does itself
-        self,
-        method: str,
-        url: str,
-        redirect: bool = True,  # noqa: ARG002, FBT001, FBT002  urllib3's signature
-        **kw: Any,
-    ) -> urllib3.BaseHTTPResponse:
-        """Send one request with fresh headers of its own."""
-        headers = {**kw.pop("headers", {}), **self._headers_for(method, urlsplit(url).path or "/")}
-        return super().urlopen(method, url, redirect=False, headers=headers, **kw)
+def _connections(request: Request) -> AbstractContextManager[urllib3.PoolManager]:
+    """Give those of ``request``, or some that trust its one certificate authority for the time of the block."""
+    if request.connections is not None:
+        return nullcontext(request.connections)
+    ca_certs = None if request.ca_file is None else str(request.ca_file)
+    return urllib3.PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=ca_certs)
 
 
 class _Client(HttpGitClient):
-    """dulwich's client, with our errors, and without its fallback to the dumb protocol."""
+    """dulwich's client, with our errors and headers, and without redirects and its fallback to the dumb protocol."""
 
-    def __init__(self, request: Request, pool: _Pool) -> None:
-        super().__init__(request.url, pool_manager=pool)
+    def __init__(self, request: Request, connections: urllib3.PoolManager) -> None:
+        super().__init__(request.url, pool_manager=connections)
+        self._headers_for = request.headers
+        self._timeout_s = request.timeout_s
         self._left_bytes = request.max_bytes
         self._max_bytes = request.max_bytes
         self._deadline = time.monotonic() + request.timeout_s
@@ -184,13 +171,18 @@ class _Client(HttpGitClient):
         data: bytes | Iterator[bytes] | None = None,
         raise_for_status: bool = True,  # noqa: ARG002, FBT001, FBT002  dulwich's signature
     ) -> tuple[Any, Callable[[int], bytes]]:
+        method = "GET" if data is None else "POST"
+        proof = self._headers_for(method, urlsplit(url).path or "/")
         with _our_errors(url):
             response: Any = self.pool_manager.request(
-                "GET" if data is None else "POST",
+                method,
                 url,
                 body=data,
-                headers={"Pragma": "no-cache", **(headers or {})},
+                headers={"Pragma": "no-cache", **(headers or {}), **proof},
                 preload_content=False,
+                redirect=False,
+                retries=False,
+                timeout=urllib3.Timeout(connect=self._timeout_s, read=self._timeout_s),
             )
         try:
             self._check(url, response)

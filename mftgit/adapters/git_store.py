@@ -15,6 +15,7 @@ from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from loguru import logger
+from urllib3 import PoolManager
 
 from mftgit.adapters.durable import sync_folder
 from mftgit.adapters.git_commit import LogEntry, log_entry, make_commit
@@ -386,13 +387,14 @@ class GitStore:
         ref: str = MAIN,
         max_bytes: int = 1 << 30,
         timeout_s: float = 60.0,
+        connections: PoolManager | None = None,
     ) -> Revision:
         """Get ``ref`` and its history from the repository at ``url``; name it `FETCHED` and return it.
 
         ``headers(method, path)`` is asked anew for every request; ``path`` comes without the query. The server's
         certificate must be signed by ``ca_file``, and the environment's settings for proxies and certificates do not
-        count. ``timeout_s`` bounds the whole of it, ``max_bytes`` what the server sends. A fetch that fails leaves no
-        object behind.
+        count. ``connections`` that are given trust it already, and are used on. ``timeout_s`` bounds the whole of it,
+        ``max_bytes`` what the server sends. A fetch that fails leaves no object behind.
 
         Raises:
             RemoteUnreachableError: the same call may succeed later.
@@ -407,6 +409,7 @@ class GitStore:
             ref=ref,
             max_bytes=max_bytes,
             timeout_s=timeout_s,
+            connections=connections,
         )
         with self.repo() as repo, self.quarantine() as quarantine:
             before = _head(repo, FETCHED)

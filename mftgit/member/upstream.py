@@ -139,8 +139,13 @@ class RemoteUpstream:
         self.store.close()
 
     def _fetch_into(self, store: GitStore) -> Revision:
-        url = clone_url(self._channel.url)
-        return store.fetch(url, ca_file=self._ca_file, headers=self._prover.headers)
+        channel = self._channel
+        return store.fetch(
+            clone_url(channel.url),
+            ca_file=self._ca_file,
+            headers=self._prover.headers,
+            connections=channel.connections,
+        )
 
     def _channel_to(self, bootstrap: Bootstrap) -> Channel:
         url = bootstrap.controller_url

@@ -325,6 +325,14 @@ def test_a_revision_that_is_held_is_told_once(site: Site) -> None:
     assert node.intake.state() is MemberState.ACTIVE
 
 
+def test_a_revision_comes_over_the_line_on_which_the_head_was_asked_for(site: Site) -> None:
+    node = site.node()
+    line = node.upstream._channel.connections.connection_from_url(site.url)
+    node.upstream.head(None)
+    assert node.upstream.fetch() == site.head()
+    assert (line.num_connections, line.num_requests) == (1, 3)
+
+
 # Standing down
 
 
