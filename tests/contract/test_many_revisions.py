@@ -36,7 +36,7 @@ def stream(site: Site, count: int, *, over_s: float) -> None:
     with closing(events):
         member = Member(parts, events)
         member.start()
-        began = time.monotonic()
+        began, last = time.monotonic(), None
         for number in range(count):
             last = site.publish(ONE | {"note.md": b"%d" % number})
             pause_s = began + (number + 1) * over_s / count - time.monotonic()

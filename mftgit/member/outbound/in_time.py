@@ -8,7 +8,10 @@ T = TypeVar("T")
 
 
 class InTime(Generic[T]):
-    """Asks in threads of its own, one at a time; ``last`` is the last answer, None before there is one. For any thread."""
+    """Asks in threads of its own, one at a time. For any thread.
+
+    ``last`` is the last answer, None before there is one.
+    """
 
     def __init__(self, name: str, *, within_s: float) -> None:
         """Wait for an answer no longer than ``within_s``; ``name`` is the thread's."""
