@@ -25,13 +25,14 @@ from mftgit.member.verify import (
     check_floor,
     check_removals,
     check_signatures,
+    read_tree,
     revoked_signer,
     verify,
-    verify_tree,
 )
 from mftgit.model.config import Generation
 from mftgit.model.names import Revision
 from mftgit.model.record import Record
+from mftgit.model.tree import Tree
 from mftgit.model.validate import Validator
 
 _T = TypeVar("_T")
@@ -151,25 +152,19 @@ class Judge:
         return generation
 
     def _verify(self, revision: Revision, *, fresh: bool) -> Generation:
-        own = self.bootstrap
-        return verify(
-            self.store,
-            revision,
-            validator=self.validator,
-            unsealer=self.unsealer,
-            fresh=fresh,
-            member=own.name,
-            role=own.role,
-        )
+        return self._render(read_tree(self.store, revision), revision, fresh=fresh)
 
     def _verify_copy(self, revision: Revision) -> Generation:
-        own, tree = self.bootstrap, read_copy(self.folder.root, revision)
-        return verify_tree(
+        return self._render(read_copy(self.folder.root, revision), revision, fresh=False)
+
+    def _render(self, tree: Tree, revision: Revision, *, fresh: bool) -> Generation:
+        own = self.bootstrap
+        return verify(
             tree,
             revision,
             validator=self.validator,
             unsealer=self.unsealer,
-            fresh=False,
+            fresh=fresh,
             member=own.name,
             role=own.role,
         )

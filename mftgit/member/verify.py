@@ -110,40 +110,20 @@ def check_removals(store: GitStore, *, anchor: Revision | None, tip: Revision) -
         )
 
 
-def verify(
-    store: GitStore,
-    revision: Revision,
-    *,
-    validator: Validator,
-    unsealer: Unsealer,
-    fresh: bool,
-    member: MemberName,
-    role: Role,
-) -> Generation:
-    """Return what ``revision`` means for this member, its secrets decrypted.
+def read_tree(store: GitStore, revision: Revision) -> Tree:
+    """Return the files of ``revision``.
 
     Raises:
-        RefusedError: it is not valid.
-        InvalidConfigError: it is not for this member, which lacks a variable or, if it is ``fresh``, cannot decrypt
-            a secret.
+        RefusedError: it is larger than any gate takes.
         StoreError: the store is broken, or does not have it.
     """
     try:
-        tree = store.tree(revision)
+        return store.tree(revision)
     except TooLargeError as error:
         raise RefusedError(f"revision {revision[:12]}: {error}") from error
-    return verify_tree(
-        tree,
-        revision,
-        validator=validator,
-        unsealer=unsealer,
-        fresh=fresh,
-        member=member,
-        role=role,
-    )
 
 
-def verify_tree(
+def verify(
     tree: Tree,
     revision: Revision,
     *,
@@ -153,7 +133,13 @@ def verify_tree(
     member: MemberName,
     role: Role,
 ) -> Generation:
-    """Return what the files of ``revision`` mean for this member; raises as `verify`."""
+    """Return what the files of ``revision`` mean for this member, its secrets decrypted.
+
+    Raises:
+        RefusedError: it is not valid.
+        InvalidConfigError: it is not for this member, which lacks a variable or, if it is ``fresh``, cannot decrypt
+            a secret.
+    """
     validation = validator.validate(tree)
     if validation.problems:
         raise RefusedError(
