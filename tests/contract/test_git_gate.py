@@ -599,7 +599,11 @@ def test_a_compressed_body_is_read_and_bounded_by_its_inflated_size(served: Site
 
 @pytest.mark.parametrize(
     ("encoding", "body", "expected"),
-    [("gzip", b"no gzip", 400), ("gzip", gzip.compress(b"x" * 99, mtime=0)[:20], 400), ("br", b"", 415)],
+    [
+        ("gzip", b"no gzip", 400),
+        ("gzip", gzip.compress(b"x" * 99, mtime=0)[:20], 400),
+        ("br", b"", 415),
+    ],
 )
 def test_a_body_that_cannot_be_inflated_is_refused(
     served: Site, encoding: str, body: bytes, expected: int
