@@ -36,6 +36,7 @@ class Member:
         self._clock = SystemClock()
         self._asked_at = self._clock.boottime()
         self._failures = 0
+        self._not_taken_in: str | None = None
         self._left = b""
         self._leaving = threading.Lock()
         self._wake = threading.Event()
@@ -94,7 +95,7 @@ class Member:
             state=MemberState.STOPPED if self._stopping.is_set() else intake.state(),
             active_revision=intake.runs or intake.record.active,
             attempted_revision=intake.record.attempted,
-            reason=intake.reason(),
+            reason=intake.reason() or self._not_taken_in,
             lkg_revision=intake.record.lkg,
             suspended=intake.operator.orders.suspended,
             pin=intake.operator.orders.pin,
@@ -126,6 +127,7 @@ class Member:
             self._intake.look()
         except MftgitError as error:
             self._failures += 1
+            self._not_taken_in = str(error)
             level = "WARNING" if self._failures == 1 else "DEBUG"
             logger.log(level, "the published revision was not taken in", error=str(error))
             return back_off_s(self._failures)
@@ -133,7 +135,7 @@ class Member:
             self._failures += 1
             logger.opt(exception=True).error("unexpected failure while taking in a revision")
             return back_off_s(self._failures)
-        self._failures = 0
+        self._failures, self._not_taken_in = 0, None
         self._asked_at = self._clock.boottime()
         generation = self._intake.generation
         poll_s = generation.cluster.poll_s if generation else DEFAULT_POLL_S

@@ -231,7 +231,7 @@ def lineage(anchor: Revision | None, tip: Revision, *, is_ancestor: bool) -> Ver
         explanation=(
             f"the published tip {tip} does not contain {anchor}, the last revision confirmed here",
             "restore the branch on the controller",
-            "to accept the new history instead, stop the member, remove its record.json and start it again",
+            "to accept the new history instead: `mftgit reanchor REV` on the member, REV being of that history",
         ),
     )
 

@@ -1,13 +1,12 @@
 """Disks that are full, for real: nothing is lost, and everything goes on when there is room again."""
 
 import os
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from cluster import Cluster, cluster
+from small_disk import fill, small_disk
 from sshd import Sshd, running_sshd
 
 pytestmark = [
@@ -16,26 +15,6 @@ pytestmark = [
 ]
 
 CONTENT = b"0123456789abcdef" * 20_000
-
-
-@contextmanager
-def small_disk(folder: Path, *, mib: int) -> Iterator[None]:
-    """Make ``folder`` a file system of that size."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)]
-    subprocess.run(mount, check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Take all the room there is, and return the file that has it."""
-    filler = folder / ".filler"
-    with filler.open("wb", buffering=0) as stream, suppress(OSError):
-        while stream.write(b"x" * 4096):
-            pass
-    return filler
 
 
 @pytest.fixture

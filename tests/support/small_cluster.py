@@ -43,6 +43,12 @@ class Small:
         self.first = Revision(made.git("rev-parse", "HEAD", cwd=self.clone).stdout.strip())
         made.join(NODE)
 
+    def start(self, *before: str) -> None:
+        """Start the node, and wait until it has said something of itself; see `Cluster.start`."""
+        (self.made.dir(NODE) / "status.json").unlink(missing_ok=True)
+        self.made.start(NODE, *before)
+        self.made.until("the node runs", lambda: self.says()["state"] is not None)
+
     def command(self, name: str, script: str) -> None:
         """Put a program where the administrators of both machines do."""
         for member in ("controller", NODE):

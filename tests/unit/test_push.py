@@ -254,7 +254,7 @@ def test_a_member_without_an_anchor_follows_any_history() -> None:
 def test_a_member_holds_when_its_anchor_is_not_in_the_history() -> None:
     verdict = lineage(OLD, NEW, is_ancestor=False)
     assert verdict.reason == "history was rewritten"
-    assert "record.json" in verdict.explanation[2]
+    assert "mftgit reanchor" in verdict.explanation[2]
 
 
 def test_damage_here_is_told_as_nobody_s_fault_and_with_whom_to_tell() -> None:

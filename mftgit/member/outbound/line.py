@@ -90,7 +90,7 @@ def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus
         last_run=line.last_run,
         delivered=line.counted.delivered,
     )
-    if mine or view is None:
+    if mine or view is None or view.owner == me:
         return status
     return replace(status, owner=view.owner, epoch=view.epoch or None)
 
