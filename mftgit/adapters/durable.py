@@ -1,7 +1,11 @@
 """Change files so that a crash leaves the old content or the new, never a mixture."""
 
 import os
+import re
 from pathlib import Path
+from typing import Final
+
+_HALF: Final = re.compile(r"\..+\.(\d+)\.new")
 
 
 def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -30,9 +34,8 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def sweep_folder(folder: Path) -> tuple[str, ...]:
     """Remove what processes have left half-written in ``folder`` that are no more; return the names."""
-    left = [
-        path for path in folder.glob(".*.new") if not Path("/proc", path.suffixes[-2][1:]).exists()
-    ]
+    halves = ((path, _HALF.fullmatch(path.name)) for path in folder.iterdir())
+    left = [path for path, half in halves if half and not Path("/proc", half[1]).exists()]
     for path in left:
         path.unlink(missing_ok=True)
     return tuple(path.name for path in left)

@@ -8,13 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cluster import mftgit
 from node_site import ONE, TRANSFER, TWO, damage
 from small_cluster import NODE, Small, small_cluster
-from small_disk import fill, small_disk
+from small_disk import breaking_disk, fill, small_disk
 from wires import Fault, proxy
 
 from mftgit.model.events import EventName
@@ -76,31 +77,60 @@ def test_a_node_without_descriptors_runs_on_says_so_and_takes_the_revision_when_
     ]
 
 
+@contextmanager
+def on(joined: Small, disk: Path) -> Iterator[None]:
+    """Let the node's folder lie on ``disk`` for the time of the block, and come back as it is then."""
+    shutil.copytree(node(joined), disk / "node")
+    shutil.rmtree(node(joined))
+    node(joined).symlink_to(disk / "node")
+    try:
+        yield
+    finally:
+        node(joined).unlink()
+        shutil.copytree(disk / "node", node(joined))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 def test_a_node_whose_own_disk_is_full_runs_on_says_so_and_takes_the_revision_when_there_is_room(
     joined: Small, tmp_path: Path
 ) -> None:
-    place = tmp_path / "disk"
-    place.mkdir()
-    with small_disk(place, mib=16):
-        shutil.copytree(node(joined), place / "node")
-        node(joined).rename(tmp_path / "aside")
-        node(joined).symlink_to(place / "node")
+    with small_disk(tmp_path, mib=16), on(joined, tmp_path):
         joined.start()
-        try:
-            active = push(joined)
-            joined.until_says("active", active)
-            filler = fill(place)
-            new = push(joined, TWO)
-            joined.made.until("it says so", lambda: _full(joined), within_s=60)
-            filler.unlink()
-            joined.until_says("active", new, within_s=90)
-            joined.delivers("after a full disk")
-            joined.check_outcomes()
-        finally:
-            joined.made.kill(NODE)
-            node(joined).unlink()
-            shutil.copytree(place / "node", node(joined))
+        active = push(joined)
+        joined.until_says("active", active)
+        filler = fill(tmp_path)
+        new = push(joined, TWO)
+        joined.made.until("it says so", lambda: _full(joined), within_s=60)
+        filler.unlink()
+        joined.until_says("active", new, within_s=90)
+        joined.delivers("after a full disk")
+        joined.check_outcomes()
+        joined.made.kill(NODE)
+
+
+@pytest.mark.needs("mkfs.ext4")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+def test_a_node_whose_disk_takes_no_writes_any_more_runs_on_says_so_and_goes_on_with_one_that_does(
+    joined: Small, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    with breaking_disk(disk, mib=64) as break_off, on(joined, disk):
+        joined.start()
+        active = push(joined)
+        joined.until_says("active", active)
+        break_off()
+        new = push(joined, TWO)
+        joined.made.until(
+            "it says so", lambda: "Read-only file system" in joined.made.log(NODE), within_s=60
+        )
+        assert joined.made.running[NODE].poll() is None
+        assert joined.made.member(NODE)["active_revision"] == active
+        joined.made.kill(NODE)
+        break_off.mend()
+        joined.start()
+        joined.until_says("active", new, within_s=90)
+        joined.check_outcomes()
+        joined.made.kill(NODE)
 
 
 def _full(small: Small) -> bool:

@@ -1,9 +1,11 @@
-"""Disks that are small enough to be filled."""
+"""Disks that are small enough to be filled, or that take no writes any more."""
 
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 
 @contextmanager
@@ -24,3 +26,48 @@ def fill(folder: Path) -> Path:
         while stream.write(b"x" * 4096):
             pass
     return filler
+
+
+class Breaking:
+    """A disk that, when this is called, takes no writes any more, as the kernel does with one that has errors."""
+
+    def __init__(self, image: Path, folder: Path) -> None:
+        self._image = image
+        self._folder = folder
+
+    def mount(self) -> None:
+        subprocess.run(["mount", "-o", "loop", str(self._image), str(self._folder)], check=True)
+
+    def __call__(self) -> None:
+        subprocess.run(
+            ["sync", "-f", str(self._folder)], check=True
+        )  # what was copied here is kept
+        subprocess.run(["mount", "-o", "remount,abort", str(self._folder)], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self._folder)], check=True)
+
+    def mend(self) -> None:
+        """Repair it, and mount it again; nobody uses it."""
+        self.unmount()
+        subprocess.run(["fsck.ext4", "-y", str(self._image)], check=False, capture_output=True)
+        self.mount()
+
+
+@contextmanager
+def breaking_disk(folder: Path, *, mib: int) -> Iterator[Breaking]:
+    """Make ``folder`` a file system on a disk that can be broken."""
+    folder.mkdir()
+    image = folder.with_suffix(".image")
+    with image.open("wb") as stream:
+        stream.truncate(mib << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    disk = Breaking(image, folder)
+    try:
+        disk.mount()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"this machine mounts no image: {error}")
+    try:
+        yield disk
+    finally:
+        disk.unmount()
