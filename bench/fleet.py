@@ -41,7 +41,7 @@ class Scale:
     processes: int = 4
     pushes: int = 5
     nodes: int = 10
-    idle_s: int = 240
+    idle_s: int = 180
     bad: int = 5
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dulwich.objects import ObjectID, valid_hexsha
-from dulwich.refs import Ref
+from dulwich.refs import SYMREF, Ref
 from dulwich.repo import Repo
 
 from mftgit.adapters.git_objects import BrokenHistoryError
@@ -30,12 +30,13 @@ class Refs:
         Raises:
             BrokenHistoryError: one names nothing that is here.
         """
-        names = repo.refs.keys() if kind is Kind.OPERATOR else _branches_and_tags(repo)
+        names = set(repo.refs.keys() if kind is Kind.OPERATOR else _branches_and_tags(repo))
         refs = {name: oid for name in names if _public(name) and (oid := _tip(repo, name))}
         for name, oid in refs.items():
             if not valid_hexsha(oid) or oid not in repo.object_store:
                 raise BrokenHistoryError(f"{name!r} names {oid!r}, which is not here")
-        return cls(public=refs, symbolic=repo.refs.get_symrefs())
+        targets = {name: _target(repo, name) for name in {Ref(b"HEAD"), *names}}
+        return cls(public=refs, symbolic={name: to for name, to in targets.items() if to})
 
     def state(self) -> bytes:
         """Return bytes that are the same for the same refs only."""
@@ -98,6 +99,12 @@ def _tip(repo: Repo, name: Ref) -> ObjectID | None:
         return repo.refs[name]
     except KeyError:
         return None
+
+
+def _target(repo: Repo, name: Ref) -> Ref | None:
+    """Return the ref that a symbolic one names. dulwich's `get_symrefs` reads all refs, and members have two each."""
+    content = repo.refs.read_ref(name) or b""
+    return Ref(content[len(SYMREF) :].rstrip(b"\r\n")) if content.startswith(SYMREF) else None
 
 
 def _public(name: Ref) -> bool:

@@ -92,6 +92,14 @@ def test_members_see_branches_and_tags_and_operators_where_members_stand_too(rep
     assert Refs.of(repo, Kind.OPERATOR).public.keys() == member | {b"refs/members/node-1/active"}
 
 
+def test_what_stands_for_another_ref_is_told_to_whoever_sees_it(repo: Repo) -> None:
+    stands = Ref(b"refs/members/node-1/active")
+    repo.refs[stands] = OLD  # makes its folder
+    repo.refs.set_symbolic_ref(stands, MAIN)
+    assert Refs.of(repo, Kind.MEMBER).symbolic == {b"HEAD": MAIN}
+    assert Refs.of(repo, Kind.OPERATOR).symbolic == {b"HEAD": MAIN, stands: MAIN}
+
+
 def test_a_ref_that_names_nothing_that_is_here_is_damage(repo: Repo) -> None:
     repo.refs[MAIN] = ObjectID(b"1" * 40)
     with pytest.raises(BrokenHistoryError, match="which is not here"):
