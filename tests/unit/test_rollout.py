@@ -1,7 +1,7 @@
 """A roll-out goes on only as its cohorts allow, halts by itself, and can always be ended."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -140,14 +140,16 @@ def test_who_is_due_and_tells_nothing_halts_it_also_if_it_was_silent_before() ->
 
 
 def test_who_took_it_and_is_not_heard_of_any_more_halts_it_during_the_soak() -> None:
-    settings = Rollout(cohorts=TWO_STEPS.cohorts, silence_s=5)
+    soak_s = 2 * SILENT_AFTER_S
+    cohorts = tuple(replace(each, soak_s=soak_s) for each in TWO_STEPS.cohorts)
+    settings = Rollout(cohorts=cohorts, silence_s=5)
     play = Play(settings=settings).go().tell(A, ACTIVATED)
     play.heard[A] = play.now_s
     states = [play.go(seconds).state for seconds in (SILENT_AFTER_S, 1)]
     assert states == [RolloutState.SOAKING, RolloutState.HALTED]
     assert "not heard of" in str(play.progress.halt)
     assert play.say(resume).go().state is RolloutState.SOAKING
-    assert play.go(60).due == {B}
+    assert play.go(soak_s).due == {B}
 
 
 def test_resumed_it_passes_over_who_halted_it() -> None:
