@@ -1,16 +1,21 @@
 """Run a program that the machine's administrator has put into the state folder; the repository only names it."""
 
 import os
+import select
 import signal
 import stat
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from mftgit.errors import ConfigError, MftgitError
 
 MAX_TOLD: Final = 2000
+_LOOK_S: Final = 0.05
+_PIECE_BYTES: Final = 65_536
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -18,11 +23,13 @@ class CommandFailedError(MftgitError):
     """It ended with another status than 0, or not in time."""
 
 
-def run_command(folder: Path, name: str, *, facts: Mapping[str, str], timeout_s: float) -> None:
+def run_command(
+    folder: Path, name: str, *, facts: Mapping[str, str], left_s: Callable[[], float]
+) -> None:
     """Run ``folder/name`` and return when it has ended with status 0.
 
-    It gets an environment of ``PATH`` and ``facts`` alone, no input, and ``/`` as its folder. Whatever it started is
-    killed with it after ``timeout_s``.
+    It gets an environment of ``PATH`` and ``facts`` alone, no input, and ``/`` as its folder. It is killed when
+    ``left_s()`` is 0, and whatever it started with it, or when it has ended.
 
     Raises:
         ConfigError: it is not there, or others than this user and root may change it.
@@ -45,15 +52,38 @@ def run_command(folder: Path, name: str, *, facts: Mapping[str, str], timeout_s:
         raise ConfigError(f"{path} cannot be run: {error.strerror}") from error
     with process:
         try:
-            said = process.communicate(timeout=timeout_s)[1]
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise CommandFailedError(f"{path} did not end within {timeout_s:g} s") from None
+            said = _hear(process, left_s)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    if said is None:
+        raise CommandFailedError(f"{path} did not end in time")
     if process.returncode:
-        told = said[-MAX_TOLD:].decode(errors="replace").strip()
+        told = said.decode(errors="replace").strip()
         raise CommandFailedError(
             f"{path} ended with status {process.returncode}{f': {told}' if told else ''}"
         )
+
+
+def _hear(process: "subprocess.Popen[bytes]", left_s: Callable[[], float]) -> bytes | None:
+    """Return the last of what ``process`` says until it ends, None where it does not end in time."""
+    said = b""
+    assert process.stderr is not None  # noqa: S101  it was asked for
+    os.set_blocking(process.stderr.fileno(), False)
+    while True:
+        ended = process.poll() is not None
+        waits_s = 0.0 if ended else min(_LOOK_S, left_s())
+        if select.select([process.stderr], [], [], waits_s)[0]:
+            piece = os.read(process.stderr.fileno(), _PIECE_BYTES)
+            said = (said + piece)[-MAX_TOLD:]
+            if piece and left_s() and not ended:  # what a pipe holds is one piece
+                continue
+            if not ended:  # it has closed that, and goes on
+                threading.Event().wait(waits_s)
+        if ended:
+            return said
+        if not left_s():
+            return None
 
 
 def _require_own(path: Path) -> None:

@@ -20,6 +20,7 @@ KEEP_ALIVE_S: Final = 75
 
 _FILES_WANTED: Final = 65_536
 _MAX_CONNECTIONS: Final = 4096
+_ROUNDS, _ROUND_S = 100, 0.01
 _LEAVING: Final = 16  # so many more than the limits say are open at a time
 _LOOK_S: Final = 0.5
 _TELL_S: Final = 60.0
@@ -169,6 +170,15 @@ class Connections:
                     open=len(self._all),
                 )
                 self._ended, told_at = 0, self.now()
+
+    async def end_all(self) -> None:
+        """End every connection, also one that is in the middle of its handshake; the loop ends after this."""
+        for connection in list(self._all):
+            self._end(connection)
+        for _ in range(_ROUNDS):
+            if not self._leaving:
+                return
+            await asyncio.sleep(_ROUND_S)
 
     def _end_overdue(self) -> None:
         now = self.now()

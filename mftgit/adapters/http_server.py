@@ -107,6 +107,7 @@ class HttpServer:
             watch = asyncio.create_task(self._connections.watch())
             await self._server.serve(sockets=[self._socket])
             watch.cancel()
+            await self._connections.end_all()
 
         asyncio.run(serve())
 

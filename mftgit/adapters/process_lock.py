@@ -49,7 +49,8 @@ class ProcessLock:
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let go."""
+        """Let go; who is told by this file whom to wake finds nobody."""
+        os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 

@@ -1,6 +1,7 @@
 """``mftgit suspend``, ``resume``, ``pin``, ``unpin``, ``rollback``, ``reanchor``, ``drain``: orders to one member."""
 
 import getpass
+import os
 
 import click
 
@@ -116,7 +117,7 @@ def _give(
         number=int(now.timestamp() * 1000),
         verb=verb,
         revision=revision,
-        by=getpass.getuser(),
+        by=_user(),
         at=rfc3339(now),
     )
     with one_at_a_time(folder.root):
@@ -128,6 +129,13 @@ def _give(
     click.echo(f"Member {name} {said}.")
     if not running:
         click.echo("It does not run now: this holds from its next start on.")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"user {os.getuid()}"
 
 
 def _can_go_back(record: Record) -> bool:

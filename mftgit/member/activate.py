@@ -5,13 +5,14 @@ from collections.abc import Callable
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, boot_id
-from mftgit.errors import MftgitError, TransientError
-from mftgit.member.confirm import Confirmation
+from mftgit.errors import ConfigError, MftgitError
+from mftgit.member.confirm import Confirmation, Time
 from mftgit.member.journal import MAX_REASON, Journal
 from mftgit.member.judge import Judge
 from mftgit.member.move import Move
 from mftgit.member.probes import Probes
 from mftgit.member.running import Ready, Running
+from mftgit.member.verify import RefusedError
 from mftgit.model import activation
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName
@@ -43,16 +44,28 @@ class Activation:
         self._wake = wake
         self._confirmation: Confirmation | None = None
         self._good: tuple[Revision, Generation] | None = None  # so that a way back needs no store
+        self._begun = False
+        self._given_up: str | None = None  # the reason, until that is written down
 
     @property
     def due_in_s(self) -> float | None:
         """Return when `carry_on` is due for the end of a confirmation, None for none."""
         if self._confirmation is None:
             return None
-        return max(0.0, self._confirmation.until - self._clock.boottime())
+        return self._confirmation.time.left_s
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Count the start before anything runs; what has ended the process too often does not start again."""
+        if self._begun:
+            return
+        try:
+            self._count()
+        except MftgitError:
+            self._run_meanwhile()
+            raise
+        self._begun = True
+
+    def _count(self) -> None:
         record = activation.started(self._journal.record)
         if activation.ended_too_often(record):
             times = activation.MAX_STARTS
@@ -68,6 +81,7 @@ class Activation:
 
     def carry_on(self) -> None:
         """Do what the record says is due; raises whatever keeps it from that, and is to be called again."""
+        self._begin()
         match self._journal.record.stage:
             case Stage.ROLLING_BACK:
                 self._go_back()
@@ -82,6 +96,7 @@ class Activation:
     def activate(self, ready: Ready) -> None:
         """Swap to what the record has just decided for; from here on it has to prove itself."""
         self._end_confirmation()
+        self._begun, self._given_up = True, None
         try:
             self._running.swap(ready)
         except Exception as error:  # noqa: BLE001  whatever it is, the one before did not have it
@@ -126,13 +141,16 @@ class Activation:
 
     def _carry_on_unconfirmed(self) -> None:
         active = self._journal.record.active
+        if self._given_up is not None:
+            self._give_up(self._given_up)
+            return
         if active is not None and self._running.revision != active:  # after a restart
             try:
                 self._swap_to(active, fresh=True)
-            except (TransientError, OSError):
-                self._run_meanwhile()
-                raise
-            except Exception as error:  # noqa: BLE001  it cannot run; the one before did
+            except Exception as error:
+                if not _is_its_own(error):
+                    self._run_meanwhile()
+                    raise
                 self._give_up(_told(error))
                 return
         if self._journal.record.stage is Stage.ACTIVATING:
@@ -141,11 +159,16 @@ class Activation:
             self._confirm()
 
     def _run_meanwhile(self) -> None:
-        """Run the last known good revision while nothing runs, and what the record says cannot be read just now."""
-        lkg = self._journal.record.lkg
-        if lkg is not None and self._running.revision is None:
-            self._swap_to(lkg, fresh=False)
-            logger.warning("runs the last known good revision meanwhile", revision=lkg)
+        """Run the last known good revision while what the record says cannot run, or must not."""
+        record = self._journal.record
+        if not activation.is_unconfirmed(record) or self._running.revision == record.lkg:
+            return
+        self._end_confirmation()
+        if record.lkg is None:
+            self._running.stop_all(record.attempted)
+        else:
+            self._swap_to(record.lkg, fresh=False)
+        logger.warning("runs the last known good revision meanwhile", revision=record.lkg)
 
     def _prove(self) -> None:
         """Give the active revision its time, and write down until when."""
@@ -164,10 +187,10 @@ class Activation:
             self._give_up(f"not confirmed within {self._within_s:g} s: {verdict}")
             return
         record = self._journal.record
-        behind = record.active is not None and self._judge.is_behind(record.active, record.anchor)
+        grown = record.active is None or self._judge.has_grown(record.active, record.anchor)
         generation = self._running.generation
         version = generation.cluster.policy_version if generation else 0
-        confirmed = activation.confirmed(record, grown=not behind, policy_version=version)
+        confirmed = activation.confirmed(record, grown=grown, policy_version=version)
         self._journal.settle(confirmed, EventName.REVISION_ACTIVATED)
         self._end_confirmation()
         if record.active is not None and generation is not None:
@@ -184,12 +207,14 @@ class Activation:
     def _ask(self, until: float) -> Confirmation:
         self._end_confirmation()
         record = self._journal.record
+        time = Time(until=until, clock=self._clock)
         probes = self._probes.of(
             self._running.revision,
             self._running.generation,
             seq=record.seq if activation.is_unconfirmed(record) else None,
+            time=time,
         )
-        self._confirmation = Confirmation(probes, until=until, clock=self._clock, passed=self._wake)
+        self._confirmation = Confirmation(probes, time=time, passed=self._wake)
         return self._confirmation
 
     @property
@@ -205,8 +230,14 @@ class Activation:
     # Roll back
 
     def _give_up(self, reason: str) -> None:
-        """Go back to the last known good revision, and set this one apart."""
-        self._fail(self._journal.record, reason)
+        """Go back to the last known good revision, and set this one apart; the former also on a full disk."""
+        self._given_up = reason
+        try:
+            self._fail(self._journal.record, reason)
+        except MftgitError:
+            self._run_meanwhile()
+            raise
+        self._given_up = None
         self._go_back()
 
     def _fail(self, record: Record, reason: str) -> None:
@@ -266,6 +297,13 @@ class Activation:
         if verdict.good:
             self._journal.keep(activation.returned(record))
             logger.warning("safe mode is over", revision=record.lkg)
+
+
+def _is_its_own(error: Exception) -> bool:
+    """Tell whether ``error`` is a fault of the revision, and not of the machine, where it may be otherwise later."""
+    if isinstance(error, MftgitError | OSError):
+        return isinstance(error, ConfigError | RefusedError)
+    return True
 
 
 def _told(error: Exception) -> str:

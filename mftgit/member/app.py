@@ -22,6 +22,7 @@ from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import HEARTBEAT_S, MemberState, MemberStatus
 from mftgit.model.names import Epoch, Revision
 
+_END_S = 5.0
 DEFAULT_POLL_S = 60.0
 """How often the head is asked for while no revision says otherwise."""
 
@@ -60,6 +61,7 @@ class Member:
                 ("beat", self._beat),
             )
         ]
+        self._follower = self._threads[0]
 
     def start(self) -> None:
         """Resume on the active revision and begin to follow the published branch."""
@@ -78,13 +80,15 @@ class Member:
         self._wake.set()
         self._drift.stop()
         self._outbound.stop()
-        self._intake.stop()
-        self._drift.join(5.0)
+        self._follower.join(_END_S)
+        if not self._follower.is_alive():  # else it is at the record itself
+            self._intake.stop()
+        self._drift.join(_END_S)
         self._record_event(EventName.MEMBER_STOPPED)
         self._reporter.stop()
         self._parts.upstream.close()
         for thread in self._threads:
-            thread.join(5.0)
+            thread.join(_END_S)
 
     def status(self) -> MemberStatus:
         """Return how this member is, and leave the same in its state folder for ``mftgit status``."""
@@ -116,6 +120,8 @@ class Member:
         """Look whenever the head may have moved."""
         while not self._stopping.is_set():
             wait_s = self._look()
+            if (due_in_s := self._intake.due_in_s) is not None:
+                wait_s = min(wait_s, due_in_s)
             self._drift.follow(self._intake.record.lkg)
             self.status()
             self._wake.wait(wait_s)
@@ -139,9 +145,7 @@ class Member:
         self._asked_at = self._clock.boottime()
         generation = self._intake.generation
         poll_s = generation.cluster.poll_s if generation else DEFAULT_POLL_S
-        wait_s = poll_s * random.uniform(1.0, 1.2)  # noqa: S311  spreads the members' polls
-        due_in_s = self._intake.due_in_s
-        return wait_s if due_in_s is None else min(wait_s, due_in_s)
+        return poll_s * random.uniform(1.0, 1.2)  # noqa: S311  spreads the members' polls
 
     def _listen(self) -> None:
         """Wait for the hint that the head has moved."""
@@ -185,7 +189,7 @@ class Member:
         except Exception:  # noqa: BLE001  whatever it is, the next sign of life may get through
             logger.opt(exception=True).error("unexpected failure while giving a sign of life")
             return
-        if removed != self._intake.record.removed:
+        if removed != self._intake.is_removed:
             self._wake.set()
 
     # Writing down

@@ -32,19 +32,34 @@ class Verdict:
         return "; ".join(f"{name}: {said}" for name, said in self.missing.items())
 
 
+class Time:
+    """How long a revision has to prove itself. ``until`` is by `Clock.boottime`; for any thread."""
+
+    def __init__(self, *, until: float, clock: Clock) -> None:
+        """It runs."""
+        self._until = until
+        self._clock = clock
+        self.ended = threading.Event()
+
+    @property
+    def left_s(self) -> float:
+        """Return how many seconds are left; none where the wait was ended."""
+        left_s = max(0.0, self._until - self._clock.boottime())
+        return 0.0 if self.ended.is_set() else left_s
+
+
 class Confirmation:
     """The probes of one revision, each in a thread of its own: one that hangs keeps nothing else up."""
 
     def __init__(
-        self, probes: Mapping[str, Probe], *, until: float, clock: Clock, passed: Callable[[], None]
+        self, probes: Mapping[str, Probe], *, time: Time, passed: Callable[[], None]
     ) -> None:
-        """Begin. ``until`` is by `Clock.boottime`; ``passed`` is called once every probe has passed."""
-        self.until = until
-        self._clock = clock
+        """Begin; ``passed`` is called once every probe has passed."""
+        self.time = time
         self._tell_passed = passed
         self._lock = threading.Lock()
         self._missing = dict.fromkeys(probes, "no answer yet")
-        self._ended = threading.Event()
+        self._ended = time.ended
         for name, probe in probes.items():
             threading.Thread(
                 target=self._try, args=(name, probe), name=f"probe-{name}", daemon=True
@@ -54,12 +69,12 @@ class Confirmation:
         """Return the verdict; None while there is time and a probe has not passed."""
         with self._lock:
             verdict = Verdict(missing=dict(self._missing))
-        if verdict.good or self._clock.boottime() >= self.until:
+        if verdict.good or not self.time.left_s:
             return verdict
         return None
 
     def end(self) -> None:
-        """Try no more; a probe that hangs is left to itself."""
+        """Try no more: what a probe runs is killed, one that hangs is left to itself."""
         self._ended.set()
 
     def _try(self, name: str, probe: Probe) -> None:
@@ -84,7 +99,7 @@ class Confirmation:
 
     def _pass(self, name: str) -> None:
         with self._lock:
-            if self._clock.boottime() >= self.until:
+            if not self.time.left_s:
                 self._missing[name] = "it passed too late"
                 return
             del self._missing[name]

@@ -122,6 +122,7 @@ class Intake:
         )
         self._judged: tuple[tuple[Revision, Revision | None], Generation] | None = None
         self._no_help: Revision | None = None
+        self._stood_down = False
         self.head: Head | None = None
         self.trouble: str | None = None
 
@@ -131,6 +132,11 @@ class Intake:
     def record(self) -> Record:
         """Return the durable record."""
         return self._journal.record
+
+    @property
+    def is_removed(self) -> bool:
+        """Tell whether the controller said that this member is not of the cluster, written down or not."""
+        return self.record.removed or self._stood_down
 
     @property
     def generation(self) -> Generation | None:
@@ -154,7 +160,7 @@ class Intake:
 
     def state(self) -> MemberState:
         """Return what the member is doing about the published revision."""
-        if self.record.removed:
+        if self.is_removed:
             return MemberState.REMOVED
         if self.record.stage is Stage.SAFE_MODE:
             return MemberState.SAFE_MODE
@@ -169,7 +175,7 @@ class Intake:
 
     def reason(self) -> str | None:
         """Return why the member is not simply active."""
-        if self.record.removed:
+        if self.is_removed:
             return (
                 "the controller says that this member is not of the cluster: its transfers are stopped. "
                 f"To let the machine in again, `mftgit member add {self._name}` on the controller and "
@@ -181,7 +187,7 @@ class Intake:
 
     def resume(self) -> None:
         """Run what the record says is active, with what is on the disk; it is tried again at each look."""
-        self._survive(self._begin)
+        self._survive(self._carry_on)
 
     def look(self) -> None:
         """Look once: obey, see that what is active runs and proves itself, ask for the head, take in what is news.
@@ -195,8 +201,9 @@ class Intake:
         except RemovedError:
             self._stand_down()
             raise
-        if self.record.removed:
+        if self.is_removed:
             self._journal.keep(activation.let_in(self.record))
+            self._stood_down = False
             logger.warning("the controller knows this member again; its transfers go on")
             self._survive(self._carry_on)
         self.head = head or self.head
@@ -228,18 +235,17 @@ class Intake:
             if before is not None:
                 logger.info("the trouble is over", revision=self.runs)
 
-    def _begin(self) -> None:
-        self._activation.begin()
-        self._carry_on()
-
     def _carry_on(self) -> None:
-        self.operator.obey()
-        if not self.record.removed:
-            self._activation.carry_on()
+        try:
+            self.operator.obey()
+        finally:  # an order that cannot be written down keeps nothing from running
+            if not self.is_removed:
+                self._activation.carry_on()
         self._journal.tell()
 
     def _stand_down(self) -> None:
         """Run nothing from now on, restarts included; runs under way end after the file at hand."""
+        self._stood_down = True
         try:
             if not self.record.removed:
                 self._journal.keep(activation.removed(self.record))

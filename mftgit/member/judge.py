@@ -53,6 +53,7 @@ class Judge:
     validator: Validator
     unsealer: Unsealer
     _checked_by: list[str] = field(default_factory=list)
+    _lacking: list[Revision] = field(default_factory=list)
 
     @property
     def checker(self) -> str:
@@ -111,11 +112,12 @@ class Judge:
     def load(self, revision: Revision, anchor: Revision | None) -> Generation:
         """Return what a revision means that was judged before; raises as `judge`.
 
-        Where the store is lost and no other can be had, the copy in `active` does, if it is that revision's.
+        Where the store is lost and no other can be had, or one that lacks it, the copy in `active` does, if it is that
+        revision's.
         """
         try:
             return self._with_a_whole_store(lambda: self._verify(revision, fresh=False), anchor)
-        except StoreNotRenewedError as error:
+        except (StoreNotRenewedError, StoreError) as error:
             with suppress(CopyError):
                 generation = self._verify_copy(revision)
                 logger.bind(error=str(error)).warning(
@@ -128,13 +130,30 @@ class Judge:
         """Tell whether ``anchor`` has ``revision`` behind it, so that going there is going back."""
         return anchor is not None and revision != anchor and self._has(revision, anchor)
 
+    def has_grown(self, revision: Revision, anchor: Revision | None) -> bool:
+        """Tell whether ``revision`` grew from ``anchor``, for sure; raises as `judge`."""
+        return anchor is None or self._with_a_whole_store(
+            lambda: self.store.is_ancestor(anchor, revision), anchor
+        )
+
     def distrusted(self, active: Revision, by: Revision) -> str | None:
-        """Return why the policy of ``by`` would not let ``active`` pass any more, None where it does."""
-        return revoked_signer(self.store, active=active, by=by)
+        """Return why the policy of ``by`` would not let ``active`` pass any more; None also where that is not here."""
+        try:
+            return revoked_signer(self.store, active=active, by=by)
+        except StoreError:
+            return None
 
     def check(self, revision: Revision, anchor: Revision | None) -> None:
-        """See that ``revision`` can be read again; raises as `judge`."""
-        self._with_a_whole_store(lambda: self.store.check(revision), anchor)
+        """See that ``revision`` can be read again, unless a whole store lacks it; raises StoreNotRenewedError."""
+        if revision in self._lacking:
+            return
+        try:
+            self._with_a_whole_store(lambda: self.store.check(revision), anchor)
+        except (
+            StoreError
+        ) as error:  # the history here is another one now: nothing is to be had of this
+            logger.bind(error=str(error)).error("what runs is not in the store", revision=revision)
+            self._lacking[:] = [revision]
 
     def _has(self, revision: Revision, tip: Revision) -> bool:
         try:

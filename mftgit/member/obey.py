@@ -51,7 +51,7 @@ class Operator:
             return read_orders(self._folder.orders)
         except DamagedError as error:
             logger.bind(error=str(error)).error("orders are damaged; no revision is taken in")
-            return Orders(suspended=True)
+            return replace(self.orders, suspended=True)
 
     def _carry_out(self, order: Order) -> None:
         facts: dict[str, Fact] = {

@@ -10,7 +10,7 @@ from mftgit.adapters.channel import check_listener
 from mftgit.adapters.command import run_command
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
-from mftgit.member.confirm import Probe
+from mftgit.member.confirm import Probe, Time
 from mftgit.member.move import Move
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.upstream import Upstream
@@ -32,12 +32,18 @@ class Probes:
     move: Move
 
     def of(
-        self, revision: Revision | None, generation: Generation | None, *, seq: int | None
+        self,
+        revision: Revision | None,
+        generation: Generation | None,
+        *,
+        seq: int | None,
+        time: Time,
     ) -> dict[str, Probe]:
         """Return what the revision has to show that runs; nothing where none does.
 
         ``seq`` is the head's that it was attempted under; without one the line in use is asked, and not its own.
-        What does not answer beforehand either is no fault of it, and is left out.
+        ``time`` is what they have for it. Storage that does not answer right after the swap did not do so before it:
+        that is no fault of the revision, and is left out.
         """
         if revision is None or generation is None:
             return {}
@@ -49,11 +55,10 @@ class Probes:
             probes["storage"] = self.outbound.check_storage
         if listen := self.bootstrap.listen:
             probes["listener"] = lambda: check_listener(listen, ca_file=self.folder.ca_key)
-        command, within_s = generation.cluster.confirm_command, generation.cluster.confirm_s
-        if command is not None:
+        if (command := generation.cluster.confirm_command) is not None:
             facts = {"MFTGIT_MEMBER": self.bootstrap.name, "MFTGIT_REVISION": revision}
             probes["command"] = lambda: run_command(
-                self.folder.commands, command, facts=facts, timeout_s=within_s
+                self.folder.commands, command, facts=facts, left_s=lambda: time.left_s
             )
         return probes
 

@@ -37,6 +37,7 @@ class Move(Enum):
 
 
 _S, _M = Stage, Move
+_FAILED: Final = {_S.REFUSED, _S.DIVERGED, _S.ROLLED_BACK, _S.SAFE_MODE}
 _AT_REST: Final = (
     _S.NONE, _S.ATTEMPTED, _S.WAITING, _S.REFUSED, _S.DIVERGED, _S.CONFIRMED, _S.ROLLED_BACK,
     _S.SAFE_MODE,
@@ -120,6 +121,7 @@ def attempt(record: Record, *, oid: Revision, seq: int) -> Record:
         reason=None,
         wait=None,
         recalled=False,
+        reanchored=False,
     )
 
 
@@ -166,7 +168,8 @@ def confirmed(record: Record, *, grown: bool = True, policy_version: int = 0) ->
     before = () if record.lkg is None or record.lkg == record.active else (record.lkg,)
     return replace(
         _move(record, Move.CONFIRM),
-        anchor=record.active if grown else record.anchor,
+        anchor=record.active if grown and not record.reanchored else record.anchor,
+        reanchored=False,
         earlier=(*record.earlier, *before)[-MAX_EARLIER:],
         lkg=record.active,
         policy_version=max(record.policy_version, policy_version),
@@ -233,7 +236,8 @@ def reanchored(record: Record, *, anchor: Revision) -> Record:
 
     ``seq`` begins anew with it, for the history may be another controller's.
     """
-    return _judge_anew(replace(record, anchor=anchor, seq=0))
+    under_way = is_unconfirmed(record)
+    return _judge_anew(replace(record, anchor=anchor, seq=0, reanchored=under_way))
 
 
 def released(record: Record) -> Record:
@@ -247,8 +251,8 @@ def removed(record: Record) -> Record:
 
 
 def let_in(record: Record) -> Record:
-    """Return the record of a member that the controller knows again."""
-    return replace(record, removed=False)
+    """Return the record of a member that the controller knows again; what it was proving has all its time anew."""
+    return replace(record, removed=False, until=None, boot_id=None)
 
 
 def _move(record: Record, move: Move) -> Record:
@@ -273,6 +277,5 @@ def _set_apart(record: Record, checker: str) -> Record:
 
 
 def _judge_anew(record: Record) -> Record:
-    """Let whatever the head names be looked at again; an attempt that has no outcome yet goes on to it."""
-    under_way = is_pending(record) or is_unconfirmed(record) or record.stage is Stage.ROLLING_BACK
-    return record if under_way else replace(record, attempted=None, reason=None)
+    """Let what failed be looked at again; what runs, or has no outcome yet, is not attempted anew."""
+    return replace(record, attempted=None) if record.stage in _FAILED else record

@@ -70,6 +70,7 @@ class Record:
     ``seq`` is the head's number that the attempt belongs to, ``attempts`` the attempt's own. ``active`` runs, or is
     what a restart has to run; history may only grow from ``anchor``; ``lkg`` is what a rollback returns to, ``earlier``
     what was that before, the newest last. ``recalled``: an operator took the member back from ``attempted``.
+    ``reanchored``: an operator set the anchor while ``active`` was being proved, so that it stays where it is.
     ``until`` and ``boot_id`` say when an unconfirmed revision has to have proved itself, ``starts`` how often a process
     began under it. ``policy_version`` is the highest that was confirmed, ``obeyed`` the last order of an operator that
     was carried out. ``removed``: the controller said that this member is not of the cluster, so that it runs nothing.
@@ -89,6 +90,7 @@ class Record:
     wait: Wait | None = None
     quarantine: tuple[Quarantined, ...] = ()
     recalled: bool = False
+    reanchored: bool = False
     starts: int = 0
     until: float | None = None
     boot_id: str | None = None
@@ -136,6 +138,7 @@ def parse_record(content: bytes) -> Record:
                 for each in value.get("quarantine", ())
             ),
             recalled=bool(value.get("recalled", False)),
+            reanchored=bool(value.get("reanchored", False)),
             starts=int(value.get("starts", 0)),
             until=None if until is None else float(until),
             boot_id=value.get("boot_id"),

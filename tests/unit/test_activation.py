@@ -127,9 +127,7 @@ def test_what_was_refused_is_tried_again_only_when_it_would_be_judged_otherwise(
     )
     assert not activation.is_news(record, oid=A, seq=1, checker="1")
     assert activation.is_news(record, oid=A, seq=1, checker="2")
-    released = activation.released(record)
-    assert activation.is_news(released, oid=A, seq=1, checker="1")
-    assert released.reason is None
+    assert activation.is_news(activation.released(record), oid=A, seq=1, checker="1")
 
 
 def test_what_is_in_quarantine_stays_there_while_others_come_and_go() -> None:
@@ -157,6 +155,22 @@ def test_what_is_being_proved_is_not_attempted_again_and_a_person_does_not_distu
     record = confirming(B, seq=2, on=active(A))
     assert not activation.is_news(record, oid=B, seq=2, checker="2")
     assert activation.released(record) == record
+
+
+def test_an_anchor_that_a_person_set_while_a_revision_was_being_proved_stays() -> None:
+    record = activation.confirmed(activation.reanchored(confirming(B, on=active(A)), anchor=D))
+    assert (record.active, record.anchor, record.reanchored) == (B, D, False)
+
+
+def test_what_runs_well_is_not_attempted_anew_when_an_operator_says_that_all_goes_on() -> None:
+    record = active(A)
+    assert activation.released(record) == record
+    assert activation.reanchored(record, anchor=B).attempted == A
+
+
+def test_a_member_that_is_let_in_again_has_all_its_time_to_prove_what_it_did_not() -> None:
+    again = activation.let_in(activation.removed(confirming(A)))
+    assert (again.until, again.boot_id, again.active) == (None, None, A)
 
 
 def test_what_waits_is_looked_at_again_and_forgets_why_once_it_is_decided() -> None:
@@ -394,6 +408,7 @@ revisions = st.sampled_from([A, B, C])
             st.builds(Quarantined, oid=revisions, checker=st.text()), max_size=3
         ).map(tuple),
         recalled=st.booleans(),
+        reanchored=st.booleans(),
         starts=st.integers(0, 2),
         until=st.none() | st.floats(0, 1e9),
         boot_id=st.none() | st.text(),

@@ -121,6 +121,8 @@ class Outbound:
 
     def apply(self, prepared: "Prepared", *, revision: Revision) -> None:
         """Start, change and stop what the plan says; runs under way end on what they began with."""
+        if self._stopping:  # what begins now would never be stopped; the next start does it
+            return
         plan, generation = prepared.plan, prepared.generation
         self._use_ttl(generation.cluster.lease_ttl_s)
         basis = self._basis = Basis(revision=revision, generation=generation)
