@@ -305,6 +305,8 @@ def _take_in(events: Sequence[Event], progress: Progress | None) -> Progress | N
     for each in events if progress is not None else ():
         if progress is not None and each.event in _OUTCOMES:
             reason = str(each.facts.get("reason") or "")[:_MAX_REASON] or None
-            told = Report(outcome=_OUTCOMES[each.event], reason=reason)
+            told = Report(outcome=_OUTCOMES[each.event], reason=reason, own=True)
             progress = rollout.report(progress, each.member, each.revision, told)
+            if told.outcome is Outcome.ACTIVATED:
+                progress = rollout.went_on(progress, each.member, each.revision)
     return progress

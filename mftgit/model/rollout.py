@@ -64,10 +64,11 @@ class Halt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a member reported of the revision."""
+    """What a member reported of the revision; ``own``: in an event of its own, not in its status only."""
 
     outcome: Outcome
     reason: str | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,23 @@ def report(progress: Progress, member: MemberName, oid: Revision | None, told: R
     if oid != progress.oid or progress.reports.get(member) == told:
         return progress
     return replace(progress, reports={**progress.reports, member: told})
+
+
+def went_on(progress: Progress, member: MemberName, oid: Revision | None) -> Progress:
+    """Return it with ``member``, which activated ``oid``, counting as rolled back where it had told of the revision.
+
+    What it activated before it told of it comes later than the status that says that it runs it, and plays no part.
+    """
+    found = progress.reports.get(member)
+    if (
+        oid is None
+        or oid == progress.oid
+        or found is None
+        or not (found.own and progress.has(member))
+    ):
+        return progress
+    told = Report(outcome=Outcome.ROLLED_BACK, reason=f"went on to {oid[:12]}", own=True)
+    return report(progress, member, progress.oid, told)
 
 
 def advance(
@@ -395,7 +413,7 @@ def format_progress(progress: Progress) -> str:
     value = asdict(progress) | {
         "control": progress.control.value,
         "reports": {
-            name: {"outcome": told.outcome.value, "reason": told.reason}
+            name: {"outcome": told.outcome.value, "reason": told.reason, "own": told.own}
             for name, told in progress.reports.items()
         },
         "excused": sorted(progress.excused),
@@ -417,7 +435,7 @@ def parse_progress(text: str) -> Progress:
             "halt": None if value["halt"] is None else Halt(**value["halt"]),
             "cohorts": tuple((name, tuple(members)) for name, members in value["cohorts"]),
             "reports": {
-                name: Report(outcome=Outcome(told["outcome"]), reason=told["reason"])
+                name: Report(**told | {"outcome": Outcome(told["outcome"])})
                 for name, told in value["reports"].items()
             },
             "excused": frozenset(value["excused"]),

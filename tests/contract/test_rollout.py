@@ -148,6 +148,20 @@ def test_a_refusal_halts_it_everywhere_and_a_newer_revision_starts_anew(
     until(lambda: due(peers) == list(NODES))
 
 
+def test_a_canary_that_leaves_the_revision_while_it_soaks_halts_it(site: Site) -> None:
+    soaking = COHORTS.replace(b"members: [node-1]", b"members: [node-1], soak_s: 604800")
+    peer = Peer(site, ONE)
+    old = site.publish(DOCUMENTS | {"cluster.yaml": soaking})
+    peer.report(EventName.REVISION_ACTIVATED, old)
+    new = site.publish(DOCUMENTS | {"cluster.yaml": soaking, "note.md": b"x"})
+    peer.report(EventName.REVISION_ACTIVATED, new)
+    until(lambda: progress(site).state is RolloutState.SOAKING)
+    peer.report(EventName.REVISION_ACTIVATED, old)  # an operator pinned it
+    until(lambda: progress(site).state is RolloutState.HALTED)
+    assert f"went on to {old[:12]}" in str(progress(site).halt)
+    peer.channel.close()
+
+
 def test_a_turn_that_comes_changes_the_answer_and_wakes_only_those_whose_it_is(
     site: Site, peers: list[Peer]
 ) -> None:

@@ -28,6 +28,7 @@ from mftgit.model.rollout import (
     resume,
     start_anew,
     turns,
+    went_on,
 )
 
 OLD, NEW, NEWER = (Revision(each * 40) for each in "abc")
@@ -60,7 +61,7 @@ class Play:
         return self
 
     def tell(self, name: MemberName, outcome: Outcome, reason: str | None = None) -> "Play":
-        told = Report(outcome=outcome, reason=reason)
+        told = Report(outcome=outcome, reason=reason, own=True)
         self.progress = report(self.progress, name, NEW, told)
         return self.go()
 
@@ -129,6 +130,29 @@ def test_what_a_member_cannot_run_halts_it_and_nobody_else_takes_it(outcome: Out
 def test_a_member_that_fails_before_its_turn_halts_it_too() -> None:
     play = Play().go().tell(C, REFUSED)
     assert (play.state, play.due) == (RolloutState.HALTED, set())
+
+
+def test_who_leaves_the_revision_for_another_one_halts_it_until_it_is_back() -> None:
+    play = Play().go().tell(A, ACTIVATED)
+    play.progress = went_on(play.progress, A, OLD)
+    assert play.go(60).state is RolloutState.HALTED
+    assert "a of the cohort canary: rolled back: went on to aaaaaaaaaaaa" in str(play.progress.halt)
+    assert play.tell(A, ACTIVATED).say(resume).go(60).due == {B}
+
+
+def test_what_a_member_activated_before_it_told_of_the_revision_does_not_count() -> None:
+    play = Play(runs={A: NEW}).go()  # its status came before its events
+    for name, oid in ((A, OLD), (B, OLD), (A, None)):
+        assert went_on(play.progress, name, oid) is play.progress
+    play.tell(A, ACTIVATED)
+    assert went_on(play.progress, A, NEW) is play.progress
+    failed = play.tell(A, REFUSED).progress
+    assert went_on(failed, A, OLD) is failed  # it never ran it
+
+
+def test_what_was_kept_before_reports_said_whose_they_are_is_read() -> None:
+    kept = format_progress(Play().go().tell(A, ACTIVATED).progress).replace(', "own": true', "")
+    assert parse_progress(kept).reports == {A: Report(outcome=ACTIVATED)}
 
 
 def test_who_is_due_and_tells_nothing_halts_it_also_if_it_was_silent_before() -> None:
