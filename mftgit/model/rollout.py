@@ -184,7 +184,8 @@ def advance(
     if progress.done:
         return progress
     if settings is None:
-        return _finished(progress)
+        stopped = progress.control in {Control.PAUSED, Control.ABORTED}
+        return replace(progress, waits=closed) if stopped else _finished(progress)
     progress = _take_note(progress, settings, peers, closed)
     heard = {each.name: each.heard_s for each in peers}
     for cohort, members in settings.sort_out((each.name, each.labels) for each in peers):
@@ -294,10 +295,14 @@ def _silent(
 
 
 def pause(progress: Progress) -> Progress:
-    """Return it with nobody beginning, this revision and the ones to come, until it is resumed or promoted."""
+    """Return it with nobody beginning, this revision and the ones to come, until it is resumed or promoted.
+
+    A promotion is taken back: resumed, the revision goes by its own settings.
+    """
     if progress.control is Control.ABORTED:
         raise NothingToDoError(_ABORTED)
-    return replace(progress, control=Control.PAUSED, due={})
+    done = progress.done and progress.control is not Control.PROMOTED
+    return replace(progress, done=done, control=Control.PAUSED, regardless=False, due={})
 
 
 def resume(progress: Progress) -> Progress:

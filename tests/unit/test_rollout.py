@@ -216,6 +216,40 @@ def test_aborted_nobody_else_takes_it_until_a_newer_revision_comes() -> None:
         abort(promoted(play.progress))
 
 
+@pytest.mark.parametrize(
+    ("verb", "state"), [(pause, RolloutState.PAUSED), (abort, RolloutState.ABORTED)]
+)
+def test_without_settings_nobody_takes_what_was_paused_or_aborted(
+    verb: Callable[[Progress], Progress], state: RolloutState
+) -> None:
+    play = Play(settings=None).say(verb)
+    assert (play.state, play.may, play.progress.base) == (state, set(), OLD)
+    assert play.say(promoted).may == {A, B, C}
+
+
+def test_without_settings_what_is_resumed_is_taken_by_all() -> None:
+    play = Play(settings=None)
+    play.progress = begin(pause(begin(None, OLD)), NEW)
+    assert (play.go().state, play.may) == (RolloutState.PAUSED, set())
+    assert (play.say(resume).state, play.may) == (RolloutState.DONE, {A, B, C})
+
+
+def test_an_abort_outlasts_that_settings_without_cohorts_become_readable() -> None:
+    play = Play(closed="cannot be read").go().say(abort)
+    play.settings, play.closed = None, None
+    assert (play.go().state, play.may) == (RolloutState.ABORTED, set())
+    assert describe(play.progress)["reason"] is None
+
+
+def test_a_pause_takes_the_turns_of_a_promotion_back() -> None:
+    play = Play().go().tell(A, ACTIVATED)
+    play.progress = promote(play.progress, regardless=True)
+    play.say(pause)
+    found = turns(play.progress, play.names)
+    assert (play.state, play.may, found[B].regardless) == (RolloutState.PAUSED, {A}, False)
+    assert play.say(resume).go(60).due == {B}
+
+
 @pytest.mark.parametrize("stop", [pause, abort, lambda progress: report(
     progress, A, NEW, Report(outcome=REFUSED))], ids=["paused", "aborted", "halted"])  # fmt: skip
 def test_promoted_everybody_takes_it_whatever_stopped_it(
