@@ -191,7 +191,11 @@ class Leader:
 
     def _move(self, step: Callable[[Progress | None], Progress | None]) -> Collection[MemberName]:
         """Do ``step``, then what follows from it; return whose turn it has become."""
+        known = {*tuple(self._heard), *tuple(self._runs)}  # before it is asked who has joined
         members = self._registry.joined()
+        for name in known.difference(members):
+            self._heard.pop(name, None)
+            self._runs.pop(name, None)
         after = self._registry.change_rollout(lambda before: self._step(before, step, members))
         if after is None or (after, members) == (self._told.progress, self._told.members):
             return ()
@@ -213,6 +217,7 @@ class Leader:
         moved = step(before)
         if moved is None or moved.done:
             return moved
+        moved = rollout.forget(moved, members)
         settings = self._settings_of(moved.base)
         closed = settings.unreadable or window_opens(settings.windows, self._clock.now(), find_zone)
         after = rollout.advance(

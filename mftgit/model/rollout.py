@@ -77,8 +77,9 @@ class Progress:
 
     ``base`` is the revision that was rolled out before, by whose settings it goes. ``due`` tells since when whose turn
     it is; ``excused`` members halt nothing any more. ``cohorts`` are all of them with their members, ``cohort`` the
-    one under way, ``soaked`` those that are over; ``soaks_since`` is set while all of the present one have it.
-    ``waits`` tells why nobody begins. ``regardless``: members need not wait for a change window.
+    one under way, ``soaked`` those that are over, ``peopled`` those that had members while they were under way;
+    ``soaks_since`` is set while all of the present one have it. ``waits`` tells why nobody begins. ``regardless``:
+    members need not wait for a change window.
     """
 
     oid: Revision
@@ -95,6 +96,7 @@ class Progress:
     reports: Mapping[MemberName, Report] = field(default_factory=dict)
     excused: frozenset[MemberName] = frozenset()
     soaked: frozenset[str] = frozenset()
+    peopled: frozenset[str] = frozenset()
 
     @property
     def state(self) -> RolloutState:
@@ -153,6 +155,18 @@ def report(progress: Progress, member: MemberName, oid: Revision | None, told: R
     if oid != progress.oid or progress.reports.get(member) == told:
         return progress
     return replace(progress, reports={**progress.reports, member: told})
+
+
+def forget(progress: Progress, members: Iterable[MemberName]) -> Progress:
+    """Return it with nothing known but of ``members``: a machine that comes under the name of one removed is another.
+
+    What is done stays as it was.
+    """
+    if progress.done:
+        return progress
+    known = frozenset(members)
+    reports = {name: told for name, told in progress.reports.items() if name in known}
+    return replace(progress, reports=reports, excused=progress.excused & known)
 
 
 def went_on(progress: Progress, member: MemberName, oid: Revision | None) -> Progress:
@@ -250,9 +264,10 @@ def _advance_cohort(
     progress: Progress, cohort: Cohort, members: Sequence[MemberName], watch: _Watch
 ) -> Progress:
     silent = next(_silent(progress, cohort, members, watch), None)
-    progress = replace(progress, cohort=cohort.name, halt=progress.halt or silent)
+    peopled = progress.peopled | ({cohort.name} if members else set())
+    progress = replace(progress, cohort=cohort.name, halt=progress.halt or silent, peopled=peopled)
     if all(map(progress.is_through, members)):
-        return _soak(progress, cohort, watch.now_s, skip=not members)
+        return _soak(progress, cohort, watch.now_s, skip=cohort.name not in peopled)
     progress = replace(progress, soaks_since=None, soaked=progress.soaked - {cohort.name})
     if not progress.begins:
         return replace(progress, due={})
@@ -423,6 +438,7 @@ def format_progress(progress: Progress) -> str:
         },
         "excused": sorted(progress.excused),
         "soaked": sorted(progress.soaked),
+        "peopled": sorted(progress.peopled),
     }
     return json.dumps(value)
 
@@ -445,5 +461,6 @@ def parse_progress(text: str) -> Progress:
             },
             "excused": frozenset(value["excused"]),
             "soaked": frozenset(value["soaked"]),
+            "peopled": frozenset(value.get("peopled", ())),
         }
     )

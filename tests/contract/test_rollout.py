@@ -162,6 +162,26 @@ def test_a_canary_that_leaves_the_revision_while_it_soaks_halts_it(site: Site) -
     peer.channel.close()
 
 
+def test_a_machine_that_joins_under_the_name_of_a_removed_canary_is_another_one(
+    site: Site,
+) -> None:
+    soaking = COHORTS.replace(b"members: [node-1]", b"members: [node-1], soak_s: 604800")
+    peers = [Peer(site, name) for name in NODES]
+    site.publish(DOCUMENTS | {"cluster.yaml": soaking})
+    new = site.publish(DOCUMENTS | {"cluster.yaml": soaking, "note.md": b"x"})
+    peers[0].report(EventName.REVISION_ACTIVATED, new)
+    until(lambda: progress(site).state is RolloutState.SOAKING)
+    site.remove(ONE)
+    until(lambda: ONE not in progress(site).reports)
+    assert progress(site).state is RolloutState.SOAKING
+    assert due(peers[1:]) == []
+    peers.append(Peer(site, ONE))
+    until(lambda: list(progress(site).due) == [ONE])
+    assert progress(site).state is RolloutState.RUNNING
+    for each in peers:
+        each.channel.close()
+
+
 def test_a_turn_that_comes_changes_the_answer_and_wakes_only_those_whose_it_is(
     site: Site, peers: list[Peer]
 ) -> None:

@@ -20,6 +20,7 @@ from mftgit.model.rollout import (
     advance,
     begin,
     describe,
+    forget,
     format_progress,
     parse_progress,
     pause,
@@ -297,6 +298,35 @@ def test_a_member_that_comes_into_a_cohort_that_was_over_is_waited_for() -> None
     play.names = (*play.names, D)
     assert play.go().due == {D}
     assert play.tell(D, ACTIVATED).due == {B}
+
+
+@pytest.mark.parametrize("outcome", [ACTIVATED, None])
+def test_a_cohort_whose_members_are_removed_while_it_is_under_way_waits_out_its_soak(
+    outcome: Outcome | None,
+) -> None:
+    play = Play().go()
+    if outcome is not None:
+        play.tell(A, outcome)
+    play.names = (B, C)
+    assert play.go(0).state is RolloutState.SOAKING
+    assert play.go(59).due == set()
+    assert play.go(1).due == {B}
+
+
+def test_an_emptied_cohort_soaks_also_after_a_halt_and_one_that_was_always_empty_does_not() -> None:
+    play = Play().go().tell(A, REFUSED)
+    play.names = (B, C)
+    assert play.go().say(resume).state is RolloutState.SOAKING
+    assert Play(names=(B, C)).go().due == {B}
+
+
+def test_a_machine_under_the_name_of_one_that_was_removed_takes_the_revision_itself() -> None:
+    play = Play().go().tell(A, REFUSED).say(resume)
+    play.progress = forget(play.progress, (B, C))
+    assert (play.progress.reports, play.progress.excused) == ({}, frozenset())
+    assert play.go().due == {A}
+    done = play.say(promoted).tell(A, ACTIVATED).progress
+    assert forget(done, ()) is done
 
 
 def test_after_a_start_of_the_controller_soak_and_silence_begin_anew() -> None:
