@@ -25,11 +25,12 @@ from mftgit.model.parts import declared_cluster, declared_members
 from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.rollout import Outcome, Peer, Progress, Report
 from mftgit.model.validate import Validator
-from mftgit.model.windows import Windows, window_opens
+from mftgit.model.windows import Closed, Windows, window_opens
 
 LOOK_EVERY_S = 1.0
 """What a verb beside the running controller says is noticed within this, and a soak ends so late at most."""
 
+_SEARCH_EVERY_S = 60.0  # for when windows open that do not within a year
 _GATHER_S = 0.2  # a herd of reports is one look
 _TAIL = "rollout"
 _BATCH = 1000
@@ -51,6 +52,19 @@ class Settings:
     unreadable: str | None = None
     windows: Windows = field(default_factory=Windows)
     labels: Mapping[MemberName, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """When the windows of ``revision`` open, as it was found before ``until_s``."""
+
+    revision: Revision
+    until_s: float
+    closed: Closed
+
+
+class _OvertakenError(Exception):
+    """An operator's word came between; what follows from it is to be seen anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +108,7 @@ class Leader:
         self._heard: dict[MemberName, float] = {}
         self._runs: dict[MemberName, Revision | None] = {}
         self._settings: Settings | None = None
+        self._known: _Known | None = None
         self._told = _Told()
         self._lock = threading.Lock()
         self._due = threading.Event()
@@ -196,7 +211,16 @@ class Leader:
         for name in known.difference(members):
             self._heard.pop(name, None)
             self._runs.pop(name, None)
-        after = self._registry.change_rollout(lambda before: self._step(before, step, members))
+        # What takes long is done before the registry is locked.
+        first = step(self._registry.rollout())
+        settings = None if first is None or first.done else self._settings_of(first.base)
+        closed = None if settings is None else self._why_closed(settings)
+        try:
+            after = self._registry.change_rollout(
+                lambda before: self._step(before, step(before), members, settings, closed)
+            )
+        except _OvertakenError:
+            return self._move(step)
         if after is None or (after, members) == (self._told.progress, self._told.members):
             return ()
         turns = rollout.turns(after, members)
@@ -211,15 +235,16 @@ class Leader:
     def _step(
         self,
         before: Progress | None,
-        step: Callable[[Progress | None], Progress | None],
+        moved: Progress | None,
         members: Sequence[MemberName],
+        settings: Settings | None,
+        closed: str | None,
     ) -> Progress | None:
-        moved = step(before)
         if moved is None or moved.done:
             return moved
+        if settings is None or settings.revision != moved.base:
+            raise _OvertakenError
         moved = rollout.forget(moved, members)
-        settings = self._settings_of(moved.base)
-        closed = settings.unreadable or window_opens(settings.windows, self._clock.now(), find_zone)
         after = rollout.advance(
             moved,
             settings.rollout,
@@ -233,10 +258,27 @@ class Leader:
                 for name in members
             ],
             now_s=self._clock.boottime(),
-            closed=None if closed is None else str(closed),
+            closed=closed,
         )
         self._tell(before, after)
         return after
+
+    def _why_closed(self, settings: Settings) -> str | None:
+        """Return why nobody begins by ``settings``; it is asked every second, and searched for seldom."""
+        if settings.unreadable is not None:
+            return settings.unreadable
+        now_s, known = self._clock.boottime(), self._known
+        if known is not None and (
+            known.revision != settings.revision
+            or (known.closed.opens_at is None and now_s >= known.until_s)
+        ):
+            known = None
+        before = None if known is None else known.closed
+        closed = window_opens(settings.windows, self._clock.now(), find_zone, known=before)
+        if closed is not None and closed != before:
+            until_s = now_s + _SEARCH_EVERY_S
+            self._known = _Known(revision=settings.revision, until_s=until_s, closed=closed)
+        return None if closed is None else str(closed)
 
     def _tell(self, before: Progress | None, after: Progress) -> None:
         """Write down what has happened, before it is kept: rather twice than never."""

@@ -4,7 +4,7 @@ What counts is what the clock on the wall shows in the window's time zone, so th
 where that clock is set. The zones come in as arguments.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final
@@ -75,15 +75,19 @@ class Closed:
         return f"{self.reason}; opens: {until}"
 
 
-def window_opens(windows: Windows, now: datetime, zones: Zones) -> Closed | None:
-    """Return None where a revision may be taken ``now``, otherwise why not and when."""
+def window_opens(
+    windows: Windows, now: datetime, zones: Zones, *, known: Closed | None = None
+) -> Closed | None:
+    """Return None where a revision may be taken ``now``, otherwise why not and when.
+
+    ``known`` is what was found earlier for the same windows; until it opens nothing is searched for.
+    """
     reason = why_closed(windows, now, zones)
     if reason is None:
         return None
-    for moment in _moments(windows, now, zones):
-        if why_closed(windows, moment, zones) is None:
-            return Closed(reason=reason, opens_at=moment)
-    return Closed(reason=reason, opens_at=None)
+    if known is not None and (known.opens_at is None or now < known.opens_at):
+        return Closed(reason=reason, opens_at=known.opens_at)
+    return Closed(reason=reason, opens_at=next(_openings(windows, now, zones), None))
 
 
 def why_closed(windows: Windows, moment: datetime, zones: Zones) -> str | None:
@@ -99,20 +103,47 @@ def why_closed(windows: Windows, moment: datetime, zones: Zones) -> str | None:
     return None
 
 
-def _moments(windows: Windows, now: datetime, zones: Zones) -> Iterator[datetime]:
-    """Give every moment after ``now`` at which it may begin to be open, in order, in UTC."""
+def _openings(windows: Windows, now: datetime, zones: Zones) -> Iterator[datetime]:
+    """Give every moment after ``now`` at which it begins to be open or goes on being so, in order, in UTC."""
+    first = datetime.combine(now.astimezone(UTC), time(), UTC)
+    allow, deny = (_Calendar(each, first.date()) for each in (windows.allow, windows.deny))
+    for ahead in range(LOOK_AHEAD_DAYS):
+        of_day = Windows(allow=allow.about(ahead), deny=deny.about(ahead))
+        if windows.allow and not of_day.allow:
+            continue
+        for moment in _moments(of_day, now, first + ahead * _DAY, zones):
+            if why_closed(of_day, moment, zones) is None:
+                yield moment
+
+
+class _Calendar:
+    """Which windows begin on which days, from ``first`` on; only these are asked about a day."""
+
+    def __init__(self, windows: Iterable[Window], first: date) -> None:
+        self._on: dict[int, list[Window]] = {}
+        for window in windows:
+            dates = frozenset(window.dates)
+            always = not (window.days or dates)
+            for ahead in range(-2, LOOK_AHEAD_DAYS + 1):
+                day = first + ahead * _DAY
+                if always or DAYS[day.weekday()] in window.days or day.isoformat() in dates:
+                    self._on.setdefault(ahead, []).append(window)
+
+    def about(self, ahead: int) -> tuple[Window, ...]:
+        """Return the windows that may be open on a day of UTC, in whichever time zone."""
+        found = (window for day in range(ahead - 2, ahead + 2) for window in self._on.get(day, ()))
+        return tuple(dict.fromkeys(found))
+
+
+def _moments(windows: Windows, now: datetime, day: datetime, zones: Zones) -> list[datetime]:
+    """Return every moment of ``day`` after ``now`` at which it may begin to be open, in order."""
     edges = {(each.begins, each.timezone) for each in windows.allow} | {
         (each.ends, each.timezone) for each in windows.deny
     }
-    first = datetime.combine(now.astimezone(UTC), time(), UTC)
-    for ahead in range(LOOK_AHEAD_DAYS):
-        day = first + ahead * _DAY
-        found = {
-            moment
-            for edge, name in edges
-            for moment in (*_shown(edge, day, zones(name)), *_set_clock(day, zones(name)))
-        }
-        yield from sorted(each for each in found if max(now, day) < each <= day + _DAY)
+    found = {moment for edge, name in edges for moment in _shown(edge, day, zones(name))}
+    for name in {name for _, name in edges}:
+        found.update(_set_clock(day, zones(name)))
+    return sorted(each for each in found if max(now, day) < each <= day + _DAY)
 
 
 def _shown(edge: str, day: datetime, zone: tzinfo) -> Iterator[datetime]:

@@ -139,6 +139,44 @@ def test_it_opens_when_it_is_said_to_and_not_a_minute_before(
         assert not is_open(windows, now + timedelta(minutes=minutes))
 
 
+def test_dates_that_are_over_are_not_searched_for() -> None:
+    asked: list[str] = []
+
+    def zone(name: str) -> tzinfo:
+        asked.append(name)
+        return ZoneInfo(name)
+
+    over = Windows(
+        allow=tuple(Window(dates=("2025-01-01",), begins=f"{hour:02}:00") for hour in range(20))
+    )
+    closed = window_opens(over, at("2026-11-23T08:00"), zone)
+    assert closed is not None
+    assert closed.opens_at is None
+    assert len(asked) == len(over.allow)
+
+
+@pytest.mark.parametrize(
+    ("opens_at", "expected"),
+    [
+        (None, None),
+        ("2026-11-25T00:00", "2026-11-25T00:00"),
+        ("2026-11-23T08:00", "2026-11-23T21:00"),
+    ],
+)
+def test_until_it_opens_what_was_found_before_is_gone_by(
+    opens_at: str | None, expected: str | None
+) -> None:
+    known = Closed(reason="as it was", opens_at=None if opens_at is None else at(opens_at))
+    closed = window_opens(Windows(allow=(NIGHT,)), at("2026-11-23T08:00"), ZoneInfo, known=known)
+    assert closed == Closed(
+        reason="outside of the change windows (windows.allow)",
+        opens_at=None if expected is None else at(expected),
+    )
+    assert (
+        window_opens(Windows(allow=(NIGHT,)), at("2026-11-23T22:00"), ZoneInfo, known=known) is None
+    )
+
+
 def test_a_section_is_read_with_its_defaults() -> None:
     zones: list[str] = []
 
