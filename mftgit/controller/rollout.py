@@ -226,11 +226,7 @@ class Leader:
         turns = rollout.turns(after, members)
         before = self._told.turns
         self._told = _Told(progress=after, members=members, turns=turns)
-        return {
-            name
-            for name, turn in turns.items()
-            if turn.due and not (name in before and before[name].due)
-        }
+        return {name for name, turn in turns.items() if _is_news(before.get(name), turn)}
 
     def _step(
         self,
@@ -335,6 +331,13 @@ def _unreadable(revision: Revision, reason: str) -> Settings:
     text = f"the settings of revision {revision[:12]}, which was rolled out before, cannot be read"
     return Settings(
         revision=revision, unreadable=f"{text}: {reason}; `mftgit rollout promote` goes on"
+    )
+
+
+def _is_news(before: Turn | None, turn: Turn) -> bool:
+    """Tell whether a member is to be woken; its state alone, which moves with every cohort, has nothing to take."""
+    return turn.due and (
+        before is None or (before.due, before.regardless) != (True, turn.regardless)
     )
 
 

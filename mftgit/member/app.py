@@ -21,10 +21,14 @@ from mftgit.member.upstream import RemovedError
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import HEARTBEAT_S, MemberState, MemberStatus
 from mftgit.model.names import Epoch, Revision
+from mftgit.model.record import Wait
 
 _END_S = 5.0
 DEFAULT_POLL_S = 60.0
 """How often the head is asked for while no revision says otherwise."""
+
+WINDOW_POLL_S = 30.0
+"""How often it is looked at least while a revision waits for a change window; none is shorter than a minute."""
 
 
 class Member:
@@ -145,6 +149,8 @@ class Member:
         self._asked_at = self._clock.boottime()
         generation = self._intake.generation
         poll_s = generation.cluster.poll_s if generation else DEFAULT_POLL_S
+        if self._intake.record.wait is Wait.WINDOW:
+            poll_s = min(poll_s, WINDOW_POLL_S)
         return poll_s * random.uniform(1.0, 1.2)  # noqa: S311  spreads the members' polls
 
     def _listen(self) -> None:

@@ -14,9 +14,11 @@ from node_site import restarted, started, until
 
 from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel
+from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.registry import Registry
 from mftgit.cli.main import mftgit
 from mftgit.errors import MftgitError
+from mftgit.member.app import WINDOW_POLL_S, Member
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import Head, MemberState, RolloutState, Turn
 from mftgit.model.names import MemberName, Revision
@@ -427,6 +429,26 @@ def test_a_node_keeps_to_the_windows_of_what_it_runs_until_it_is_told_that_it_ne
     assert state(node) is MemberState.WAITING
     say(site, "promote", "--now")
     until(lambda: state(node) is MemberState.ACTIVE and node.intake.runs == revision)
+
+
+def test_a_member_that_waits_for_a_window_looks_often_enough_to_be_in_time_for_it(
+    site: Site,
+) -> None:
+    shut = b"name: c\npoll_s: 3600\nwindows: {deny: [{from: '00:00'}]}\n"
+    site.publish(DOCUMENTS | {"cluster.yaml": shut})
+    parts, upstream = site.parts()
+    with (
+        closing(upstream),
+        closing(EventStore(parts.folder.events, member=ONE, now=NOW)) as events,
+    ):
+        member = Member(parts, events)
+        member._outbound.start()  # the looks are the test's
+        member._intake.resume()
+        until(lambda: member._look() >= 3600)
+        site.publish(DOCUMENTS | {"cluster.yaml": shut, "note.md": b"x"})
+        assert member._look() <= 1.2 * WINDOW_POLL_S
+        assert member.status().state is MemberState.WAITING
+        member._outbound.stop()
 
 
 def test_a_node_goes_to_the_revision_that_it_is_pinned_to_whosever_turn_it_is(

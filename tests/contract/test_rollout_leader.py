@@ -134,3 +134,19 @@ def test_a_word_of_an_operator_that_comes_while_it_is_looked_is_gone_by(led: Led
     led.clock.asked.append(promote_and_pause)
     found = led.look()
     assert (found.state, found.base) == (RolloutState.PAUSED, revision)
+
+
+def test_who_may_take_it_regardless_of_windows_is_woken_also_if_it_was_due_before(
+    led: Led,
+) -> None:
+    led.publish(SHUT)
+    led.publish(SHUT, b"1")
+    led.woken.clear()
+    assert led.look().state is RolloutState.DONE
+    led.say(partial(rollout.promote, regardless=False))
+    led.look()
+    assert led.woken == []
+    led.say(partial(rollout.promote, regardless=True))
+    led.look()
+    assert led.woken == [ONE, TWO]
+    assert led.turn(ONE).regardless
