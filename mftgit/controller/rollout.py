@@ -30,6 +30,7 @@ from mftgit.model.windows import Closed, Windows, window_opens
 LOOK_EVERY_S = 1.0
 """What a verb beside the running controller says is noticed within this, and a soak ends so late at most."""
 
+_STALLED_AFTER_S = 10.0  # as on a machine that was suspended
 _SEARCH_EVERY_S = 60.0  # for when windows open that do not within a year
 _GATHER_S = 0.2  # a herd of reports is one look
 _TAIL = "rollout"
@@ -61,6 +62,16 @@ class _Known:
     revision: Revision
     until_s: float
     closed: Closed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """By what the roll-out goes on."""
+
+    now_s: float
+    members: Sequence[MemberName]
+    settings: Settings | None
+    closed: str | None
 
 
 class _OvertakenError(Exception):
@@ -104,7 +115,7 @@ class Leader:
         self._validator = validator
         self._clock = clock
         self._wake = wake
-        self._began_s = clock.boottime()
+        self._began_s = self._moved_s = clock.boottime()
         self._heard: dict[MemberName, float] = {}
         self._runs: dict[MemberName, Revision | None] = {}
         self._settings: Settings | None = None
@@ -205,7 +216,14 @@ class Leader:
                 logger.opt(exception=True).error("unexpected failure while leading the roll-out")
 
     def _move(self, step: Callable[[Progress | None], Progress | None]) -> Collection[MemberName]:
-        """Do ``step``, then what follows from it; return whose turn it has become."""
+        """Do ``step``, then what follows from it; return whose turn it has become.
+
+        Where nobody looked for a while, all times begin anew, as after a start.
+        """
+        now_s = self._clock.boottime()
+        if now_s - self._moved_s > _STALLED_AFTER_S:
+            self._began_s, told = now_s, step
+            step = lambda before: told(before and rollout.start_anew(before, now_s))  # noqa: E731
         known = {*tuple(self._heard), *tuple(self._runs)}  # before it is asked who has joined
         members = self._registry.joined()
         for name in known.difference(members):
@@ -215,12 +233,14 @@ class Leader:
         first = step(self._registry.rollout())
         settings = None if first is None or first.done else self._settings_of(first.base)
         closed = None if settings is None else self._why_closed(settings)
+        look = _Look(now_s=now_s, members=members, settings=settings, closed=closed)
         try:
             after = self._registry.change_rollout(
-                lambda before: self._step(before, step(before), members, settings, closed)
+                lambda before: self._step(before, step(before), look)
             )
         except _OvertakenError:
             return self._move(step)
+        self._moved_s = now_s
         if after is None or (after, members) == (self._told.progress, self._told.members):
             return ()
         turns = rollout.turns(after, members)
@@ -232,15 +252,14 @@ class Leader:
         self,
         before: Progress | None,
         moved: Progress | None,
-        members: Sequence[MemberName],
-        settings: Settings | None,
-        closed: str | None,
+        look: _Look,
     ) -> Progress | None:
         if moved is None or moved.done:
             return moved
+        settings = look.settings
         if settings is None or settings.revision != moved.base:
             raise _OvertakenError
-        moved = rollout.forget(moved, members)
+        moved = rollout.forget(moved, look.members)
         after = rollout.advance(
             moved,
             settings.rollout,
@@ -248,13 +267,13 @@ class Leader:
                 Peer(
                     name=name,
                     labels=settings.labels.get(name, {}),
-                    heard_s=self._heard.get(name, self._began_s),
+                    heard_s=max(self._heard.get(name, 0.0), self._began_s),
                     runs=self._runs.get(name),
                 )
-                for name in members
+                for name in look.members
             ],
-            now_s=self._clock.boottime(),
-            closed=closed,
+            now_s=look.now_s,
+            closed=look.closed,
         )
         self._tell(before, after)
         return after

@@ -150,3 +150,17 @@ def test_who_may_take_it_regardless_of_windows_is_woken_also_if_it_was_due_befor
     led.look()
     assert led.woken == [ONE, TWO]
     assert led.turn(ONE).regardless
+
+
+def test_after_a_machine_was_suspended_nobody_counts_as_silent_and_the_soak_begins_anew(
+    led: Led,
+) -> None:
+    led.publish(COHORTS)
+    revision = led.publish(COHORTS, b"1")
+    assert list(led.progress.due) == [ONE]
+    assert led.look(1000).state is RolloutState.RUNNING
+    led.tell(ONE, EventName.REVISION_ACTIVATED, revision)
+    led.leader.heard(ONE)
+    assert led.look().state is RolloutState.SOAKING
+    assert led.look(1000).state is RolloutState.SOAKING
+    assert [list(led.look(10).due) for _ in range(10)] == [[]] * 9 + [[TWO]]
