@@ -290,14 +290,17 @@ def _soak(progress: Progress, cohort: Cohort, now_s: float, *, skip: bool) -> Pr
 def _silent(
     progress: Progress, cohort: Cohort, members: Sequence[MemberName], watch: _Watch
 ) -> Iterator[Halt]:
-    """Give who was due and told nothing, and who took it and is not heard of any more."""
+    """Give who was due and told nothing, and who took it and is not heard of any more.
+
+    The latter also while nobody begins: its cohort's soak goes on, and afterwards nobody watches it.
+    """
     silence_s = watch.settings.silence_s
     lost_s = max(silence_s, SILENT_AFTER_S)
     for name in members:
         if name in progress.excused:
             continue
         text = None
-        if watch.now_s - progress.due.get(name, watch.now_s) > silence_s:
+        if progress.begins and watch.now_s - progress.due.get(name, watch.now_s) > silence_s:
             text = f"no outcome within {silence_s:g} s"
         elif progress.has(name) and watch.now_s - watch.heard[name] > lost_s:
             text = f"took it, and was not heard of for {lost_s:g} s"

@@ -274,6 +274,23 @@ def test_while_the_windows_are_shut_nobody_begins_and_nobody_counts_as_silent() 
     assert (play.go().due, play.state) == ({A}, RolloutState.RUNNING)
 
 
+def test_a_window_that_shuts_just_when_silence_shows_halts_nothing() -> None:
+    play = Play().go()
+    play.closed = "shut"
+    assert play.go(121).state is RolloutState.WAITING
+
+
+@pytest.mark.parametrize("closed", [None, "shut"])
+def test_who_took_it_and_is_gone_halts_it_also_while_nobody_begins(closed: str | None) -> None:
+    cohorts = tuple(replace(each, soak_s=1000.0) for each in TWO_STEPS.cohorts)
+    play = Play(settings=Rollout(cohorts=cohorts)).go().tell(A, ACTIVATED)
+    play.heard[A] = play.now_s
+    play.closed = closed
+    if closed is None:
+        play.say(pause)
+    assert play.go(SILENT_AFTER_S + 1).state is RolloutState.HALTED
+
+
 def test_a_newer_revision_starts_with_the_first_cohort_by_the_settings_of_what_was_rolled_out() -> (
     None
 ):
