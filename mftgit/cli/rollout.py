@@ -17,6 +17,9 @@ from mftgit.model.events import EventName
 from mftgit.model.printable import printable
 from mftgit.model.rollout import Progress, describe
 
+_rev_argument = click.argument("rev", metavar="[REV]", required=False)
+_MIN_DIGITS = 7
+
 
 @click.group()
 def rollout() -> None:
@@ -57,27 +60,36 @@ Example:
   mftgit rollout resume --dir /var/lib/mftgit
 """
 )
+@_rev_argument
 @dir_option
 @json_option
-def resume(folder: StateFolder, as_json: bool) -> None:
-    """Go on by cohorts after a pause or a halt; the members that halted it are passed over."""
-    _change(folder, model.resume, EventName.ROLLOUT_RESUMED, as_json=as_json)
+def resume(folder: StateFolder, as_json: bool, rev: str | None) -> None:
+    """Go on by cohorts after a pause or a halt; the members that halted it are passed over.
+
+    With REV, an id or at least seven digits of one, it is refused where that is not the newest revision.
+    """
+    event = EventName.ROLLOUT_RESUMED
+    _change(folder, model.resume, event, rev=rev, as_json=as_json)
 
 
 @rollout.command(
     epilog="""\b
 Examples:
   mftgit rollout promote --dir /var/lib/mftgit
-  mftgit rollout promote --now --dir /var/lib/mftgit
+  mftgit rollout promote 1f0c2a9 --now --dir /var/lib/mftgit
 """
 )
 @click.option("--now", "regardless", is_flag=True, help="Do not wait for a change window either.")
+@_rev_argument
 @dir_option
 @json_option
-def promote(folder: StateFolder, as_json: bool, regardless: bool) -> None:
-    """Let every member take the revision at once, whatever halted it; ends the roll-out."""
+def promote(folder: StateFolder, as_json: bool, rev: str | None, regardless: bool) -> None:
+    """Let every member take the revision at once, whatever halted it; ends the roll-out.
+
+    With REV, an id or at least seven digits of one, it is refused where that is not the newest revision.
+    """
     step = partial(model.promote, regardless=regardless)
-    _change(folder, step, EventName.ROLLOUT_PROMOTED, as_json=as_json, now=regardless)
+    _change(folder, step, EventName.ROLLOUT_PROMOTED, rev=rev, as_json=as_json, now=regardless)
 
 
 @rollout.command(
@@ -86,11 +98,16 @@ Example:
   mftgit rollout abort --dir /var/lib/mftgit
 """
 )
+@_rev_argument
 @dir_option
 @json_option
-def abort(folder: StateFolder, as_json: bool) -> None:
-    """Let no further member take the revision; those that have it keep it until a newer one comes."""
-    _change(folder, model.abort, EventName.ROLLOUT_ABORTED, as_json=as_json)
+def abort(folder: StateFolder, as_json: bool, rev: str | None) -> None:
+    """Let no further member take the revision; those that have it keep it until a newer one comes.
+
+    With REV, an id or at least seven digits of one, it is refused where that is not the newest revision.
+    """
+    event = EventName.ROLLOUT_ABORTED
+    _change(folder, model.abort, event, rev=rev, as_json=as_json)
 
 
 def show_rollout(found: dict[str, Any], console: Console) -> None:
@@ -114,13 +131,30 @@ def _change(
     step: Callable[[Progress], Progress],
     event: EventName,
     *,
+    rev: str | None = None,
     as_json: bool,
     **facts: bool,
 ) -> None:
     with open_records(folder) as records:
-        progress = _there(records.registry.change_rollout(lambda found: step(_there(found))))
-        records.events.append(event, revision=progress.oid, facts=facts)
+
+        def change(found: Progress | None) -> Progress:
+            before = _meant(_there(found), rev)
+            after = step(before)
+            # Written down before it is kept: rather twice than never.
+            records.events.append(event, revision=after.oid, facts=facts)
+            return after
+
+        progress = _there(records.registry.change_rollout(change))
     _show(progress, as_json=as_json)
+
+
+def _meant(progress: Progress, rev: str | None) -> Progress:
+    if rev is not None and not (len(rev) >= _MIN_DIGITS and progress.oid.startswith(rev)):
+        raise ConfigError(
+            f"the newest revision is {progress.oid[:12]}, not {printable(rev)}: look at "
+            "`mftgit rollout status`, and name that, by at least seven digits, or none"
+        )
+    return progress
 
 
 def _there(progress: Progress | None) -> Progress:

@@ -287,6 +287,32 @@ def test_operators_pause_resume_promote_and_abort_beside_the_running_controller(
         assert len(told(site, event)) == 1
 
 
+@pytest.mark.parametrize("verb", ["resume", "promote", "abort"])
+def test_a_verb_for_a_revision_that_is_not_the_newest_any_more_is_refused(
+    site: Site, peers: list[Peer], verb: str
+) -> None:
+    looked_at = site.publish(BY_COHORTS | {"note.md": b"1"})
+    newest = site.publish(BY_COHORTS | {"note.md": b"2"})
+    until(lambda: due(peers) == [ONE])
+    say(site, "pause")
+    before = progress(site)
+    for wrong in (looked_at, looked_at[:9], newest[:6]):
+        assert f"the newest revision is {newest[:12]}" in say(site, verb, wrong)
+    assert progress(site).control is before.control
+    assert newest[:12] in say(site, verb, newest[:7])
+    assert progress(site).control is not before.control
+
+
+def test_what_an_operator_says_is_in_the_event_log_also_if_it_could_not_be_kept(
+    site: Site, peers: list[Peer]
+) -> None:
+    del peers
+    revision = site.publish(BY_COHORTS | {"note.md": b"1"})
+    with site.refusing(site.folder.registry, "rollout"):
+        assert "no space" in say(site, "promote")
+    assert [each.revision for each in told(site, EventName.ROLLOUT_PROMOTED)] == [revision]
+
+
 def test_while_a_window_is_shut_nobody_is_due_and_everybody_hears_why(
     site: Site, peers: list[Peer]
 ) -> None:
