@@ -281,7 +281,8 @@ class Intake:
         return wanted if is_here else self._judge.fetch(wanted, anchor)
 
     def _attempt(self, revision: Revision, seq: int) -> None:
-        fresh = activation.attempt(self.record, oid=revision, seq=seq)
+        number = int(self._clock.now().timestamp() * 1000)
+        fresh = activation.attempt(self.record, oid=revision, seq=seq, number=number)
         if activation.is_pending(self.record) and self.record.attempted != revision:
             self._journal.settle(fresh, EventName.REVISION_SUPERSEDED, by=revision)
         else:

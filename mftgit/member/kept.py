@@ -18,7 +18,10 @@ class DamagedError(MftgitError):
 
 def read_record(path: Path) -> Record:
     """Return the record, a fresh one when there is none yet; raises DamagedError."""
-    way_out = "remove it, and the member takes in the published revision anew"
+    way_out = (
+        "restore it from a backup; or remove it, and the member takes in the published revision as a newcomer does: "
+        "it forgets what it confirmed, so that it takes any history and has nothing to go back to"
+    )
     return _read(path, parse_record, Record(), way_out)
 
 

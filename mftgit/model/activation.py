@@ -107,16 +107,17 @@ def in_quarantine(record: Record, oid: Revision, *, checker: str) -> bool:
 # The moves
 
 
-def attempt(record: Record, *, oid: Revision, seq: int) -> Record:
+def attempt(record: Record, *, oid: Revision, seq: int, number: int = 0) -> Record:
     """Return the record that says, before anything else happens, that ``oid`` is being taken in.
 
-    One attempt lasts until its outcome: what was broken off or waits goes on under the number that it has.
+    One attempt lasts until its outcome: what was broken off or waits goes on under the number that it has. A new one
+    has at least ``number``, so that one after a record that was lost has none that was used before.
     """
     goes_on = record.attempted == oid and is_pending(record)
     return replace(
         _move(record, Move.ATTEMPT),
         attempted=oid,
-        attempts=record.attempts + (not goes_on),
+        attempts=record.attempts if goes_on else max(record.attempts + 1, number),
         seq=seq,
         reason=None,
         wait=None,

@@ -132,3 +132,21 @@ def test_what_was_refused_stays_so_and_is_told_later_where_it_cannot_be_told_at_
     node = restarted(site, node)
     assert outcomes(node) == [("RevisionActivated", old), ("RevisionRefused", bad)]
     assert node.told(EventName.REVISION_REFUSED)[0].facts["problems"]
+
+
+def test_each_outcome_is_told_also_after_the_record_was_lost(site: Site) -> None:
+    first = site.publish(ONE)
+    node = started(site)
+    second = site.publish(TWO)
+    node.look()
+    node.folder.record.unlink()
+    node = restarted(site, node)
+    node.look()
+    bad = site.publish({"transfers/one.yaml": b"nonsense"})
+    node.look()
+    assert outcomes(node) == [
+        ("RevisionActivated", first), ("RevisionActivated", second),
+        ("RevisionActivated", second), ("RevisionRefused", bad),
+    ]  # fmt: skip
+    fetched = [each.revision for each in node.told(EventName.REVISION_FETCHED)]
+    assert fetched == [first, second, second, bad]

@@ -150,7 +150,9 @@ def test_a_node_whose_record_is_damaged_says_how_to_go_on_and_does(
     done = mftgit("run", node(joined), cwd=joined.made.root)
     assert done.returncode != 0
     assert f"{name}: " in done.stderr
-    assert "remove it, and the member takes in the published revision anew" in done.stderr
+    assert (
+        "or remove it, and the member takes in the published revision as a newcomer" in done.stderr
+    )
     (node(joined) / name).unlink()
     joined.start()
     joined.until_says("active", revision)

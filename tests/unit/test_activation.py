@@ -192,6 +192,14 @@ def test_an_attempt_keeps_its_number_until_its_outcome() -> None:
     assert activation.attempt(refused, oid=B, seq=3).attempts == 2
 
 
+def test_a_new_attempt_has_a_number_above_every_one_that_a_lost_record_had() -> None:
+    first = activation.attempt(Record(), oid=A, seq=1, number=1000)
+    assert first.attempts == 1000
+    assert activation.attempt(first, oid=A, seq=1, number=2000).attempts == 1000
+    assert activation.attempt(first, oid=B, seq=2, number=2000).attempts == 2000
+    assert activation.attempt(first, oid=B, seq=2, number=10).attempts == 1001  # a clock set back
+
+
 # Starts
 
 
