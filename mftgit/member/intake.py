@@ -104,7 +104,13 @@ class Intake:
         )
         self._running = Running(outbound, told)
         self.operator = Operator(folder, self._journal, self._judge, self._running)
-        self._move = Move(folder, now=self._clock.now, moved=upstream.moved, told=told)
+        self._move = Move(
+            folder,
+            now=self._clock.now,
+            moved=upstream.moved,
+            told=told,
+            is_behind=self._has_behind_it,
+        )
         self._activation = Activation(
             journal=self._journal,
             judge=self._judge,
@@ -271,6 +277,11 @@ class Intake:
         """Return what is to run, and the number of the head that it is attempted under."""
         pin = self.operator.orders.pin
         return (head.oid, head.seq) if pin is None else (pin, max(head.seq, self.record.seq))
+
+    def _has_behind_it(self, oid: Revision) -> bool:
+        """Tell whether this member has ``oid`` behind it, by what it runs or by what it confirmed."""
+        record = self.record
+        return any(self._judge.is_behind(oid, each) for each in (record.active, record.anchor))
 
     def _is_news(self, oid: Revision, seq: int) -> bool:
         return activation.is_news(self.record, oid=oid, seq=seq, checker=self._judge.checker)

@@ -32,6 +32,7 @@ from mftgit.model.config import Generation
 from mftgit.model.controller_line import ControllerLine, fingerprints, together
 from mftgit.model.events import EventName
 from mftgit.model.messages import LineStatus
+from mftgit.model.names import Revision
 
 
 class MoveFailedError(TransientError):
@@ -48,12 +49,17 @@ class Move:
         now: Callable[[], datetime],
         moved: Callable[[Bootstrap], None],
         told: Told,
+        is_behind: Callable[[Revision], bool],
     ) -> None:
-        """Change the line of ``folder``; ``moved`` takes the running member over, and ``told`` writes it down."""
+        """Change the line of ``folder``; ``moved`` takes the running member over, and ``told`` writes it down.
+
+        ``is_behind`` tells whether this member has a revision behind it.
+        """
         self._folder = folder
         self._now = now
         self._moved = moved
         self._told = told
+        self._is_behind = is_behind
         self._status: LineStatus | None = None
         self._failed: str | None = None
 
@@ -78,6 +84,8 @@ class Move:
     def try_out(self, line: ControllerLine, *, seq: int) -> None:
         """Ask for the head by ``line`` with this member's own proof; ``seq`` is that of a head seen before.
 
+        That number alone tells no old copy of the controller: one that is started has the present time's.
+
         Raises:
             ConfigError: what ``line`` calls an authority is none.
             MoveFailedError: no answer, not over a trusted connection, or not of this cluster as it is.
@@ -94,7 +102,7 @@ class Move:
             ) from error
         except TransientError as error:
             raise MoveFailedError(str(error)) from error
-        if head is None or head.seq < seq:
+        if head is None or head.seq < seq or self._is_behind(head.oid):
             raise MoveFailedError(
                 f"{url}: who answers there is behind this cluster's controller: an old copy of it, perhaps"
             )

@@ -81,7 +81,13 @@ def take(site: Site, ca_pem: str, *folders: StateFolder) -> None:
     """Publish ``ca_pem``, and let the members of ``folders`` follow and report."""
     site.publish({"cluster.yaml": section(ca=ca_pem).encode()})
     for folder in folders:
-        mover = Move(folder, now=NOW, moved=lambda _: None, told=lambda *_, **__: None)
+        mover = Move(
+            folder,
+            now=NOW,
+            moved=lambda _: None,
+            told=lambda *_, **__: None,
+            is_behind=lambda _: False,
+        )
         mover.go_over(build_line({"ca": ca_pem}), seq=1)
         report(site.folder, folder)
 

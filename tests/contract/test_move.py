@@ -23,6 +23,7 @@ from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.move import Move, MoveFailedError
 from mftgit.member.upstream import RemoteUpstream
 from mftgit.model.controller_line import ControllerLine, build_line, fingerprints
+from mftgit.model.names import Revision
 
 OTHER = pki.make_authority("other", now=NOW())
 
@@ -47,9 +48,14 @@ def untold(*_: object, **__: object) -> None:
     """Nobody writes it down."""
 
 
+def nothing(_: Revision) -> bool:
+    """Nothing is behind a member that runs nothing yet."""
+    return False
+
+
 def move(folder: StateFolder, told: list[Bootstrap] | None = None) -> Move:
     moved = (told if told is not None else []).append
-    return Move(folder, now=NOW, moved=moved, told=untold)
+    return Move(folder, now=NOW, moved=moved, told=untold, is_behind=nothing)
 
 
 def own_ca(site: Site) -> bytes:
@@ -221,7 +227,8 @@ def test_a_running_member_asks_and_fetches_at_the_new_address(
         hints = upstream.wait()
         next(hints)
         with forwarded(site.url, called="localhost") as url:
-            assert Move(node, now=NOW, moved=upstream.moved, told=untold).go_over(line(url), seq=1)
+            mover = Move(node, now=NOW, moved=upstream.moved, told=untold, is_behind=nothing)
+            assert mover.go_over(line(url), seq=1)
             assert upstream.head(None) is not None
             revision = site.publish({"notes.md": b"x"})
             assert upstream.fetch() == revision

@@ -1,7 +1,10 @@
 """A revision with another line to the controller is confirmed where that works, and the member goes over after that."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,14 @@ from controller_line_text import section
 from controller_site import NOW, Site, controller_site
 from forwarding import forwarded
 from node_site import ONE, TWO, restarted, started
+from ports import own_port
 
 from mftgit.adapters import pki
 from mftgit.adapters.channel import check_listener
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.rules import make_validator
+from mftgit.controller.app import Controller
 from mftgit.model.controller_line import fingerprints
 from mftgit.model.events import EventName
 from mftgit.model.messages import MemberState
@@ -124,6 +132,49 @@ def test_a_confirmed_line_that_does_not_work_any_more_harms_nobody_who_has_anoth
     revision = site.publish(TWO)
     node.look()
     assert node.intake.runs == revision
+
+
+@contextmanager
+def old_copy(site: Site, root: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Copy the controller as it is now; give an address, and what starts the copy there."""
+    with own_port() as port, ExitStack() as at_end:
+        url = f"https://localhost:{port}"
+        site.stop()
+        copy = StateFolder(root / "copy")
+        shutil.copytree(site.folder.root, copy.root)
+        site.start()
+
+        def start() -> None:
+            own = replace(copy.read_bootstrap(), controller_url=url, listen=("127.0.0.1", port))
+            copy.write_bootstrap(own)
+            events = at_end.enter_context(
+                closing(EventStore(copy.events, member=own.name, now=NOW))
+            )
+            controller = Controller(copy, own, events=events, validator=make_validator())
+            controller.start()
+            at_end.callback(controller.stop)
+
+        yield url, start
+
+
+def test_an_old_copy_of_the_controller_that_was_started_since_is_not_gone_over_to(
+    site: Site, tmp_path: Path
+) -> None:
+    site.publish(ONE)
+    node = started(site)
+    with old_copy(site, tmp_path) as (url, start):
+        good = site.publish(TWO)
+        node.look()
+        bad = site.publish(with_line(url))
+        start()  # so that its head has a higher number than any before
+        node.look()
+        assert (node.intake.runs, node.intake.record.attempted) == (good, bad)
+        assert node.intake.state() is MemberState.ROLLED_BACK
+        assert "an old copy of it, perhaps" in str(node.intake.reason())
+        assert node.folder.read_bootstrap().controller_url == site.url
+    mended = site.publish(ONE)
+    node.look()
+    assert node.intake.runs == mended
 
 
 def test_the_controller_s_own_listener_is_known_by_its_own_authority_whatever_members_take(
