@@ -60,7 +60,9 @@ FETCHED = "refs/mftgit/fetched"
 
 _ZERO = ObjectID(b"0" * 40)
 _LOCKED_TRIES, _LOCKED_WAIT_S = 40, 0.05
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
+_PASSING = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR,
+}  # fmt: skip
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 HeadersFor = Callable[[str, str], Mapping[str, str]]

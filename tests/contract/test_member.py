@@ -20,6 +20,7 @@ from node_site import ONE, TRANSFER, TWO, damage, deliver, restarted, started, u
 
 from mftgit.adapters import pki, scheduler
 from mftgit.adapters.channel import ControllerRefusedError, ControllerUnreachableError
+from mftgit.adapters.git_objects import StoreBusyError
 from mftgit.errors import MftgitError
 from mftgit.member.intake import NotRunningError
 from mftgit.member.upstream import RemovedError
@@ -249,6 +250,26 @@ def test_a_full_disk_stops_nothing_and_is_no_fault_of_the_revision(
     assert [each.revision for each in node.told(EventName.REVISION_ACTIVATED)] == [old, new]
     assert len(node.told(EventName.PLAN_APPLIED)) == 2
     deliver(site, "after")
+
+
+@pytest.mark.parametrize("trouble", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_nothing_of_a_fetch_is_no_fault_of_the_store(
+    site: Site, monkeypatch: pytest.MonkeyPatch, trouble: int
+) -> None:
+    site.publish(ONE)
+    node = started(site)
+    store = node.folder.store.stat().st_ino
+    new = site.publish(TWO)
+
+    def refuse(path: Any, *_: Any, **__: Any) -> None:
+        raise OSError(trouble, os.strerror(trouble), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", refuse)
+        with pytest.raises(StoreBusyError, match=os.strerror(trouble)):
+            node.look()
+    node.look()
+    assert (node.intake.runs, node.folder.store.stat().st_ino) == (new, store)
 
 
 def test_a_revision_that_cannot_be_prepared_just_now_waits_and_touches_nothing(
