@@ -133,7 +133,7 @@ def rotate_ca(folder: StateFolder, without: tuple[MemberName, ...], as_json: boo
             records.registry.members(),
             left=without,
             now=SystemClock().now(),
-            record=lambda event, facts: records.events.append(event, facts=facts),
+            tell=records.events.append,
         )
     if as_json:
         print_json(

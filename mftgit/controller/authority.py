@@ -17,10 +17,11 @@ The controller issues its certificate anew by what ``ca.key`` is (`mftgit.contro
 one step, and only when every member takes both: so each gets in whatever the moment.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, unique
+from typing import Protocol
 
 from mftgit.adapters import pki
 from mftgit.adapters.durable import write_file
@@ -28,10 +29,9 @@ from mftgit.adapters.process_lock import one_at_a_time
 from mftgit.adapters.registry import MemberRecord
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.controller.certificate import signing_authority
-from mftgit.controller.keys import Record
 from mftgit.errors import ConfigError
 from mftgit.model.controller_line import together, without
-from mftgit.model.events import EventName
+from mftgit.model.events import EventName, Fact
 from mftgit.model.names import MemberName
 
 
@@ -42,6 +42,13 @@ class Step(Enum):
     OFFERED = "offered"
     CHANGED = "changed"
     DONE = "done"
+
+
+class Tell(Protocol):
+    """Writes an event down."""
+
+    def __call__(self, event: EventName, *, facts: Mapping[str, Fact], once: str) -> object:
+        """Write it down, where none was under the name ``once``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +67,11 @@ def rotate_authority(
     *,
     left: Collection[MemberName] = (),
     now: datetime,
-    record: Record,
+    tell: Tell,
 ) -> Rotation:
     """Go one step on as far as the ``members`` are; those that are ``left`` behind have to join anew.
 
-    ``record`` writes down that another one issues from now on.
+    ``tell`` writes down that another one issues from now on, once.
 
     Raises:
         ConfigError: the folder is another user's, or cannot be written.
@@ -78,7 +85,7 @@ def rotate_authority(
     }
     with one_at_a_time(folder.root):
         try:
-            return _go_on(folder, takes, now=now, record=record)
+            return _go_on(folder, takes, now=now, tell=tell)
         except OSError as error:
             raise ConfigError(
                 f"{folder.root}: cannot be written: {error.strerror}: see to the disk and say this again"
@@ -86,7 +93,7 @@ def rotate_authority(
 
 
 def _go_on(
-    folder: StateFolder, takes: dict[MemberName, set[str]], *, now: datetime, record: Record
+    folder: StateFolder, takes: dict[MemberName, set[str]], *, now: datetime, tell: Tell
 ) -> Rotation:
     signing = signing_authority(folder)
     following = _following(folder, signing, now=now)
@@ -102,17 +109,19 @@ def _go_on(
         write_file(folder.old_ca, signing.certificate)
         folder.write_secret(folder.ca_key, following.key)
         folder.next_ca.unlink()
-        ended = pki.fingerprint(signing.certificate)
-        record(EventName.AUTHORITY_CHANGED, {"fingerprint": fingerprint, "ended": ended})
         signing = following
+    fingerprint = pki.fingerprint(signing.certificate)
     old = pki.fingerprint(folder.read(folder.old_ca))
+    facts: dict[str, Fact] = {"fingerprint": fingerprint, "ended": old}
+    # Said at each call from here to the last, so that no kill loses it.
+    tell(EventName.AUTHORITY_CHANGED, facts=facts, once=f"authority/{fingerprint}")
     waits_for = tuple(name for name, ca in takes.items() if old in ca)
     if not waits_for:
         folder.old_ca.unlink()
     return Rotation(
         step=Step.CHANGED if waits_for else Step.DONE,
         ca_pem=without(together(trusted, signing.certificate.decode()), old),
-        fingerprint=pki.fingerprint(signing.certificate),
+        fingerprint=fingerprint,
         waits_for=waits_for,
     )
 

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import shutil
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from controller_site import NODE, NOW, Site, controller_site
 from kills import die_before
 
 from mftgit.adapters import pki
+from mftgit.adapters.durable import write_file
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.process_lock import BusyError, one_at_a_time
 from mftgit.adapters.registry import Registry
@@ -29,7 +30,7 @@ from mftgit.member.join import join
 from mftgit.member.move import Move
 from mftgit.member.upstream import RemoteUpstream
 from mftgit.model.controller_line import build_line, fingerprints
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events import EventName
 from mftgit.model.messages import LineStatus, MemberState, MemberStatus
 from mftgit.model.names import MemberName
 from mftgit.model.token import parse_token
@@ -53,11 +54,9 @@ def rotate(folder: StateFolder, *left: MemberName) -> Rotation:
         closing(Registry(folder.registry, now=NOW)) as registry,
         closing(EventStore(folder.events, member=CONTROLLER, now=NOW)) as events,
     ):
-
-        def record(event: EventName, facts: Mapping[str, Fact]) -> None:
-            events.append(event, facts=facts)
-
-        return rotate_authority(folder, registry.members(), left=left, now=NOW(), record=record)
+        return rotate_authority(
+            folder, registry.members(), left=left, now=NOW(), tell=events.append
+        )
 
 
 def report(controller: StateFolder, folder: StateFolder) -> None:
@@ -260,6 +259,21 @@ def test_the_verb_prints_what_to_push_and_who_is_waited_for(
 
 
 # Kills
+
+
+def test_a_change_of_the_authority_is_told_once_also_after_a_kill_right_behind_it(
+    site: Site, node: StateFolder
+) -> None:
+    done = rotate(site.folder)
+    take(site, done.ca_pem, site.folder, node)
+    old = signing_authority(site.folder)
+    write_file(site.folder.old_ca, old.certificate)  # the steps up to the kill
+    site.folder.write_secret(site.folder.ca_key, site.folder.read(site.folder.next_ca))
+    assert rotate(site.folder).step is rotate(site.folder).step is Step.CHANGED
+    told = [each for _, each in site.events.after(0, limit=1000)]
+    assert [each.facts for each in told if each.event is EventName.AUTHORITY_CHANGED] == [
+        {"fingerprint": done.fingerprint, "ended": pki.fingerprint(old.certificate)}
+    ]
 
 
 def be_the_operator(folder: StateFolder, at: int, told: Path) -> None:
