@@ -125,7 +125,7 @@ class Activation:
             self._judge.check(record.active, record.anchor)
         if self._confirmation is not None:
             self._prove_good(self._confirmation)
-        self._move.follow(self._running.generation, seq=record.seq)
+        self._move.follow(self._running.generation, seq=record.floor)
 
     def _swap_to(self, revision: Revision, *, fresh: bool) -> None:
         record = self._journal.record
@@ -196,7 +196,7 @@ class Activation:
         if record.active is not None and generation is not None:
             self._good = (record.active, generation)
         logger.info("revision is active", revision=record.active)
-        self._move.follow(self._running.generation, seq=record.seq)
+        self._move.follow(self._running.generation, seq=record.floor)
 
     def _until(self, record: Record) -> float:
         """Return when the time is over that began before a restart; in another boot it begins anew."""
@@ -211,7 +211,7 @@ class Activation:
         probes = self._probes.of(
             self._running.revision,
             self._running.generation,
-            seq=record.seq if activation.is_unconfirmed(record) else None,
+            seq=record.floor if activation.is_unconfirmed(record) else None,
             time=time,
         )
         self._confirmation = Confirmation(probes, time=time, passed=self._wake)

@@ -276,7 +276,7 @@ class Intake:
     def _wanted(self, head: Head) -> tuple[Revision, int]:
         """Return what is to run, and the number of the head that it is attempted under."""
         pin = self.operator.orders.pin
-        return (head.oid, head.seq) if pin is None else (pin, max(head.seq, self.record.seq))
+        return (head.oid, head.seq) if pin is None else (pin, max(head.seq, self.record.floor))
 
     def _has_behind_it(self, oid: Revision) -> bool:
         """Tell whether this member has ``oid`` behind it, by what it runs or by what it confirmed."""

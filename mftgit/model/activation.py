@@ -86,7 +86,7 @@ def is_news(record: Record, *, oid: Revision, seq: int, checker: str) -> bool:
     an operator says so. What diverged stays so: whether it grows from the anchor is told by its history, which
     its id stands for. What was broken off is tried again.
     """
-    if seq < record.seq or in_quarantine(record, oid, checker=checker):
+    if seq < record.floor or in_quarantine(record, oid, checker=checker):
         return False
     if record.attempted != oid:
         return True
@@ -119,10 +119,10 @@ def attempt(record: Record, *, oid: Revision, seq: int, number: int = 0) -> Reco
         attempted=oid,
         attempts=record.attempts if goes_on else max(record.attempts + 1, number),
         seq=seq,
+        reanchored=False,
         reason=None,
         wait=None,
         recalled=False,
-        reanchored=False,
     )
 
 
@@ -149,7 +149,8 @@ def activating(record: Record) -> Record:
 def superseding(record: Record, *, oid: Revision, seq: int) -> Record:
     """Return the record that ends the wait for a confirmation by deciding for a newer revision that is good."""
     moved = _move(record, Move.SUPERSEDE)
-    return _decided(replace(moved, attempted=oid, attempts=record.attempts + 1, seq=seq))
+    fresh = replace(moved, attempted=oid, attempts=record.attempts + 1, seq=seq, reanchored=False)
+    return _decided(fresh)
 
 
 def confirming(record: Record, *, until: float, boot_id: str) -> Record:
@@ -170,7 +171,6 @@ def confirmed(record: Record, *, grown: bool = True, policy_version: int = 0) ->
     return replace(
         _move(record, Move.CONFIRM),
         anchor=record.active if grown and not record.reanchored else record.anchor,
-        reanchored=False,
         earlier=(*record.earlier, *before)[-MAX_EARLIER:],
         lkg=record.active,
         policy_version=max(record.policy_version, policy_version),
@@ -235,10 +235,9 @@ def ended_too_often(record: Record) -> bool:
 def reanchored(record: Record, *, anchor: Revision) -> Record:
     """Return the record of a member that an operator lets follow a history that grew from elsewhere.
 
-    ``seq`` begins anew with it, for the history may be another controller's.
+    Any head's number will do then, for the history may be another controller's; an attempt under way keeps its own.
     """
-    under_way = is_unconfirmed(record)
-    return _judge_anew(replace(record, anchor=anchor, seq=0, reanchored=under_way))
+    return _judge_anew(replace(record, anchor=anchor, reanchored=True))
 
 
 def released(record: Record) -> Record:

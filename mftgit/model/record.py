@@ -70,7 +70,8 @@ class Record:
     ``seq`` is the head's number that the attempt belongs to, ``attempts`` the attempt's own. ``active`` runs, or is
     what a restart has to run; history may only grow from ``anchor``; ``lkg`` is what a rollback returns to, ``earlier``
     what was that before, the newest last. ``recalled``: an operator took the member back from ``attempted``.
-    ``reanchored``: an operator set the anchor while ``active`` was being proved, so that it stays where it is.
+    ``reanchored``: an operator set the anchor, so that it stays where it is when what was being proved is confirmed, and
+    that the next attempt may have a lower ``seq``.
     ``until`` and ``boot_id`` say when an unconfirmed revision has to have proved itself, ``starts`` how often a process
     began under it. ``policy_version`` is the highest that was confirmed, ``obeyed`` the last order of an operator that
     was carried out. ``removed``: the controller said that this member is not of the cluster, so that it runs nothing.
@@ -98,6 +99,11 @@ class Record:
     obeyed: int = 0
     removed: bool = False
     untold: Outcome | None = None
+
+    @property
+    def floor(self) -> int:
+        """Return the number below which no head is taken."""
+        return 0 if self.reanchored else self.seq
 
 
 def format_record(record: Record) -> bytes:

@@ -150,3 +150,23 @@ def test_each_outcome_is_told_also_after_the_record_was_lost(site: Site) -> None
     ]  # fmt: skip
     fetched = [each.revision for each in node.told(EventName.REVISION_FETCHED)]
     assert fetched == [first, second, second, bad]
+
+
+def test_an_outcome_names_the_head_of_its_attempt_also_after_a_reanchor_meanwhile(
+    site: Site,
+) -> None:
+    old = site.publish(ONE)
+    node = started(site)
+    order(node, Verb.SUSPEND)
+    site.publish(TWO)
+    node.look()
+    seq = node.intake.record.seq
+    orders = Orders()
+    for verb in (Verb.SUSPEND, Verb.REANCHOR):
+        given = Order(number=0, verb=verb, by="Ann", at="now", revision=old)
+        orders = give(orders, given)
+    write_orders(node.folder.orders, orders)
+    site.publish(ONE)
+    node.look()
+    (superseded,) = node.told(EventName.REVISION_SUPERSEDED)
+    assert superseded.facts["head_seq"] == seq

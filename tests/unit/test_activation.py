@@ -159,7 +159,7 @@ def test_what_is_being_proved_is_not_attempted_again_and_a_person_does_not_distu
 
 def test_an_anchor_that_a_person_set_while_a_revision_was_being_proved_stays() -> None:
     record = activation.confirmed(activation.reanchored(confirming(B, on=active(A)), anchor=D))
-    assert (record.active, record.anchor, record.reanchored) == (B, D, False)
+    assert (record.active, record.anchor) == (B, D)
 
 
 def test_what_runs_well_is_not_attempted_anew_when_an_operator_says_that_all_goes_on() -> None:
@@ -479,6 +479,18 @@ def test_what_has_no_outcome_yet_goes_on_under_its_number_when_all_is_judged_ane
     )
     for record in (waiting, confirming(B, seq=2, on=active(A)), failed(confirming(B))):
         assert activation.released(record).attempted == B
-        assert activation.reanchored(record, anchor=C).attempted == B
+        anew = activation.reanchored(record, anchor=C)
+        assert (anew.attempted, anew.seq, anew.floor) == (B, record.seq, 0)
     again = activation.attempt(activation.released(waiting), oid=B, seq=2)
     assert again.attempts == waiting.attempts
+
+
+def test_after_a_reanchor_any_number_of_a_head_will_do_until_the_next_attempt() -> None:
+    for record in (active(A), confirming(A, seq=5)):
+        anew = activation.reanchored(replace(record, seq=5), anchor=D)
+        assert anew.floor == 0
+        if activation.is_unconfirmed(anew):
+            following = activation.superseding(anew, oid=B, seq=2)
+        else:
+            following = activation.attempt(anew, oid=B, seq=2)
+        assert (following.seq, following.floor) == (2, 2)
