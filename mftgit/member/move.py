@@ -31,7 +31,7 @@ from mftgit.member.told import Told
 from mftgit.model.config import Generation
 from mftgit.model.controller_line import ControllerLine, fingerprints, together
 from mftgit.model.events import EventName
-from mftgit.model.messages import LineStatus
+from mftgit.model.messages import NOT_PROVED, Head, LineStatus
 from mftgit.model.names import Revision
 
 
@@ -94,13 +94,8 @@ class Move:
         try:
             if line.ca:
                 pki.check_authorities(pem.encode(), now=self._now())
-            with closing(Channel(url, ca_file=pem.encode(), headers=self._proof())) as channel:
-                head = channel.head(None)
-        except ControllerRefusedError as error:
-            raise MoveFailedError(
-                f"{error}: who answers there does not know this member, so that it is not this cluster's controller"
-            ) from error
-        except TransientError as error:
+            head = self._head(url, pem)
+        except (ControllerRefusedError, TransientError) as error:
             raise MoveFailedError(str(error)) from error
         if head is None or head.seq < seq or self._is_behind(head.oid):
             raise MoveFailedError(
@@ -158,7 +153,16 @@ class Move:
         if self._folder.ca_file.read_bytes() != pem.encode():
             write_file(self._folder.ca_file, pem.encode())
 
-    def _proof(self) -> Callable[[str, str], dict[str, str]]:
+    def _head(self, url: str, pem: str) -> Head | None:
         own = self._folder.read_bootstrap()
         key = self._folder.read(self._folder.member_key)
-        return Prover(member=own.name, cluster_id=own.cluster_id, key=key, now=self._now).headers
+        prover = Prover(member=own.name, cluster_id=own.cluster_id, key=key, now=self._now)
+        with closing(Channel(url, ca_file=pem.encode(), headers=prover.headers)) as channel:
+            try:
+                return channel.head(None)
+            except ControllerRefusedError as error:
+                if error.status != NOT_PROVED or channel.is_member(own.name, prover.public_key):
+                    raise
+                raise MoveFailedError(
+                    f"{error}: who answers there does not know this member, so that it is not this cluster's controller"
+                ) from error

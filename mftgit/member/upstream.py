@@ -13,10 +13,8 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.fetch import check_lineage
 from mftgit.model.events import Event
-from mftgit.model.messages import Head, MemberStatus
+from mftgit.model.messages import NOT_PROVED, Head, MemberStatus
 from mftgit.model.names import MemberName, Revision
-
-_NOT_PROVED = 401
 
 _T = TypeVar("_T")
 
@@ -86,7 +84,7 @@ class RemoteUpstream:
         try:
             head = self._proven(lambda: self._channel.head(known))
         except ControllerRefusedError as error:
-            if error.status != _NOT_PROVED or self._is_member():
+            if error.status != NOT_PROVED or self._is_member():
                 raise
             self._removed = True
             raise self._not_of_the_cluster() from error
@@ -157,7 +155,7 @@ class RemoteUpstream:
         try:
             return call()
         except ControllerRefusedError as error:
-            if error.status != _NOT_PROVED or self._prover.public_key == key:
+            if error.status != NOT_PROVED or self._prover.public_key == key:
                 raise
         return call()
 

@@ -26,6 +26,9 @@ MAX_REPORT_EVENTS = 1000
 BAD_REPORT, TOO_LARGE = 400, 413
 """The statuses of HTTP with which a report is refused for what it holds; sending it again cannot help."""
 
+NOT_PROVED = 401
+"""The status of HTTP for who does not prove to be a member."""
+
 CONFLICT = 409
 """The status of HTTP with which events are refused because other ones have their numbers."""
 

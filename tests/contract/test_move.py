@@ -191,9 +191,17 @@ def test_a_controller_of_another_cluster_is_not_taken_whatever_it_shows(
         told = refused(site, node, line(other.url, own_ca(site) + own_ca(other)))
         assert "not this cluster's controller" in told
         other.enrol(node.member_key.read_bytes())  # even where it knows the key
-        assert "not this cluster's controller" in refused(
-            site, node, line(other.url, own_ca(other))
-        )
+        told = refused(site, node, line(other.url, own_ca(other)))
+        assert "/api/head: " in told
+        assert "does not know this member" not in told
+
+
+def test_what_answers_but_is_no_controller_is_told_as_what_it_said(
+    site: Site, node: StateFolder
+) -> None:
+    told = refused(site, node, line(f"{site.url}/mft"))
+    assert told.startswith(f"{site.url}/mft/api/head: ")
+    assert "does not know this member" not in told
 
 
 def test_an_old_copy_of_the_controller_is_not_taken(site: Site, node: StateFolder) -> None:

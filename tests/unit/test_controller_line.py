@@ -56,10 +56,9 @@ def test_lines_are_equal_when_they_name_the_same_authorities_however_these_are_w
         "https://mft.example.org",
         "https://127.0.0.1:1",
         "https://[::1]:65535",
-        "https://proxy.example/mft/git",
     ],
 )
-def test_an_address_may_have_a_port_and_a_path(url: str) -> None:
+def test_an_address_may_have_a_port(url: str) -> None:
     assert line(url).url == url
 
 
@@ -71,6 +70,7 @@ def test_an_address_may_have_a_port_and_a_path(url: str) -> None:
         ("https://", "form"),
         ("https://user:pass@mft.example.org", "form"),
         ("https://mft.example.org:8443/?a=b", "form"),
+        ("https://proxy.example/mft", "form"),
         ("https://mft..example.org:0", "url"),
         ("https://mft.example.org:65536", "url"),
         ("https://[::1::2]:8443", "url"),
