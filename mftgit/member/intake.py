@@ -38,8 +38,8 @@ from mftgit.model.record import Record, Stage, Wait
 from mftgit.model.validate import Validator
 
 SUPERSEDE_AFTER_S: Final = 2.0
-"""A newer revision ends the wait for a confirmation after this; what is well is confirmed by then, so that a stream of
-revisions does not keep every one of them from it."""
+"""A newer revision ends the wait for a confirmation after this, and the next one after twice as long as the one before:
+so a stream of revisions keeps none from it that would be confirmed, however long its probes take."""
 
 _MAX_PROBLEMS_REPORTED = 50
 
@@ -129,6 +129,7 @@ class Intake:
         self._judged: tuple[tuple[Revision, Revision | None], Generation] | None = None
         self._no_help: Revision | None = None
         self._stood_down = False
+        self._superseded = 0  # in a row
         self.head: Head | None = None
         self.trouble: str | None = None
 
@@ -292,6 +293,7 @@ class Intake:
         return wanted if is_here else self._judge.fetch(wanted, anchor)
 
     def _attempt(self, revision: Revision, seq: int) -> None:
+        self._superseded = 0
         number = int(self._clock.now().timestamp() * 1000)
         fresh = activation.attempt(self.record, oid=revision, seq=seq, number=number)
         if activation.is_pending(self.record) and self.record.attempted != revision:
@@ -353,7 +355,8 @@ class Intake:
         if due_in_s is None or generation is None or wanted == self._no_help:
             return
         confirm_s = generation.cluster.confirm_s
-        if confirm_s - due_in_s < min(SUPERSEDE_AFTER_S, confirm_s / 2):
+        after_s = min(SUPERSEDE_AFTER_S, confirm_s / 2) * 2**self._superseded
+        if confirm_s - due_in_s < after_s:
             return
         try:
             revision = self._fetch(wanted)
@@ -365,6 +368,7 @@ class Intake:
             )
             return
         if revision != self.record.attempted and self._waits_for(revision) is None:
+            self._superseded += 1
             fresh = activation.superseding(self.record, oid=revision, seq=seq)
             self._journal.settle(fresh, EventName.REVISION_SUPERSEDED, by=revision)
             self._journal.step(EventName.REVISION_VERIFIED)

@@ -1,5 +1,6 @@
 """A revision has to prove itself, on a real node; where it does not, the node goes back and does not try it again."""
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -188,6 +189,25 @@ def test_a_stream_of_revisions_does_not_keep_one_that_is_well_from_being_confirm
     node.look()
     assert node.intake.runs == newest
     assert told(node, EventName.REVISION_SUPERSEDED) == []
+
+
+def test_a_stream_of_revisions_does_not_keep_one_from_being_confirmed_whose_check_takes_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "SUPERSEDE_AFTER_S", 0.0625)
+    site.publish(ONE)
+    node = started(site)
+    command(site, "sleep 1")
+    slow = ONE | {"cluster.yaml": CHECKED["cluster.yaml"].replace(b"1,", b"60,")}
+    numbers = itertools.count()
+
+    def push_and_look() -> bool:
+        site.publish(slow | {"note.md": str(next(numbers)).encode()})
+        node.intake.look()
+        return len(node.told(EventName.REVISION_ACTIVATED)) > 1
+
+    until(push_and_look)
+    assert node.told(EventName.REVISION_SUPERSEDED)
 
 
 # Starts under what is not confirmed
