@@ -8,7 +8,7 @@ from mftgit.adapters.git_store import GitStore
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.secrets import Unsealer
 from mftgit.model.config import Generation, Role
-from mftgit.model.growth import judge_growth, steps
+from mftgit.model.growth import judge_growth
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.policy_version import check_policy_version
@@ -101,9 +101,7 @@ def check_removals(store: GitStore, *, anchor: Revision | None, tip: Revision) -
         cluster = store.pick(revision, (CLUSTER_FILE,)).get(CLUSTER_FILE)
         return take_stock(store.documents(revision), cluster.load() if cluster else b"")
 
-    history = store.history(anchor, tip)
-    branch = [revision for revision, _ in steps(history, anchor=anchor, tip=tip)]
-    problem = judge_removals(branch, anchor=anchor, stock=stock)
+    problem = judge_removals(store.history(anchor, tip), anchor=anchor, tip=tip, stock=stock)
     if problem is not None:
         raise RefusedError(
             f"revision {tip[:12]} removes more than it says:\n{format_problem(problem)}", (problem,)

@@ -1,17 +1,22 @@
 """How a history grew from one published revision to another, and whether somebody who may sign let it.
 
-A member that was away does not see where one push ended and the next began. It follows the branch from its anchor,
-revision by revision, and asks whether there is any way to divide the history into pushes, each signed as the revision
-that was published before it requires.
+A member that was away does not see where one push ended and the next began. It looks at all that grew from its anchor,
+the oldest first, and asks whether there is any way to divide the history into pushes, each signed as the revision
+that was published before it requires. What was published may lie behind any parent of a merge: after `git pull` in a
+clone that was behind, it is the second one.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from itertools import islice
+from operator import or_
 
 from mftgit.model.names import Revision
 from mftgit.model.policy_version import check_policy_step
 from mftgit.model.problem import Problem
-from mftgit.model.trust import Evidence, Finding, Outcome, Policy, objections
+from mftgit.model.trust import MAX_TOLD, Evidence, Finding, Outcome, Policy, objections
 
 History = Mapping[Revision, tuple[Revision, ...]]
 """The parents of every commit that can be reached from the tip and not from the anchor."""
@@ -45,69 +50,130 @@ def judge_growth(
     since has passed by it. A refusal that is in doubt comes before one that is not. A policy that may not follow on any
     that counts was not published: it came with a later revision, or is refused at the tip.
     """
-    live = [policy_of(anchor)]
-    doubts: list[Refusal] = []
-    problem: Problem | None = None
-    for revision, commits in steps(history, anchor=anchor, tip=tip):
-        judged = [
-            Refusal(policy=policy, wrong=objections(policy, (examine(policy, c) for c in commits)))
-            for policy in live
-        ]
-        live = [each.policy for each in judged if not each.wrong]
-        doubts += [each for each in judged if each.in_doubt]
-        if not live:
-            return [*judged, *doubts][-1]
+    commits = tuple(_oldest_first(history, tip))
+    known: dict[Policy, _Judge] = {}
+
+    def judge_of(policy: Policy) -> _Judge:
+        return known.setdefault(policy, _Judge(policy, commits, examine))
+
+    live = {anchor: [judge_of(policy_of(anchor))]}
+    refusals: dict[Revision, Refusal] = {}
+    doubt: Refusal | None = None
+    for revision, since in _arrivals(history, commits, anchor):
+        passed, refused = _pass(live, since)
+        live[revision] = passed
+        doubt = next((each for each in reversed(refused) if each.in_doubt), doubt)
+        if not passed:
+            refusals[revision] = refused[-1] if refused else refusals[next(iter(since))]
+            continue
         fresh = policy_of(revision)
-        problems = [check_policy_step(policy, fresh) for policy in live]
-        problem = None if None in problems else problems[-1]
-        if problem is None and not fresh.problems and fresh not in live:
-            live.append(fresh)
-    if problem is None:
-        return None
-    return [Refusal(policy=live[-1], problem=problem), *doubts][-1]
+        problems = [check_policy_step(each.policy, fresh) for each in passed]
+        if problems[-1] is not None and None not in problems:
+            refusals[revision] = Refusal(policy=passed[-1].policy, problem=problems[-1])
+        elif not fresh.problems and judge_of(fresh) not in passed:
+            passed.append(judge_of(fresh))
+    return (doubt or refusals[tip]) if tip in refusals else None
 
 
-def steps(
+def grown(
     history: History, *, anchor: Revision, tip: Revision
 ) -> Iterator[tuple[Revision, tuple[Revision, ...]]]:
-    """Give the revisions of the branch after ``anchor``, the oldest first, each with the commits that came with it."""
-    taken: set[Revision] = set()
-    for revision in reversed(_branch(history, anchor, tip)):
-        yield revision, _reach(history, revision, taken)
+    """Give what grew from ``anchor``, the oldest first, each with those parents that did, the anchor among them."""
+    for revision, since in _arrivals(history, tuple(_oldest_first(history, tip)), anchor):
+        yield revision, tuple(since)
 
 
-def _branch(history: History, anchor: Revision, tip: Revision) -> list[Revision]:
-    """Return a way from ``tip`` back to ``anchor``, along first parents where they lead there."""
-    grown = _grown_from(history, anchor)
-    branch, at = [], tip
-    while at != anchor:
-        branch.append(at)
-        at = next(each for each in history[at] if each == anchor or each in grown)
-    return branch
+class _Judge:
+    """What one policy says of the commits, each of which is examined once. Sets of commits are bits by their place."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        commits: tuple[Revision, ...],
+        examine: Callable[[Policy, Revision], Evidence],
+    ) -> None:
+        self.policy = policy
+        self._commits = commits
+        self._examine = examine
+        self._seen = 0
+        self._wrong: dict[int, Finding] = {}
+        self._all_wrong = 0
+
+    def refusal(self, commits: int) -> Refusal | None:
+        """Return what the policy has against some of ``commits``, those in doubt first."""
+        for place in _places(commits & ~self._seen if self.policy.required else 0):
+            commit = self._commits[place]
+            for finding in objections(self.policy, (self._examine(self.policy, commit),)):
+                self._wrong[place] = finding
+                self._all_wrong |= 1 << place
+        self._seen |= commits
+        if not commits & self._all_wrong:
+            return None
+        wrong = sorted(
+            (self._wrong[place] for place in _places(commits & self._all_wrong)),
+            key=lambda each: each.outcome is not Outcome.NOT_CHECKED,
+        )
+        return Refusal(policy=self.policy, wrong=tuple(islice(wrong, MAX_TOLD + 1)))
 
 
-def _grown_from(history: History, anchor: Revision) -> set[Revision]:
-    children: dict[Revision, list[Revision]] = {}
-    for revision, parents in history.items():
-        for parent in parents:
-            children.setdefault(parent, []).append(revision)
-    grown: set[Revision] = set()
-    todo = [anchor]
-    while todo:
-        for child in children.get(todo.pop(), ()):
-            if child not in grown:
-                grown.add(child)
-                todo.append(child)
-    return grown
+def _pass(
+    live: Mapping[Revision, list[_Judge]], since: Mapping[Revision, int]
+) -> tuple[list[_Judge], list[Refusal]]:
+    """Return whom the commits that came ``since`` a parent pass by, on any way, and the refusals of the others."""
+    passed: dict[_Judge, None] = {}
+    refused = []
+    for parent, commits in since.items():
+        for judge in live[parent]:
+            refusal = None if judge in passed else judge.refusal(commits)
+            if refusal is None:
+                passed[judge] = None
+            else:
+                refused.append(refusal)
+    return list(passed), refused
 
 
-def _reach(history: History, start: Revision, taken: set[Revision]) -> tuple[Revision, ...]:
-    """Return what can be reached from ``start`` and was not taken before; take it."""
-    found, todo = [], [start]
+def _arrivals(
+    history: History, commits: tuple[Revision, ...], anchor: Revision
+) -> Iterator[tuple[Revision, dict[Revision, int]]]:
+    """Give what grew from ``anchor``, each with its parents that did, and what it has behind it and they have not.
+
+    ``commits`` are those of ``history``, the oldest first.
+    """
+    waiting = Counter(parent for each in commits for parent in history[each])
+    reach: dict[Revision, int] = {}
+    known = {anchor}
+    for place, revision in enumerate(commits):
+        parents = history[revision]
+        reach[revision] = reduce(or_, (reach.get(each, 0) for each in parents), 1 << place)
+        since = {each: reach[revision] & ~reach.get(each, 0) for each in parents if each in known}
+        if since:
+            known.add(revision)
+            yield revision, since
+        waiting.subtract(parents)
+        for each in parents:
+            if not waiting[each]:
+                reach.pop(each, None)
+
+
+def _oldest_first(history: History, tip: Revision) -> Iterator[Revision]:
+    """Give what can be reached from ``tip``, each after its parents and one branch after the other."""
+    opened: set[Revision] = set()
+    done: set[Revision] = set()
+    todo = [tip]
     while todo:
         revision = todo.pop()
-        if revision in history and revision not in taken:
-            taken.add(revision)
-            found.append(revision)
-            todo.extend(history[revision])
-    return tuple(found)
+        if revision in done or revision not in history:
+            continue
+        if revision in opened:
+            done.add(revision)
+            yield revision
+        else:
+            opened.add(revision)
+            todo += [revision, *reversed(history[revision])]
+
+
+def _places(bits: int) -> Iterator[int]:
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest

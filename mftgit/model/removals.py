@@ -8,9 +8,11 @@ whether there is any way to divide the history into pushes that pass.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
 from typing import Final
 
 from mftgit.model.documents import ENDINGS, Document, parse_document, problem_at
+from mftgit.model.growth import History, grown
 from mftgit.model.json_value import whole_number
 from mftgit.model.names import Revision
 from mftgit.model.places import CLUSTER_FILE, FOLDERS
@@ -88,31 +90,37 @@ def check_removals(before: Stock, after: Stock) -> Problem | None:
 
 
 def judge_removals(
-    branch: Sequence[Revision], *, anchor: Revision, stock: Callable[[Revision], Stock]
+    history: History, *, anchor: Revision, tip: Revision, stock: Callable[[Revision], Stock]
 ) -> Problem | None:
-    """Return why a member may not follow from ``anchor`` along ``branch``, the oldest first; None when it may.
+    """Return why a member may not follow from ``anchor`` to ``tip``; None when it may.
 
-    Each revision of the branch may have been published or may have come with a later one; the tip was published.
+    Each revision that grew from the anchor may have been published or may have come with a later one; the tip was
+    published.
     """
-    if not branch:
-        return None
-    *between, tip = branch
     whole = check_removals(stock(anchor), stock(tip))
     if whole is None:
         return None
-    bases = [anchor]
-    for revision in between:
-        if _follows(revision, bases, stock):
-            bases = [anchor, *bases[1:][1 - MAX_BASES :], revision]
-    return None if _follows(tip, bases, stock) else whole
+    bases: dict[Revision, tuple[Revision, ...]] = {anchor: (anchor,)}
+    for revision, parents in grown(history, anchor=anchor, tip=tip):
+        known = _merged([bases[each] for each in parents], anchor)
+        follows = _follows(revision, known, stock)
+        bases[revision] = (revision, *known) if follows else known
+    return None if tip in bases[tip] else whole
+
+
+def _merged(ways: Sequence[Sequence[Revision]], anchor: Revision) -> tuple[Revision, ...]:
+    """Return what may have been published on any way, the newest first: as many of each, and the anchor."""
+    turns = dict.fromkeys(each for turn in zip_longest(*ways) for each in turn if each)
+    turns.pop(anchor)
+    return (*islice(turns, MAX_BASES - 1), anchor)
 
 
 def _follows(
     revision: Revision, bases: Sequence[Revision], stock: Callable[[Revision], Stock]
 ) -> bool:
-    """Tell whether a push could have led to ``revision`` from one of ``bases``; the newest is the likeliest."""
+    """Tell whether a push could have led to ``revision`` from one of ``bases``; the first is the likeliest."""
     after = stock(revision)
-    return any(check_removals(stock(base), after) is None for base in reversed(bases))
+    return any(check_removals(stock(base), after) is None for base in bases)
 
 
 def _document(path: str) -> str | None:

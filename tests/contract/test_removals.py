@@ -113,6 +113,28 @@ def test_a_member_holds_what_it_fetched_against_its_anchor(store: GitStore) -> N
     check_removals(store, anchor=gone, tip=put(store, {}))
 
 
+@pytest.mark.needs("git")
+def test_a_member_follows_an_ordinary_merge_of_removals_that_were_published_meanwhile(
+    site: Site, work: Path, tmp_path: Path
+) -> None:
+    site.publish(MANY | {"members/node-1.yaml": b"role: node\n"})
+    git_ok(work, "pull", "--quiet")
+    node = site.node()
+    node.intake.resume()
+    node.look()
+    stale = clone(str(work), tmp_path / "stale")
+    for names in (range(6), range(6, 12)):
+        git_ok(work, "rm", "--quiet", *(f"locations/l{number}.yaml" for number in names))
+        commit(work, {})
+        git_ok(work, "push", "--quiet", "origin", "main")
+    commit(stale, {"README.md": "x"})
+    git_ok(stale, "pull", "--quiet", "--no-rebase", "--no-edit", str(work), "main")
+    git_ok(work, "pull", "--quiet", "--ff-only", str(stale), "main")
+    git_ok(work, "push", "--quiet", "origin", "main")
+    node.look()
+    assert (node.intake.reason(), node.intake.runs) == (None, site.head())
+
+
 # What never removes anything
 
 

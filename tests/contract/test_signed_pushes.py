@@ -331,3 +331,19 @@ def test_a_commit_is_read_byte_for_byte(tmp_path: Path) -> None:
         )
         shown = git_ok(store.path, "cat-file", "commit", revision)
         assert store.raw_commit(revision).decode().strip() == shown
+
+
+def test_a_member_follows_an_ordinary_merge_of_what_was_published_meanwhile(
+    served: Site, work: Path, ann: KeyPair, tmp_path: Path
+) -> None:
+    anchor, bob = Revision(git_ok(work, "rev-parse", "HEAD")), make_key(tmp_path, "bob")
+    stale = clone(served.url, tmp_path / "stale")
+    signed(work, ann, admitted(1, ann.line(), bob.line("bob@example.org")))
+    assert push(work).code == 0
+    signed(work, bob, {"b": "1"})
+    assert push(work).code == 0
+    signed(stale, ann, {"a": "1"})
+    pull = ("pull", "--quiet", "--no-rebase", "--no-edit", "-S", "origin", "main")
+    git_ok(stale, *signing_settings(ann), *pull)
+    assert push(stale).code == 0
+    check_signatures(served.store, anchor=anchor, tip=Revision(git_ok(stale, "rev-parse", "HEAD")))

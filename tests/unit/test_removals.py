@@ -1,12 +1,15 @@
 """Nobody removes many documents by accident: the revision before says how many may go, or this one that it is meant."""
 
+from itertools import pairwise
+
 import pytest
 from config_tree import found, tree
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mftgit.model.growth import History
 from mftgit.model.names import Revision
-from mftgit.model.problem import format_problem
+from mftgit.model.problem import Problem, format_problem
 from mftgit.model.removals import (
     LEAST_LIMIT,
     MAX_BASES,
@@ -107,7 +110,11 @@ def revisions(count: int) -> list[Revision]:
 def followed(*stocks: Stock) -> bool:
     anchor, *branch = revisions(len(stocks))
     by_revision = dict(zip([anchor, *branch], stocks, strict=True))
-    return judge_removals(branch, anchor=anchor, stock=by_revision.__getitem__) is None
+    line = {new: (old,) for old, new in pairwise([anchor, *branch])}
+    told = judge_removals(
+        line, anchor=anchor, tip=[anchor, *branch][-1], stock=by_revision.__getitem__
+    )
+    return told is None
 
 
 def test_a_member_follows_many_small_removals() -> None:
@@ -137,3 +144,48 @@ def test_a_member_follows_whatever_the_gate_let_pass(counts: list[int]) -> None:
         plain = stock(count)
         published.append(plain if check_removals(published[-1], plain) is None else meant)
     assert followed(*published)
+
+
+def test_a_member_follows_a_merge_that_has_the_published_revisions_as_its_second_parent() -> None:
+    anchor, *published, local, merge = revisions(6 + MAX_BASES)
+    line = {new: (old,) for old, new in pairwise([anchor, *published])}
+    pulled = {**line, local: (anchor,), merge: (local, published[-1])}
+    stocks = {anchor: stock(30), local: stock(30), merge: stock(14)}
+    stocks |= dict.fromkeys(published, stock(22)) | {published[-1]: stock(14)}
+
+    def told(history: History) -> Problem | None:
+        return judge_removals(history, anchor=anchor, tip=merge, stock=stocks.__getitem__)
+
+    assert told(pulled) is None
+    assert told(pulled | {merge: (published[-1], local)}) is None
+    assert told({local: (anchor,), merge: (local,)}) is not None
+
+
+@given(st.data())
+def test_a_member_follows_if_and_only_if_some_division_into_pushes_passes(
+    data: st.DataObject,
+) -> None:
+    anchor, *others = known = revisions(data.draw(st.integers(2, 7)))
+    tip = others.pop()
+    history: dict[Revision, tuple[Revision, ...]] = {}
+    for number, each in enumerate(others, 1):
+        drawn = st.lists(st.sampled_from(known[:number]), min_size=1, max_size=3, unique=True)
+        history[each] = tuple(data.draw(drawn))
+    history[tip] = tuple(data.draw(st.permutations(known[:-1])))
+    allowed = st.sampled_from(["", "", "allow_removal: 20\n", "allow_removal: 21\n"])
+    stocks = {each: stock(data.draw(st.integers(0, 40)), data.draw(allowed)) for each in known}
+
+    def behind(revision: Revision) -> set[Revision]:
+        return {revision}.union(*(behind(each) for each in history.get(revision, ())))
+
+    published = [anchor]
+    for old in published:
+        published += [
+            new
+            for new in history
+            if new not in published
+            and old in behind(new)
+            and check_removals(stocks[old], stocks[new]) is None
+        ]
+    told = judge_removals(history, anchor=anchor, tip=tip, stock=stocks.__getitem__)
+    assert (told is None) == (tip in published)

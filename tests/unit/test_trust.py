@@ -9,8 +9,9 @@ from config_tree import VALID, entry, only, tree, validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.growth import judge_growth, steps
+from mftgit.model.growth import History, grown, judge_growth
 from mftgit.model.names import Revision
+from mftgit.model.policy_version import check_policy_step
 from mftgit.model.problem import format_problem
 from mftgit.model.push import unsigned
 from mftgit.model.signers import Signer
@@ -343,15 +344,92 @@ def histories(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
 
 
 @given(histories())
-def test_the_steps_hold_every_commit_once_and_end_at_the_tip(
+def test_what_grew_from_the_anchor_comes_after_those_of_its_parents_that_did(
     history: dict[str, tuple[str, ...]],
 ) -> None:
     known = {rev(name): tuple(map(rev, parents)) for name, parents in history.items()}
-    path = list(steps(known, anchor=A, tip=rev("tip")))
-    told = [commit for _, commits in path for commit in commits]
-    assert sorted(told) == sorted(known)
-    assert path[-1][0] == rev("tip")
-    assert all(revision in commits for revision, commits in path)
+    told = list(grown(known, anchor=A, tip=rev("tip")))
+    places = {revision: place for place, (revision, _) in enumerate([(A, ()), *told])}
+    assert len(places) == len(told) + 1
+    assert told[-1][0] == rev("tip")
+    assert set(places) == {A, *(each for each in known if A in behind(known, each))}
+    for revision, parents in told:
+        assert parents == tuple(each for each in known[revision] if each in places)
+        assert all(places[parent] < places[revision] for parent in parents)
+
+
+def behind(history: History, revision: Revision) -> set[Revision]:
+    """Return a revision and all that it has behind it."""
+    return {revision}.union(*(behind(history, each) for each in history.get(revision, ())))
+
+
+@given(histories(), st.data())
+def test_a_member_follows_if_and_only_if_some_division_into_pushes_passes(
+    history: dict[str, tuple[str, ...]], data: st.DataObject
+) -> None:
+    people = st.sampled_from([policy("ann"), policy("bob"), policy("ann", "bob"), Policy()])
+    numbers = st.integers(1, 3)
+    policies = {
+        rev(name): replace(data.draw(people), version=data.draw(numbers))
+        for name in ["anchor", *history]
+    }
+    signers = {rev(name): data.draw(st.sampled_from(["ann", "ann", "bob"])) for name in history}
+    known = {rev(name): tuple(map(rev, parents)) for name, parents in history.items()}
+    reach = {each: behind(known, each) & set(known) for each in policies}
+
+    def shown(_: Policy, revision: Revision) -> Evidence:
+        return Evidence(revision=revision, key=key(signers[revision]))
+
+    def may_push(old: Revision, new: Revision) -> bool:
+        asked = policies[old]
+        grew = (old == A and A in behind(known, new)) or old in reach[new]
+        return (
+            grew
+            and not objections(asked, (shown(asked, each) for each in reach[new] - reach[old]))
+            and check_policy_step(asked, policies[new]) is None
+        )
+
+    published = [A]
+    for old in published:
+        published += [new for new in known if new not in published and may_push(old, new)]
+    refusal = judge_growth(
+        known, anchor=A, tip=rev("tip"), policy_of=policies.__getitem__, examine=shown
+    )
+    assert (refusal is None) == (rev("tip") in published)
+
+
+def test_what_was_published_behind_the_second_parent_of_a_merge_counts() -> None:
+    pulled = {"local": ("anchor",), "p": ("anchor",), "q": ("p",), "m": ("local", "q")}
+    asked = {"anchor": policy("ann"), "p": policy("ann", "bob")}
+    signed = {"p": "ann", "q": "bob", "local": "ann", "m": "ann"}
+    assert grow(pulled, signed, asked, "m") is None
+    assert grow(pulled, signed | {"p": "bob"}, asked, "m") == ["p", "q"]
+    assert grow(pulled, signed | {"local": "eve"}, asked, "m") == ["local"]
+    beyond = {**pulled, "n": ("m",)}
+    assert grow(beyond, {**signed, "n": "bob"}, asked, "n") is None
+
+
+def test_each_commit_of_a_wide_history_is_examined_once_by_a_policy() -> None:
+    line = [f"l{number}" for number in range(300)]
+    history: dict[str, tuple[str, ...]] = {
+        name: (before,) for before, name in zip(["anchor", *line], line, strict=False)
+    }
+    history |= {f"m{number}": (f"m{number - 1}", name) for number, name in enumerate(line)}
+    history["m0"] = ("anchor", "l0")
+    history["octopus"] = ("m299", *history)
+    known = {rev(name): tuple(map(rev, parents)) for name, parents in history.items()}
+    asked: list[Revision] = []
+
+    def examine(_: Policy, revision: Revision) -> Evidence:
+        asked.append(revision)
+        return Evidence(revision=revision, key=key("ann"))
+
+    ann = policy("ann")
+    told = judge_growth(
+        known, anchor=A, tip=rev("octopus"), policy_of=lambda _: ann, examine=examine
+    )
+    assert told is None
+    assert sorted(asked) == sorted(known)
 
 
 @given(histories(), st.data())
