@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import SEEK_END, BytesIO
-from typing import BinaryIO, cast
+from typing import BinaryIO, ParamSpec, TypeVar, cast
 from urllib.parse import parse_qs
 
 from dulwich.errors import GitProtocolError
@@ -41,10 +41,13 @@ _CHUNK_BYTES = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS
 _NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Pragma": "no-cache"}
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
 _Talk = Callable[[BinaryIO, Callable[[bytes], int]], None]
 """Reads a body and writes a response."""
 
-# What dulwich's handlers raise for a request that is not as the protocol has it.
+# What dulwich's handlers raise for a request that is not as the protocol has it; elsewhere it says nothing of that.
 _MALFORMED = (AssertionError, GitProtocolError, ValueError)
 
 
@@ -91,7 +94,11 @@ class GitHttp:
         self._limits = limits
         self.damage = Damage(store.path)
         self._door = Door(
-            store=store, gate=gate, settled=settled, limits=limits, damage=self.damage.look
+            store=store,
+            gate=_own(gate),
+            settled=_own(settled),
+            limits=_own(limits),
+            damage=self.damage.look,
         )
         self._history = History()
         self._seen = {
@@ -211,6 +218,22 @@ class GitHttp:
                 ).handle()
 
         return _talk(body, talk)
+
+
+class _FaultError(Exception):
+    """What decides about a request failed, and not the request."""
+
+
+def _own(step: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Do ``step`` so that no fault of its own is taken for the client's."""
+
+    def done(*args: _P.args, **named: _P.kwargs) -> _R:
+        try:
+            return step(*args, **named)
+        except _MALFORMED as error:
+            raise _FaultError(type(error).__name__) from error
+
+    return done
 
 
 def _failed(request: GitRequest, error: Exception) -> GitResponse:

@@ -346,7 +346,16 @@ class Intake:
             behind = self._judge.is_behind(revision, anchor)
             pinned = behind and revision == self.operator.orders.pin
             judge = self._judge.judge_earlier if pinned else self._judge.judge
-            self._judged = ((revision, anchor), judge(revision, self.record))
+            try:
+                self._judged = ((revision, anchor), judge(revision, self.record))
+            except (MftgitError, OSError, MemoryError):
+                raise
+            except Exception as error:  # a fault of mftgit, which the same revision meets each time
+                logger.opt(exception=True).critical("a revision cannot be judged")
+                raise RefusedError(
+                    f"revision {revision[:12]} cannot be judged by this version of mftgit "
+                    f"({type(error).__name__}; its log has more): publish another, or install another version"
+                ) from error
         return self._judged[1]
 
     def _supersede(self, wanted: Revision, seq: int) -> None:

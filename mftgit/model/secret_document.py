@@ -1,7 +1,6 @@
 """What ``secrets/NAME.yaml`` says: a value encrypted with age, and to whom."""
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def _stanzas(armored: str) -> list[str] | None:
         content = base64.b64decode(
             "".join(text[len(ARMOR) : -len(_END)].split("\n")), validate=True
         )
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or what is not ASCII
         return None
     header, mark, _ = content.partition(b"\n--- ")
     lines = header.decode("ascii", "replace").split("\n")

@@ -580,6 +580,19 @@ def test_a_malformed_request_is_the_client_s_fault(served: Site, service: str, b
     assert answer.startswith(b"malformed git request")
 
 
+def test_a_fault_of_the_gate_is_not_told_as_the_client_s(served: Site, tmp_path: Path) -> None:
+    def gate(_: Push) -> Verdict:
+        raise ValueError("out of the gate")
+
+    app = GitHttp(served.store, gate=gate, settled=lambda *_: None)
+    with serving(app) as faulty:
+        work = clone(faulty.url, tmp_path / "work")
+        commit(work, {"a": "1"})
+        told = git(work, "push", "origin", "main").err
+    assert "error: 500" in told
+    assert "malformed" not in told
+
+
 def test_the_probe_before_a_large_push_is_answered(served: Site) -> None:
     assert post(served.url, "git-receive-pack", b"0000") == (200, b"")
 

@@ -1,5 +1,6 @@
 """A member decrypts what it needs before it runs it, and says where and why it cannot."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from secret_documents import Key, make_key, sealed
 from mftgit.adapters import age
 from mftgit.member.secrets import Unsealer
 from mftgit.model.config import Generation, Role
+from mftgit.model.events import EventName
 from mftgit.model.messages import MemberState
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.plan import plan
 from mftgit.model.render import InvalidConfigError, render
+from mftgit.model.secret_document import ARMOR
 
 ONE = MemberName("node-1")
 PARTNER = SecretName("partner")
@@ -166,3 +169,35 @@ def test_a_node_that_refused_what_it_cannot_read_takes_it_once_its_key_is_there(
         assert generation.secrets[PARTNER].reveal() == PLANTED
         for path in node.folder.root.rglob("*"):
             assert not path.is_file() or PLANTED.encode() not in path.read_bytes(), path
+
+
+BROKEN = f"{ARMOR}YWdl\n-----END AGE ENCRYPTED FILE-----"
+
+
+def test_a_revision_that_a_fault_of_mftgit_keeps_from_being_judged_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, decode = make_key(tmp_path, "key"), base64.b64decode
+
+    def fail(text: str | bytes, *_: Any, **options: Any) -> bytes:
+        if text == "YWdl":
+            raise RuntimeError(PLANTED)
+        return decode(text, **options)
+
+    with controller_site(tmp_path) as site:
+        good = site.publish({"members/node-1.yaml": b"role: node\n"})
+        node = site.node()
+        node.intake.resume()
+        node.look()
+        lines = (f"recipients: [{key.public}]", "changed: 2026-11-24T15:00:00Z", "value: |")
+        text = "\n".join((*lines, *(f"  {each}" for each in BROKEN.splitlines())))
+        site.publish({"members/node-1.yaml": b"role: node\n", "secrets/x.yaml": text.encode()})
+        monkeypatch.setattr(base64, "b64decode", fail)
+        for _ in range(2):
+            node.look()
+        assert (node.intake.state(), node.intake.runs) == (MemberState.REFUSED, good)
+        assert "cannot be judged by this version of mftgit (RuntimeError; its log has more)" in str(
+            node.intake.reason()
+        )
+        assert PLANTED not in str(node.intake.reason())
+        assert len(node.told(EventName.REVISION_REFUSED)) == 1

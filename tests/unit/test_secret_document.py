@@ -83,6 +83,7 @@ def test_a_key_of_another_kind_is_a_problem(kind: str) -> None:
     "value",
     [
         ARMOR,
+        f"{ARMOR}YWdlé\n-----END AGE ENCRYPTED FILE-----\n",
         f"{ARMOR}not base64!\n-----END AGE ENCRYPTED FILE-----\n",
         armored("X25519").replace("-----END", "-----STOP"),
         armored("X25519", start="age-encryption.org/v2"),
