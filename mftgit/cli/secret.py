@@ -203,8 +203,7 @@ def edit(name: SecretName, path: Path, identity: Path | None, folder: Path | Non
     with _documents(path) as documents:
         part, known = documents.secret(name)
         before = _decrypt(key, part, known).reveal()
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        after = edit_privately(before, shlex.split(editor))
+        after = edit_privately(before, _editor())
         if not before.endswith("\n"):
             after = after.removesuffix("\n")  # editors add one
         if after == before:
@@ -237,20 +236,24 @@ def rekey(path: Path, identity: Path | None, folder: Path | None, every: bool) -
     failed = []
     with _documents(path) as documents:
         for name in sorted(documents.validation.parts[Kind.SECRET]):
-            part, known = documents.secret(name)
-            wanted = documents.recipients(name)
-            if not every and set(wanted) == set(known.recipients) and not part.checked.problems:
-                continue
             try:
-                value = _decrypt(key, part, known)
-                documents.write(part.path, replace(known, recipients=wanted), value)
+                _rekey(documents, key, name, every=every)
             except MftgitError as error:
                 failed.append(str(error))
-            else:
-                _tell_readers(documents, part.path, wanted)
     if failed:
         raise SecretError("not encrypted anew:\n" + "\n".join(f"  {each}" for each in failed))
     click.echo(f"\n{path}: every secret is encrypted to those who need it.")
+
+
+def _rekey(documents: _Documents, key: age.Identity, name: str, *, every: bool) -> None:
+    part, known = documents.secret(name)
+    wanted = documents.recipients(name)
+    if not wanted and SecretName(name) not in documents.validation.readers:
+        click.echo(f"{part.path} is left as it is: no location names it, and there is no operator")
+    elif every or set(wanted) != set(known.recipients) or part.checked.problems:
+        value = _decrypt(key, part, known)
+        documents.write(part.path, replace(known, recipients=wanted), value)
+        _tell_readers(documents, part.path, wanted)
 
 
 @secret.command(
@@ -265,16 +268,25 @@ Examples:
 def audit(path: Path, as_json: bool) -> int:
     """List who can read each secret in PATH, who should, and when it was changed; exits with 1 where these differ."""
     with _documents(path) as documents:
-        rows = [_row(documents, name) for name in sorted(documents.validation.parts[Kind.SECRET])]
+        parts = documents.validation.parts[Kind.SECRET]
+        rows = [_row_or_error(documents, name, parts[name]) for name in sorted(parts)]
     if as_json:
         print_json({"secrets": rows})
     else:
         for row in rows:
             _tell_row(row)
     wrong = any(
-        row["missing"] or not all(each["needed"] for each in row["readers"]) for row in rows
+        "error" in row or row["missing"] or not all(each["needed"] for each in row["readers"])
+        for row in rows
     )
     return NOT_AS_IT_SHOULD_BE if wrong else 0
+
+
+def _row_or_error(documents: _Documents, name: str, part: Part) -> dict[str, Any]:
+    try:
+        return _row(documents, name)
+    except MftgitError as error:
+        return {"name": name, "file": part.path, "error": str(error)}
 
 
 def _row(documents: _Documents, name: str) -> dict[str, Any]:
@@ -308,6 +320,9 @@ def _commit(entry: LogEntry) -> dict[str, str]:
 
 
 def _tell_row(row: dict[str, Any]) -> None:
+    if "error" in row:
+        click.secho(printable(f"{row['name']}: {row['error']}"), fg="red")
+        return
     commit = row["commit"]
     by = (
         f"last commit {commit['revision'][:12]} by {commit['author']}"
@@ -350,6 +365,19 @@ def _key(identity: Path | None, folder: Path | None) -> age.Identity:
     raise click.UsageError(
         "with which key? give --identity FILE, or --dir DIR of a member that can read it"
     )
+
+
+def _editor() -> list[str]:
+    found = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        words = shlex.split(found)
+    except ValueError as error:
+        raise ConfigError(
+            f"the editor {found!r} cannot be read: {error}: set EDITOR anew"
+        ) from None
+    if not words:
+        raise ConfigError(f"the editor {found!r} names no program: set EDITOR, as in EDITOR=vi")
+    return words
 
 
 def _decrypt(key: age.Identity, part: Part, known: Secret) -> SecretValue:

@@ -271,6 +271,17 @@ def test_an_editor_that_is_not_there_is_told(known: Desk, monkeypatch: pytest.Mo
     assert "/no/such/editor: No such file or directory: set EDITOR" in told
 
 
+@pytest.mark.parametrize(("words", "why"), [('"', "cannot be read"), (" ", "names no program")])
+def test_an_editor_that_is_no_command_is_told(
+    known: Desk, monkeypatch: pytest.MonkeyPatch, words: str, why: str
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", words)
+    told = known.secret("edit", "partner", "--identity", str(known.key("ann").path), code=2)
+    assert f"the editor {words!r} {why}" in told
+    assert "set EDITOR" in told
+
+
 # rekey
 
 
@@ -300,6 +311,17 @@ def test_rekeying_with_a_key_that_opens_nothing_changes_nothing_and_says_so(
     assert (known.clone / PATH).read_bytes() == document
 
 
+def test_rekeying_passes_over_what_no_location_names_while_there_is_no_operator(
+    known: Desk,
+) -> None:
+    known.write("cluster.yaml", "name: acme\n")
+    known.write("locations/outbox.yaml", SFTP.replace("secret: partner", "file: partner"))
+    document = (known.clone / PATH).read_bytes()
+    told = known.secret("rekey", "--identity", str(known.key("ann").path))
+    assert f"{PATH} is left as it is: no location names it" in told
+    assert (known.clone / PATH).read_bytes() == document
+
+
 def test_what_needs_a_key_asks_for_one_and_takes_that_of_a_member(known: Desk) -> None:
     assert "--identity FILE, or --dir DIR" in known.secret("rekey", code=2)
     folder = known.key("node-1").path.parent
@@ -309,8 +331,15 @@ def test_what_needs_a_key_asks_for_one_and_takes_that_of_a_member(known: Desk) -
 
 def test_a_document_that_is_broken_or_json_is_told_and_left(known: Desk, types: Types) -> None:
     known.write("secrets/other.yaml", "recipients: []\n")
-    told = known.secret("rekey", "--identity", str(known.key("ann").path), code=2)
+    before = (known.clone / PATH).read_bytes()
+    told = known.secret("rekey", "--all", "--identity", str(known.key("ann").path), code=1)
     assert "secrets/other.yaml is not valid" in told
+    assert (known.clone / PATH).read_bytes() != before
+    broken, row = audit(known, code=1)
+    assert broken["name"] == "other"
+    assert "secrets/other.yaml is not valid" in broken["error"]
+    assert row["missing"] == []
+    assert "other: secrets/other.yaml is not valid" in known.secret("audit", code=1)
     (known.clone / "secrets/other.yaml").unlink()
     document = parse_document(PATH, (known.clone / PATH).read_bytes())
     assert isinstance(document, Document)
