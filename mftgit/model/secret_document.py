@@ -16,6 +16,9 @@ _MAX_HEADER_BYTES: Final = 32 * 1024
 """More than the most recipients have; who decrypts reads it again for each of them."""
 
 _END: Final = "\n-----END AGE ENCRYPTED FILE-----"
+_ROW: Final = 64
+"""Age takes an armored text only where all lines but the last have exactly so many characters."""
+
 _REKEY: Final = "encrypt it anew: mftgit secret rekey"
 
 
@@ -87,10 +90,11 @@ def _stanzas(armored: str) -> list[str] | None:
     text = armored.strip()
     if not (text.startswith(ARMOR) and text.endswith(_END)):
         return None
+    *rows, last = text[len(ARMOR) : -len(_END)].split("\n")
+    if any(len(row) != _ROW for row in rows) or not 0 < len(last) <= _ROW:
+        return None
     try:
-        content = base64.b64decode(
-            "".join(text[len(ARMOR) : -len(_END)].split("\n")), validate=True
-        )
+        content = base64.b64decode("".join((*rows, last)), validate=True)
     except ValueError:  # binascii.Error, or what is not ASCII
         return None
     header, mark, _ = content.partition(b"\n--- ")

@@ -18,10 +18,12 @@ KEYS = tuple(f"age1{letter * 58}" for letter in "qpzr")
 PLANTED = "hunter2-hunter2"
 
 
-def armored(*kinds: str, start: str = "age-encryption.org/v1", end: str = "--- mac") -> str:
+def armored(
+    *kinds: str, start: str = "age-encryption.org/v1", end: str = "--- mac", row: int = 64
+) -> str:
     lines = [start, *(f"-> {kind} argument\nbody" for kind in kinds), end]
     content = base64.b64encode("\n".join(lines).encode() + b"\n\x00\xffpayload").decode()
-    rows = "\n".join(content[at : at + 64] for at in range(0, len(content), 64))
+    rows = "\n".join(content[at : at + row] for at in range(0, len(content), row))
     return f"{ARMOR}{rows}\n-----END AGE ENCRYPTED FILE-----\n"
 
 
@@ -86,6 +88,10 @@ def test_a_key_of_another_kind_is_a_problem(kind: str) -> None:
         f"{ARMOR}YWdlé\n-----END AGE ENCRYPTED FILE-----\n",
         f"{ARMOR}not base64!\n-----END AGE ENCRYPTED FILE-----\n",
         armored("X25519").replace("-----END", "-----STOP"),
+        armored("X25519", row=60),
+        armored("X25519", row=1000),
+        armored("X25519").replace("\n", "\n\n", 1),
+        armored("X25519").replace("\n-----END", "\n\n-----END"),
         armored("X25519", start="age-encryption.org/v2"),
         armored("X25519", end="no mac"),
         armored("X25519").replace("\n", "\r", 2),
