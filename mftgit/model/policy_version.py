@@ -14,6 +14,9 @@ from mftgit.model.problem import Problem
 from mftgit.model.signers import RULE
 from mftgit.model.trust import Policy
 
+MAX_STEP: Final = 10_000
+"""A single change that took the highest number would be the last that anybody could make."""
+
 _FIELD: Final = "trust.version"
 _END: Final = " \t\r,}#"
 
@@ -30,6 +33,12 @@ def check_policy_step(before: Policy, after: Policy) -> Problem | None:
             after,
             f"{_FIELD} goes down from {before.version} to {after.version}",
             f"a list of signers from before comes back as a new one: write {_FIELD}: {before.version + 1}",
+        )
+    if after.version - before.version > MAX_STEP:
+        return _problem(
+            after,
+            f"{_FIELD} goes up from {before.version} to {after.version}, and at most {MAX_STEP:,} is one step",
+            f"no number is left after the highest: write {_FIELD}: {before.version + 1}",
         )
     if not before.required or after.version > before.version or _says(before) == _says(after):
         return None

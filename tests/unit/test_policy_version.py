@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from mftgit.model.growth import judge_growth
 from mftgit.model.names import Revision
-from mftgit.model.policy_version import check_policy_step, check_policy_version, set_version
+from mftgit.model.policy_version import (
+    MAX_STEP,
+    check_policy_step,
+    check_policy_version,
+    set_version,
+)
 from mftgit.model.signers import Signer
 from mftgit.model.ssh_key import PublicKey, read_key
 from mftgit.model.succession import check_succession
@@ -72,6 +77,18 @@ def test_a_lower_number_is_a_problem_whether_signatures_are_required_or_not() ->
         assert (problem.file, problem.line, problem.column) == ("cluster.yaml", 2, 18)
         assert problem.message == "trust.version goes down from 3 to 2"
         assert "write trust.version: 4" in problem.hint
+
+
+def test_no_step_uses_up_the_numbers_that_are_left() -> None:
+    for required in (True, False):
+        before = policy("ann", version=3, required=required)
+        assert check_policy_step(before, policy("ann", version=3 + MAX_STEP)) is None
+        problem = check_policy_step(before, policy("ann", version=4 + MAX_STEP))
+        assert problem is not None
+        assert problem.message == (
+            "trust.version goes up from 3 to 10004, and at most 10,000 is one step"
+        )
+        assert problem.hint.endswith("write trust.version: 4")
 
 
 def test_whoever_changes_who_may_sign_has_to_raise_the_number() -> None:
