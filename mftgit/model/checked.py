@@ -20,7 +20,7 @@ from mftgit.model.documents import Document, Kind, Reading, problem_at
 from mftgit.model.fault import Fault
 from mftgit.model.json_value import Json, Position, join_pointer
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
-from mftgit.model.plaintext import find_plaintext, find_unsealed
+from mftgit.model.plaintext import find_plaintext, find_unsealed, holds_secrets, is_secret
 from mftgit.model.problem import Problem
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_words import show
@@ -177,10 +177,11 @@ def _malformed(
     for parts, text in templates.items():
         if not is_well_formed(text):
             pointer = join_pointer(parts)
+            found = "this" if is_secret(parts) or holds_secrets(parts) else show(text)
             yield problem_at(
                 positions[pointer],
                 pointer,
                 rule="template",
-                message=f"{show(text)} holds a {{{{ that begins no template",
+                message=f"{found} holds a {{{{ that begins no template",
                 hint="write {{ variable }} with lower-case letters, digits and underscores",
             )

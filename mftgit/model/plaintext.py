@@ -17,6 +17,7 @@ _SECRET_KEY = re.compile(
     r"(?i:passwords?|passwd|pwd|pass[_-]?phrases?|secrets?|tokens?|api[_-]?keys?|private[_-]?keys?)$"
 )
 _PRIVATE_KEYS: Final = ("PRIVATE KEY-----", "AGE-SECRET-KEY-1")
+_AUTH: Final = "auth"
 _REFERENCES: Final = ("file", "secret")
 _OPEN_FIELDS: Final = ("description", "recipients", "changed")
 
@@ -24,6 +25,11 @@ _OPEN_FIELDS: Final = ("description", "recipients", "changed")
 def is_secret(parts: Sequence[str]) -> bool:
     """Tell whether the value that ``parts`` lead to is a secret, or within one, going by the names of the keys."""
     return any(_SECRET_KEY.search(part) for part in parts)
+
+
+def holds_secrets(parts: tuple[str, ...]) -> bool:
+    """Tell whether ``parts`` lead to where secrets are named, so that one may stand there by mistake."""
+    return parts[:1] == (_AUTH,)
 
 
 def find_plaintext(

@@ -11,6 +11,7 @@ from jsonschema.exceptions import ValidationError
 from mftgit.model.compose import MAX_PROBLEMS_PER_FILE
 from mftgit.model.documents import problem_at
 from mftgit.model.json_value import Json, Position, join_pointer
+from mftgit.model.plaintext import holds_secrets
 from mftgit.model.problem import Problem
 from mftgit.model.schema_words import Failure, Finding, explain
 
@@ -18,7 +19,9 @@ from mftgit.model.schema_words import Failure, Finding, explain
 class SchemaChecker:
     """Checks documents of one kind. The schema is compiled once; threads may share it."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], *, is_hidden: bool = False) -> None:
+        """Take a schema; ``is_hidden`` keeps every value out of what is told."""
+        self._is_hidden = is_hidden
         # The empty registry: a $ref to another document is an error and never goes to the network.
         self._validator = Draft202012Validator(dict(schema), registry=referencing.Registry())
 
@@ -35,15 +38,17 @@ class SchemaChecker:
 
     def _failure(self, error: ValidationError) -> Failure:
         schema = error.schema if isinstance(error.schema, Mapping) else {}
+        parts = tuple(str(part) for part in error.absolute_path)
         is_closed = error.validator == "unevaluatedProperties"
         return Failure(
-            parts=tuple(str(part) for part in error.absolute_path),
+            parts=parts,
             keyword=str(error.validator),
             wanted=error.validator_value,
             schema=schema,
             instance=error.instance,
             fields=frozenset(self._fields(schema, error.instance)) if is_closed else frozenset(),
             is_name="propertyNames" in error.absolute_schema_path,
+            is_hidden=self._is_hidden or holds_secrets(parts),
         )
 
     def _fields(self, schema: Mapping[str, Any], instance: object) -> set[str]:

@@ -24,6 +24,7 @@ class Failure:
     """``instance``, which ``parts`` lead to, does not satisfy ``keyword: wanted`` of ``schema``.
 
     ``fields`` are the fields that the schema knows for this instance; only asked for unknown fields.
+    ``is_hidden`` tells that the value may be a secret by its place, whatever its key is called.
     ``is_name`` tells that the instance is not a value but a key of the mapping that ``parts`` lead to.
     """
 
@@ -34,6 +35,7 @@ class Failure:
     instance: Any
     fields: frozenset[str] = frozenset()
     is_name: bool = False
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,8 @@ def show(value: object) -> str:
 
 
 def _found(failure: Failure) -> str:
-    return "what it is now" if is_secret(failure.parts) else show(failure.instance)
+    hidden = failure.is_hidden or is_secret(failure.parts)
+    return "what it is now" if hidden else show(failure.instance)
 
 
 def _explain_type(failure: Failure) -> Iterator[Finding]:

@@ -83,7 +83,9 @@ class Validator:
     """
 
     def __init__(self, schemas: Mapping[str, Any], timezones: frozenset[str]) -> None:
-        self._checkers = {kind: SchemaChecker(schemas[kind.value]) for kind in Kind}
+        self._checkers = {
+            kind: SchemaChecker(schemas[kind.value], is_hidden=kind is Kind.SECRET) for kind in Kind
+        }
         self._timezones = timezones
         # functools' memory is bounded, drops what was not used longest, and takes its own lock.
         self._check = lru_cache(maxsize=CACHED_DOCUMENTS)(self._check_content)

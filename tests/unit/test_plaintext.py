@@ -1,9 +1,13 @@
 """A secret in plain text is found whatever its key looks like, and is never repeated."""
 
 import pytest
+from config_tree import KEY, validate
 
 from mftgit.model.documents import Document, parse_document
 from mftgit.model.plaintext import find_plaintext, is_secret
+from mftgit.model.problem import format_problem
+
+PLANTED = "hunter2Xy"
 
 SECRET = "hunter2-hunter2"
 
@@ -82,3 +86,31 @@ def test_a_private_key_is_found_anywhere() -> None:
     assert pointers('private_key: {file: "-----BEGIN RSA PRIVATE KEY-----"}') == [
         "/private_key/file"
     ]
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        PLANTED,
+        f"[{PLANTED}]",
+        f"[{{passwort: {PLANTED}}}]",
+        f"[{{password: {{file: '{PLANTED} {{{{ x'}}}}]",
+        f"[{{password: {{secret: '{PLANTED} !'}}}}]",
+    ],
+)
+def test_what_stands_below_auth_by_mistake_is_told_and_not_repeated(auth: str) -> None:
+    location = f"type: sftp\nhost: h.example\nusername: u\nhost_keys: [{KEY}]\nauth: {auth}\n"
+    problems = validate({"locations/outbox.yaml": location}).problems
+    assert problems
+    assert PLANTED not in "\n".join(map(format_problem, problems))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"changed: {PLANTED}", f"recipients: {PLANTED}", f"recipients: [{PLANTED}]",
+     f"description: [{PLANTED}]", f"value: {{a: {PLANTED}}}", f"- {PLANTED}", PLANTED],
+)  # fmt: skip
+def test_what_stands_in_a_secret_by_mistake_is_told_and_not_repeated(text: str) -> None:
+    problems = validate({"secrets/x.yaml": f"{text}\n"}).problems
+    assert problems
+    assert PLANTED not in "\n".join(map(format_problem, problems))
