@@ -64,7 +64,7 @@ def give(orders: Orders, order: Order) -> Orders:
             return replace(orders, given=given, pin=revision)
         case Verb.DRAIN | Verb.END_DRAIN:
             return replace(orders, given=given, draining=verb is Verb.DRAIN)
-        case Verb.ROLLBACK | Verb.REANCHOR:
+        case _:  # what is done once, and does not hold
             return replace(orders, given=given)
 
 

@@ -70,8 +70,8 @@ class Record:
     ``seq`` is the head's number that the attempt belongs to, ``attempts`` the attempt's own. ``active`` runs, or is
     what a restart has to run; history may only grow from ``anchor``; ``lkg`` is what a rollback returns to, ``earlier``
     what was that before, the newest last. ``recalled``: an operator took the member back from ``attempted``.
-    ``reanchored``: an operator set the anchor, so that it stays where it is when what was being proved is confirmed, and
-    that the next attempt may have a lower ``seq``.
+    ``reanchored``: an operator set the anchor; it stays when what was being proved is confirmed, and the next attempt
+    may have a lower ``seq``.
     ``until`` and ``boot_id`` say when an unconfirmed revision has to have proved itself, ``starts`` how often a process
     began under it. ``policy_version`` is the highest that was confirmed, ``obeyed`` the last order of an operator that
     was carried out. ``removed``: the controller said that this member is not of the cluster, so that it runs nothing.

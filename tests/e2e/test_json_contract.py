@@ -21,7 +21,7 @@ def test_every_schema_of_an_output_is_a_schema_and_its_examples_hold() -> None:
         name: schema for name, schema in load_schemas().items() if name.startswith("output-")
     }
     tests = "\n".join(
-        path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py")
+        path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].glob("*/test_*.py")
     )
     for name, schema in outputs.items():
         words = (f'"{name.removeprefix("output-")}"', f'"{name.rpartition("-")[2]}"')

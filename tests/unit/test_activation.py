@@ -157,6 +157,10 @@ def test_what_is_being_proved_is_not_attempted_again_and_a_person_does_not_distu
     assert activation.released(record) == record
 
 
+def test_where_nothing_was_attempted_nothing_is_set_apart() -> None:
+    assert failed(Record(stage=Stage.CONFIRMING)).quarantine == ()
+
+
 def test_an_anchor_that_a_person_set_while_a_revision_was_being_proved_stays() -> None:
     record = activation.confirmed(activation.reanchored(confirming(B, on=active(A)), anchor=D))
     assert (record.active, record.anchor) == (B, D)

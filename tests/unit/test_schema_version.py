@@ -1,11 +1,12 @@
 """A revision that is written for a later version is told as that, and not as a heap of mistakes."""
 
 import pytest
-from config_tree import found, only, validate
+from config_tree import found, only, tree, validate
 
 from mftgit import __version__
 from mftgit.model.documents import Kind
 from mftgit.model.schema_version import KNOWN, check_schema_version
+from mftgit.model.validate import Validator
 from mftgit.resources import load_schemas
 
 NEWER = f"name: acme\nschema_version: {KNOWN + 2}\nmoon: {{phase: full}}\n"
@@ -17,6 +18,17 @@ def test_a_later_version_is_the_one_problem_whatever_else_is_not_known() -> None
     told = f"written for schema version {KNOWN + 2}; this mftgit {__version__} knows 1"
     assert problem.message.startswith(told)
     assert "upgrade mftgit on this machine" in problem.hint
+
+
+def test_a_later_version_is_told_also_where_nothing_else_has_changed_since_a_valid_revision() -> (
+    None
+):
+    judge = Validator(load_schemas(), frozenset())
+    known = {"cluster.yaml": "name: a\n", "members/c.yaml": "role: controller\n"}
+    assert judge.validate(tree(known)).problems == ()
+    newer = known | {"cluster.yaml": f"name: a\nschema_version: {KNOWN + 1}\n"}
+    (problem,) = judge.validate(tree(newer)).problems
+    assert problem.rule == "schema-version"
 
 
 def test_what_a_later_mftgit_knows_is_told_as_a_range() -> None:
