@@ -28,6 +28,7 @@ class Operator:
         self._judge = judge
         self._running = running
         self.orders = Orders()
+        self._damage: str | None = None
 
     @property
     def drain(self) -> Drain | None:
@@ -48,10 +49,13 @@ class Operator:
 
     def _read(self) -> Orders:
         try:
-            return read_orders(self._folder.orders)
+            orders, damage = read_orders(self._folder.orders), None
         except DamagedError as error:
-            logger.bind(error=str(error)).error("orders are damaged; no revision is taken in")
-            return replace(self.orders, suspended=True)
+            orders, damage = replace(self.orders, suspended=True), str(error)
+        if damage not in {None, self._damage}:  # told once, and not at each look
+            logger.error("orders are damaged; no revision is taken in", error=damage)
+        self._damage = damage
+        return orders
 
     def _carry_out(self, order: Order) -> None:
         facts: dict[str, Fact] = {
