@@ -272,8 +272,8 @@ def test_a_fault_of_the_machine_at_a_restart_is_not_held_against_the_revision(
 def test_a_check_ends_with_the_wait_and_not_later(site: Site, tmp_path: Path) -> None:
     node, good = proving(site, f"echo $$ > {tmp_path}/pid; exec sleep 300", within_s=2)
     until((tmp_path / "pid").exists)
-    until((tmp_path / "pid").read_text)
-    process = Path("/proc") / (tmp_path / "pid").read_text().strip()
+    until(lambda: (tmp_path / "pid").read_text("utf-8"))
+    process = Path("/proc") / (tmp_path / "pid").read_text("utf-8").strip()
     node.intake.stop()
     until(lambda: not (process / "exe").exists())
     assert node.intake.record.lkg == good
