@@ -10,11 +10,11 @@ from mftgit.errors import ConfigError
 from mftgit.model.config import Generation
 from mftgit.model.documents import Kind
 from mftgit.model.names import SecretName
+from mftgit.model.needs import secrets_of
 from mftgit.model.parts import Part, Parts
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.render import InvalidConfigError
 from mftgit.model.secret_document import Secret
-from mftgit.model.secret_rules import secrets_of
 from mftgit.model.secret_value import SecretValue, unwrap
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from mftgit.model.documents import Document, Kind
+from mftgit.model.needs import Needs
 from mftgit.model.parts import Part, Parts, Rendered
 from mftgit.model.places import DocumentFile
 from mftgit.model.references import Look, referring
-from mftgit.model.secret_rules import Readers
 from mftgit.model.tree import Tree
 from mftgit.model.ways import Ways
 
@@ -23,6 +23,7 @@ _BY_THEMSELVES: Final = (
     Kind.TRANSFER,
     Kind.ACCOUNT,
     Kind.SERVICE,
+    Kind.SECRET,
 )
 """Kinds of which a document concerns none but itself, or those that `referring` gives."""
 
@@ -42,14 +43,14 @@ class Changes:
 class LastValid:
     """A valid revision: the ids of its files by path, its documents by kind and by path, and the ways of its files.
 
-    ``readers`` are who needs which secret, ``rendered`` is what `mftgit.model.render` remembers of it.
+    ``needs`` tells who needs which secret, ``rendered`` is what `mftgit.model.render` remembers of it.
     """
 
     oids: Mapping[str, str]
     parts: Parts
     documents: Mapping[str, Document]
     ways: Ways
-    readers: Readers
+    needs: Needs
     rendered: Rendered
 
     def part(self, file: DocumentFile) -> Part | None:
@@ -91,6 +92,8 @@ def to_look_at(parts: Parts, come: Collection[Part], gone: Collection[DocumentFi
     changed = [(part.checked.kind, part.name) for part in come]
     changed += [(file.kind, file.name) for file in gone]
     if any(kind not in _BY_THEMSELVES for kind, _ in changed):
+        return None
+    if any(file.kind is Kind.SECRET for file in gone):  # it may be needed all over
         return None
     look: dict[Kind, set[str]] = {kind: set() for kind in Kind}
     for kind, name in changed:

@@ -21,13 +21,14 @@ from mftgit.model.config import (
 from mftgit.model.documents import Kind
 from mftgit.model.grouping import Grouping, Names, group_members
 from mftgit.model.json_value import join_pointer
-from mftgit.model.names import MemberName
+from mftgit.model.names import MemberName, SecretName
+from mftgit.model.needs import Needs, Saying, Use, secrets_of
 from mftgit.model.parts import Part, Parts, declared_members, sound_parts
 from mftgit.model.problem import Problem
 from mftgit.model.referred import referred
 from mftgit.model.rings import Leg, find_rings
 from mftgit.model.schema_words import did_you_mean, show
-from mftgit.model.secret_rules import Readers, Use, check_readers, check_uses, readers_of, uses_of
+from mftgit.model.secret_rules import check_readers, check_uses
 from mftgit.model.templates import Variable, first_use
 from mftgit.model.transfer_rules import check_folders, legs_of
 
@@ -59,20 +60,28 @@ class Across:
 
     problems: tuple[Problem, ...]
     legs: tuple[Leg, ...]
-    readers: Readers
+    needs: Needs
 
 
-def check_across(parts: Parts, fill: Fill, look: Look | None = None) -> Across:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """A valid revision, by what its documents ``need``, and the names of those by which another differs from it."""
+
+    needs: Needs
+    look: Look
+
+
+def check_across(parts: Parts, fill: Fill, since: Since | None = None) -> Across:
     """Return what there is between the documents of one revision.
 
-    With ``look``, only what these documents say of others is looked at, and neither rings nor secrets are looked for.
+    With ``since``, only what those documents say of others is looked at, and rings are not looked for.
     """
-    across = _Across(parts=parts, fill=fill, look=look)
+    across = _Across(parts=parts, fill=fill, since=since)
     across.run()
     return Across(
         problems=tuple(across.problems),
         legs=tuple(across.legs),
-        readers=readers_of(across.uses),
+        needs=across.needs,
     )
 
 
@@ -90,13 +99,14 @@ def referring(parts: Parts, locations: Collection[str]) -> Iterator[str]:
 class _Across:
     parts: Parts
     fill: Fill
-    look: Look | None
+    since: Since | None
     problems: dict[Problem, None] = field(default_factory=dict)
     members: dict[MemberName, Member] = field(init=False)
     known_variables: frozenset[str] = field(init=False)
     all_members_read: bool = field(init=False)
     legs: list[Leg] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
+    needs: Needs = field(default_factory=Needs)
     hints: dict[tuple[str, str], str] = field(default_factory=dict)
     eligible: dict[ActiveOn, Names] = field(default_factory=dict)
     groupings: dict[tuple[tuple[str, ...], Names], Grouping] = field(default_factory=dict)
@@ -123,20 +133,20 @@ class _Across:
             self._check_transfer(part, sound)
         for part, sound in self._sound(Kind.LOCATION):
             if isinstance(sound.built, SftpLocation):  # also one that no transfer uses
-                self.uses.extend(uses_of(part, sound.built, ()))
-        if self.look is not None:
+                self._need((Kind.LOCATION, part.name), part, sound.built, ())
+        self._check_secrets()
+        if self.since is not None:
             return
         self._check_rings()
-        self._check_secrets()
         for part in self.parts[Kind.TRANSFER].values():
             self._check_names(part)
 
     def _sound(self, kind: Kind) -> Iterator[tuple[Part, Sound]]:
         """Give what is to be looked at of ``kind``, in the order of names."""
         parts = self.parts
-        if self.look is not None:
+        if self.since is not None:
             named = parts[kind]
-            parts = {kind: {name: named[name] for name in self.look[kind] if name in named}}
+            parts = {kind: {name: named[name] for name in self.since.look[kind] if name in named}}
         return sound_parts(parts, kind)
 
     def _check_names(self, part: Part) -> None:
@@ -259,10 +269,22 @@ class _Across:
                 "give the files to another folder, or take others (include, exclude)",
             )
 
+    def _need(self, saying: Saying, part: Part, location: Location, members: Names) -> None:
+        """Note which secrets the document ``saying`` needs, by the location that is the document ``part``."""
+        for pointer, secret in secrets_of(location):
+            use = Use(saying=saying, location=part, pointer=pointer, secret=secret, members=members)
+            self.uses.append(use)
+
     def _check_secrets(self) -> None:
+        self.needs, concerned = Needs.of(self.uses), None
+        if self.since is not None:
+            before, look = self.since.needs, self.since.look
+            said = [(kind, name) for kind in (Kind.LOCATION, Kind.TRANSFER) for name in look[kind]]
+            self.needs = before.but_for(said, self.needs)
+            concerned = self.needs.differing(before).union(map(SecretName, look[Kind.SECRET]))
         found = (
             *check_uses(self.parts, self.uses),
-            *check_readers(self.parts, self.members, readers_of(self.uses)),
+            *check_readers(self.parts, self.members, self.needs.readers(concerned)),
         )
         self.problems.update(dict.fromkeys(found))
 
@@ -280,7 +302,8 @@ class _Across:
             if isinstance(built, LocalLocation | SftpLocation)
         ]
         if tell:
-            self.uses.extend(use for _, built in found for use in uses_of(located, built, group))
+            for _, built in found:
+                self._need((Kind.TRANSFER, part.name), located, built, group)
         return found
 
     def _variants(

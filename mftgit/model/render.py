@@ -18,10 +18,10 @@ from mftgit.model.config import (
 from mftgit.model.documents import Kind
 from mftgit.model.json_value import join_pointer
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.needs import secrets_of
 from mftgit.model.parts import Part, Parts, declared_cluster, declared_members, sound_parts
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.secret_document import Secret
-from mftgit.model.secret_rules import secrets_of
 from mftgit.model.templates import first_use
 from mftgit.model.validate import Validation
 

@@ -1,60 +1,18 @@
 """Who has to be able to read which secret, and whether its document names them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from mftgit.model.config import Location, Member, PasswordAuth, SftpLocation
+from mftgit.model.config import Member
 from mftgit.model.documents import Kind
-from mftgit.model.names import MemberName, SecretName
+from mftgit.model.names import MemberName
+from mftgit.model.needs import Readers, Use
 from mftgit.model.parts import Part, Parts, declared_cluster, declared_members
 from mftgit.model.problem import Problem
 from mftgit.model.schema_words import did_you_mean
 from mftgit.model.secret_document import Secret
 
-Readers = Mapping[SecretName, tuple[MemberName, ...]]
-"""Which members need each secret that a location names, whether there is one or not, each once."""
-
 _NAMED: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """A location logs in with a secret, on these members.
-
-    They are all the members of a transfer, and not only those on which the location comes to this secret: one of them
-    may have to end what another has begun.
-    """
-
-    location: Part
-    pointer: str
-    secret: SecretName
-    members: tuple[MemberName, ...] = ()
-
-
-def secrets_of(location: Location) -> Iterator[tuple[str, SecretName]]:
-    """Give pointer and name of every secret that ``location`` logs in with."""
-    for index, way in enumerate(location.auth if isinstance(location, SftpLocation) else ()):
-        if way.secret is not None:
-            kind = "password" if isinstance(way, PasswordAuth) else "private_key"
-            yield f"/auth/{index}/{kind}/secret", way.secret
-
-
-def uses_of(part: Part, location: Location, members: tuple[MemberName, ...]) -> Iterator[Use]:
-    """Give the uses of secrets by ``location``, which is the document ``part``, on ``members``."""
-    for pointer, name in secrets_of(location):
-        yield Use(location=part, pointer=pointer, secret=name, members=members)
-
-
-def readers_of(uses: Iterable[Use]) -> Readers:
-    """Return who needs each secret."""
-    found: dict[SecretName, dict[MemberName, None]] = {}
-    seen = set()
-    for use in uses:
-        if (use.secret, use.members) not in seen:
-            seen.add((use.secret, use.members))
-            found.setdefault(use.secret, {}).update(dict.fromkeys(use.members))
-    return {name: tuple(members) for name, members in found.items()}
 
 
 def check_uses(parts: Parts, uses: Iterable[Use]) -> Iterator[Problem]:

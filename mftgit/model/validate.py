@@ -12,15 +12,15 @@ from typing import Any, Final
 from mftgit.model.checked import Checked, Filled, Sound, check_reading, fill
 from mftgit.model.documents import MAX_SIZE_BYTES, Document, Kind, read_document, too_large
 from mftgit.model.last_valid import LastValid, changed_parts, to_look_at
+from mftgit.model.needs import Needs, Readers
 from mftgit.model.own_limits import check_limits
 from mftgit.model.parts import Part, Parts, Rendered
 from mftgit.model.places import DocumentFile, sort_changed, sort_files
 from mftgit.model.problem import Problem
-from mftgit.model.references import check_across
+from mftgit.model.references import Since, check_across
 from mftgit.model.rollout_rules import check_rollout
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_version import check_schema_version
-from mftgit.model.secret_rules import Readers
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
 from mftgit.model.trust import check_trust
@@ -38,14 +38,19 @@ class Validation:
 
     ``problems`` are in the order of file and line, at most `MAX_PROBLEMS` and a last one that tells how many
     more there are. ``documents`` are those that could be read, by path. ``parts`` and ``rendered`` are for `render`;
-    ``readers`` tells which members need which secret.
+    ``needs`` tells who needs which secret.
     """
 
     problems: tuple[Problem, ...]
     documents: Mapping[str, Document]
     parts: Parts = field(repr=False)
-    readers: Readers = field(default_factory=dict)
+    needs: Needs = field(default_factory=Needs, repr=False)
     rendered: Rendered = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def readers(self) -> Readers:
+        """Return which members need each secret that a location names."""
+        return self.needs.readers()
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)
@@ -116,9 +121,9 @@ class Validator:
                 problems=_capped(problems),
                 documents=documents,
                 parts=parts,
-                readers=across.readers,
+                needs=across.needs,
             )
-        return self._keep(tree, parts, documents, Ways.of(across.legs), across.readers)
+        return self._keep(tree, parts, documents, Ways.of(across.legs), across.needs)
 
     def _follow(self, tree: Tree) -> Validation | None:
         """Return that ``tree`` is valid by what has changed since the last valid one; None when that does not show."""
@@ -130,27 +135,22 @@ class Validator:
             return _valid(last)
         fresh = [path for path in changes.come if path not in last.oids]
         files = sort_changed(tree, come=changes.come, fresh=fresh, gone=changes.gone)
-        if files is None or last.readers:  # who needs a secret follows from all that use it
+        if files is None:
             return None
         come, gone = [self._part(file) for file in files[0]], files[1]
         parts = changed_parts(last.parts, come, gone)
         look = to_look_at(last.parts, come, gone)
         if parts is None or look is None or any(part.checked.problems for part in come):
             return None
-        across = check_across(parts, self._fill_part, look)
+        across = check_across(parts, self._fill_part, Since(needs=last.needs, look=look))
         ways = last.ways.but_for(look[Kind.TRANSFER], across.legs)
-        if (
-            across.problems
-            or across.readers
-            or ways is None
-            or _check_always(tree, parts, self._timezones)
-        ):
+        if across.problems or ways is None or _check_always(tree, parts, self._timezones):
             return None
         documents = dict(last.documents)
         for file in gone:
             del documents[file.path]
         documents |= {part.path: part.checked.document for part in come if part.checked.document}
-        return self._keep(tree, parts, documents, ways, {})
+        return self._keep(tree, parts, documents, ways, across.needs)
 
     def _keep(
         self,
@@ -158,7 +158,7 @@ class Validator:
         parts: Parts,
         documents: Mapping[str, Document],
         ways: Ways,
-        readers: Readers,
+        needs: Needs,
     ) -> Validation:
         """Return that ``tree`` is valid, and keep it in mind."""
         last = self._last = LastValid(
@@ -166,7 +166,7 @@ class Validator:
             parts=parts,
             documents=documents,
             ways=ways,
-            readers=readers,
+            needs=needs,
             rendered=self._last.rendered if self._last else {},
         )
         return _valid(last)
@@ -219,7 +219,7 @@ def _valid(last: LastValid) -> Validation:
         problems=(),
         documents=last.documents,
         parts=last.parts,
-        readers=last.readers,
+        needs=last.needs,
         rendered=last.rendered,
     )
 

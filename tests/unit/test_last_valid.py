@@ -100,12 +100,16 @@ BEGIN: Mapping[str, str] = {
     "transfers/b.yaml": TRANSFERS[2],
 }
 
-edits = st.sampled_from(sorted(FILES)).flatmap(
-    lambda path: st.tuples(st.just(path), st.sampled_from((None, *FILES[path])))
-)
-pushes = st.lists(
-    st.tuples(st.lists(edits, min_size=1, max_size=3), st.booleans(), st.booleans()), max_size=6
-)
+Pushes = list[tuple[list[tuple[str, str | None]], bool, bool]]
+
+
+def pushes(files: Mapping[str, tuple[str, ...]]) -> st.SearchStrategy[Pushes]:
+    """Give pushes, each of some edits, whether it is what the next one follows, and whether a file is executable."""
+    edits = st.sampled_from(sorted(files)).flatmap(
+        lambda path: st.tuples(st.just(path), st.sampled_from((None, *files[path])))
+    )
+    push = st.tuples(st.lists(edits, min_size=1, max_size=3), st.booleans(), st.booleans())
+    return st.lists(push, max_size=6)
 
 
 def fresh() -> Validator:
@@ -151,12 +155,9 @@ def compare(known: Validation, whole: Validation) -> None:
         assert scopes[0] == scopes[1]
 
 
-@settings(max_examples=150)
-@given(pushes)
-def test_a_revision_is_judged_and_rendered_whatever_was_seen_before(
-    pushes: list[tuple[list[tuple[str, str | None]], bool, bool]],
-) -> None:
-    known, files = fresh(), dict(BEGIN)
+def follow(begin: Mapping[str, str], pushes: Pushes) -> None:
+    """Judge, render and plan revisions one after the other, and see that each comes out as if it were the first."""
+    known, files = fresh(), dict(begin)
     active = render(known.validate(tree(files)), NODE, Role.NODE)
     for some, is_kept, is_executable in pushes:
         after = changed(files, some)
@@ -172,6 +173,67 @@ def test_a_revision_is_judged_and_rendered_whatever_was_seen_before(
                 assert plan(active, runs) == whole_plan(active, runs)
                 active = runs
         files = after if is_kept or not judged.problems else files
+
+
+@settings(max_examples=150)
+@given(pushes(FILES))
+def test_a_revision_is_judged_and_rendered_whatever_was_seen_before(pushes: Pushes) -> None:
+    follow(BEGIN, pushes)
+
+
+@pytest.fixture(scope="module")
+def sealed_files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[str, ...]]:
+    """What files may say where secrets are in use; the first text of each makes a valid revision."""
+    folder = tmp_path_factory.mktemp("keys")
+    keys = {name: make_key(folder, name) for name in ("node-1", "node-2")}
+    both, one = tuple(keys.values()), (keys["node-1"],)
+    by_secret = LOCATIONS[-2]
+    locations = (
+        by_secret.replace("port: 22", 'port: "{{ port }}"'),
+        by_secret.replace("secret: partner", "secret: '{{ region }}'"),
+        by_secret.replace("secret: partner", "secret: two"),
+        LOCATIONS[4],
+    )
+    members = {
+        f"members/{name}.yaml": tuple(
+            f"role: node\nage_recipient: {key.public}\nvariables: {{region: {region}, port: {port}}}\n"
+            for region in ("partner", "two")
+        )
+        for port, (name, key) in enumerate(keys.items(), 1)
+    }
+    names = ("partner", "two", "spare")
+    return {
+        **members,
+        "cluster.yaml": ("name: acme\n", "name: acme\npoll_s: 7\n"),
+        "locations/one.yaml": LOCATIONS[:1],
+        "locations/away.yaml": locations,
+        "locations/other.yaml": locations[1:],
+        **{
+            f"transfers/{name}.yaml": tuple(
+                transfer("one", where, f"active_on: {on}\n{more}")
+                for where, on, more in (
+                    ("away", "nodes", ""),
+                    ("away", "[node-1]", ""),
+                    ("other", "[node-2]", ""),
+                    ("other", "nodes", "enabled: false\n"),
+                )
+            )
+            for name in ("a", "b")
+        },
+        **{
+            f"secrets/{name}.yaml": tuple(sealed(name, "x", *readers) for readers in (both, one))
+            for name in names
+        },
+    }
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_who_needs_which_secret_follows_whatever_was_seen_before(
+    sealed_files: Mapping[str, tuple[str, ...]], data: st.DataObject
+) -> None:
+    begin = {path: texts[0] for path, texts in sealed_files.items()}
+    follow(begin, data.draw(pushes(sealed_files)))
 
 
 def loaded(known: Validator, files: Mapping[str, str]) -> list[str]:
@@ -267,6 +329,27 @@ def test_who_needs_a_secret_is_told_anew_when_one_transfer_goes_elsewhere(tmp_pa
     compare(found, fresh().validate(tree({**files, path: there})))
     nowhere = tree({name: files[name] for name in files if name != path})
     compare(known.validate(nowhere), fresh().validate(nowhere))
+
+
+@pytest.mark.parametrize(
+    ("path", "index"),
+    [
+        ("transfers/a.yaml", 1),
+        ("locations/away.yaml", 2),
+        ("locations/other.yaml", 1),
+        ("secrets/spare.yaml", 1),
+        ("cluster.yaml", 1),
+    ],
+)
+def test_where_secrets_are_in_use_a_valid_change_is_followed_too(
+    sealed_files: Mapping[str, tuple[str, ...]], path: str, index: int
+) -> None:
+    known, begin = fresh(), {each: texts[0] for each, texts in sealed_files.items()}
+    before = known.validate(tree(begin))
+    assert not before.problems
+    after = known.validate(tree({**begin, path: sealed_files[path][index]}))
+    assert not after.problems
+    assert after.parts[Kind.MEMBER] is before.parts[Kind.MEMBER]  # which a whole look makes anew
 
 
 def test_a_secret_that_is_named_for_the_first_time_has_to_be_there() -> None:
