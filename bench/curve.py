@@ -96,7 +96,7 @@ def _location(number: int) -> str:
     port = '"{{ port }}"' if number % 3 == 0 else "22"
     return (
         f"type: sftp\ndescription: Partner {number}\nhost: sftp-{number}.partner.example\nport: {port}\n"
-        f"username: acme-{number}\npath: incoming\nauth:\n  - private_key: {{file: partner-{number}.key}}\n"
+        f"username: acme-{number}\npath: incoming\nauth:\n  - password: {{file: partner}}\n"
         "host_keys:\n  - SHA256:R2tJvYwQ0n3bXlMf8sZpKc5uHd1oEaWgT7iVyBqN4xU\n"
     )
 
@@ -127,6 +127,8 @@ def _cluster(work: Path, size: int, pushes: int) -> Pushes:
         cluster = Cluster(work, processes, documents(size))
         cluster.start_controller()
         cluster.join([_NODE])
+        folder = cluster.folder(_NODE)
+        folder.write_secret(folder.secrets / "partner", b"of no server\n")
         cluster.start(_NODE)
         with cluster.log(CONTROLLER) as controller, cluster.log(_NODE) as node:
             _until_active(cluster, node, cluster.revision())
