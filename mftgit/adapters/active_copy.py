@@ -54,21 +54,24 @@ class ActiveCopy:
         self._list, self._next = root / "active.json", root / "active-next.json"
         self._seen: dict[str, tuple[str, _Stamp]] = {}
 
-    def put_right(self, tree: Tree, *, commit: bytes, stamp: str) -> Drift | None:
+    def put_right(
+        self, tree: Tree, *, commit: bytes, stamp: str, whole: bool = True
+    ) -> Drift | None:
         """Make the copy that of ``tree``; return what was found to be otherwise than it was left, if anything was.
 
         ``commit`` is the revision's own object, byte for byte, by which `read_copy` knows the copy again. ``stamp``
-        names the folder in `drift` where what was found goes. What is as it should be costs one stat(2).
+        names the folder in `drift` where what was found goes. What is as it should be costs one stat(2), and nothing
+        where the ``whole`` is not to be looked at: then only what ``tree`` has otherwise than the copy before.
 
         Raises:
             CopyError: not all of it is right now; the next call goes on.
         """
         try:
-            return self._put_right(tree, commit, stamp)
+            return self._put_right(tree, commit, stamp, whole=whole)
         except OSError as error:
             raise CopyError(f"{error.filename or self._root}: {error.strerror or error}") from error
 
-    def _put_right(self, tree: Tree, commit: bytes, stamp: str) -> Drift | None:
+    def _put_right(self, tree: Tree, commit: bytes, stamp: str, *, whole: bool) -> Drift | None:
         wanted = {path: entry.oid for path, entry in tree.items()}
         listed, before = _read_list(self._list)
         changes = {
@@ -83,15 +86,18 @@ class ActiveCopy:
             _write_json(
                 self._next, {path: sorted(map(str, oids)) for path, oids in pending.items()}
             )
-        known: Known = {path: frozenset({oid}) for path, oid in listed.items()} | pending
+        held = listed.items() if whole else ()
+        known: Known = {path: frozenset({oid}) for path, oid in held} | pending
+        looked_at = tree if whole else pending.keys() & tree.keys()
         with open_top(self._root) as top, DriftFolder(top, stamp) as drift:
             self._drop(top, known.keys() - wanted.keys(), known, drift)
             for folder, paths in groupby(
-                sorted(tree, key=_place), key=lambda path: _place(path)[0]
+                sorted(looked_at, key=_place), key=lambda path: _place(path)[0]
             ):
                 self._keep_folder(top, folder, {path: tree[path] for path in paths}, known, drift)
             found = drift.close()
-        self._seen = {path: self._seen[path] for path in self._seen.keys() & wanted.keys()}
+        for path in known.keys() - wanted.keys():
+            self._seen.pop(path, None)
         if changes or commit != before:
             _write_json(self._list, {"commit": commit.decode("latin-1"), "files": wanted})
         self._next.unlink(missing_ok=True)

@@ -328,7 +328,7 @@ class Leader:
         try:
             tree = self._store.tree(revision)
             asked = {path: tree[path] for path in tree if _is_asked(path)}
-            parts = self._validator.validate(asked).parts
+            parts = self._validator.read(asked)
         except MftgitError as error:  # as in a repository that was put back without it
             return _unreadable(revision, str(error))
         cluster = declared_cluster(parts)

@@ -53,9 +53,7 @@ class Member:
             record=self._record_event,
         )
         self._intake = Intake(parts, self._outbound, told=self._record_event, wake=self._wake.set)
-        self._drift = DriftWatch(
-            parts.store, parts.folder, self._record_event, now=SystemClock().now
-        )
+        self._drift = DriftWatch(parts.store, parts.folder, self._record_event, clock=SystemClock())
         self._reporter = Reporter(parts.upstream, events, status=self.status)
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)

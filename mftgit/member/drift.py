@@ -1,17 +1,17 @@
-"""Keep the copy of the confirmed revision as it is: a look at once when it changes, and every minute; never in the way.
+"""Keep the copy of the confirmed revision as it is: what changes at once, the whole every minute; never in the way.
 
 What was edited is told as `DriftFound`, and lies in `drift` of the state folder.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Final
 
 from loguru import logger
 
 from mftgit.adapters.active_copy import ActiveCopy
+from mftgit.adapters.clock import Clock
 from mftgit.adapters.drift_folder import Drift
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.state_folder import StateFolder
@@ -29,13 +29,11 @@ _MAX_UNTOLD: Final = 20
 class DriftWatch:
     """Looks after the copy, in a thread of its own once it is started."""
 
-    def __init__(
-        self, store: GitStore, folder: StateFolder, told: Told, *, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: GitStore, folder: StateFolder, told: Told, *, clock: Clock) -> None:
         """Look at nothing yet; `follow` says which revision the copy is of."""
         self._store = store
         self._told = told
-        self._now = now
+        self._clock = clock
         self._copy = ActiveCopy(folder.root)
         self._wanted: Revision | None = None
         self._read: tuple[Revision, Tree, bytes] | None = None
@@ -64,8 +62,8 @@ class DriftWatch:
             self._wanted = revision
             self._wake.set()
 
-    def look(self) -> None:
-        """Put the copy right once, and tell what was found.
+    def look(self, *, whole: bool = True) -> None:
+        """Put the copy right once, or what has changed in it, and tell what was found.
 
         Raises:
             MftgitError: not all of it went through; the next look goes on.
@@ -75,8 +73,8 @@ class DriftWatch:
             if self._wanted is None:
                 return
             revision, tree, commit = self._confirmed(self._wanted)
-            stamp = f"{self._now().astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
-            found = self._copy.put_right(tree, commit=commit, stamp=stamp)
+            stamp = f"{self._clock.now().astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+            found = self._copy.put_right(tree, commit=commit, stamp=stamp, whole=whole)
             if found is not None:
                 self._untold.append((revision, _facts(found)))
                 logger.bind(saved=found.saved).warning(
@@ -96,10 +94,13 @@ class DriftWatch:
             self._untold.popleft()
 
     def _watch(self) -> None:
-        before = None
+        before, whole_at = None, self._clock.boottime()
         while not self._stopping.is_set():
+            whole = self._clock.boottime() >= whole_at
+            if whole:
+                whole_at = self._clock.boottime() + LOOK_S
             try:
-                self.look()
+                self.look(whole=whole)
                 before = None
             except MftgitError as error:
                 level = "DEBUG" if str(error) == before else "WARNING"
@@ -107,7 +108,7 @@ class DriftWatch:
                 logger.log(level, "the copy of the active revision is not right", error=before)
             except Exception:  # noqa: BLE001  the member does without its copy
                 logger.opt(exception=True).error("unexpected failure while looking for drift")
-            self._wake.wait(LOOK_S)
+            self._wake.wait(max(0.0, whole_at - self._clock.boottime()))
             self._wake.clear()
 
 

@@ -4,7 +4,7 @@ The cost follows the change: what a document says by itself is worked out once f
 differs in little from the last valid one is looked at where it differs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -101,16 +101,27 @@ class Validator:
         """Return what is wrong in ``tree``, and what was read. Only ``load`` of an entry can raise."""
         return self._follow(tree) or self._look_at_all(tree)
 
+    def read(self, tree: Tree) -> Parts:
+        """Return the documents of ``tree``, each checked by itself alone, as for some files of a revision.
+
+        It is not held against the last valid revision, nor does it become that.
+        """
+        return self._read(sort_files(tree)[0])
+
+    def _read(self, files: Iterable[DocumentFile]) -> Parts:
+        parts: dict[Kind, dict[str, Part]] = {kind: {} for kind in Kind}
+        for file in files:
+            parts[file.kind][file.name] = self._part(file)
+        return parts
+
     def _look_at_all(self, tree: Tree) -> Validation:
         files, problems = sort_files(tree)
-        parts: dict[Kind, dict[str, Part]] = {kind: {} for kind in Kind}
+        parts = self._read(files)
         documents: dict[str, Document] = {}
-        for file in files:
-            part = self._part(file)
-            parts[file.kind][file.name] = part
-            problems.extend(replace(problem, file=file.path) for problem in part.checked.problems)
+        for part in (part for each in parts.values() for part in each.values()):
+            problems.extend(replace(problem, file=part.path) for problem in part.checked.problems)
             if part.checked.document is not None:
-                documents[file.path] = part.checked.document
+                documents[part.path] = part.checked.document
         if newer := check_schema_version(parts[Kind.CLUSTER].get("cluster")):
             return Validation(problems=(newer,), documents=documents, parts=parts)
         across = check_across(parts, self._fill_part)

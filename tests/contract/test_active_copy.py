@@ -50,8 +50,12 @@ def revision_of(files: dict[str, bytes]) -> Revision:
     return Revision(object_id("commit", commit_of(files)))
 
 
-def put_right(copy: ActiveCopy, files: dict[str, bytes], number: int) -> Drift | None:
-    return copy.put_right(importable(files), commit=commit_of(files), stamp=stamp(number))
+def put_right(
+    copy: ActiveCopy, files: dict[str, bytes], number: int, *, whole: bool = True
+) -> Drift | None:
+    return copy.put_right(
+        importable(files), commit=commit_of(files), stamp=stamp(number), whole=whole
+    )
 
 
 def there(root: Path) -> dict[str, bytes]:
@@ -109,6 +113,30 @@ def test_one_file_of_ten_thousand_costs_one_file(
     assert syncs.calls < 10
     assert opens.calls < 20
     assert (tmp_path / "active/transfers/t7.yaml").read_bytes() == b"other\n"
+    many["transfers/t8.yaml"] = b"another\n"
+    looks = Counter()
+    monkeypatch.setattr(os, "stat", looks.count(os.stat))
+    assert put_right(copy, many, 1, whole=False) is None
+    assert (renames.calls, looks.calls < 20) == (2, True)
+    assert (tmp_path / "active/transfers/t8.yaml").read_bytes() == b"another\n"
+
+
+def test_a_look_at_what_changed_leaves_the_rest_to_the_look_at_the_whole(
+    tmp_path: Path, copy: ActiveCopy
+) -> None:
+    (rest, *_), (changed, *_) = (
+        [path for path in TWO if (path in ONE and ONE[path] == TWO[path]) is same]
+        for same in (True, False)
+    )
+    for path in (rest, changed):
+        (tmp_path / "active" / path).parent.mkdir(exist_ok=True)
+        overwrite(tmp_path / "active" / path)
+    found = put_right(copy, TWO, 1, whole=False)
+    assert found is not None
+    assert [path for path, _ in found.deviations] == [changed]
+    assert there(tmp_path) == {**TWO, rest: b"mine"}
+    assert list(look(copy, TWO, 2)) == [rest]
+    assert there(tmp_path) == TWO
 
 
 class Counter:

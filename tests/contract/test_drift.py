@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_site import NOW, Node, Site, controller_site
+from controller_site import Node, Site, controller_site
 from node_site import ONE, TWO, damage, deliver, restarted, started, until
 
+from mftgit.adapters.clock import SystemClock
 from mftgit.errors import MftgitError
 from mftgit.member.drift import MAX_TOLD, DriftWatch
 from mftgit.model.events import Event, EventName
@@ -30,7 +31,7 @@ def watch_of(node: Node, revision: Revision | None) -> DriftWatch:
     def tell(event: EventName, **rest: Any) -> None:
         node.events.append(event, **rest)
 
-    made = DriftWatch(node.upstream.store, node.folder, tell, now=NOW)
+    made = DriftWatch(node.upstream.store, node.folder, tell, clock=SystemClock())
     made.follow(revision)
     made.look()
     return made
@@ -125,7 +126,7 @@ def test_the_thread_looks_at_once_when_something_is_confirmed_and_outlives_troub
     def tell(event: EventName, **rest: Any) -> None:
         node.events.append(event, **rest)
 
-    watch = DriftWatch(node.upstream.store, node.folder, tell, now=NOW)
+    watch = DriftWatch(node.upstream.store, node.folder, tell, clock=SystemClock())
     node.folder.active.write_bytes(b"in the way")
     watch.start()
     watch.follow(first)

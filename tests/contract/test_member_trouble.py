@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_site import NOW, Node, Site, controller_site
+from controller_site import Node, Site, controller_site
 from node_site import ONE, TRANSFER, TWO, damage, deliver, restarted, started, until
 
 from mftgit.adapters import scheduler
+from mftgit.adapters.clock import SystemClock
 from mftgit.errors import MftgitError
 from mftgit.member.drift import DriftWatch
 from mftgit.member.kept import write_orders
@@ -157,7 +158,7 @@ def test_a_reanchored_member_whose_fresh_store_lacks_what_it_runs_goes_on_from_i
     first = site.controller.store.head()
     old = site.publish(ONE)
     node = started(site)
-    watch = DriftWatch(node.upstream.store, node.folder, lambda *_, **__: None, now=NOW)
+    watch = DriftWatch(node.upstream.store, node.folder, lambda *_, **__: None, clock=SystemClock())
     watch.follow(old)
     watch.look()
     new = site.publish(TWO, onto=first)

@@ -284,6 +284,15 @@ def test_a_revision_that_is_not_valid_changes_nothing_of_what_is_known() -> None
     assert loaded(known, {**BEGIN, "locations/one.yaml": f"{SHARE}q\n"}) == ["locations/one.yaml"]
 
 
+def test_some_files_that_are_read_by_themselves_change_nothing_of_what_is_known() -> None:
+    known = fresh()
+    before = known.validate(tree(BEGIN))
+    some = known.read(tree({path: BEGIN[path] for path in BEGIN if not path.startswith("tr")}))
+    assert some[Kind.MEMBER] == before.parts[Kind.MEMBER]
+    assert some[Kind.TRANSFER] == {}
+    assert known.validate(tree(BEGIN)).parts is before.parts
+
+
 def test_two_fresh_files_that_some_systems_take_for_one_are_not_overlooked() -> None:
     files = {**VALID, "Notes.txt": "", "notes.txt": ""}
     both = ["Notes.txt", "notes.txt"]
