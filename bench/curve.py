@@ -22,7 +22,7 @@ from mftgit.adapters.git_send import write_pack
 from mftgit.adapters.git_store import FETCHED, GitStore
 from mftgit.cli.demo.processes import Processes
 from mftgit.cli.rules import make_validator
-from mftgit.member.verify import check_signatures
+from mftgit.member.verify import check_removals, check_signatures
 from mftgit.model.config import Generation, Role
 from mftgit.model.events import EventName
 from mftgit.model.limits import Limits
@@ -30,6 +30,8 @@ from mftgit.model.names import MAIN, MemberName, Revision
 from mftgit.model.plan import plan
 from mftgit.model.push import RefUpdate
 from mftgit.model.render import render
+from mftgit.model.succession import check_succession
+from mftgit.model.trust import POLICY_FILES
 
 SIZES: Final = (100, 1_000, 10_000)
 QUICK_SIZES: Final = (100, 1_000)
@@ -244,6 +246,11 @@ class _Steps:
             fault = self._timed("gate: check the objects", lambda: quarantine.fault(tip))
             tree = self._timed("gate: read the tree", lambda: quarantine.tree(tip, limits))
             found = self._timed("gate: validate", lambda: self._gate_validator.validate(tree))
+            paths = self._timed("gate: list what was", lambda: self._gate.documents(before))
+            self._timed(
+                "gate: what may not follow",
+                lambda: check_succession(self._gate.pick(before, POLICY_FILES), paths, tree),
+            )
             self._timed("gate: leave out what is not needed", lambda: quarantine.keep_only([tip]))
             update = RefUpdate(ref=MAIN, old=before, new=tip)
             moved = self._timed("gate: swap", lambda: self._gate.move([update], quarantine))
@@ -275,6 +282,7 @@ class _Steps:
             active = self._generations.get(name)
             self._timed(f"member: plan, {many} transfers active", lambda: plan(active, after))  # noqa: B023
             self._generations[name] = after
+        self._timed("member: removals", lambda: check_removals(self._copy, anchor=before, tip=tip))
         self._timed("member: look at the store", lambda: self._copy.check(tip))
 
     def _send(self, before: Revision | None, tip: Revision) -> BytesIO:

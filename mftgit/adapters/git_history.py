@@ -1,7 +1,7 @@
 """Read what lies between two commits, and single files of a revision, out of a dulwich object store."""
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from dulwich.object_store import BaseObjectStore
@@ -49,21 +49,32 @@ def pick_files(store: BaseObjectStore, revision: Revision, paths: Iterable[str])
     return {path: entry for path, entry in found.items() if entry is not None}
 
 
-def files_in(store: BaseObjectStore, revision: Revision, folders: Iterable[str]) -> frozenset[str]:
-    """Return the paths of what lies directly in ``folders`` of ``revision``, which are at its top, and is no folder.
+Listings = Mapping[tuple[str, ObjectID], frozenset[str]]
+"""The paths of files by folder and by the folder's object."""
+
+
+def files_in(
+    store: BaseObjectStore, revision: Revision, folders: Iterable[str], known: Listings
+) -> Listings:
+    """Return what lies directly in ``folders`` of ``revision``, which are at its top, and is no folder.
+
+    What is ``known`` is not read again.
 
     Raises:
         BrokenHistoryError: an object is missing or malformed.
     """
     wanted = {name.encode(): name for name in folders}
-    there = {
-        wanted[name]: oid
+    there = [
+        (wanted[name], oid)
         for name, mode, oid in list_folder(store, get_commit(store, _oid(revision)).tree)
         if name in wanted and stat.S_ISDIR(mode)
-    }
+    ]
+    return {each: known.get(each) or _files(store, *each) for each in there}
+
+
+def _files(store: BaseObjectStore, folder: str, tree: ObjectID) -> frozenset[str]:
     return frozenset(
         f"{folder}/{name.decode('utf-8', 'surrogateescape')}"
-        for folder, tree in there.items()
         for name, mode, _ in list_folder(store, tree)
         if not stat.S_ISDIR(mode)
     )

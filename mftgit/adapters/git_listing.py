@@ -7,7 +7,7 @@ in it costs. What is done to the entries one by one is done to those that are ne
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import compress, count
 from operator import ne
 from typing import cast
@@ -24,6 +24,9 @@ Listed = tuple[bytes, int, ObjectID]
 """Name, mode and id of an entry."""
 
 _OID_BYTES = 20
+_REMEMBERED = 4
+"""A push is looked at in several steps, each of which takes the same folders apart: a large one and the root, before
+and after. Of 10,000 entries one takes 2 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +146,12 @@ def list_tree(tree: bytes, *, strict: bool = False) -> Sequence[Listed]:
     Raises:
         ObjectFormatException: it is malformed.
     """
-    return cast("Sequence[Listed]", parse_tree(tree, _OID_BYTES, strict=strict) if tree else ())
+    return _listed(tree, strict=strict) if tree else ()
+
+
+@lru_cache(_REMEMBERED)
+def _listed(tree: bytes, *, strict: bool) -> Sequence[Listed]:
+    return cast("Sequence[Listed]", parse_tree(tree, _OID_BYTES, strict=strict))
 
 
 def list_folder(store: BaseObjectStore, oid: ObjectID | None) -> Sequence[Listed]:

@@ -32,7 +32,7 @@ from mftgit.adapters.git_folder import (
     undone_by_a_crash,
 )
 from mftgit.adapters.git_gather import gather
-from mftgit.adapters.git_history import files_in, history_between, pick_files, raw_commit
+from mftgit.adapters.git_history import Listings, files_in, history_between, pick_files, raw_commit
 from mftgit.adapters.git_listing import NO_FOLDERS, Folders, Reading, files_of, shared
 from mftgit.adapters.git_objects import (
     BrokenHistoryError,
@@ -105,6 +105,7 @@ class GitStore:
         self.path = path
         self.sizes = Sizes()
         self._known: Folders = NO_FOLDERS  # those of the revision that was read last
+        self._listed: Listings = {}
         self._seen: tuple[PackState, Folders] = ({}, NO_FOLDERS)  # by `check`
         self.moves = 0
         self._idle: list[Repo] = []
@@ -274,7 +275,15 @@ class GitStore:
     def documents(self, revision: Revision) -> frozenset[str]:
         """Return the paths of the documents of ``revision``; no file is looked at."""
         with self.repo() as repo:
-            return files_in(repo.object_store, revision, FOLDERS)
+            read = {
+                (path[:-1], folder.oid): frozenset(folder.files)
+                for path, folder in self._known.items()
+                if path[:-1] in FOLDERS and folder.oid is not None
+            }
+            self._listed = listed = files_in(
+                repo.object_store, revision, FOLDERS, {**read, **self._listed}
+            )
+        return frozenset().union(*listed.values())
 
     @_telling
     def log(self, limit: int, ref: str = MAIN) -> tuple[LogEntry, ...]:

@@ -15,11 +15,15 @@ Probe = Callable[[], None]
 
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5)
 _PAUSE_S: Final = 1.0
+_NOTHING: Final = "no answer yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What came of it; ``missing`` are the probes that did not pass, and what each said last."""
+    """What came of it; ``missing`` are the probes that did not pass, and what each said last.
+
+    A try that the end of the time cut off says less than one before it that came to its own end.
+    """
 
     missing: Mapping[str, str]
 
@@ -58,7 +62,7 @@ class Confirmation:
         self.time = time
         self._tell_passed = passed
         self._lock = threading.Lock()
-        self._missing = dict.fromkeys(probes, "no answer yet")
+        self._missing = dict.fromkeys(probes, _NOTHING)
         self._ended = time.ended
         for name, probe in probes.items():
             threading.Thread(
@@ -95,7 +99,8 @@ class Confirmation:
 
     def _say(self, name: str, said: str) -> None:
         with self._lock:
-            self._missing[name] = said
+            if self.time.left_s or self._missing[name] == _NOTHING:
+                self._missing[name] = said
 
     def _pass(self, name: str) -> None:
         with self._lock:

@@ -243,12 +243,15 @@ class Intake:
                 logger.info("the trouble is over", revision=self.runs)
 
     def _carry_on(self) -> None:
+        was = self.record.stage
         try:
             self.operator.obey()
         finally:  # an order that cannot be written down keeps nothing from running
             if not self.is_removed:
                 self._activation.carry_on()
         self._journal.tell()
+        if was is not Stage.CONFIRMED and self.record.stage is Stage.CONFIRMED:
+            self._activation.carry_on()  # looks at the store now, and not when the next revision waits
 
     def _stand_down(self) -> None:
         """Run nothing from now on, restarts included; runs under way end after the file at hand."""

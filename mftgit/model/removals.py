@@ -33,16 +33,27 @@ _ALLOW: Final = "allow_removal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
-    """What a revision has, as far as removals go: folder and name of each document, and ``cluster.yaml``."""
+    """What a revision has, as far as removals go: the paths of its documents, others among them, and its settings."""
 
-    documents: frozenset[str]
+    paths: frozenset[str]
     cluster: Document | None
+
+    @property
+    def count(self) -> int:
+        """How many documents there are."""
+        return len({name for path in self.paths if (name := _document(path))})
 
     @property
     def limit(self) -> int:
         """How many documents the next revision may do without."""
         set_to = self._number("removal_limit")
-        return max(LEAST_LIMIT, len(self.documents) // 10) if set_to is None else set_to
+        return max(LEAST_LIMIT, self.count // 10) if set_to is None else set_to
+
+    def without(self, after: "Stock") -> tuple[str, ...]:
+        """Return folder and name of each document that ``after`` has not, under whatever ending."""
+        lost = {name for path in self.paths - after.paths if (name := _document(path))}
+        kept = {name for name in lost for each in ENDINGS if f"{name}{each}" in after.paths}
+        return tuple(sorted(lost - kept))
 
     @property
     def allowed(self) -> int | None:
@@ -57,7 +68,7 @@ def take_stock(paths: Iterable[str], cluster: bytes) -> Stock:
     """Return what a revision has that holds ``paths``, and ``cluster`` as its cluster.yaml."""
     document = parse_document(CLUSTER_FILE, cluster)
     return Stock(
-        documents=frozenset(name for path in paths if (name := _document(path))),
+        paths=frozenset(paths),
         cluster=document if isinstance(document, Document) else None,
     )
 
@@ -73,9 +84,9 @@ def check_removals(before: Stock, after: Stock) -> Problem | None:
 
     A document that is renamed, or goes to another folder, is removed; under another ending it is the same.
     """
-    gone = sorted(before.documents - after.documents)
+    gone = before.without(after)
     fresh = after.allowed if after.allowed != before.allowed else None
-    if len(gone) <= max(before.limit, fresh or 0):
+    if not gone or len(gone) <= max(before.limit, fresh or 0):
         return None
     names = ", ".join(map(printable, gone[:MAX_TOLD]))
     why = "is not enough" if fresh else "stood there before, and is used up"
@@ -83,7 +94,7 @@ def check_removals(before: Stock, after: Stock) -> Problem | None:
     number = len(gone) if len(gone) != before.allowed else len(gone) + 1
     return _at_allow(
         after,
-        message=f"this removes {len(gone):,} of {len(before.documents):,} documents, and {before.limit:,} may go "
+        message=f"this removes {len(gone):,} of {before.count:,} documents, and {before.limit:,} may go "
         f"at once: {names}{', …' if len(gone) > MAX_TOLD else ''}{used}",
         hint=f"bring them back; or, if it is meant, write {_ALLOW}: {number} in {CLUSTER_FILE} in the same push",
     )

@@ -2,16 +2,20 @@
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clocks import SetClock
 from controller_site import Node, Site, controller_site
 from node_site import ONE, TRANSFER, TWO, deliver, restarted, started, until
 
+from mftgit.errors import MftgitError
 from mftgit.member import intake as intake_module
+from mftgit.member.confirm import Confirmation, Time
 from mftgit.member.kept import write_record
 from mftgit.model.events import EventName
 from mftgit.model.messages import MemberState
@@ -67,6 +71,29 @@ def test_what_does_not_prove_itself_is_rolled_back_and_the_reason_is_told_once(s
     node.look()
     assert len(node.told(EventName.REVISION_ROLLED_BACK)) == 1
     assert told(node, EventName.REVISION_ACTIVATED) == [good]
+
+
+def test_a_try_that_the_end_of_the_time_cuts_off_hides_nothing_that_was_said_before() -> None:
+    clock = SetClock()
+    tries, over, hold = itertools.count(1), threading.Event(), threading.Event()
+
+    def probe() -> None:
+        match next(tries):
+            case 1:
+                raise MftgitError("the partner is down")
+            case 2:
+                clock.pass_s(20)
+                raise MftgitError("it did not end in time")
+            case _:
+                over.set()
+                hold.wait(30)
+
+    within = Time(until=clock.boottime() + 10, clock=clock)
+    confirmation = Confirmation({"command": probe}, time=within, passed=hold.set)
+    assert over.wait(30)
+    assert str(confirmation.look()) == "command: the partner is down"
+    confirmation.end()
+    hold.set()
 
 
 def test_what_was_rolled_back_is_tried_again_when_a_key_changes(site: Site) -> None:

@@ -87,7 +87,7 @@ def test_what_cannot_be_read_allows_nothing() -> None:
         assert problem is not None
         assert problem.file == "cluster.yaml"
     assert check_removals(take_stock([f"members/m{n}.json" for n in range(11)], b""), stock(0))
-    assert len(stock_of({}).documents) == 0
+    assert stock_of({}).count == 0
     assert stock_of(tree({"cluster.yaml": "removal_limit: 7\n"})).limit == 7
 
 
