@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -35,14 +36,28 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SETTLED_NS: Final = 2_000_000_000
 """A file that changed within so long may change again without another time stamp, and is read again."""
 
-Known = Mapping[str, frozenset[str | None]]
-"""By path the ids of contents that may lie there; None where nothing may."""
+_Oids = Collection[str | None]
+"""The ids of contents that may lie at a path; None where nothing may."""
 
 _Stamp = tuple[int, int, int, int]
 
 
 class CopyError(MftgitError):
     """The copy cannot be read or written, or is not what it was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What may lie where: what was ``listed``, and by path what may be instead while that changes."""
+
+    pending: Mapping[str, frozenset[str | None]]
+    listed: Mapping[str, str]
+
+    def at(self, path: str) -> _Oids:
+        return self.pending.get(path) or {self.listed.get(path)}
+
+    def but_for(self, wanted: Tree) -> set[str]:
+        return {*self.pending, *self.listed} - wanted.keys()
 
 
 class ActiveCopy:
@@ -86,17 +101,16 @@ class ActiveCopy:
             _write_json(
                 self._next, {path: sorted(map(str, oids)) for path, oids in pending.items()}
             )
-        held = listed.items() if whole else ()
-        known: Known = {path: frozenset({oid}) for path, oid in held} | pending
+        known = _Known(pending=pending, listed=listed if whole else {})
         looked_at = tree if whole else pending.keys() & tree.keys()
         with open_top(self._root) as top, DriftFolder(top, stamp) as drift:
-            self._drop(top, known.keys() - wanted.keys(), known, drift)
+            self._drop(top, known.but_for(tree), known, drift)
             for folder, paths in groupby(
                 sorted(looked_at, key=_place), key=lambda path: _place(path)[0]
             ):
                 self._keep_folder(top, folder, {path: tree[path] for path in paths}, known, drift)
             found = drift.close()
-        for path in known.keys() - wanted.keys():
+        for path in known.but_for(tree):
             self._seen.pop(path, None)
         if changes or commit != before:
             _write_json(self._list, {"commit": commit.decode("latin-1"), "files": wanted})
@@ -112,21 +126,18 @@ class ActiveCopy:
         }
 
     def _keep_folder(
-        self, top: int, folder: str, files: Tree, known: Known, drift: DriftFolder
+        self, top: int, folder: str, files: Tree, known: _Known, drift: DriftFolder
     ) -> None:
         parts = (ACTIVE, *filter(None, folder.split("/")))
         with _folder(top, parts, drift) as at:
             # Not `any`: every file is looked at.
             written = [
-                self._keep(at, path, entry, known.get(path, frozenset({None})), drift)
-                for path, entry in files.items()
+                self._keep(at, path, entry, known.at(path), drift) for path, entry in files.items()
             ]
             if True in written:
                 os.fsync(at)
 
-    def _keep(
-        self, at: int, path: str, entry: Entry, known: Collection[str | None], drift: DriftFolder
-    ) -> bool:
+    def _keep(self, at: int, path: str, entry: Entry, known: _Oids, drift: DriftFolder) -> bool:
         """See that one file is right; tell whether it had to be written."""
         name = path.rpartition("/")[2]
         status = _status(at, name)
@@ -158,7 +169,7 @@ class ActiveCopy:
                 os.fsync(stream.fileno())
             os.rename(_FRESH, name, src_dir_fd=top, dst_dir_fd=at)
 
-    def _drop(self, top: int, paths: Collection[str], known: Known, drift: DriftFolder) -> None:
+    def _drop(self, top: int, paths: Collection[str], known: _Known, drift: DriftFolder) -> None:
         """Remove what is not of the revision any more, and the folders that become empty."""
         for path in sorted(paths):
             folder, _, name = path.rpartition("/")
@@ -166,7 +177,7 @@ class ActiveCopy:
             with suppress(FileNotFoundError, NotADirectoryError), _folder(top, parts) as at:
                 status = _status(at, name)
                 oid = _digest(at, name, status)
-                if status is not None and (oid is None or oid not in known[path]):
+                if status is not None and (oid is None or oid not in known.at(path)):
                     drift.take(at, name, path, status, None)
                 elif status is not None:
                     os.unlink(name, dir_fd=at)

@@ -6,6 +6,7 @@ Both syntaxes feed the same `Composer`, so that keys, bounds and characters are 
 import re
 from array import array
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NoReturn
 
 from mftgit.model.json_value import Json, Place, join_pointer
@@ -25,6 +26,8 @@ The last ones show a reviewer something else than what is read (CVE-2021-42574).
 """
 
 
+_WORD_LENGTH: Final = 32
+_WORDS: Final = 4096
 _NOWHERE: Final = Place(0, 0)
 
 
@@ -142,8 +145,10 @@ class Composer:
 
     def scalar(self, value: Json, place: Place) -> None:
         """Take a key, or a value that is neither mapping nor list."""
-        if isinstance(value, str) and not value.isprintable():
-            self._check_characters(value, place)
+        if isinstance(value, str):
+            if not value.isprintable():
+                self._check_characters(value, place)
+            value = _once(value) if len(value) <= _WORD_LENGTH else value
         if self.expects_key:
             self._take_key(value, place)
         else:
@@ -210,6 +215,12 @@ class Composer:
     def _value_done(self) -> None:
         if self._stack:
             self._stack[-1].key, self._stack[-1].dropped = None, False
+
+
+@lru_cache(_WORDS)
+def _once(word: str) -> str:
+    """Return ``word`` as it was seen before: ten thousand documents say the same few words, each in its own copy."""
+    return word
 
 
 def _wants_key(frame: _Frame) -> bool:

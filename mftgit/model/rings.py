@@ -14,8 +14,8 @@ from typing import Final
 from mftgit.model.config import AfterSuccess, Overwrite, Transfer
 from mftgit.model.selection import is_selected
 
-Place = tuple[Hashable, PurePosixPath]
-"""A folder, with what two of them have to share before they can be the same."""
+Place = tuple[Hashable, str]
+"""A folder, after what two of them have to share before they can be the same."""
 
 _WILDCARD: Final = re.compile(r"\*+|\?|\[.[^\]]*\]")
 _NAMES: Final = 50
@@ -76,6 +76,12 @@ def find_rings(legs: Iterable[Leg]) -> Iterator[Ring]:
                     yield Ring(legs=ring, file=file)
 
 
+def outer_places(place: Place) -> Iterator[Place]:
+    """Give the folders that ``place`` lies in, the innermost first."""
+    space, folder = place
+    return ((space, str(above)) for above in PurePosixPath(folder).parents)
+
+
 def going_round(legs: Iterable[Leg]) -> frozenset[Leg]:
     """Return the legs that lead on for ever, by their places alone: `find_rings` goes by these and no others."""
     return frozenset(leg for around, _ in _around(list(legs)) for leg in around)
@@ -94,7 +100,7 @@ def _goes_round(legs: tuple[Leg, ...], path: str) -> bool:
     for leg, following in (*pairwise(legs), (legs[-1], legs[0])) * _ROUNDS:
         if not leg.takes(path):
             return False
-        path = str(leg.given[1].relative_to(following.taken[1]) / path)
+        path = str(PurePosixPath(leg.given[1]).relative_to(following.taken[1]) / path)
     return True
 
 
@@ -107,9 +113,8 @@ def _graph(legs: Iterable[Leg], *, deep: bool) -> _Graph:
             # Where the file is kept, one that stops at its own name cannot come back.
             graph.setdefault((leg.taken, False), []).append(leg)
     for leg in legs:
-        space, folder = leg.given
         arrivals: list[_Node] = [(leg.given, not leg.stops_at_its_own_name)]
-        arrivals += [((space, above), True) for above in folder.parents] if deep else []
+        arrivals += [(above, True) for above in outer_places(leg.given)] if deep else []
         graph[leg] = [arrival for arrival in arrivals if arrival in graph]
     return graph
 

@@ -133,7 +133,7 @@ def _folder(location: Location, path: str) -> PurePosixPath:
 
 def _place(location: Location, path: str) -> Place:
     folder = _folder(location, path)
-    return _space(location, folder), folder
+    return _space(location, folder), str(folder)
 
 
 @lru_cache(maxsize=4096)
@@ -147,4 +147,9 @@ def _space(location: Location, folder: PurePosixPath) -> tuple[str | int, ...]:
         return ()
     # A relative path begins in the home folder of the user.
     home = "" if folder.is_absolute() else location.username
-    return (location.host.lower(), location.port, home)
+    return _server(location.host, location.port, home)
+
+
+@lru_cache(maxsize=4096)
+def _server(host: str, port: int, home: str) -> tuple[str | int, ...]:
+    return host.lower(), port, home

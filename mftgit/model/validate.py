@@ -27,8 +27,8 @@ from mftgit.model.trust import check_trust
 from mftgit.model.ways import Ways
 
 MAX_PROBLEMS: Final = 1000
-CACHED_DOCUMENTS: Final = 65_536
-"""Three revisions of the largest repository, at about two kilobytes for each document."""
+CACHED_DOCUMENTS: Final = 4_096
+"""Besides those of the last valid revision: what proposals have otherwise, at a quarter of a kilobyte for each."""
 CACHED_FILLINGS: Final = 65_536
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from mftgit.model.rings import Leg, Place, going_round
+from mftgit.model.rings import Leg, Place, going_round, outer_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +68,7 @@ def _leads_to(
 
 def _following(leg: Leg, starts: Mapping[Place, tuple[Leg, ...]]) -> Iterator[Leg]:
     yield from starts.get(leg.given, ())
-    space, folder = leg.given
-    for above in folder.parents:
-        for each in starts.get((space, above), ()):
+    for above in outer_places(leg.given):
+        for each in starts.get(above, ()):
             if each.transfer.source.recursive:
                 yield each

@@ -1,7 +1,5 @@
 """What may go round for ever is the same, whether the ways of all transfers are looked at or those that changed."""
 
-from pathlib import PurePosixPath
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,4 +101,4 @@ def test_a_way_into_a_folder_below_a_source_that_is_taken_whole_may_close_a_ring
     known = Ways.of(way("k", "a", "b", recursive=True))
     assert known.but_for(["l"], way("l", "b", "a/x", recursive=True)) is None
     assert Ways.of(way("k", "a", "b")).but_for(["l"], way("l", "b", "a/x")) is not None
-    assert PurePosixPath("a/x") in {leg.given[1] for leg in way("l", "b", "a/x")}
+    assert "a/x" in {leg.given[1] for leg in way("l", "b", "a/x")}
