@@ -5,7 +5,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
@@ -23,6 +24,8 @@ from mftgit.errors import MftgitError, TransientError
 _SPOOL_BYTES = 4 << 20
 _MESSAGE_BYTES = 500
 _OK, _TOO_MANY, _SERVER_ERROR = 200, 429, 500
+_CAPABILITIES = (b"multi_ack_detailed", b"ofs-delta", b"side-band-64k", b"thin-pack")
+"""What every controller can do, of what dulwich's client uses; a server that was not asked is not heard to offer it."""
 
 # What dulwich's client raises when the other side does not keep to the protocol.
 _BAD_TALK = (AssertionError, GitProtocolError, IndexError, KeyError, TypeError, ValueError)
@@ -54,6 +57,7 @@ class Request:
     ref: str
     max_bytes: int
     timeout_s: float
+    tip: ObjectID | None = None
     connections: urllib3.PoolManager | None = None
 
 
@@ -69,30 +73,26 @@ class Found:
 def download(request: Request, store: BaseObjectStore, known: list[ObjectID]) -> Iterator[Found]:
     """Ask for the branch and give what came; the pack is a file that is gone after the block.
 
-    ``known`` are tips that ``store`` has with all their history.
+    ``known`` are tips that ``store`` has with all their history. Where the request says its ``tip``, the server is not
+    asked first where its branches are; should it not give that tip, it is.
 
     Raises:
         RemoteUnreachableError, RemoteUntrustedError, RemoteRefusedError, RemoteBrokenError: see `GitStore.fetch`.
     """
+    deadline = time.monotonic() + request.timeout_s
     with (
         tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as pack,
         _connections(request) as connections,
     ):
-        client = _Client(request, connections)
-        wanted = _Wanted(request.ref.encode(), store)
+        ask = partial(_ask, connections, deadline, store, known, pack)
         try:
-            client.fetch_pack(
-                urlsplit(request.url).path or "/",
-                wanted,
-                _Haves(store, known),
-                pack.write,
-                protocol_version=0,
-            )
-        except _BAD_TALK as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise RemoteBrokenError(
-                f"{request.url} does not talk git as expected: {text}"
-            ) from error
+            wanted = ask(request)
+        except (RemoteRefusedError, RemoteBrokenError):
+            if request.tip is None:
+                raise
+            pack.seek(0)
+            pack.truncate()
+            wanted = ask(replace(request, tip=None))
         if wanted.tip is None:
             raise RemoteRefusedError(
                 f"{request.url} has no {request.ref}: nothing was published there yet, "
@@ -100,6 +100,30 @@ def download(request: Request, store: BaseObjectStore, known: list[ObjectID]) ->
             )
         pack.seek(0)
         yield Found(tip=wanted.tip, pack=cast("BinaryIO", pack) if wanted.asked else None)
+
+
+def _ask(
+    connections: urllib3.PoolManager,
+    deadline: float,
+    store: BaseObjectStore,
+    known: list[ObjectID],
+    pack: "tempfile.SpooledTemporaryFile[bytes]",
+    request: Request,
+) -> "_Wanted":
+    client = _Client(request, connections, deadline)
+    wanted = _Wanted(request.ref.encode(), store)
+    try:
+        client.fetch_pack(
+            urlsplit(request.url).path or "/",
+            wanted,
+            _Haves(store, known),
+            pack.write,
+            protocol_version=0,
+        )
+    except _BAD_TALK as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise RemoteBrokenError(f"{request.url} does not talk git as expected: {text}") from error
+    return wanted
 
 
 class _Wanted:
@@ -156,13 +180,20 @@ def _connections(request: Request) -> AbstractContextManager[urllib3.PoolManager
 class _Client(HttpGitClient):
     """dulwich's client, with our errors and headers, and without redirects and its fallback to the dumb protocol."""
 
-    def __init__(self, request: Request, connections: urllib3.PoolManager) -> None:
+    def __init__(self, request: Request, connections: urllib3.PoolManager, deadline: float) -> None:
         super().__init__(request.url, pool_manager=connections)
+        self._told = None if request.tip is None else {Ref(request.ref.encode()): request.tip}
         self._headers_for = request.headers
         self._timeout_s = request.timeout_s
         self._left_bytes = request.max_bytes
         self._max_bytes = request.max_bytes
-        self._deadline = time.monotonic() + request.timeout_s
+        self._deadline = deadline
+
+    def _discover_references(self, service: bytes, base_url: str, *words: Any, **more: Any) -> Any:
+        """Return where the server's branches are, by what is known or by asking; dulwich has no word for it."""
+        if self._told is None:
+            return super()._discover_references(service, base_url, *words, **more)
+        return self._told, set(_CAPABILITIES), base_url, {}, {}
 
     def _http_request(
         self,

@@ -398,9 +398,12 @@ class GitStore:
         ref: str = MAIN,
         max_bytes: int = 1 << 30,
         timeout_s: float = 60.0,
+        tip: Revision | None = None,
         connections: PoolManager | None = None,
     ) -> Revision:
         """Get ``ref`` and its history from the repository at ``url``; name it `FETCHED` and return it.
+
+        Who knows the ``tip`` saves a request, and gets that one, also where ``ref`` has moved on lately.
 
         ``headers(method, path)`` is asked anew for every request; ``path`` comes without the query. The server's
         certificate must be signed by ``ca_file``, and the environment's settings for proxies and certificates do not
@@ -420,6 +423,7 @@ class GitStore:
             ref=ref,
             max_bytes=max_bytes,
             timeout_s=timeout_s,
+            tip=None if tip is None else _oid(tip),
             connections=connections,
         )
         with self.repo() as repo, self.quarantine() as quarantine:
@@ -428,14 +432,14 @@ class GitStore:
             with download(request, repo.object_store, known) as found:
                 if found.pack is not None:
                     _take(quarantine, found.pack, max_bytes)
-            tip = Revision(found.tip.decode())
-            _whole(quarantine, tip)
-            update = RefUpdate(ref=FETCHED, old=before, new=tip)
+            fetched = Revision(found.tip.decode())
+            _whole(quarantine, fetched)
+            update = RefUpdate(ref=FETCHED, old=before, new=fetched)
             if not self.move([update], quarantine):
                 raise StoreError(
                     f"{FETCHED} cannot be moved: it is damaged, or somebody else fetched"
                 )
-        return tip
+        return fetched
 
     @contextmanager
     def quarantine(self) -> Iterator[Quarantine]:

@@ -64,12 +64,13 @@ class LocalUpstream:
             self._moved.wait()
             self._moved.clear()
 
-    def fetch(self) -> Revision:
+    def fetch(self, tip: Revision | None = None) -> Revision:
         """See `Upstream.fetch`; the objects are here already."""
-        tip = self._store.head()
-        if tip is None:
+        del tip
+        head = self._store.head()
+        if head is None:
             raise NothingPublishedError("nothing is published yet: push to main")
-        return tip
+        return head
 
     def renew(self, anchor: Revision | None) -> Revision:
         """See `Upstream.renew`; the hosted repository is never replaced by itself."""

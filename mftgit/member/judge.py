@@ -81,7 +81,7 @@ class Judge:
     def fetch(self, wanted: Revision, anchor: Revision | None) -> Revision:
         """Bring the published branch here; return ``wanted`` if that is part of it, else where it stands."""
         try:
-            tip = self.upstream.fetch()
+            tip = self.upstream.fetch(wanted)
         except (StoreError, RemoteBrokenError) as error:  # who is to blame, a fresh store shows
             tip = self._renew(error, anchor)
         return wanted if self._has(wanted, tip) else tip

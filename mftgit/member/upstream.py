@@ -37,8 +37,11 @@ class Upstream(Protocol):
     def wait(self) -> Iterator[None]:
         """Give None each time the head may have moved; end or raise TransientError when cut off."""
 
-    def fetch(self) -> Revision:
-        """Bring the published branch into the member's store and return its tip; raises MftgitError."""
+    def fetch(self, tip: Revision | None = None) -> Revision:
+        """Bring the published branch into the member's store and return its tip; raises MftgitError.
+
+        With ``tip``, where it stood a moment ago, it may be fetched up to there only.
+        """
 
     def renew(self, anchor: Revision | None) -> Revision:
         """Put a fresh copy of the published branch in the stead of the member's broken store; return its tip.
@@ -102,9 +105,9 @@ class RemoteUpstream:
             ):  # moved meanwhile: the other line is the one to listen to
                 return
 
-    def fetch(self) -> Revision:
+    def fetch(self, tip: Revision | None = None) -> Revision:
         """See `Upstream.fetch`."""
-        return self._fetch_into(self.store)
+        return self._fetch_into(self.store, tip)
 
     def renew(self, anchor: Revision | None) -> Revision:
         """See `Upstream.renew`."""
@@ -136,12 +139,13 @@ class RemoteUpstream:
         self._channel.close()
         self.store.close()
 
-    def _fetch_into(self, store: GitStore) -> Revision:
+    def _fetch_into(self, store: GitStore, tip: Revision | None = None) -> Revision:
         channel = self._channel
         return store.fetch(
             clone_url(channel.url),
             ca_file=self._ca_file,
             headers=self._prover.headers,
+            tip=tip,
             connections=channel.connections,
         )
 

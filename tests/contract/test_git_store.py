@@ -301,6 +301,42 @@ def test_a_fetch_of_what_is_here_asks_for_no_objects(served: Site, store: GitSto
     assert [method for method, _, _ in served.served.requests] == ["GET", "POST", "GET"]
 
 
+def fetch_tip(store: GitStore, url: str, tip: Revision) -> Revision:
+    return store.fetch(url, ca_file=None, headers=no_headers, tip=tip)
+
+
+def methods(served: Site) -> list[str]:
+    return [method for method, _, _ in served.served.requests]
+
+
+def test_who_knows_the_tip_asks_once_or_not_at_all(served: Site, store: GitStore) -> None:
+    old = fetch(store, served.url)
+    new = add(served.store, old, {"new": b"x"})
+    del served.served.requests[:]
+    for _ in range(2):
+        assert fetch_tip(store, served.url, new) == new
+    assert methods(served) == ["POST"]
+    assert store.head(FETCHED) == new
+
+
+def test_who_knows_where_main_was_a_moment_ago_gets_that(served: Site, store: GitStore) -> None:
+    old = fetch(store, served.url)
+    known = add(served.store, old, {"new": b"x"})
+    newest = add(served.store, known, {"newer": b"x"})
+    assert fetch_tip(store, served.url, known) == known
+    assert fetch(store, served.url) == newest
+
+
+def test_a_server_that_does_not_have_the_tip_is_asked_where_main_is(
+    served: Site, store: GitStore
+) -> None:
+    for before in (None, served.store.head()):
+        del served.served.requests[:]
+        head = add(served.store, served.store.head(), {"new": str(before).encode()})
+        assert fetch_tip(store, served.url, Revision("9" * 40)) == head
+        assert methods(served) == ["POST", "GET", "POST"]
+
+
 def test_a_fetch_does_not_tell_the_whole_history(served: Site, store: GitStore) -> None:
     tip = fetch(store, served.url)
     for n in range(300):
