@@ -56,10 +56,22 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
     while True:
         held = [each for each in to if isinstance(each, ssl.SSLSocket) and each.pending()]
         for ready in held or select.select([*to], [], [])[0]:
-            data = ready.recv(1 << 16)
-            if not data:
+            data = _read(ready)
+            if data == b"":
                 return
-            to[ready].sendall(data)
+            if data is not None:
+                to[ready].sendall(data)
+
+
+def _read(ready: socket.socket) -> bytes | None:
+    """Return what came; None where that was TLS's own, as a ticket: to wait for more would stop the other side."""
+    ready.settimeout(0)
+    try:
+        return ready.recv(1 << 16)
+    except (ssl.SSLWantReadError, BlockingIOError):
+        return None
+    finally:
+        ready.settimeout(None)
 
 
 @contextmanager
