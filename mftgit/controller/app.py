@@ -76,7 +76,10 @@ class Controller:
             logger.warning("leftovers of a crash were removed", files=list(swept))
         self._certificate = ServerCertificate(folder, bootstrap, self.store, now=clock.now)
         self._registry = Registry(folder.registry, now=clock.now)
-        self._presence = Presence(self._registry, now=clock.now)
+        self._leader = Leader(
+            self._registry, events, self.store, validator, clock=clock, wake=self._wake
+        )
+        self._presence = Presence(self._registry, now=clock.now, cut_off=self._leader.cut_off)
         me = bootstrap.name
         self._member_refs = MemberRefs(self._registry, self.store)
         self.upstream = LocalUpstream(
@@ -89,9 +92,6 @@ class Controller:
         self._housekeeping = Housekeeping(self.store, clock=clock)
         self._notifier = Notifier(self._presence, is_member=self._is_member)
         self._me = me
-        self._leader = Leader(
-            self._registry, events, self.store, validator, clock=clock, wake=self._wake
-        )
         keys = MemberKeys(self._registry, self._record_fact)
         self._collect = Collect(
             self._registry,

@@ -21,10 +21,17 @@ WRITE_EVERY_S = 3.0
 class Presence:
     """One thread that writes down who was heard of."""
 
-    def __init__(self, registry: Registry, *, now: Callable[[], datetime]) -> None:
-        """Write to ``registry``."""
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        now: Callable[[], datetime],
+        cut_off: Callable[[MemberName], None],
+    ) -> None:
+        """Write to ``registry``; ``cut_off`` is called when the last line of a member has ended."""
         self._registry = registry
         self._now = now
+        self._tell_cut_off = cut_off
         self._lock = threading.Lock()
         self._heard: dict[MemberName, float] = {}
         self._cut_off: dict[MemberName, float] = {}
@@ -51,9 +58,11 @@ class Presence:
         """Note that ``member`` has ended a line; what counts is its last one."""
         with self._lock:
             self._lines[member] -= 1
-            if not self._lines[member]:
-                del self._lines[member]
-                self._cut_off[member] = self._now().timestamp()
+            if self._lines[member]:
+                return
+            del self._lines[member]
+            self._cut_off[member] = self._now().timestamp()
+        self._tell_cut_off(member)
 
     def stop(self) -> None:
         """Write once more and end."""

@@ -117,6 +117,8 @@ class Leader:
         self._wake = wake
         self._began_s = self._moved_s = clock.boottime()
         self._heard: dict[MemberName, float] = {}
+        self._cut_off: dict[MemberName, float] = {}
+        self._stopped: set[MemberName] = set()
         self._runs: dict[MemberName, Revision | None] = {}
         self._settings: Settings | None = None
         self._known: _Known | None = None
@@ -131,10 +133,20 @@ class Leader:
     def heard(self, member: MemberName) -> None:
         """Note a sign of life; callable from any thread, and cheap."""
         self._heard[member] = self._clock.boottime()
+        self._cut_off.pop(member, None)
+
+    def cut_off(self, member: MemberName) -> None:
+        """Note that the line on which a member listens has ended; callable from any thread."""
+        if member not in self._stopped:
+            self._cut_off[member] = self._clock.boottime()
 
     def reported(self, status: MemberStatus) -> None:
         """Note what a member says that it runs."""
         active = status.state is MemberState.ACTIVE
+        if status.state is MemberState.STOPPED:
+            self._stopped.add(status.name)
+        else:
+            self._stopped.discard(status.name)
         self._runs[status.name] = status.active_revision if active else None
         self._due.set()
 
@@ -229,6 +241,8 @@ class Leader:
         for name in known.difference(members):
             self._heard.pop(name, None)
             self._runs.pop(name, None)
+            self._cut_off.pop(name, None)
+            self._stopped.discard(name)
         # What takes long is done before the registry is locked.
         first = step(self._registry.rollout())
         settings = None if first is None or first.done else self._settings_of(first.base)
@@ -268,6 +282,7 @@ class Leader:
                     name=name,
                     labels=settings.labels.get(name, {}),
                     heard_s=max(self._heard.get(name, 0.0), self._began_s),
+                    cut_off_s=self._cut_off.get(name),
                     runs=self._runs.get(name),
                 )
                 for name in look.members

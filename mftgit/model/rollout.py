@@ -13,7 +13,7 @@ from typing import Any
 
 from mftgit.errors import MftgitError
 from mftgit.model.cohorts import Cohort, Rollout
-from mftgit.model.messages import SILENT_AFTER_S, RolloutState, Turn
+from mftgit.model.messages import CUT_OFF_AFTER_S, SILENT_AFTER_S, RolloutState, Turn
 from mftgit.model.names import MemberName, Revision, parse_revision
 
 
@@ -44,12 +44,14 @@ class NothingToDoError(MftgitError):
 class Peer:
     """A member as the controller sees it.
 
-    ``heard_s`` is when it was last heard of, ``runs`` what it said that it runs.
+    ``heard_s`` is when it was last heard of, ``cut_off_s`` when the line that it listens on ended with no word that it
+    stops and none after it, ``runs`` what it said that it runs.
     """
 
     name: MemberName
     labels: Mapping[str, str] = field(default_factory=dict)
     heard_s: float
+    cut_off_s: float | None = None
     runs: Revision | None = None
 
 
@@ -201,13 +203,11 @@ def advance(
         stopped = progress.control in {Control.PAUSED, Control.ABORTED}
         return replace(progress, waits=closed) if stopped else _finished(progress)
     progress = _take_note(progress, settings, peers, closed)
-    heard = {each.name: each.heard_s for each in peers}
+    watch = _Watch(now_s=now_s, peers={each.name: each for each in peers}, settings=settings)
     for cohort, members in settings.sort_out((each.name, each.labels) for each in peers):
         if cohort.name in progress.soaked and all(map(progress.is_through, members)):
             continue
-        progress = _advance_cohort(
-            progress, cohort, members, _Watch(now_s=now_s, heard=heard, settings=settings)
-        )
+        progress = _advance_cohort(progress, cohort, members, watch)
         if cohort.name not in progress.soaked:
             return progress
     return _finished(progress)
@@ -216,8 +216,13 @@ def advance(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Watch:
     now_s: float
-    heard: Mapping[MemberName, float]
+    peers: Mapping[MemberName, Peer]
     settings: Rollout
+
+    def is_cut_off(self, name: MemberName, *, for_s: float = -1.0) -> bool:
+        """Tell whether the line of a member is down, for more than ``for_s``."""
+        since_s = self.peers[name].cut_off_s
+        return since_s is not None and self.now_s - since_s > for_s
 
 
 def _finished(progress: Progress) -> Progress:
@@ -267,7 +272,10 @@ def _advance_cohort(
     peopled = progress.peopled | ({cohort.name} if members else set())
     progress = replace(progress, cohort=cohort.name, halt=progress.halt or silent, peopled=peopled)
     if all(map(progress.is_through, members)):
-        return _soak(progress, cohort, watch.now_s, skip=cohort.name not in peopled)
+        doubtful = any(map(watch.is_cut_off, members))
+        return _soak(
+            progress, cohort, watch.now_s, skip=cohort.name not in peopled, goes_on=doubtful
+        )
     progress = replace(progress, soaks_since=None, soaked=progress.soaked - {cohort.name})
     if not progress.begins:
         return replace(progress, due={})
@@ -278,11 +286,13 @@ def _advance_cohort(
     return replace(progress, due=due | dict.fromkeys(following, watch.now_s))
 
 
-def _soak(progress: Progress, cohort: Cohort, now_s: float, *, skip: bool) -> Progress:
+def _soak(
+    progress: Progress, cohort: Cohort, now_s: float, *, skip: bool, goes_on: bool
+) -> Progress:
     if progress.halt is not None or progress.control is Control.ABORTED:
         return replace(progress, due={}, soaks_since=None)
     since = now_s if progress.soaks_since is None else progress.soaks_since
-    if skip or now_s - since >= cohort.soak_s:
+    if skip or (now_s - since >= cohort.soak_s and not goes_on):
         return replace(progress, due={}, soaks_since=None, soaked=progress.soaked | {cohort.name})
     return replace(progress, due={}, soaks_since=since)
 
@@ -302,8 +312,10 @@ def _silent(
         text = None
         if progress.begins and watch.now_s - progress.due.get(name, watch.now_s) > silence_s:
             text = f"no outcome within {silence_s:g} s"
-        elif progress.has(name) and watch.now_s - watch.heard[name] > lost_s:
+        elif progress.has(name) and watch.now_s - watch.peers[name].heard_s > lost_s:
             text = f"took it, and was not heard of for {lost_s:g} s"
+        elif progress.has(name) and watch.is_cut_off(name, for_s=CUT_OFF_AFTER_S):
+            text = f"took it, and its line has been down for {CUT_OFF_AFTER_S:g} s"
         if text is not None:
             reason = f"{name} of the cohort {cohort.name}: {text}"
             yield Halt(member=name, cohort=cohort.name, reason=reason)

@@ -19,8 +19,16 @@ from mftgit.adapters.registry import Registry
 from mftgit.cli.main import mftgit
 from mftgit.errors import MftgitError
 from mftgit.member.app import WINDOW_POLL_S, Member
+from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
-from mftgit.model.messages import Head, MemberState, RolloutState, Turn
+from mftgit.model.messages import (
+    CUT_OFF_AFTER_S,
+    Head,
+    MemberState,
+    MemberStatus,
+    RolloutState,
+    Turn,
+)
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.record import Wait
 from mftgit.model.rollout import Progress
@@ -162,6 +170,44 @@ def test_a_canary_that_leaves_the_revision_while_it_soaks_halts_it(site: Site) -
     until(lambda: progress(site).state is RolloutState.HALTED)
     assert f"went on to {old[:12]}" in str(progress(site).halt)
     peer.channel.close()
+
+
+@pytest.mark.long
+def test_a_canary_whose_line_ends_without_a_word_halts_it_and_one_that_stops_does_not(
+    site: Site,
+) -> None:
+    soaking = COHORTS.replace(b"members: [node-1]", b"members: [node-1, node-2], soak_s: 604800")
+    peers = [Peer(site, name) for name in (ONE, TWO)]
+    lines = [each.channel.wait() for each in peers]
+    for line in lines:
+        next(line)
+    site.publish(DOCUMENTS | {"cluster.yaml": soaking})
+    new = site.publish(DOCUMENTS | {"cluster.yaml": soaking, "note.md": b"x"})
+    for each in peers:
+        each.report(EventName.REVISION_ACTIVATED, new)
+    until(lambda: progress(site).state is RolloutState.SOAKING)
+    stopped = MemberStatus(
+        name=TWO,
+        role=Role.NODE,
+        state=MemberState.STOPPED,
+        active_revision=new,
+        attempted_revision=new,
+        reason=None,
+    )
+    peers[1].channel.send_status(stopped)
+    cast("Generator[None]", lines[1]).close()
+    for _ in range(int(CUT_OFF_AFTER_S) + 5):
+        assert progress(site).state is RolloutState.SOAKING
+        threading.Event().wait(1)
+    cast("Generator[None]", lines[0]).close()
+    until(lambda: progress(site).state is RolloutState.HALTED)
+    halt = progress(site).halt
+    assert halt is not None
+    assert (
+        halt.reason == "node-1 of the cohort canary: took it, and its line has been down for 10 s"
+    )
+    for each in peers:
+        each.channel.close()
 
 
 def test_a_machine_that_joins_under_the_name_of_a_removed_canary_is_another_one(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.cohorts import REST, Cohort, Rollout
-from mftgit.model.messages import SILENT_AFTER_S, RolloutState
+from mftgit.model.messages import CUT_OFF_AFTER_S, SILENT_AFTER_S, RolloutState
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.rollout import (
     NothingToDoError,
@@ -47,12 +47,18 @@ class Play:
     closed: str | None = None
     progress: Progress = field(default_factory=lambda: begin(begin(None, OLD), NEW))
     heard: dict[MemberName, float] = field(default_factory=dict)
+    cut_off: dict[MemberName, float] = field(default_factory=dict)
     runs: dict[MemberName, Revision] = field(default_factory=dict)
 
     def go(self, seconds: float = 0.0) -> "Play":
         self.now_s += seconds
         peers = [
-            Peer(name=each, heard_s=self.heard.get(each, self.now_s), runs=self.runs.get(each))
+            Peer(
+                name=each,
+                heard_s=self.heard.get(each, self.now_s),
+                cut_off_s=self.cut_off.get(each),
+                runs=self.runs.get(each),
+            )
             for each in self.names
         ]
         self.progress = advance(
@@ -175,6 +181,22 @@ def test_who_took_it_and_is_not_heard_of_any_more_halts_it_during_the_soak() -> 
     assert "not heard of" in str(play.progress.halt)
     assert play.say(resume).go().state is RolloutState.SOAKING
     assert play.go(soak_s).due == {B}
+
+
+def test_who_took_it_and_whose_line_is_down_halts_it_also_during_a_short_soak() -> None:
+    play = Play().go().tell(A, ACTIVATED)
+    play.cut_off[A] = play.go(40).now_s
+    states = [play.go(seconds).state for seconds in (CUT_OFF_AFTER_S, 1)]
+    assert states == [RolloutState.SOAKING, RolloutState.HALTED]
+    assert "its line has been down for 10 s" in str(play.progress.halt)
+
+
+def test_no_soak_ends_while_a_line_is_down() -> None:
+    play = Play().go().tell(A, ACTIVATED).go(55)
+    play.cut_off[A] = play.now_s
+    assert play.go(9).due == set()
+    del play.cut_off[A]  # it was heard of again
+    assert play.go().due == {B}
 
 
 def test_resumed_it_passes_over_who_halted_it() -> None:
