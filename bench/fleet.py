@@ -37,7 +37,7 @@ _CLUSTER, _CHANGED = "cluster.yaml", "transfers/flow-1.yaml"
 class Scale:
     """How much is measured."""
 
-    simulated: tuple[int, ...] = (100, 1000)
+    simulated: tuple[tuple[int, bool], ...] = ((100, True), (1000, True), (1000, False))
     processes: int = 4
     pushes: int = 5
     nodes: int = 10
@@ -45,14 +45,15 @@ class Scale:
     bad: int = 5
 
 
-QUICK = Scale(simulated=(20,), processes=2, pushes=2, nodes=2, idle_s=20, bad=1)
+QUICK = Scale(simulated=((20, True), (20, False)), processes=2, pushes=2, nodes=2, idle_s=20, bad=1)
 
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What was measured with so many simulated members, in seconds."""
+    """What was measured with so many simulated members, in seconds; ``whole`` ones do all that members do."""
 
     members: int
+    whole: bool
     push_s: list[float] = field(default_factory=list)
     after_push_s: list[list[float]] = field(default_factory=list)
 
@@ -74,10 +75,10 @@ def measure(work: Path, *, quick: bool) -> list[Table]:
     scale = QUICK if quick else Scale()
     idle, back, taken = _real(work / "real", scale)
     found: list[Found] = []
-    for count in scale.simulated:
-        each, idles = _simulated(work / f"simulated-{count}", count, scale)
+    for count, whole in scale.simulated:
+        each, idles = _simulated(work / f"simulated-{count}-{whole}", count, scale, whole=whole)
         found.append(each)
-        idle.append(idles)
+        idle += idles
     return [_pushes_table(found, scale), _idle_table(idle, scale), back, taken]
 
 
@@ -149,7 +150,7 @@ def _until_applied(
 # Simulated members
 
 
-def _simulated(work: Path, count: int, scale: Scale) -> tuple[Found, Idle]:
+def _simulated(work: Path, count: int, scale: Scale, *, whole: bool) -> tuple[Found, list[Idle]]:
     made = {
         path: text.replace("active_on: nodes", "active_on: controller")
         for path, text in documents().items()
@@ -158,19 +159,20 @@ def _simulated(work: Path, count: int, scale: Scale) -> tuple[Found, Idle]:
     try:
         with _cluster(work, made) as cluster:
             folders = _enrol(cluster, ram, count)
-            with _fleet(folders, scale.processes) as fleet:
+            with _fleet(folders, scale.processes, whole=whole) as fleet:
                 first = fleet.times(cluster.revision())
                 say(
                     f"{count} members run, the last came {max(first) - min(first):.1f} s after the first"
                 )
-                found = Found(members=count)
+                found = Found(members=count, whole=whole)
                 for number in range(scale.pushes):
                     pause(_SETTLE_S)
                     _push(cluster, fleet, found, made[_CHANGED], number)
+                if not whole:
+                    return found, []
                 pause(_SETTLE_S)
                 pids = [process.pid for process in fleet.processes]
-                idle = _idle(cluster, "simulated", pids, count, scale.idle_s)
-        return found, idle
+                return found, [_idle(cluster, "simulated", pids, count, scale.idle_s)]
     finally:
         shutil.rmtree(ram, ignore_errors=True)
 
@@ -217,7 +219,7 @@ class Fleet:
 
 
 @contextmanager
-def _fleet(folders: list[Path], count: int) -> Iterator[Fleet]:
+def _fleet(folders: list[Path], count: int, *, whole: bool) -> Iterator[Fleet]:
     command = [sys.executable, str(Path(__file__).with_name("fleet_members.py"))]
     processes: list[subprocess.Popen[str]] = []
     try:
@@ -231,7 +233,7 @@ def _fleet(folders: list[Path], count: int) -> Iterator[Fleet]:
                 env=os.environ | {"MALLOC_ARENA_MAX": "2"},
             )
             processes.append(process)
-            _tell(process, json.dumps([str(each) for each in folders[number::count]]))
+            _tell(process, json.dumps([whole, *map(str, folders[number::count])]))
         for process in processes:
             _heard(process)
         yield Fleet(processes)
@@ -315,6 +317,7 @@ def _pushes_table(found: list[Found], scale: Scale) -> Table:
         rows.append(
             (
                 f"{each.members}",
+                "all of it" if each.whole else "the controller's side",
                 f"{len(each.push_s)}",
                 ms(statistics.median(each.push_s)),
                 ms(statistics.median(single)),
@@ -326,7 +329,7 @@ def _pushes_table(found: list[Found], scale: Scale) -> Table:
     return Table(
         title="A push until simulated members run it",
         columns=(
-            "members", "pushes", "git push p50", "returned -> one runs it p50", "p99",
+            "members", "their work", "pushes", "git push p50", "returned -> one runs it p50", "p99",
             "-> all run it p50", "highest",
         ),
         rows=rows,
@@ -334,6 +337,7 @@ def _pushes_table(found: list[Found], scale: Scale) -> Table:
             (f"members: their own code, many in each of {scale.processes} processes of few threads, folders in memory;"
              " they and the controller share this machine"),
             "runs it: at the end of the look that swapped, before the revision is confirmed",
+            "the controller's side: they wait, ask, fetch and report, and take what they fetched for good",
         ),
         raw=[asdict(each) for each in found],
     )  # fmt: skip
