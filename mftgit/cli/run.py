@@ -53,15 +53,17 @@ def run(folder: StateFolder, log_level: str) -> None:
         sweep_folder(folder.root)
         ensure_identity(folder.age_key)  # made by versions that knew no secrets in the repository
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what is decrypted is in no core file
-        stop = _stop_on_signal()
+        signals = _Signals()
+        signals.take(signal.SIGTERM, signal.SIGINT)
         events = EventStore(folder.events, member=bootstrap.name, now=SystemClock().now)
         try:
             role = _controller if bootstrap.role is Role.CONTROLLER else _node
             with role(folder, bootstrap, events) as member:
-                signal.signal(signal.SIGHUP, lambda _number, _frame: member.wake())
+                signals.take(signal.SIGHUP)
                 member.start()
                 logger.info("running", member=bootstrap.name, role=bootstrap.role.value)
-                stop.wait()
+                while signals.wait() is signal.SIGHUP:
+                    member.wake()
                 logger.info("stopping", member=bootstrap.name)
                 member.stop()
         finally:
@@ -124,8 +126,24 @@ def _controller(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -
         controller.stop()
 
 
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    return stop
+class _Signals:
+    """Signals one by one, in the order in which they came.
+
+    The system's own handler writes each into a pipe. One of Python's sees none that comes just before its thread begins
+    to wait, and what it would set or release can be in the middle of just that.
+    """
+
+    def __init__(self) -> None:
+        """Take none yet."""
+        self._from, into = os.pipe()
+        os.set_blocking(into, False)
+        signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+
+    def take(self, *numbers: signal.Signals) -> None:
+        """Take these from now on."""
+        for each in numbers:
+            signal.signal(each, lambda _number, _frame: None)
+
+    def wait(self) -> signal.Signals:
+        """Return the next one."""
+        return signal.Signals(os.read(self._from, 1)[0])

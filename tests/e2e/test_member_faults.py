@@ -53,6 +53,14 @@ def node(small: Small) -> Path:
     return small.made.dir(NODE)
 
 
+def test_a_storm_of_signals_keeps_no_node_from_ending_in_order(joined: Small) -> None:
+    joined.start()
+    joined.until_says("active")
+    for _ in range(5_000):
+        joined.made.signal(NODE, signal.SIGHUP)
+    assert joined.made.stop(NODE) == 0
+
+
 # Limits of the machine
 
 
