@@ -275,13 +275,14 @@ class GitStore:
     def documents(self, revision: Revision) -> frozenset[str]:
         """Return the paths of the documents of ``revision``; no file is looked at."""
         with self.repo() as repo:
+            listed = self._listed
             read = {
                 (path[:-1], folder.oid): frozenset(folder.files)
                 for path, folder in self._known.items()
-                if path[:-1] in FOLDERS and folder.oid is not None
+                if path[:-1] in FOLDERS and folder.oid and (path[:-1], folder.oid) not in listed
             }
             self._listed = listed = files_in(
-                repo.object_store, revision, FOLDERS, {**read, **self._listed}
+                repo.object_store, revision, FOLDERS, {**read, **listed}
             )
         return frozenset().union(*listed.values())
 

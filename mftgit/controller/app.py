@@ -79,7 +79,12 @@ class Controller:
         self._leader = Leader(
             self._registry, events, self.store, validator, clock=clock, wake=self._wake
         )
-        self._presence = Presence(self._registry, now=clock.now, cut_off=self._leader.cut_off)
+        self._presence = Presence(
+            self._registry,
+            now=clock.now,
+            listens=self._leader.listens,
+            cut_off=self._leader.cut_off,
+        )
         me = bootstrap.name
         self._member_refs = MemberRefs(self._registry, self.store)
         self.upstream = LocalUpstream(

@@ -26,12 +26,13 @@ class Presence:
         registry: Registry,
         *,
         now: Callable[[], datetime],
+        listens: Callable[[MemberName], None],
         cut_off: Callable[[MemberName], None],
     ) -> None:
-        """Write to ``registry``; ``cut_off`` is called when the last line of a member has ended."""
+        """Write to ``registry``; ``listens`` is called when a member listens, ``cut_off`` when its last line ended."""
         self._registry = registry
         self._now = now
-        self._tell_cut_off = cut_off
+        self._tell_listens, self._tell_cut_off = listens, cut_off
         self._lock = threading.Lock()
         self._heard: dict[MemberName, float] = {}
         self._cut_off: dict[MemberName, float] = {}
@@ -53,6 +54,7 @@ class Presence:
         with self._lock:
             self._lines[member] += 1
         self.heard(member)
+        self._tell_listens(member)
 
     def ended(self, member: MemberName) -> None:
         """Note that ``member`` has ended a line; what counts is its last one."""

@@ -140,6 +140,10 @@ class Leader:
         if member not in self._stopped:
             self._cut_off[member] = self._clock.boottime()
 
+    def listens(self, member: MemberName) -> None:
+        """Note that a member listens; callable from any thread."""
+        self._cut_off.pop(member, None)
+
     def reported(self, status: MemberStatus) -> None:
         """Note what a member says that it runs."""
         active = status.state is MemberState.ACTIVE
@@ -236,7 +240,12 @@ class Leader:
         if now_s - self._moved_s > _STALLED_AFTER_S:
             self._began_s, told = now_s, step
             step = lambda before: told(before and rollout.start_anew(before, now_s))  # noqa: E731
-        known = {*tuple(self._heard), *tuple(self._runs)}  # before it is asked who has joined
+        known = {
+            *tuple(self._heard),
+            *tuple(self._runs),
+            *tuple(self._cut_off),
+            *tuple(self._stopped),
+        }  # before it is asked who has joined
         members = self._registry.joined()
         for name in known.difference(members):
             self._heard.pop(name, None)
@@ -282,7 +291,7 @@ class Leader:
                     name=name,
                     labels=settings.labels.get(name, {}),
                     heard_s=max(self._heard.get(name, 0.0), self._began_s),
-                    cut_off_s=self._cut_off.get(name),
+                    cut_off_s=self._cut_off_s(name),
                     runs=self._runs.get(name),
                 )
                 for name in look.members
@@ -292,6 +301,10 @@ class Leader:
         )
         self._tell(before, after)
         return after
+
+    def _cut_off_s(self, name: MemberName) -> float | None:
+        since_s = self._cut_off.get(name)
+        return None if since_s is None else max(since_s, self._began_s)
 
     def _why_closed(self, settings: Settings) -> str | None:
         """Return why nobody begins by ``settings``; it is asked every second, and searched for seldom."""

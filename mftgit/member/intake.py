@@ -292,8 +292,11 @@ class Intake:
 
     def _fetch(self, wanted: Revision) -> Revision:
         anchor = self.record.anchor
-        is_here = self._judge.is_behind(wanted, anchor)
-        return wanted if is_here else self._judge.fetch(wanted, anchor)
+        if self._judge.is_behind(wanted, anchor):
+            return wanted
+        return self._judge.fetch(
+            wanted, anchor, published=None if self.head is None else self.head.oid
+        )
 
     def _attempt(self, revision: Revision, seq: int) -> None:
         self._superseded = 0

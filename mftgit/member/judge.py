@@ -78,10 +78,16 @@ class Judge:
         self._checked_by[:] = [f"{__version__} {digest.hexdigest()[:16]}"]
         return self._checked_by[-1]
 
-    def fetch(self, wanted: Revision, anchor: Revision | None) -> Revision:
-        """Bring the published branch here; return ``wanted`` if that is part of it, else where it stands."""
+    def fetch(
+        self, wanted: Revision, anchor: Revision | None, *, published: Revision | None
+    ) -> Revision:
+        """Bring the published branch here; return ``wanted`` if that is part of it, else where it stands.
+
+        ``published`` is where it stood a moment ago by the controller's word. No other revision may be asked for: what
+        is only proposed can be had too.
+        """
         try:
-            tip = self.upstream.fetch(wanted)
+            tip = self.upstream.fetch(published)
         except (StoreError, RemoteBrokenError) as error:  # who is to blame, a fresh store shows
             tip = self._renew(error, anchor)
         return wanted if self._has(wanted, tip) else tip

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, unique
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from mftgit.errors import MftgitError
 from mftgit.model.cohorts import Cohort, Rollout
-from mftgit.model.messages import CUT_OFF_AFTER_S, SILENT_AFTER_S, RolloutState, Turn
+from mftgit.model.messages import SILENT_AFTER_S, RolloutState, Turn
 from mftgit.model.names import MemberName, Revision, parse_revision
+
+LINE_DOWN_S: Final = 45.0
+"""A member whose line is down for longer is gone: it tries again after at most 30 s (`mftgit.member.report`)."""
 
 
 @unique
@@ -272,7 +275,7 @@ def _advance_cohort(
     peopled = progress.peopled | ({cohort.name} if members else set())
     progress = replace(progress, cohort=cohort.name, halt=progress.halt or silent, peopled=peopled)
     if all(map(progress.is_through, members)):
-        doubtful = any(map(watch.is_cut_off, members))
+        doubtful = any(watch.is_cut_off(each) for each in members if each not in progress.excused)
         return _soak(
             progress, cohort, watch.now_s, skip=cohort.name not in peopled, goes_on=doubtful
         )
@@ -314,8 +317,8 @@ def _silent(
             text = f"no outcome within {silence_s:g} s"
         elif progress.has(name) and watch.now_s - watch.peers[name].heard_s > lost_s:
             text = f"took it, and was not heard of for {lost_s:g} s"
-        elif progress.has(name) and watch.is_cut_off(name, for_s=CUT_OFF_AFTER_S):
-            text = f"took it, and its line has been down for {CUT_OFF_AFTER_S:g} s"
+        elif progress.has(name) and watch.is_cut_off(name, for_s=LINE_DOWN_S):
+            text = f"took it, and its line has been down for {LINE_DOWN_S:g} s"
         if text is not None:
             reason = f"{name} of the cohort {cohort.name}: {text}"
             yield Halt(member=name, cohort=cohort.name, reason=reason)

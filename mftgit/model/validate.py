@@ -106,22 +106,17 @@ class Validator:
 
         It is not held against the last valid revision, nor does it become that.
         """
-        return self._read(sort_files(tree)[0])
-
-    def _read(self, files: Iterable[DocumentFile]) -> Parts:
-        parts: dict[Kind, dict[str, Part]] = {kind: {} for kind in Kind}
-        for file in files:
-            parts[file.kind][file.name] = self._part(file)
-        return parts
+        return _by_name(map(self._part, sort_files(tree)[0]))
 
     def _look_at_all(self, tree: Tree) -> Validation:
         files, problems = sort_files(tree)
-        parts = self._read(files)
+        every = [self._part(file) for file in files]  # of one name there may be two
         documents: dict[str, Document] = {}
-        for part in (part for each in parts.values() for part in each.values()):
+        for part in every:
             problems.extend(replace(problem, file=part.path) for problem in part.checked.problems)
             if part.checked.document is not None:
                 documents[part.path] = part.checked.document
+        parts = _by_name(every)
         if newer := check_schema_version(parts[Kind.CLUSTER].get("cluster")):
             return Validation(problems=(newer,), documents=documents, parts=parts)
         across = check_across(parts, self._fill_part)
@@ -223,6 +218,13 @@ class Validator:
             self._checkers[filling.kind],
             self._timezones,
         )
+
+
+def _by_name(every: Iterable[Part]) -> Parts:
+    parts: dict[Kind, dict[str, Part]] = {kind: {} for kind in Kind}
+    for part in every:
+        parts[part.checked.kind][part.name] = part
+    return parts
 
 
 def _valid(last: LastValid) -> Validation:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from controller_site import Node, Site, controller_site
+from controller_site import DOCUMENTS, NOW, Node, Site, controller_site
 from node_site import ONE, TWO, deliver, restarted, started, until
 
 from mftgit.cli.main import mftgit
 from mftgit.member.kept import read_orders
 from mftgit.model.events import EventName
 from mftgit.model.messages import Drain, MemberState
-from mftgit.model.names import Revision
+from mftgit.model.names import CHANGES, Revision
 from mftgit.model.record import Record, Wait
 
 
@@ -102,6 +102,28 @@ def test_a_pin_to_what_is_not_of_this_history_runs_nothing_of_it(site: Site) -> 
     order(node, "pin", "9" * 40)
     node.look()
     assert node.intake.runs == revision
+
+
+def test_a_pin_to_what_is_only_proposed_runs_nothing_of_it(site: Site) -> None:
+    revision = site.publish(ONE)
+    node = started(site)
+    store, proposal = site.controller.store, f"{CHANGES}two"
+    assert store.set_ref(proposal, old=None, new=revision)
+    proposed = store.commit_documents(
+        DOCUMENTS | TWO,
+        message="x",
+        author="a <a@b.invalid>",
+        now=NOW(),
+        parent=revision,
+        ref=proposal,
+    )
+    order(node, "pin", proposed)
+    node.look()
+    assert (node.intake.runs, node.intake.record.anchor) == (revision, revision)
+    order(node, "unpin")
+    newer = site.publish(TWO)
+    node.look()
+    assert (node.intake.runs, node.intake.state()) == (newer, MemberState.ACTIVE)
 
 
 def test_a_rollback_goes_to_the_revision_before_and_takes_it_again_on_resume(site: Site) -> None:

@@ -22,7 +22,6 @@ from mftgit.member.app import WINDOW_POLL_S, Member
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import (
-    CUT_OFF_AFTER_S,
     Head,
     MemberState,
     MemberStatus,
@@ -31,7 +30,7 @@ from mftgit.model.messages import (
 )
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.record import Wait
-from mftgit.model.rollout import Progress
+from mftgit.model.rollout import LINE_DOWN_S, Progress
 
 ONE, TWO, THREE = (MemberName(f"node-{number}") for number in (1, 2, 3))
 NODES = (ONE, TWO, THREE)
@@ -196,18 +195,31 @@ def test_a_canary_whose_line_ends_without_a_word_halts_it_and_one_that_stops_doe
     )
     peers[1].channel.send_status(stopped)
     cast("Generator[None]", lines[1]).close()
-    for _ in range(int(CUT_OFF_AFTER_S) + 5):
-        assert progress(site).state is RolloutState.SOAKING
-        threading.Event().wait(1)
+    threading.Event().wait(LINE_DOWN_S / 2)
     cast("Generator[None]", lines[0]).close()
     until(lambda: progress(site).state is RolloutState.HALTED)
     halt = progress(site).halt
     assert halt is not None
     assert (
-        halt.reason == "node-1 of the cohort canary: took it, and its line has been down for 10 s"
+        halt.reason == "node-1 of the cohort canary: took it, and its line has been down for 45 s"
     )
     for each in peers:
         each.channel.close()
+
+
+def test_a_member_that_listens_again_is_not_cut_off(site: Site) -> None:
+    peer = Peer(site, ONE)
+    cut_off = site.controller._leader._cut_off
+    line = peer.channel.wait()
+    next(line)
+    cast("Generator[None]", line).close()
+    until(lambda: ONE in cut_off)
+    next(peer.channel.wait())
+    until(lambda: ONE not in cut_off)
+    cut_off[THREE] = 0.0  # which is no member
+    site.publish({"note.md": b"x"})
+    until(lambda: THREE not in cut_off)
+    peer.channel.close()
 
 
 def test_a_machine_that_joins_under_the_name_of_a_removed_canary_is_another_one(

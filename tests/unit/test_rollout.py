@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.cohorts import REST, Cohort, Rollout
-from mftgit.model.messages import CUT_OFF_AFTER_S, SILENT_AFTER_S, RolloutState
+from mftgit.model.messages import SILENT_AFTER_S, RolloutState
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.rollout import (
+    LINE_DOWN_S,
     NothingToDoError,
     Outcome,
     Peer,
@@ -186,9 +187,10 @@ def test_who_took_it_and_is_not_heard_of_any_more_halts_it_during_the_soak() -> 
 def test_who_took_it_and_whose_line_is_down_halts_it_also_during_a_short_soak() -> None:
     play = Play().go().tell(A, ACTIVATED)
     play.cut_off[A] = play.go(40).now_s
-    states = [play.go(seconds).state for seconds in (CUT_OFF_AFTER_S, 1)]
+    states = [play.go(seconds).state for seconds in (LINE_DOWN_S, 1)]
     assert states == [RolloutState.SOAKING, RolloutState.HALTED]
-    assert "its line has been down for 10 s" in str(play.progress.halt)
+    assert "its line has been down for 45 s" in str(play.progress.halt)
+    assert play.say(resume).go(60).due == {B}  # who halted it is passed over, whatever its line
 
 
 def test_no_soak_ends_while_a_line_is_down() -> None:

@@ -164,6 +164,12 @@ def test_the_same_content_is_judged_by_where_it_lies() -> None:
     ]
 
 
+def test_the_problems_of_both_documents_of_one_name_are_told() -> None:
+    twins = {"members/a.json": '{"role": "bogus"}', "members/a.yaml": "role: bogus\n"}
+    told = {file for file, at, _ in found({**VALID, **twins}) if at == "/role"}
+    assert told == set(twins)
+
+
 def test_a_problem_of_content_that_lies_twice_is_told_of_both_files() -> None:
     assert found({"members/x.yaml": "role: x", "members/y.yaml": "role: x"}) == [
         ("members/x.yaml", "/role", "choice"),
