@@ -69,12 +69,15 @@ def _hear(process: "subprocess.Popen[bytes]", left_s: Callable[[], float]) -> by
     """Return the last of what ``process`` says until it ends, None where it does not end in time."""
     said = b""
     assert process.stderr is not None  # noqa: S101  it was asked for
-    os.set_blocking(process.stderr.fileno(), False)
+    heard = process.stderr.fileno()
+    os.set_blocking(heard, False)
+    look = select.poll()  # select(2) knows no descriptor from 1024 on
+    look.register(heard, select.POLLIN)
     while True:
         ended = process.poll() is not None
         waits_s = 0.0 if ended else min(_LOOK_S, left_s())
-        if select.select([process.stderr], [], [], waits_s)[0]:
-            piece = os.read(process.stderr.fileno(), _PIECE_BYTES)
+        if look.poll(waits_s * 1000):
+            piece = os.read(heard, _PIECE_BYTES)
             said = (said + piece)[-MAX_TOLD:]
             if piece and left_s() and not ended:  # what a pipe holds is one piece
                 continue

@@ -373,11 +373,15 @@ class GitStore:
         try:
             spare = gather(repo.object_store, self._spare)
             if spare:
-                for path in self._spare:
-                    path.unlink(missing_ok=True)
+                self._remove_spare()
                 self._spare = spare
         except Exception:  # what is damaged is told by whoever needs it
             logger.exception("small packs could not be put together", repository=str(self.path))
+
+    def _remove_spare(self) -> None:
+        for path in self._spare:
+            path.unlink(missing_ok=True)
+        self._spare = ()
 
     def _look_again(self, updates: Sequence[RefUpdate], quarantine: Quarantine) -> None:
         """See that what ``quarantine`` relies on in the repository was not dropped since that was looked at."""
@@ -456,10 +460,15 @@ class GitStore:
     def sweep(self) -> tuple[str, ...]:
         """Remove what a crash left: locks, half-written packs, quarantines; return their names.
 
-        To be called at start only, before anything else uses the repository.
+        To be called at start only, before anything else uses the repository. Small packs are put together then too, and
+        their files removed at once: which of them were spare before, nobody knows any more.
         """
         with locked(self.path):
-            return sweep_repository(self.path)
+            swept = sweep_repository(self.path)
+            with self.repo() as repo:
+                self._gather(repo, ())
+            self._remove_spare()
+        return swept
 
     @_telling
     def _load(self, oid: ObjectID) -> bytes:

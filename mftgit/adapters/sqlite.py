@@ -40,7 +40,7 @@ class Database:
         """
         self._path = path
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._lock = threading.Lock()
         self._closed = False
         try:
@@ -87,9 +87,16 @@ class Database:
             self._closed = (
                 True  # a thread that comes late must not open a connection that nobody closes
             )
-            for connection in self._all:
+            for _, connection in self._all:
                 connection.close()
             self._all.clear()
+
+    def _close_left(self) -> None:
+        """Close the connections of threads that have ended: some, as a probe's, live for less than a second."""
+        left = [each for each in self._all if not each[0].is_alive()]
+        for each in left:
+            each[1].close()
+            self._all.remove(each)
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -100,7 +107,8 @@ class Database:
                 connection = sqlite3.connect(
                     self._path, isolation_level=None, check_same_thread=False
                 )
-                self._all.append(connection)
+                self._close_left()
+                self._all.append((threading.current_thread(), connection))
             self._local.connection = connection
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
             connection.execute("PRAGMA journal_mode=WAL")

@@ -77,6 +77,17 @@ def test_a_store_that_is_opened_again_goes_on(tmp_path: Path) -> None:
     assert git(tmp_path / "s.git", "fsck", "--strict", "--full").code == 0
 
 
+def test_packs_stay_few_also_where_every_process_ends_soon(tmp_path: Path) -> None:
+    made: list[Revision] = []
+    for _ in range(MANY):
+        with GitStore.create(tmp_path / "s.git") as store:
+            store.sweep()
+            assert len(packs(store)) < MANY
+            made += grow(store, 4)
+    assert git_ok(tmp_path / "s.git", "rev-list", "main").split() == made[::-1]
+    assert git(tmp_path / "s.git", "fsck", "--strict", "--full").code == 0
+
+
 def test_packs_are_put_together_only_when_there_are_many_again(tmp_path: Path) -> None:
     with GitStore.create(tmp_path / "s.git") as store:
         add(store, None, b"0")
