@@ -58,7 +58,7 @@ def stream(site: Site, count: int, *, over_s: float) -> None:
     assert begun <= ended.keys()
     activated = [each.revision for each in own if each.event is EventName.REVISION_ACTIVATED]
     assert activated[-1] == last
-    assert 1 < len(activated) <= count
+    assert 1 < len(activated) <= count + 1  # the one that was there before, too
 
 
 def test_of_a_stream_of_revisions_the_last_one_is_confirmed_and_each_attempt_has_one_outcome(
