@@ -240,12 +240,9 @@ class Leader:
         if now_s - self._moved_s > _STALLED_AFTER_S:
             self._began_s, told = now_s, step
             step = lambda before: told(before and rollout.start_anew(before, now_s))  # noqa: E731
-        known = {
-            *tuple(self._heard),
-            *tuple(self._runs),
-            *tuple(self._cut_off),
-            *tuple(self._stopped),
-        }  # before it is asked who has joined
+        # Before it is asked who has joined; other threads add to these meanwhile.
+        noted = (self._heard, self._runs, self._cut_off, self._stopped)
+        known = {name for each in noted for name in tuple(each)}
         members = self._registry.joined()
         for name in known.difference(members):
             self._heard.pop(name, None)

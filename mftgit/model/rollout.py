@@ -222,10 +222,10 @@ class _Watch:
     peers: Mapping[MemberName, Peer]
     settings: Rollout
 
-    def is_cut_off(self, name: MemberName, *, for_s: float = -1.0) -> bool:
-        """Tell whether the line of a member is down, for more than ``for_s``."""
+    def down_s(self, name: MemberName) -> float | None:
+        """Return for how long the line of a member has been down, None where it is up."""
         since_s = self.peers[name].cut_off_s
-        return since_s is not None and self.now_s - since_s > for_s
+        return None if since_s is None else self.now_s - since_s
 
 
 def _finished(progress: Progress) -> Progress:
@@ -275,7 +275,8 @@ def _advance_cohort(
     peopled = progress.peopled | ({cohort.name} if members else set())
     progress = replace(progress, cohort=cohort.name, halt=progress.halt or silent, peopled=peopled)
     if all(map(progress.is_through, members)):
-        doubtful = any(watch.is_cut_off(each) for each in members if each not in progress.excused)
+        watched = (each for each in members if each not in progress.excused)
+        doubtful = any(watch.down_s(each) is not None for each in watched)
         return _soak(
             progress, cohort, watch.now_s, skip=cohort.name not in peopled, goes_on=doubtful
         )
@@ -317,7 +318,7 @@ def _silent(
             text = f"no outcome within {silence_s:g} s"
         elif progress.has(name) and watch.now_s - watch.peers[name].heard_s > lost_s:
             text = f"took it, and was not heard of for {lost_s:g} s"
-        elif progress.has(name) and watch.is_cut_off(name, for_s=LINE_DOWN_S):
+        elif progress.has(name) and (watch.down_s(name) or 0.0) > LINE_DOWN_S:
             text = f"took it, and its line has been down for {LINE_DOWN_S:g} s"
         if text is not None:
             reason = f"{name} of the cohort {cohort.name}: {text}"
