@@ -87,8 +87,8 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
             return LocalEndpoint(Path(place.path))
         return connect(place, secrets_dir=Path(plan["secrets"]))
 
-    def record(event: EventName, facts: Mapping[str, Fact]) -> None:
-        events.append(event, facts=facts)
+    def record(event: EventName, /, *facts: Mapping[str, Fact]) -> None:
+        events.append_each(event, facts)
 
     grant = Grant(key="bench", epoch=Epoch(1), sent_at=_CLOCK.boottime(), ttl_s=_LEASE_S)
     return RunContext(

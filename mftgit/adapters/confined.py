@@ -16,9 +16,10 @@ from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name
 from mftgit.adapters.storage_errors import TellingFile, telling
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a named pipe must not wait for its other end before it is refused.
-_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Flags of open(2) for a file that must not be there."""
+READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Flags of open(2) for a file to read; opening a named pipe must not wait for its other end before it is refused."""
 
 
 @contextmanager
@@ -76,9 +77,9 @@ def open_file(root: Path, path: str) -> TellingFile:
     above, name = folder_and_name(path)
     with telling(root, path), open_folder(root, above) as folder:
         _status_of_file(root, path, name, folder)
-        descriptor = os.open(name, _READ_FILE, dir_fd=folder)
+        descriptor = os.open(name, READ_FILE, dir_fd=folder)
         try:
-            _require_file(root, path, os.fstat(descriptor))  # it may be another one now
+            require_file(root, path, os.fstat(descriptor))  # it may be another one now
         except BaseException:
             os.close(descriptor)
             raise
@@ -96,7 +97,7 @@ def new_file(root: Path, path: str) -> Iterator[int]:
         folder = os.dup(opened)
     try:
         with telling(root, path):
-            descriptor = os.open(name, _NEW_FILE, 0o666, dir_fd=folder)
+            descriptor = os.open(name, NEW_FILE, 0o666, dir_fd=folder)
         try:
             yield descriptor
         finally:
@@ -106,6 +107,21 @@ def new_file(root: Path, path: str) -> Iterator[int]:
             sync_folder(folder)
     finally:
         os.close(folder)
+
+
+def write_whole(descriptor: int, content: bytes) -> None:
+    """Write all of ``content``."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def read_whole(descriptor: int, length: int) -> bytes:
+    """Read ``length`` bytes; fewer where the file ends before."""
+    data = os.read(descriptor, length)
+    while len(data) < length and (more := os.read(descriptor, length - len(data))):
+        data += more
+    return data
 
 
 def sync_folder(descriptor: int) -> None:
@@ -143,10 +159,11 @@ def _require_no_link(name: str, folder: int) -> None:
 
 def _status_of_file(root: Path, path: str, name: str, folder: int) -> os.stat_result:
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    _require_file(root, path, status)
+    require_file(root, path, status)
     return status
 
 
-def _require_file(root: Path, path: str, status: os.stat_result) -> None:
+def require_file(root: Path, path: str, status: os.stat_result) -> None:
+    """Raise `EndpointRefusedError` unless ``status`` is that of a regular file."""
     if not stat.S_ISREG(status.st_mode):
         raise EndpointRefusedError(f"{root}: {path!r} is not a regular file")

@@ -1,6 +1,6 @@
 """What a transfer needs of a place that files come from or go to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -48,6 +48,15 @@ class FileEntry:
     mtime_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A file that was read; ``before`` and ``after`` are what it was then, so that a change meanwhile shows."""
+
+    before: FileEntry
+    after: FileEntry
+    data: bytes
+
+
 class Endpoint(Protocol):
     """A place that files come from or go to. Paths are relative to the location's path, with ``/``.
 
@@ -55,6 +64,10 @@ class Endpoint(Protocol):
     `EndpointRefusedError`. Every method raises `TransientError` where the same call may succeed later,
     `FileMissingError` where the path is not there, and otherwise only errors of this module. One endpoint is used by
     one thread at a time, but for `close`.
+
+    Those that end in ``_all`` do one thing to many files, side by side where the endpoint can, and return in the order
+    asked what became of each: what went wrong with one file is in its place, and keeps no other from being done. What
+    the iterable raises, and `EndpointLostError`, is raised: then it is not known which of them were done.
     """
 
     def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
@@ -93,6 +106,23 @@ class Endpoint(Protocol):
 
     def remove_folder(self, path: str) -> bool:
         """Remove the empty folder ``path``; return False when it is not empty. One that is not there is fine."""
+
+    def stat_all(self, paths: Iterable[str]) -> list[FileEntry | MftgitError]:
+        """Give size and time of each regular file."""
+
+    def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
+        """Read each file whole; nothing of one that is larger than ``most_bytes``."""
+
+    def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
+        """Write each (path, content) as `write` does; for small files."""
+
+    def rename_all(
+        self, moves: Iterable[tuple[str, str]], *, replace: bool
+    ) -> list[MftgitError | None]:
+        """Rename each (old, new) as `rename` does."""
+
+    def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
+        """Remove each file."""
 
     def close(self) -> None:
         """Let go of connections; a second call does nothing.

@@ -1,11 +1,14 @@
 """The paths that every endpoint takes: relative, with ``/``, and never out of the location."""
 
+from functools import lru_cache
+
 from mftgit.adapters.endpoint import EndpointRefusedError
 
 RESERVED = ".mftgit"
 """Names that start so are the cluster's own and are never listed as files."""
 
 
+@lru_cache(maxsize=4096)  # a file's paths are asked for again at each step
 def parts_inside(path: str) -> tuple[str, ...]:
     """Split ``path`` at ``/``, without empty parts and ``.``.
 

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS once (name TEXT PRIMARY KEY, position INTEGER NOT NUL
 """
 
 _FLOOR = "seq_floor"
+_INSERT = "INSERT INTO events (member, seq, body) VALUES (?, ?, ?)"
 
 
 class EventStore:
@@ -60,15 +61,39 @@ class EventStore:
                 epoch=epoch,
                 facts=facts or {},
             )
-            done = connection.execute(
-                "INSERT INTO events (member, seq, body) VALUES (?, ?, ?)",
-                (fact.member, fact.seq, json.dumps(fact.as_json())),
-            )
+            done = connection.execute(_INSERT, _row(fact))
             if once is not None:
                 connection.execute(
                     "INSERT OR REPLACE INTO once VALUES (?, ?)", (once, done.lastrowid)
                 )
         return fact
+
+    def append_each(
+        self,
+        event: EventName,
+        facts: Sequence[Mapping[str, Fact]],
+        *,
+        revision: Revision | None = None,
+        epoch: Epoch | None = None,
+    ) -> None:
+        """Write one fact down for each of ``facts``: all of them are on disk when this returns, or none."""
+        with self._database.write() as connection:
+            at, first = rfc3339(self._now()), self._last(connection) + 1
+            rows = (
+                _row(
+                    Event(
+                        member=self._member,
+                        seq=seq,
+                        at=at,
+                        event=event,
+                        revision=revision,
+                        epoch=epoch,
+                        facts=each,
+                    )
+                )
+                for seq, each in enumerate(facts, first)
+            )
+            connection.executemany(_INSERT, rows)
 
     def collect(self, events: Sequence[Event]) -> int:
         """Take in events of other members, up to the first whose number another event has; return how many are here.
@@ -77,16 +102,13 @@ class EventStore:
         """
         with self._database.write() as connection:
             for count, each in enumerate(events):
-                body = json.dumps(each.as_json())
+                made = _row(each)
                 row = connection.execute(
-                    "SELECT body FROM events WHERE member = ? AND seq = ?", (each.member, each.seq)
+                    "SELECT body FROM events WHERE member = ? AND seq = ?", made[:2]
                 ).fetchone()
                 if row is None:
-                    connection.execute(
-                        "INSERT INTO events (member, seq, body) VALUES (?, ?, ?)",
-                        (each.member, each.seq, body),
-                    )
-                elif row[0] != body:
+                    connection.execute(_INSERT, made)
+                elif row[0] != made[2]:
                     return count
         return len(events)
 
@@ -154,3 +176,7 @@ class EventStore:
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+
+def _row(event: Event) -> tuple[str, int, str]:
+    return event.member, event.seq, json.dumps(event.as_json())

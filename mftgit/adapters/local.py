@@ -5,7 +5,7 @@ import io
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,16 +17,20 @@ from mftgit.adapters.confined import (
     open_folder,
     scan,
     sync_folder,
+    write_whole,
 )
 from mftgit.adapters.endpoint import (
+    Content,
     EndpointFullError,
     EndpointRefusedError,
     FileEntry,
     FileMissingError,
 )
 from mftgit.adapters.endpoint_paths import folder_and_name, parts_inside
+from mftgit.adapters.local_many import Folders, each, entry_of, write_many
 from mftgit.adapters.local_rename import rename_to_free_name
 from mftgit.adapters.storage_errors import telling
+from mftgit.errors import MftgitError
 from mftgit.model.config import LocalLocation
 
 
@@ -64,7 +68,7 @@ class LocalEndpoint:
             try:
                 for name, status in scan(self._root, (*top, *below)):
                     if stat.S_ISREG(status.st_mode):
-                        yield _entry("/".join((*below, name)), status)
+                        yield entry_of("/".join((*below, name)), status)
                     elif recursive and stat.S_ISDIR(status.st_mode):
                         waiting.append((*below, name))
             except FileMissingError:
@@ -79,7 +83,7 @@ class LocalEndpoint:
 
     def stat(self, path: str) -> FileEntry:
         """See `Endpoint.stat`."""
-        return _entry(path, file_status(self._root, path))
+        return entry_of(path, file_status(self._root, path))
 
     @contextmanager
     def open_read(self, path: str) -> Iterator[BinaryIO]:
@@ -94,7 +98,7 @@ class LocalEndpoint:
             for chunk in chunks:
                 on_chunk(written)
                 with telling(self._root, path):
-                    _write_all(descriptor, chunk)
+                    write_whole(descriptor, chunk)
                 written += len(chunk)
             with telling(self._root, path):
                 os.fsync(descriptor)
@@ -154,15 +158,30 @@ class LocalEndpoint:
             pass
         return True
 
+    def stat_all(self, paths: Iterable[str]) -> list[FileEntry | MftgitError]:
+        """See `Endpoint.stat_all`."""
+        return each(self.stat, paths)
+
+    def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
+        """See `Endpoint.read_all`."""
+        with Folders(self._root) as folders:
+            return each(lambda path: folders.read(path, most_bytes=most_bytes), paths)
+
+    def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
+        """See `Endpoint.write_all`."""
+        return write_many(self._root, files)
+
+    def rename_all(
+        self, moves: Iterable[tuple[str, str]], *, replace: bool
+    ) -> list[MftgitError | None]:
+        """See `Endpoint.rename_all`; each folder is flushed once, at the end."""
+        with Folders(self._root) as folders:
+            return each(lambda move: folders.rename(*move, replace=replace), moves)
+
+    def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
+        """See `Endpoint.remove_all`; each folder is flushed once, at the end."""
+        with Folders(self._root) as folders:
+            return each(folders.remove, paths)
+
     def close(self) -> None:
         """See `Endpoint.close`; nothing is held between calls."""
-
-
-def _entry(path: str, status: os.stat_result) -> FileEntry:
-    return FileEntry(path=path, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(descriptor, left) :]

@@ -2,15 +2,16 @@
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from loguru import logger
 from paramiko import sftp as wire
 
 from mftgit.adapters.endpoint import (
+    Content,
     EndpointFullError,
     EndpointLostError,
     EndpointRefusedError,
@@ -21,12 +22,17 @@ from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_insi
 from mftgit.adapters.sftp_connect import Connection, open_channel
 from mftgit.adapters.sftp_conversation import Conversation
 from mftgit.adapters.sftp_folder import SftpFolder
+from mftgit.adapters.sftp_overlap import Exchange, done, overlap
+from mftgit.adapters.sftp_small import SmallFiles, entry_of
 from mftgit.adapters.sftp_transfer import Download, Upload
 from mftgit.adapters.sftp_transport import server_name
 from mftgit.adapters.sftp_wire import Attributes, StatusError, text
+from mftgit.errors import MftgitError
 from mftgit.model.config import SftpLocation
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
+
+T = TypeVar("T")
 
 _DEPTH = 32  # of a recursive listing; a server may make up folders without end
 
@@ -65,6 +71,12 @@ class SftpEndpoint:
         self._session = self._conversation.session
         self._telling = self._conversation.telling
         self._folder = SftpFolder(self._session, base=location.path, server=self._server)
+        self._small = SmallFiles(
+            self._session,
+            self._folder,
+            server=self._server,
+            meaning=self._conversation.meaning,
+        )
 
     def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`; breadth first, at most 32 folders deep."""
@@ -78,7 +90,7 @@ class SftpEndpoint:
                     if name.startswith(RESERVED):
                         continue
                     if found.is_file:
-                        yield _entry(path, found)
+                        yield entry_of(path, found)
                     elif recursive and found.is_folder:
                         if len(below) < _DEPTH:
                             waiting.append((*below, name))
@@ -98,7 +110,7 @@ class SftpEndpoint:
         with self._telling(path):
             found = self._session.attributes(wire.CMD_LSTAT, self._folder.remote(path))
         self._require_file(path, found)
-        return _entry(path, found)
+        return entry_of(path, found)
 
     @contextmanager
     def open_read(self, path: str) -> Iterator[BinaryIO]:
@@ -129,7 +141,7 @@ class SftpEndpoint:
         """
         above, _ = folder_and_name(path)
         with self._telling(path):
-            upload = Upload(self._session, self._folder.create(path, above))
+            upload = Upload(self._session, done(self._folder.create(path, above)))
         try:
             for chunk in chunks:
                 on_chunk(upload.sent_bytes)
@@ -155,7 +167,7 @@ class SftpEndpoint:
         folder_and_name(old)
         folder_and_name(new)
         with self._telling(old, new):
-            self._folder.rename(old, new, replace=replace)
+            done(self._folder.rename(old, new, replace=replace))
 
     def remove(self, path: str) -> None:
         """See `Endpoint.remove`."""
@@ -167,17 +179,43 @@ class SftpEndpoint:
         """See `Endpoint.make_folder`; the location's own folder is the partner's to make."""
         parts = parts_inside(path)
         with self._telling(path):
-            self._folder.make_folders(parts)
+            done(self._folder.make_folders(parts))
 
     def remove_folder(self, path: str) -> bool:
         """See `Endpoint.remove_folder`."""
         folder_and_name(path)
         with self._telling(path):
-            if self._folder.remove_folder(path):
+            if done(self._folder.remove_folder(path)):
                 return True
         if next(self._scan(path), None) is None:
             raise EndpointRefusedError(f"{self._server}: the empty folder {path!r} stays there")
         return False
+
+    def stat_all(self, paths: Iterable[str]) -> list[FileEntry | MftgitError]:
+        """See `Endpoint.stat_all`."""
+        return self._overlap(self._small.stat(path) for path in paths)
+
+    def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
+        """See `Endpoint.read_all`."""
+        return self._overlap(self._small.read(path, most_bytes=most_bytes) for path in paths)
+
+    def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
+        """See `Endpoint.write_all`."""
+        return self._overlap(self._small.write(path, content) for path, content in files)
+
+    def rename_all(
+        self, moves: Iterable[tuple[str, str]], *, replace: bool
+    ) -> list[MftgitError | None]:
+        """See `Endpoint.rename_all`."""
+        return self._overlap(self._small.rename(old, new, replace=replace) for old, new in moves)
+
+    def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
+        """See `Endpoint.remove_all`."""
+        return self._overlap(self._small.remove(path) for path in paths)
+
+    def _overlap(self, exchanges: Iterator[Exchange[T]]) -> list[T | MftgitError]:
+        with self._telling("."):
+            return overlap(self._session, exchanges)
 
     def close(self) -> None:
         """See `Endpoint.close`; waits for the connection's thread, at most some seconds."""
@@ -209,11 +247,3 @@ class SftpEndpoint:
             path=path,
             depth=_DEPTH,
         )
-
-
-def _entry(path: str, found: Attributes) -> FileEntry:
-    return FileEntry(
-        path=path,
-        size_bytes=found.size_bytes or 0,
-        mtime_ns=(found.mtime_s or 0) * 1_000_000_000,
-    )

@@ -25,6 +25,11 @@ class Connection:
     transport: paramiko.Transport
     channel: paramiko.Channel
 
+    @property
+    def is_openssh(self) -> bool:
+        """Whether the server says that it is OpenSSH (RFC 4253, 4.2)."""
+        return str(self.transport.remote_version).startswith("SSH-2.0-OpenSSH_")
+
     def close(self) -> None:
         """End the connection and its threads; a second call does nothing."""
         hang_up(self.transport)

@@ -10,6 +10,7 @@ from mftgit.adapters.sftp_connect import Connection
 from mftgit.adapters.sftp_session import Session
 from mftgit.adapters.sftp_transport import TROUBLE, reason
 from mftgit.adapters.sftp_wire import StatusError
+from mftgit.errors import MftgitError
 
 
 class Conversation:
@@ -23,7 +24,7 @@ class Conversation:
         self._connection = connection
         self._closed = False
         with self.telling("."):
-            self.session = Session(connection.channel)
+            self.session = Session(connection.channel, is_openssh=connection.is_openssh)
 
     @contextmanager
     def telling(self, *paths: str, full: bool = False) -> Iterator[None]:
@@ -40,15 +41,19 @@ class Conversation:
         try:
             yield
         except StatusError as error:
-            kind, hint = error.meaning, ""
-            if full and error.code == wire.SFTP_FAILURE:
-                kind, hint = EndpointFullError, ", most likely that it is full"
-            if kind is EndpointLostError:
-                self.close()
-            raise kind(f"{self.server}: {named}: {error}{hint}") from error
+            raise self.meaning(error, named, full) from error
         except TROUBLE as error:
             self.close()
             raise EndpointLostError(f"{self.server}: {named}: {reason(error)}") from error
+
+    def meaning(self, error: StatusError, what: str, full: bool) -> MftgitError:  # noqa: FBT001  see `Meaning`
+        """Return the error of endpoints that the server's answer about ``what`` means."""
+        kind, hint = error.meaning, ""
+        if full and error.code == wire.SFTP_FAILURE:
+            kind, hint = EndpointFullError, ", most likely that it is full"
+        if kind is EndpointLostError:
+            self.close()
+        return kind(f"{self.server}: {what}: {error}{hint}")
 
     def close(self) -> None:
         """End the connection and wait for its thread."""

@@ -1,15 +1,24 @@
 """The names below a location's folder on its server: what SFTP version 3 has no single request for.
 
-The methods raise `StatusError` where the server says no and nothing better is known; sections are those of
-draft-ietf-secsh-filexfer-02.
+What is here are exchanges (`mftgit.adapters.sftp_overlap`): `done` carries out one alone. They raise `StatusError`
+where the server says no and nothing better is known; sections are those of draft-ietf-secsh-filexfer-02.
 """
 
 from paramiko import sftp as wire
 
 from mftgit.adapters.endpoint import EndpointRefusedError, FileExistsAtEndpointError
 from mftgit.adapters.endpoint_paths import parts_inside
+from mftgit.adapters.sftp_overlap import Exchange
 from mftgit.adapters.sftp_session import POSIX_RENAME, Session
-from mftgit.adapters.sftp_wire import Attributes, StatusError, names, text, u32
+from mftgit.adapters.sftp_wire import (
+    Answer,
+    Attributes,
+    StatusError,
+    attributes,
+    names,
+    text,
+    u32,
+)
 
 _NEW_FILE = wire.SFTP_FLAG_WRITE | wire.SFTP_FLAG_CREATE  # 6.3
 
@@ -29,10 +38,29 @@ class SftpFolder:
         whole = "/".join((*above, *parts)) or self._base or "."
         return whole.encode("utf-8", "surrogateescape")
 
-    def look(self, path: str) -> Attributes | None:
+    def ask(
+        self, command: int, *fields: bytes, expected: int = wire.CMD_STATUS
+    ) -> Exchange[Answer]:
+        """Ask one thing, and return the answer."""
+        number = self._session.send(command, *fields)
+        yield number
+        return self._session.answer(number, expected)
+
+    def attributes(self, command: int, what: bytes) -> Exchange[Attributes]:
+        """Ask for the attributes of a path or a handle (6.8)."""
+        answer = yield from self.ask(command, text(what), expected=wire.CMD_ATTRS)
+        return attributes(answer)
+
+    def open(self, name: bytes, flags: int) -> Exchange[bytes]:
+        """Open a file (6.3) and return its handle."""
+        fields = text(name), u32(flags), u32(0)
+        answer = yield from self.ask(wire.CMD_OPEN, *fields, expected=wire.CMD_HANDLE)
+        return answer.text()
+
+    def look(self, path: str) -> Exchange[Attributes | None]:
         """Return what ``path`` itself is, a link too; None when it is not there."""
         try:
-            return self._session.attributes(wire.CMD_LSTAT, self.remote(path))
+            return (yield from self.attributes(wire.CMD_LSTAT, self.remote(path)))
         except StatusError as error:
             if error.code == wire.SFTP_NO_SUCH_FILE:
                 return None
@@ -48,50 +76,50 @@ class SftpFolder:
             raise
         return list(names(answer))
 
-    def create(self, path: str, above: tuple[str, ...]) -> bytes:
+    def create(self, path: str, above: tuple[str, ...]) -> Exchange[bytes]:
         """Make the new file ``path`` and the folders ``above`` it, and return its handle.
 
         The look before is for servers that do not know "exclusive".
         """
-        if self.look(path) is not None:
+        if not self._session.is_openssh and (yield from self.look(path)) is not None:
             raise self._taken(path)
         name = self.remote(path)
         kind = wire.SFTP_FLAG_EXCL
         try:
-            return self._session.open(name, _NEW_FILE | kind)
+            return (yield from self.open(name, _NEW_FILE | kind))
         except StatusError as error:
             if error.code == wire.SFTP_NO_SUCH_FILE and above:
-                self.make_folders(above)
+                yield from self.make_folders(above)
             elif error.code == wire.SFTP_OP_UNSUPPORTED:
                 kind = wire.SFTP_FLAG_TRUNC
-            elif error.code == wire.SFTP_FAILURE and self.look(path) is not None:
+            elif error.code == wire.SFTP_FAILURE and (yield from self.look(path)) is not None:
                 raise self._taken(path) from error
             else:
                 raise
-        return self._session.open(name, _NEW_FILE | kind)
+        return (yield from self.open(name, _NEW_FILE | kind))
 
-    def make_folders(self, parts: tuple[str, ...]) -> None:
+    def make_folders(self, parts: tuple[str, ...]) -> Exchange[None]:
         """Make the folder ``parts`` and those above it; what is there already is fine."""
         for depth in range(1, len(parts) + 1):
             folder = "/".join(parts[:depth])
             try:
-                self._session.ask(wire.CMD_MKDIR, text(self.remote(folder)), u32(0))
+                yield from self.ask(wire.CMD_MKDIR, text(self.remote(folder)), u32(0))
             except StatusError as error:
                 # Version 3 does not tell "is there already" from other failures (6.6).
-                if self.look(folder) is None:
+                if (yield from self.look(folder)) is None:
                     raise
-                found = self._session.attributes(wire.CMD_STAT, self.remote(folder))
+                found = yield from self.attributes(wire.CMD_STAT, self.remote(folder))
                 if not found.is_folder:
                     raise EndpointRefusedError(
                         f"{self._server}: {folder!r} is a file where a folder has to be"
                     ) from error
 
-    def remove_folder(self, path: str) -> bool:
+    def remove_folder(self, path: str) -> Exchange[bool]:
         """Remove the folder ``path``; return False when it stays, most likely because it is not empty (6.6)."""
         try:
-            self._session.ask(wire.CMD_RMDIR, text(self.remote(path)))
+            yield from self.ask(wire.CMD_RMDIR, text(self.remote(path)))
         except StatusError as error:
-            found = self.look(path)
+            found = yield from self.look(path)
             if found is None:
                 return True
             if not found.is_folder or error.code == wire.SFTP_PERMISSION_DENIED:
@@ -99,7 +127,7 @@ class SftpFolder:
             return False
         return True
 
-    def rename(self, old: str, new: str, *, replace: bool) -> None:
+    def rename(self, old: str, new: str, *, replace: bool) -> Exchange[None]:
         """Rename in one step where the server can, which OpenSSH does both with and without ``replace``.
 
         Without its extension ``replace`` has to remove ``new`` first, so that for a moment, or after a crash,
@@ -108,32 +136,33 @@ class SftpFolder:
         """
         source, target = text(self.remote(old)), text(self.remote(new))
         if not replace:
-            self._rename_to_free_name(new, source, target)
+            yield from self._rename_to_free_name(new, source, target)
         elif POSIX_RENAME in self._session.extensions:
-            self._session.extended(POSIX_RENAME, source, target)
+            yield from self.ask(wire.CMD_EXTENDED, text(POSIX_RENAME), source, target)
         else:
-            self._replace_in_steps(old, new, source, target)
+            yield from self._replace_in_steps(old, new, source, target)
 
-    def _rename_to_free_name(self, new: str, source: bytes, target: bytes) -> None:
-        if self.look(new) is not None:
+    def _rename_to_free_name(self, new: str, source: bytes, target: bytes) -> Exchange[None]:
+        # OpenSSH's own rename takes no name that is there (its PROTOCOL, 4.3: why posix-rename exists).
+        if not self._session.is_openssh and (yield from self.look(new)) is not None:
             raise self._taken(new)
         try:
-            self._session.ask(wire.CMD_RENAME, source, target)
+            yield from self.ask(wire.CMD_RENAME, source, target)
         except StatusError as error:
-            if error.code == wire.SFTP_FAILURE and self.look(new) is not None:
+            if error.code == wire.SFTP_FAILURE and (yield from self.look(new)) is not None:
                 raise self._taken(new) from error
             raise
 
-    def _replace_in_steps(self, old: str, new: str, source: bytes, target: bytes) -> None:
+    def _replace_in_steps(self, old: str, new: str, source: bytes, target: bytes) -> Exchange[None]:
         try:
-            self._session.ask(wire.CMD_RENAME, source, target)
+            yield from self.ask(wire.CMD_RENAME, source, target)
         except StatusError:
-            if self.look(old) is None or self.look(new) is None:
+            if (yield from self.look(old)) is None or (yield from self.look(new)) is None:
                 raise
         else:
             return
-        self._session.ask(wire.CMD_REMOVE, target)
-        self._session.ask(wire.CMD_RENAME, source, target)
+        yield from self.ask(wire.CMD_REMOVE, target)
+        yield from self.ask(wire.CMD_RENAME, source, target)
 
     def _taken(self, path: str) -> FileExistsAtEndpointError:
         return FileExistsAtEndpointError(f"{self._server}: {path!r} is there already")

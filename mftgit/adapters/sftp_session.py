@@ -8,7 +8,7 @@ Sections are those of draft-ietf-secsh-filexfer-02; extensions are in section 4 
 import paramiko
 from paramiko import sftp as wire
 
-from mftgit.adapters.sftp_wire import Attributes, attributes, require_ok, text, u32
+from mftgit.adapters.sftp_wire import Answer, Attributes, attributes, require_ok, text, u32
 
 FSYNC = b"fsync@openssh.com"  # PROTOCOL, 4.6
 POSIX_RENAME = b"posix-rename@openssh.com"  # PROTOCOL, 4.3
@@ -17,22 +17,32 @@ _LIMITS = b"limits@openssh.com"  # PROTOCOL, 4.8
 _REQUEST_BYTES = 32 << 10  # what every server takes (3)
 _LARGEST_REQUEST_BYTES = 255 << 10  # what OpenSSH takes; no gain was measured beyond it
 _LARGEST_PACKET_BYTES = 1 << 20
+_TOGETHER_BYTES = 32 << 10  # what a channel's packet holds by custom (RFC 4253, 6.1)
+_RECEIVE_BYTES = 512 << 10
 _VERSION = 3
 
 
 class Session:
     """One SFTP session; ``read_bytes`` and ``write_bytes`` are the largest requests that the server takes."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def __init__(self, channel: paramiko.Channel, *, is_openssh: bool) -> None:
+        """Begin; ``is_openssh``: the server says that it is OpenSSH, some of whose promises we know."""
         self._channel = channel
+        self.is_openssh = is_openssh
         self._number = 0
         self._awaited: set[int] = set()
-        self._answers: dict[int, tuple[int, paramiko.Message]] = {}
+        self._answers: dict[int, tuple[int, Answer]] = {}
+        self._outgoing = bytearray()
+        self._incoming = bytearray()
+        self._read_to = 0
         self.extensions = self._greet()
         self.read_bytes, self.write_bytes = self._limits()
 
     def send(self, command: int, *fields: bytes) -> int:
-        """Send a request and return the number that its answer will have (6)."""
+        """Send a request and return the number that its answer will have (6).
+
+        Small ones go out together: at the latest when an answer is waited for, or by `flush`.
+        """
         self._number = (self._number + 1) & 0xFFFFFFFF
         self._awaited.add(self._number)
         self._put(command, u32(self._number), *fields)
@@ -43,14 +53,14 @@ class Session:
         self._awaited.discard(number)
         self._answers.pop(number, None)
 
-    def answer(self, number: int, expected: int = wire.CMD_STATUS) -> paramiko.Message:
+    def answer(self, number: int, expected: int = wire.CMD_STATUS) -> Answer:
         """Wait for the answer to a request.
 
         Raises:
             StatusError: it is a status, and not OK.
         """
         while number not in self._answers:
-            self._take()
+            self.take()
         kind, message = self._answers.pop(number)
         if kind == wire.CMD_STATUS:
             require_ok(message)
@@ -58,15 +68,31 @@ class Session:
             raise paramiko.SFTPError(f"answer of type {kind} where {expected} was expected")
         return message
 
-    def ask(
-        self, command: int, *fields: bytes, expected: int = wire.CMD_STATUS
-    ) -> paramiko.Message:
+    def has_answer(self, number: int) -> bool:
+        """Tell whether `answer` need not wait for this one."""
+        return number in self._answers
+
+    def flush(self) -> None:
+        """Send what was kept back to go out with more."""
+        if self._outgoing:
+            outgoing, self._outgoing = self._outgoing, bytearray()
+            self._channel.sendall(bytes(outgoing))
+
+    def take(self) -> int | None:
+        """Wait for the next answer and return its number; None for one that nobody waits for."""
+        kind, message = self._packet()
+        number = message.u32()
+        if number not in self._awaited:
+            return None
+        self._awaited.remove(number)
+        self._answers[number] = kind, message
+        return number
+
+    def ask(self, command: int, *fields: bytes, expected: int = wire.CMD_STATUS) -> Answer:
         """Send a request and wait for its answer."""
         return self.answer(self.send(command, *fields), expected)
 
-    def extended(
-        self, name: bytes, *fields: bytes, expected: int = wire.CMD_STATUS
-    ) -> paramiko.Message:
+    def extended(self, name: bytes, *fields: bytes, expected: int = wire.CMD_STATUS) -> Answer:
         """Send a request of the extension ``name`` (8) and wait for its answer."""
         return self.ask(wire.CMD_EXTENDED, text(name), *fields, expected=expected)
 
@@ -77,15 +103,16 @@ class Session:
     def open(self, path: bytes, flags: int) -> bytes:
         """Open a file (6.3); give the handle back by `drop` or CMD_CLOSE."""
         fields = text(path), u32(flags), u32(0)
-        return self.ask(wire.CMD_OPEN, *fields, expected=wire.CMD_HANDLE).get_string()
+        return self.ask(wire.CMD_OPEN, *fields, expected=wire.CMD_HANDLE).text()
 
     def open_folder(self, path: bytes) -> bytes:
         """Open a folder to list it (6.7); give the handle back by `drop`."""
-        return self.ask(wire.CMD_OPENDIR, text(path), expected=wire.CMD_HANDLE).get_string()
+        return self.ask(wire.CMD_OPENDIR, text(path), expected=wire.CMD_HANDLE).text()
 
     def drop(self, handle: bytes) -> None:
         """Close ``handle`` without waiting for the answer."""
         self.forget(self.send(wire.CMD_CLOSE, text(handle)))
+        self.flush()
 
     def _greet(self) -> frozenset[bytes]:
         """Tell our version and return the names of the server's extensions (4)."""
@@ -93,11 +120,11 @@ class Session:
         kind, message = self._packet()
         if kind != wire.CMD_VERSION:
             raise paramiko.SFTPError(f"greeting of type {kind}: this is no SFTP server")
-        message.get_int()
+        message.u32()
         found = set()
-        while message.get_remainder():
-            found.add(message.get_string())
-            message.get_string()
+        while message.left_bytes:
+            found.add(message.text())
+            message.text()
         return frozenset(found)
 
     def _limits(self) -> tuple[int, int]:
@@ -105,8 +132,8 @@ class Session:
         if _LIMITS not in self.extensions:
             return _REQUEST_BYTES, _REQUEST_BYTES
         answer = self.extended(_LIMITS, expected=wire.CMD_EXTENDED_REPLY)
-        answer.get_int64()
-        read, write = answer.get_int64(), answer.get_int64()
+        answer.u64()
+        read, write = answer.u64(), answer.u64()
         # 0 is "no limit of mine" (PROTOCOL, 4.8).
         return (
             min(read or _REQUEST_BYTES, _LARGEST_REQUEST_BYTES),
@@ -114,30 +141,28 @@ class Session:
         )
 
     def _put(self, command: int, *fields: bytes) -> None:
-        body = b"".join((bytes((command,)), *fields))
-        self._channel.sendall(u32(len(body)) + body)
+        length = 1 + sum(map(len, fields))
+        self._outgoing += b"".join((u32(length), bytes((command,)), *fields))
+        if len(self._outgoing) >= _TOGETHER_BYTES:
+            self.flush()
 
-    def _take(self) -> None:
-        kind, message = self._packet()
-        number = message.get_int()
-        if number in self._awaited:
-            self._awaited.remove(number)
-            self._answers[number] = kind, message
-
-    def _packet(self) -> tuple[int, paramiko.Message]:
+    def _packet(self) -> tuple[int, Answer]:
         """Return the type and the content of the packet that comes next (3)."""
         length = int.from_bytes(self._exactly(4), "big")
         if not 1 <= length <= _LARGEST_PACKET_BYTES:
             raise paramiko.SFTPError(f"packet of {length} bytes: this is no SFTP")
         packet = self._exactly(length)
-        return packet[0], paramiko.Message(packet[1:])
+        return packet[0], Answer(packet, 1)
 
     def _exactly(self, length: int) -> bytes:
-        pieces = []
-        while length > 0:
-            piece = self._channel.recv(length)
+        while len(self._incoming) - self._read_to < length:
+            del self._incoming[: self._read_to]
+            self._read_to = 0
+            if not self._channel.recv_ready():  # else more may go out together
+                self.flush()
+            piece = self._channel.recv(_RECEIVE_BYTES)
             if not piece:
                 raise EOFError
-            pieces.append(piece)
-            length -= len(piece)
-        return b"".join(pieces)
+            self._incoming += piece
+        start, self._read_to = self._read_to, self._read_to + length
+        return bytes(memoryview(self._incoming)[start : self._read_to])

@@ -112,7 +112,7 @@ class Download(io.RawIOBase):
         self._ask_ahead()
         number, offset, length = self._on_the_way.popleft()
         try:
-            data = self._session.answer(number, wire.CMD_DATA).get_string()
+            data = self._session.answer(number, wire.CMD_DATA).text()
         except StatusError as error:
             if error.code != wire.SFTP_EOF:
                 raise

@@ -66,14 +66,17 @@ class Attributes:
         return self.mode is not None and stat.S_ISDIR(self.mode)
 
 
+_U32, _U64 = struct.Struct(">I"), struct.Struct(">Q")
+
+
 def u32(value: int) -> bytes:
     """Return ``value`` as a uint32."""
-    return struct.pack(">I", value)
+    return _U32.pack(value)
 
 
 def u64(value: int) -> bytes:
     """Return ``value`` as a uint64."""
-    return struct.pack(">Q", value)
+    return _U64.pack(value)
 
 
 def text(value: bytes) -> bytes:
@@ -81,45 +84,87 @@ def text(value: bytes) -> bytes:
     return u32(len(value)) + value
 
 
-def require_ok(message: paramiko.Message) -> None:
+class Answer:
+    """What follows the number in an answer, read field by field.
+
+    Every method raises `struct.error` where the answer is too short for the field.
+    """
+
+    __slots__ = ("_at", "_packet")
+
+    def __init__(self, packet: bytes, at: int) -> None:
+        """Read ``packet`` from its byte ``at`` on."""
+        self._packet = packet
+        self._at = at
+
+    @property
+    def left_bytes(self) -> int:
+        """How many bytes have not been read."""
+        return len(self._packet) - self._at
+
+    def u32(self) -> int:
+        """Read a uint32."""
+        (value,) = _U32.unpack_from(self._packet, self._at)
+        self._at += 4
+        return int(value)
+
+    def u64(self) -> int:
+        """Read a uint64."""
+        (value,) = _U64.unpack_from(self._packet, self._at)
+        self._at += 8
+        return int(value)
+
+    def text(self) -> bytes:
+        """Read a string: its length goes before it."""
+        length = self.u32()
+        if length > self.left_bytes:
+            raise struct.error(f"a string of {length} bytes where {self.left_bytes} are left")
+        value = self._packet[self._at : self._at + length]
+        self._at += length
+        return value
+
+
+def require_ok(message: Answer) -> None:
     """Read a STATUS answer (7).
 
     Raises:
         StatusError: it is not OK.
     """
-    code, said = message.get_int(), message.get_string()
-    if code != wire.SFTP_OK:
-        raise StatusError(code, said.decode("utf-8", "replace")[:200])
+    code = message.u32()
+    if code == wire.SFTP_OK:
+        return
+    said = message.text() if message.left_bytes else b""
+    raise StatusError(code, said.decode("utf-8", "replace")[:200])
 
 
-def attributes(message: paramiko.Message) -> Attributes:
+def attributes(message: Answer) -> Attributes:
     """Read an ATTRS structure (5)."""
-    flags = message.get_int()
-    size = message.get_int64() if flags & _SIZE else None
+    flags = message.u32()
+    size = message.u64() if flags & _SIZE else None
     if flags & _OWNER_AND_GROUP:
-        message.get_bytes(8)
-    mode = message.get_int() if flags & _MODE else None
+        message.u64()
+    mode = message.u32() if flags & _MODE else None
     mtime = None
     if flags & _TIMES:
-        message.get_int()
-        mtime = message.get_int()
+        message.u32()
+        mtime = message.u32()
     if flags & _EXTENDED:
-        for _ in range(message.get_int()):
-            if not message.get_remainder():
+        for _ in range(message.u32()):
+            if not message.left_bytes:
                 break  # the count was made up
-            message.get_string()
-            message.get_string()
+            message.text()
+            message.text()
     return Attributes(size, mode, mtime)
 
 
-def names(message: paramiko.Message) -> Iterator[tuple[str, Attributes]]:
+def names(message: Answer) -> Iterator[tuple[str, Attributes]]:
     """Read a NAME answer (7), without names that are none: a server must not lead us out of a folder."""
-    count = message.get_int()
-    if count * _SHORTEST_NAME_BYTES > len(message.get_remainder()):
+    count = message.u32()
+    if count * _SHORTEST_NAME_BYTES > message.left_bytes:
         raise paramiko.SFTPError(f"{count} names in too short an answer")
     for _ in range(count):
-        name = message.get_string().decode("utf-8", "surrogateescape")
-        message.get_string()  # the line as ls would print it
+        name = message.text().decode("utf-8", "surrogateescape")
+        message.text()  # the line as ls would print it
         found = attributes(message)
         if name not in {"", ".", ".."} and "/" not in name and "\0" not in name:
             yield name, found

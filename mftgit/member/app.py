@@ -3,7 +3,7 @@
 import json
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from loguru import logger
 
@@ -205,10 +205,14 @@ class Member:
         revision: Revision | None = None,
         epoch: Epoch | None = None,
         facts: Mapping[str, Fact] | None = None,
+        each: Sequence[Mapping[str, Fact]] | None = None,
         once: str | None = None,
     ) -> None:
-        active = self._intake.record.active
-        self._events.append(event, revision=revision or active, epoch=epoch, facts=facts, once=once)
+        revision = revision or self._intake.record.active
+        if each is not None:
+            self._events.append_each(event, each, revision=revision, epoch=epoch)
+        else:
+            self._events.append(event, revision=revision, epoch=epoch, facts=facts, once=once)
         self._reporter.poke()
 
     def _leave_status(self, status: MemberStatus) -> None:

@@ -1,9 +1,10 @@
 """The record of a delivery under way: everything that is needed to end it, also by a member with another revision."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from operator import attrgetter
+from typing import Any, Final, Self
 
 from mftgit.model.build import build_location
 from mftgit.model.claim import ClaimId
@@ -92,43 +93,41 @@ class Intent:
     epoch: Epoch
     revision: Revision | None
 
-    def format(self) -> bytes:
-        """Return the record as JSON."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        made = {
-            "active_on": _format_active_on(self.active_on),
-            "source": _format_place(self.source),
-            "destination": _format_place(self.destination),
-        }
-        enums = {name: getattr(self, name).value for name in _ENUMS}
-        return json.dumps(fields | made | enums, sort_keys=True).encode()
 
-    @classmethod
-    def parse(cls, content: bytes) -> Self:
-        """Return the record that ``format`` gave ``content`` for.
-
-        Raises:
-            ValueError: it did not.
-        """
-        try:
-            fields: dict[str, Any] = json.loads(content)
-            made = {
-                "active_on": _parse_active_on(fields["active_on"]),
-                "source": _parse_place(fields["source"]),
-                "destination": _parse_place(fields["destination"]),
-            }
-            enums = {name: kind(fields[name]) for name, kind in _ENUMS.items()}
-            return cls(**(fields | made | enums))
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"not a record of a delivery: {error}") from error
+def format_intents(intents: Sequence[Intent]) -> bytes:
+    """Return the records as lines of JSON: the first one whole, of the others what differs from it."""
+    first = intents[0]
+    lines = [_format({name: getattr(first, name) for name in first.__slots__})]
+    for intent in intents[1:]:
+        told = ((name, getattr(intent, name)) for name in first.__slots__)
+        lines.append(
+            _format({name: value for name, value in told if value != getattr(first, name)})
+        )
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
-_ENUMS = {
-    "state": DeliveryState,
-    "ownership": Ownership,
-    "overwrite": Overwrite,
-    "after": AfterSuccess,
-}
+def parse_intents(content: bytes) -> list[Intent]:
+    """Return the records that `format_intents` gave ``content`` for.
+
+    Raises:
+        ValueError: it did not.
+    """
+    try:
+        told: list[dict[str, Any]] = [json.loads(line) for line in content.splitlines() or [b""]]
+        first = _parse(told[0])
+        return [Intent(**(first | _parse(each))) for each in told]
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not a record of a delivery: {error}") from error
+
+
+def _format(fields: dict[str, Any]) -> str:
+    made = {name: _FORMATS[name](value) for name, value in fields.items() if name in _FORMATS}
+    return json.dumps(fields | made)
+
+
+def _parse(fields: dict[str, Any]) -> dict[str, Any]:
+    made = {name: _PARSERS[name](value) for name, value in fields.items() if name in _PARSERS}
+    return fields | made
 
 
 def _format_active_on(value: ActiveOn) -> dict[str, Any]:
@@ -175,3 +174,20 @@ def _format_place(place: Place) -> dict[str, Any]:
 def _parse_place(value: Mapping[str, Any]) -> Place:
     location = build_location(LocationName(value["name"]), value)
     return Place(location=location, alike=bool(value["alike"]))
+
+
+_FORMATS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "active_on": _format_active_on,
+    "source": _format_place,
+    "destination": _format_place,
+    **dict.fromkeys(("state", "ownership", "overwrite", "after"), attrgetter("value")),
+}
+_PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "active_on": _parse_active_on,
+    "source": _parse_place,
+    "destination": _parse_place,
+    "state": DeliveryState,
+    "ownership": Ownership,
+    "overwrite": Overwrite,
+    "after": AfterSuccess,
+}

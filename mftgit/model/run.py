@@ -137,6 +137,36 @@ def advance_run(state: RunState, step: RunStep) -> RunState:
         raise OutOfOrderError(f"a run that is {state.value} cannot {step.value}") from None
 
 
+SHORTEST_TOGETHER_S: Final = 0.5
+LONGEST_TOGETHER_S: Final = 3.0
+MOST_TOGETHER: Final = 128
+_FIRST_TOGETHER: Final = 32
+_BYTES_EACH: Final = 64 << 10
+
+
+class Pace:
+    """How many small files are taken together, so that it takes about a second, whatever disk and partner.
+
+    What is taken together is under way together: a run that is stopped has to wait for it, and a successor has to look
+    at each. ``size_bytes`` bounds the memory, at most 8 MiB.
+    """
+
+    def __init__(self) -> None:
+        self.files = _FIRST_TOGETHER
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how many bytes they may have in all; one file may have more."""
+        return self.files * _BYTES_EACH
+
+    def took(self, seconds: float) -> None:
+        """Take more next time where the last ones took less than half a second, and fewer where more than three."""
+        if seconds < SHORTEST_TOGETHER_S:
+            self.files = min(self.files * 2, MOST_TOGETHER)
+        elif seconds > LONGEST_TOGETHER_S:
+            self.files = max(self.files // 2, 1)
+
+
 FIRST_BACKOFF_S: Final = 10.0
 LONGEST_BACKOFF_S: Final = 600.0
 

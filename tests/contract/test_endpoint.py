@@ -11,9 +11,11 @@ import pytest
 from sshd import Sshd, running_sshd
 
 from mftgit.adapters.endpoint import (
+    Content,
     Endpoint,
     EndpointLostError,
     EndpointRefusedError,
+    FileEntry,
     FileExistsAtEndpointError,
     FileMissingError,
 )
@@ -484,6 +486,100 @@ def test_the_location_itself_is_no_file(place: Place, path: str) -> None:
         with pytest.raises(EndpointRefusedError, match="the location itself"):
             call(path)
     assert place.listed(path) == ["a"]
+
+
+MANY = [f"many/{number:03d} ü.csv" for number in range(150)]
+"""More than are ever on the way at once."""
+
+
+def contents(paths: list[str]) -> list[tuple[str, bytes]]:
+    return [(path, path.encode() * (at % 7)) for at, path in enumerate(paths)]
+
+
+def test_many_files_are_written_read_looked_at_renamed_and_removed_together(place: Place) -> None:
+    files = contents(MANY)
+    assert place.endpoint.write_all(files) == [len(content) for _, content in files]
+    found = place.endpoint.read_all(MANY, most_bytes=1000)
+    assert [each.data for each in found if isinstance(each, Content)] == [data for _, data in files]
+    assert all(each.before == each.after for each in found if isinstance(each, Content))
+    sizes = [
+        each.size_bytes for each in place.endpoint.stat_all(MANY) if isinstance(each, FileEntry)
+    ]
+    assert sizes == [len(content) for _, content in files]
+    for replace in (False, True):
+        moves = [(path, f"{path}.new") for path in MANY]
+        assert place.endpoint.rename_all(moves, replace=replace) == [None] * len(MANY)
+        assert place.endpoint.rename_all([move[::-1] for move in moves], replace=True)
+    assert place.endpoint.remove_all(MANY) == [None] * len(MANY)
+    assert place.listed() == []
+
+
+def test_of_many_files_one_that_fails_keeps_no_other_back(place: Place) -> None:
+    place.put("taken", b"is here")
+    place.put("folder/file")
+    taken, *others = place.endpoint.write_all([("taken", b"1"), ("a", b"1"), ("../out", b"1")])
+    assert isinstance(taken, FileExistsAtEndpointError)
+    assert others[0] == 1
+    assert isinstance(others[1], EndpointRefusedError)
+    assert (place.root / "taken").read_bytes() == b"is here"
+
+    read = place.endpoint.read_all(["gone", "folder", "a"], most_bytes=10)
+    assert [type(each) for each in read] == [FileMissingError, EndpointRefusedError, Content]
+    found = place.endpoint.stat_all(["gone", "folder", "a"])
+    assert [type(each) for each in found] == [FileMissingError, EndpointRefusedError, FileEntry]
+
+    moves = [("gone", "x"), ("a", "taken"), ("a", "b")]
+    ended = place.endpoint.rename_all(moves, replace=False)
+    assert [type(each) for each in ended] == [
+        FileMissingError,
+        FileExistsAtEndpointError,
+        type(None),
+    ]
+    removed = place.endpoint.remove_all(["gone", "b"])
+    assert [type(each) for each in removed] == [FileMissingError, type(None)]
+    assert place.listed() == ["folder/file", "taken"]
+
+
+def test_of_a_file_that_is_larger_than_asked_for_only_the_size_is_told(place: Place) -> None:
+    place.put("a", b"123")
+    (found,) = place.endpoint.read_all(["a"], most_bytes=2)
+    assert isinstance(found, Content)
+    assert (found.data, found.before.size_bytes) == (b"", 3)
+
+
+def test_a_stop_between_many_files_leaves_a_working_endpoint(place: Place) -> None:
+    class StandDownError(Exception):
+        pass
+
+    def some() -> Iterator[tuple[str, bytes]]:
+        yield from contents(MANY[:100])
+        raise StandDownError
+
+    with pytest.raises(StandDownError):
+        place.endpoint.write_all(some())
+    place.put("a.csv")
+    assert place.endpoint.stat("a.csv").size_bytes == 7
+    assert set(place.listed()) <= {*MANY[:100], "a.csv"}
+
+
+def test_of_many_writers_of_the_same_many_files_one_wins_each(place: Place) -> None:
+    start = Barrier(3)
+    won: list[list[str]] = []
+
+    def write(endpoint: Endpoint) -> None:
+        with closing(endpoint):
+            start.wait()
+            ended = endpoint.write_all(contents(MANY))
+            won.append(
+                [path for path, end in zip(MANY, ended, strict=True) if isinstance(end, int)]
+            )
+
+    threads = [Thread(target=write, args=(place.another(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(path for each in won for path in each) == sorted(MANY)
 
 
 def test_closing_twice_is_fine(place: Place) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import Grant
 from mftgit.adapters.endpoint import (
+    Content,
     Endpoint,
     EndpointFullError,
     EndpointLostError,
@@ -23,11 +24,15 @@ from mftgit.adapters.endpoint import (
     LoginError,
 )
 from mftgit.adapters.local import LocalEndpoint
+from mftgit.adapters.local_many import each
+from mftgit.errors import MftgitError
 from mftgit.member.outbound.claims import Claims
 from mftgit.member.outbound.context import Memory, RunContext
+from mftgit.member.outbound.deliver import SMALL_BYTES
+from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.intents import Intents, RecordUnreadableError
 from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import FencedEndpoint, Ownership, OwnershipEndedError
+from mftgit.member.outbound.own import Ownership, OwnershipEndedError
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.model.claim import ClaimId, format_claim
 from mftgit.model.config import (
@@ -46,12 +51,13 @@ from mftgit.model.config import (
     WatchTrigger,
 )
 from mftgit.model.events import EventName, Fact
-from mftgit.model.intent import Intent
+from mftgit.model.intent import format_intents, parse_intents
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.run import DeliveryState, RunState
 
 SOURCE, TARGET = LocationName("here"), LocationName("there")
 CLOCK = SystemClock()
+LARGE = bytes(SMALL_BYTES + 1)  # is sent alone, piece by piece
 
 
 class Crash(BaseException):
@@ -83,7 +89,7 @@ def die_with(there: "Site", state: DeliveryState) -> None:
         def check(self) -> None:
             super().check()
             records = [path for path in there.records() if path.suffix == ".json"]
-            reached = {Intent.parse(path.read_bytes()).state for path in records} == {state}
+            reached = {parse_intents(path.read_bytes())[0].state for path in records} == {state}
             if reached and list(there.source.rglob(".mftgit/t/claims/*/*")):
                 raise Crash
 
@@ -149,6 +155,34 @@ class Watched:
         removed = self._real.remove_folder(path)
         self._after("remove_folder")
         return removed
+
+    def stat_all(self, paths: Iterable[str]) -> list[FileEntry | MftgitError]:
+        return self._real.stat_all(paths)
+
+    def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
+        """Read, and then look at each file again, as if the last look of reading came that late."""
+        asked = list(paths)
+        found = self._real.read_all(asked, most_bytes=most_bytes)
+        self._after("read")
+        return [
+            replace(content, after=self._real.stat(path))
+            if isinstance(content, Content)
+            else content
+            for path, content in zip(asked, found, strict=True)
+        ]
+
+    def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
+        return each(
+            lambda file: self.write(file[0], iter([file[1]]), on_chunk=lambda _: None), files
+        )
+
+    def rename_all(
+        self, moves: Iterable[tuple[str, str]], *, replace: bool
+    ) -> list[MftgitError | None]:
+        return each(lambda move: self.rename(*move, replace=replace), moves)
+
+    def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
+        return each(self.remove, paths)
 
     def close(self) -> None:
         self._real.close()
@@ -226,7 +260,7 @@ class Site:
             state=self.state,
             clock=CLOCK,
             open_endpoint=self.open,
-            record=lambda event, facts: self.events.append((event, dict(facts))),
+            record=lambda event, *facts: self.events.extend((event, dict(one)) for one in facts),
             memory=memory or self.memory(),
         )
 
@@ -444,13 +478,14 @@ def test_a_name_that_is_taken_during_the_sending_is_treated_by_the_rule_too(
     assert there.records() == []
 
 
-def test_a_file_that_changes_while_it_is_sent_is_not_published(root: Path) -> None:
+@pytest.mark.parametrize("content", [b"1", LARGE], ids=["small", "large"])
+def test_a_file_that_changes_while_it_is_sent_is_not_published(root: Path, content: bytes) -> None:
     there = site(root, after=AfterSuccess.KEEP)
-    there.put("a.csv", b"1", mtime_ns=10**18)
+    there.put("a.csv", content, mtime_ns=10**18)
 
     def grow(call: str) -> None:
-        if call == "write":
-            (there.source / "a.csv").write_bytes(b"12")
+        if call == ("read" if len(content) == 1 else "write"):
+            (there.source / "a.csv").write_bytes(content + b"2")
 
     there.after = grow
     assert there.run(1).outcome is RunState.FAILED
@@ -459,7 +494,7 @@ def test_a_file_that_changes_while_it_is_sent_is_not_published(root: Path) -> No
 
     there.after = lambda _: None
     assert there.run(1).files == 1
-    assert (there.target / "a.csv").read_bytes() == b"12"
+    assert (there.target / "a.csv").read_bytes() == content + b"2"
 
 
 def test_a_fresh_file_is_waited_for_by_a_scheduled_run_and_left_by_a_watching_one(
@@ -605,7 +640,7 @@ def crash() -> None:
 
 
 def effects(root: Path, after: AfterSuccess, overwrite: Overwrite) -> int:
-    """Return how many effects a run has that takes two files over and delivers them."""
+    """Return how many effects a run has that takes files over and delivers them."""
     folder = root / "count"
     there = fill(folder, after, overwrite)
     owner = Owner(2)
@@ -619,6 +654,7 @@ def fill(folder: Path, after: AfterSuccess, overwrite: Overwrite) -> Site:
     there = consumed(folder, after=after, overwrite=overwrite)
     there.put("a.csv", b"1")
     there.put("b.csv", b"2")
+    there.put("c.csv", LARGE)
     with suppress(Crash):
         there.run(Owner(1, at=12, then=crash))  # so that there is something to take over
     return there
@@ -626,8 +662,10 @@ def fill(folder: Path, after: AfterSuccess, overwrite: Overwrite) -> Site:
 
 def once_each(there: Site) -> None:
     assert there.consumer is not None
-    assert there.consumer.got == Counter({("a.csv", b"1"): 1, ("b.csv", b"2"): 1})
-    assert there.delivered() == 2
+    assert there.consumer.got == Counter(
+        {("a.csv", b"1"): 1, ("b.csv", b"2"): 1, ("c.csv", LARGE): 1}
+    )
+    assert there.delivered() == 3
 
 
 @pytest.mark.parametrize(("after", "overwrite"), MODES)
@@ -843,12 +881,12 @@ def test_the_record_of_the_lower_epoch_is_the_newer_one(root: Path) -> None:
     there.put("a.csv", b"1")
     die_with(there, DeliveryState.TAKEN)
     (record,) = there.records()
-    taken = Intent.parse(record.read_bytes())
+    taken = parse_intents(record.read_bytes())[0]
     assert taken.state is DeliveryState.TAKEN
     # Epoch 2 adopted it as TAKEN and stopped; then its old owner came as far as READY.
     (there.state / "intents/2").mkdir()
-    (there.state / "intents/2" / record.name).write_bytes(taken.format())
-    record.write_bytes(replace(taken, state=DeliveryState.READY).format())
+    (there.state / "intents/2" / record.name).write_bytes(format_intents([taken]))
+    record.write_bytes(format_intents([replace(taken, state=DeliveryState.READY)]))
 
     Intents(there.state, Owner(3)).take_over()
 
@@ -1158,7 +1196,7 @@ def test_a_rename_whose_reply_was_lost_and_that_is_repeated_counts_once(root: Pa
 
 def ready(there: Site) -> bool:
     return any(
-        Intent.parse(path.read_bytes()).state is DeliveryState.READY
+        parse_intents(path.read_bytes())[0].state is DeliveryState.READY
         for path in there.records()
         if path.suffix == ".json"
     )
@@ -1172,7 +1210,7 @@ def test_a_delivery_is_told_of_also_when_its_owner_dies_beside_the_ledger(root: 
             there.run(Owner(2, at=at, then=crash))
         there.run(3)
         told = {fact["path"] for fact in there.happened(EventName.DELIVERY_SUCCEEDED)}
-        assert told == {"a.csv", "b.csv"}, at
+        assert told == {"a.csv", "b.csv", "c.csv"}, at
 
 
 @pytest.mark.parametrize("folder", [".mftgit/t/claims", ".mftgit"])
@@ -1211,7 +1249,7 @@ def test_an_epoch_below_what_the_storage_knows_is_told(root: Path) -> None:
 def scheduled(root: Path) -> Site:
     there = site(root, watch=False)
     for name in ("a.csv", "b.csv", "c.csv"):
-        there.put(name, name.encode())
+        there.put(name, name.encode() + LARGE)
     return there
 
 
@@ -1288,8 +1326,8 @@ def test_a_destination_folder_that_is_gone_is_no_proof_of_a_publication(root: Pa
 
 def test_a_run_that_is_told_to_stop_takes_no_further_file(root: Path) -> None:
     there = site(root)
-    there.put("a.csv", b"1")
-    there.put("b.csv", b"2")
+    there.put("a.csv", LARGE)
+    there.put("b.csv", LARGE)
     context = there.context(1)
 
     def stop(call: str) -> None:

@@ -40,7 +40,7 @@ from mftgit.model.config import (
     WatchTrigger,
 )
 from mftgit.model.events import EventName
-from mftgit.model.intent import Intent, Place
+from mftgit.model.intent import Intent, Place, format_intents, parse_intents
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 from mftgit.model.plan import plan
 from mftgit.model.run import DeliveryState
@@ -64,7 +64,8 @@ class Site:
 
     def add(self, name: str) -> Outbound:
         def record(event: EventName, **rest: Any) -> None:
-            self.events.append((name, event, rest.get("facts") or {}))
+            told = rest.get("each") or [rest.get("facts") or {}]
+            self.events.extend((name, event, facts) for facts in told)
 
         bootstrap = Bootstrap(
             name=MemberName(name),
@@ -382,7 +383,7 @@ def begin(
         epoch=Epoch(1),
         revision=None,
     )
-    (records / "1-1-aa.json").write_bytes(intent.format())
+    (records / "1-1-aa.json").write_bytes(format_intents([intent]))
 
 
 def left(site: Site) -> list[str]:
@@ -450,17 +451,17 @@ def test_what_is_not_this_member_s_to_end_is_left_alone(site: Site, who: str) ->
     (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
     wanted = generation(ttl_s=2.0)
     if who == "not active here":
-        intent = Intent.parse(record.read_bytes())
+        intent = parse_intents(record.read_bytes())[0]
         elsewhere = ActiveOn(members=frozenset({MemberName("two")}))
-        record.write_bytes(replace(intent, active_on=elsewhere).format())
+        record.write_bytes(format_intents([replace(intent, active_on=elsewhere)]))
     if who == "not active now":
         wanted = replace(wanted, declared=frozenset({TransferName("t")}))
     if who == "disabled":
         names = frozenset({TransferName("t")})
         wanted = replace(wanted, declared=names, disabled=names)
     if who == "of a newer revision":
-        intent = Intent.parse(record.read_bytes())
-        record.write_bytes(replace(intent, revision=Revision("b" * 40)).format())
+        intent = parse_intents(record.read_bytes())[0]
+        record.write_bytes(format_intents([replace(intent, revision=Revision("b" * 40))]))
     assert leftovers(site, wanted) == []
 
 
@@ -586,9 +587,9 @@ def test_what_is_this_member_s_own_and_not_active_here_any_more_is_brought_to_it
 def test_what_all_owned_and_each_owns_now_is_for_a_member_where_it_is_active(site: Site) -> None:
     begin(site)
     (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
-    intent = Intent.parse(record.read_bytes())
+    intent = parse_intents(record.read_bytes())[0]
     elsewhere = ActiveOn(members=frozenset({MemberName("gone")}))
-    record.write_bytes(replace(intent, active_on=elsewhere).format())
+    record.write_bytes(format_intents([replace(intent, active_on=elsewhere)]))
     wanted = generation(transfer(ownership=Ownership.EACH), ttl_s=2.0)
     assert leftovers(site, wanted) == [("t", "t")]
 
@@ -596,8 +597,8 @@ def test_what_all_owned_and_each_owns_now_is_for_a_member_where_it_is_active(sit
 def test_a_member_that_stands_down_ends_nothing_of_former_transfers(site: Site) -> None:
     begin(site)
     (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
-    waits = replace(Intent.parse(record.read_bytes()), overwrite=Overwrite.FAIL)
-    record.write_bytes(waits.format())
+    waits = replace(parse_intents(record.read_bytes())[0], overwrite=Overwrite.FAIL)
+    record.write_bytes(format_intents([waits]))
     (site.root / "there" / "a").write_text("in the way", encoding="utf-8")
     member = site.add("one")
     site.run(member, transfer(name="other"))
@@ -626,7 +627,7 @@ def test_a_record_says_where_the_transfer_is_active_by_the_newest_revision(site:
     records = site.root / ".mftgit/transfers/t/intents"
     until(lambda: list(records.glob("*/[!.]*.json")))
     (record,) = records.glob("*/[!.]*.json")
-    assert Intent.parse(record.read_bytes()).active_on == narrowed.active_on
+    assert parse_intents(record.read_bytes())[0].active_on == narrowed.active_on
 
 
 def test_a_failure_is_told_until_its_cause_is_gone_and_not_for_longer(site: Site) -> None:

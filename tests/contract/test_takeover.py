@@ -19,8 +19,9 @@ from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory, RunContext
+from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import FencedEndpoint, Keeper, Ownership
+from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.run import has_work, run_once
 from mftgit.model.config import (
     AfterSuccess,

@@ -36,6 +36,16 @@ def test_events_are_numbered_from_one_and_read_in_order(store: EventStore) -> No
     assert [event.seq for _, event in store.after(position)] == [3]
 
 
+def test_events_that_are_told_together_are_numbered_in_their_order(store: EventStore) -> None:
+    store.append(EventName.RUN_STARTED)
+    facts = [{"path": name} for name in ("a", "b")]
+    store.append_each(EventName.DELIVERY_SUCCEEDED, facts, epoch=Epoch(3))
+    store.append(EventName.RUN_FINISHED)
+    told = [event for _, event in store.after(0)]
+    assert [event.seq for event in told] == [1, 2, 3, 4]
+    assert [(event.epoch, event.facts) for event in told[1:3]] == [(3, each) for each in facts]
+
+
 def test_many_threads_leave_no_gap_and_no_number_twice(store: EventStore) -> None:
     threads = [
         threading.Thread(target=lambda: [store.append(EventName.RUN_STARTED) for _ in range(20)])

@@ -23,7 +23,7 @@ from mftgit.model.config import (
     Role,
     SftpLocation,
 )
-from mftgit.model.intent import Intent, Place
+from mftgit.model.intent import Intent, Place, format_intents, parse_intents
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, SecretName, TransferName
 from mftgit.model.run import DeliveryState
 
@@ -84,18 +84,27 @@ intents = st.builds(
 )
 
 
-@given(intents)
-def test_a_record_is_read_as_it_was_written(intent: Intent) -> None:
-    assert Intent.parse(intent.format()) == intent
+@given(st.lists(intents, min_size=1, max_size=4))
+def test_records_are_read_as_they_were_written(written: list[Intent]) -> None:
+    assert parse_intents(format_intents(written)) == written
+
+
+@given(intents, texts)
+def test_of_a_further_record_only_what_differs_is_written(intent: Intent, path: str) -> None:
+    other = dataclasses.replace(
+        intent, path=f"{intent.path}{path}x", size_bytes=intent.size_bytes + 1
+    )
+    _, line = format_intents([intent, other]).splitlines()
+    assert json.loads(line).keys() == {"path", "size_bytes"}
 
 
 @given(intents, st.data())
 def test_a_record_that_lacks_a_field_is_none(intent: Intent, data: st.DataObject) -> None:
-    fields = json.loads(intent.format())
+    fields = json.loads(format_intents([intent]))
     required = [each.name for each in dataclasses.fields(Intent) if each.name not in DEFAULTED]
     del fields[data.draw(st.sampled_from(required))]
     with pytest.raises(ValueError, match="not a record"):
-        Intent.parse(json.dumps(fields).encode())
+        parse_intents(json.dumps(fields).encode())
 
 
 DEFAULTED = {
@@ -108,7 +117,7 @@ DEFAULTED = {
 )
 def test_what_is_no_record_is_told(content: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  JSON has its own texts
-        Intent.parse(content)
+        parse_intents(content)
 
 
 def local(path: str, *, name: LocationName = THERE) -> LocalLocation:

@@ -6,11 +6,15 @@ from hypothesis import strategies as st
 
 from mftgit.model.run import (
     LONGEST_BACKOFF_S,
+    LONGEST_TOGETHER_S,
+    MOST_TOGETHER,
     NEXT_DELIVERY,
     NEXT_RUN,
+    SHORTEST_TOGETHER_S,
     DeliveryState,
     DeliveryStep,
     OutOfOrderError,
+    Pace,
     RunState,
     RunStep,
     advance,
@@ -81,3 +85,28 @@ def test_how_a_run_ended_tells_what_happened_in_it(steps: list[RunStep]) -> None
 def test_the_wait_after_failures_doubles_up_to_ten_minutes() -> None:
     assert [backoff_s(count) for count in (1, 2, 3)] == [10, 20, 40]
     assert backoff_s(1000) == LONGEST_BACKOFF_S == 600
+
+
+@given(st.lists(st.floats(0, 60)))
+def test_however_long_it_took_there_is_always_a_file_to_take_and_never_too_many(
+    taken: list[float],
+) -> None:
+    pace = Pace()
+    for seconds in taken:
+        before = pace.files
+        pace.took(seconds)
+        assert 1 <= pace.files <= MOST_TOGETHER
+        assert (pace.files > before) <= (seconds < SHORTEST_TOGETHER_S)
+        assert (pace.files < before) <= (seconds > LONGEST_TOGETHER_S)
+        assert pace.size_bytes <= 8 << 20
+
+
+def test_a_quick_partner_is_given_more_and_a_slow_one_fewer() -> None:
+    pace = Pace()
+    first = pace.files
+    pace.took(0.1)
+    assert pace.files == 2 * first
+    pace.took(1.0)
+    assert pace.files == 2 * first
+    pace.took(9.0)
+    assert pace.files == first

@@ -6,7 +6,7 @@ the lower folders**. From then on no rename of a predecessor into them can succe
 that was begun with the folder's handle already in hand. (To rename the folder away would not do that.)
 """
 
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Final
 
 from mftgit.adapters.endpoint import (
@@ -15,6 +15,7 @@ from mftgit.adapters.endpoint import (
     FileExistsAtEndpointError,
     FileMissingError,
 )
+from mftgit.errors import MftgitError
 from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.model.claim import ClaimId, format_claim, join, parse_claim, unique_name
 from mftgit.model.names import Epoch
@@ -121,21 +122,29 @@ class Claims:
             found.append(self._claim(told.id, name, told.path))
         return found
 
-    def take(self, claim: ClaimId, path: str) -> "Claim | None":
-        """Rename the file ``path`` below the source into a claim; None when the file is gone.
+    def take(self, files: Sequence[tuple[ClaimId, str]]) -> "list[Claim | MftgitError | None]":
+        """Rename each (id, path below the source) into a claim; None stands for a file that is gone.
 
         Raises:
             OwnershipEndedError: a successor has removed this epoch's folder.
         """
-        name = format_claim(claim, path)
-        try:
-            # The name is new by its id; and only a rename that may replace is one step on every storage.
-            self._source.rename(join(self._folder, path), f"{self._own}/{name}", replace=True)
-        except FileMissingError:
-            # The reply may be wrong (NFS sends a rename again whose reply was lost): look.
-            if name not in self._own_names():
-                return None
-        return self._claim(claim, name, path)
+        names = [format_claim(claim, path) for claim, path in files]
+        # A name is new by its id; and only a rename that may replace is one step on every storage.
+        moves = (
+            (join(self._folder, path), f"{self._own}/{name}")
+            for (_, path), name in zip(files, names, strict=True)
+        )
+        ended = self._source.rename_all(moves, replace=True)
+        # "Missing" may be wrong (NFS sends a rename again whose reply was lost): look.
+        missing = any(isinstance(each, FileMissingError) for each in ended)
+        here = set(self._own_names()) if missing else set[str]()
+        taken: list[Claim | MftgitError | None] = []
+        for (claim, path), name, error in zip(files, names, ended, strict=True):
+            if error is None or (isinstance(error, FileMissingError) and name in here):
+                taken.append(self._claim(claim, name, path))
+            else:
+                taken.append(None if isinstance(error, FileMissingError) else error)
+        return taken
 
     def _claim(self, claim: ClaimId, name: str, path: str | None) -> "Claim":
         return Claim(
@@ -185,23 +194,42 @@ class Claim:
             return False
         return True
 
-    def delete(self) -> None:
-        """Remove the file; one that is gone is fine."""
-        with suppress(FileMissingError):
-            self._source.remove(self.at)
+    @property
+    def source(self) -> Endpoint:
+        """Where it lies."""
+        return self._source
 
-    def archive(self, target: str) -> None:
-        """Move the file to ``target``, or beside it where that is taken; one that is gone is fine."""
-        self._source.make_folder(target.rpartition("/")[0] or ".")
-        for free in (target, unique_name(target, self.id)):
-            try:
-                self._source.rename(self.at, free, replace=False)
-            except FileExistsAtEndpointError:
-                continue
-            except FileMissingError:
-                pass
-            return
-        raise FileExistsAtEndpointError(
-            f"{target} and {unique_name(target, self.id)} are both there: "
-            "move them away, and the file is archived by the next run"
+
+def delete(claims: Sequence[Claim]) -> list[MftgitError | None]:
+    """Remove the files of ``claims``, which are at one source; one that is gone is fine."""
+    if not claims:
+        return []
+    ended = claims[0].source.remove_all(claim.at for claim in claims)
+    return [None if isinstance(each, FileMissingError) else each for each in ended]
+
+
+def archive(moves: Sequence[tuple[Claim, str]]) -> list[MftgitError | None]:
+    """Move each (claim, target) there, all at one source, or beside it where that is taken; what is gone is fine."""
+    if not moves:
+        return []
+    source = moves[0][0].source
+    for folder in dict.fromkeys(target.rpartition("/")[0] or "." for _, target in moves):
+        source.make_folder(folder)
+    ended = source.rename_all(((claim.at, target) for claim, target in moves), replace=False)
+    taken = [at for at, error in enumerate(ended) if isinstance(error, FileExistsAtEndpointError)]
+    beside = source.rename_all(
+        ((moves[at][0].at, unique_name(moves[at][1], moves[at][0].id)) for at in taken),
+        replace=False,
+    )
+    for at, error in zip(taken, beside, strict=True):
+        ended[at] = (
+            _both_taken(*moves[at]) if isinstance(error, FileExistsAtEndpointError) else error
         )
+    return [None if isinstance(each, FileMissingError) else each for each in ended]
+
+
+def _both_taken(claim: Claim, target: str) -> FileExistsAtEndpointError:
+    return FileExistsAtEndpointError(
+        f"{target} and {unique_name(target, claim.id)} are both there: "
+        "move them away, and the file is archived by the next run"
+    )

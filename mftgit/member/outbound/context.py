@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Self
+from typing import Protocol, Self
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.errors import ConfigError
+from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import FencedEndpoint, Ownership
+from mftgit.member.outbound.own import Ownership
 from mftgit.model.claim import ClaimId, make_id
 from mftgit.model.config import Generation, LocalLocation, Location
 from mftgit.model.events import EventName, Fact
@@ -25,7 +26,13 @@ class PlaceUnknownError(ConfigError):
     """A delivery was begun by another member at a place that this one has no name for."""
 
 
-RecordEvent = Callable[[EventName, Mapping[str, Fact]], None]
+class RecordEvent(Protocol):
+    """Writes down events of one name, together."""
+
+    def __call__(self, event: EventName, /, *facts: Mapping[str, Fact]) -> None:
+        """Write one down for each of ``facts``; raises MftgitError."""
+
+
 OpenEndpoint = Callable[[Location, bool], Endpoint]
 """(location, make): open it; with ``make`` a folder of this machine that is missing is made."""
 

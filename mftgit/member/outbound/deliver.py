@@ -1,17 +1,20 @@
-"""Take one file to its destination, in steps each of which may be the last.
+"""Take files to their destination, in steps each of which may be the last.
 
-TAKEN: record, then claim by rename. SENT: a temporary beside the destination, measured and digested. READY: the intent.
-Then `finish`. Where it stops, whoever comes next goes on from what is written down (docs/adr/0005 has every step).
+TAKEN: records, then claims by rename. SENT: temporaries beside the destination, measured and digested. READY: the
+intents. Then `finish`. Where it stops, whoever comes next goes on from what is written down (docs/adr/0005 has every
+step). Small files take every step together, so that one wait for a disk or a partner serves all of them.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.endpoint import (
+    Content,
     EndpointFullError,
     EndpointLostError,
     FileEntry,
@@ -21,19 +24,20 @@ from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.finish import (
-    CHUNK_BYTES,
-    NOTHING,
-    DeliveryFailedError,
-    Finish,
-    NameTakenError,
-    Outcome,
-)
+from mftgit.member.outbound.finish import CHUNK_BYTES, Finish, NameTakenError, into
 from mftgit.member.outbound.own import OwnershipEndedError
+from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results
 from mftgit.model.claim import ClaimId, join, temporary_name, unique_name
 from mftgit.model.config import AfterSuccess, Overwrite, Transfer
 from mftgit.model.intent import Intent, Place
+from mftgit.model.names import LocationName
 from mftgit.model.run import DeliveryState, DeliveryStep, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SMALL_BYTES: Final = 1 << 20
+"""Up to this size a file is held in memory as a whole, and sent side by side with others."""
 
 S = DeliveryStep
 
@@ -57,38 +61,45 @@ class Delivery:
         self._endpoints = endpoints
         self._begun = begun
         self._finish = Finish(context, endpoints=endpoints, intents=begun.intents)
+        self._places: dict[LocationName, Place] = {}
 
-    def deliver(self, transfer: Transfer, claim_id: ClaimId, path: str) -> Outcome:
-        """Take the file ``path`` below the source of ``transfer``, and to its destination."""
-        intent = self._finish.write(self._describe(transfer, claim_id, path), S.TAKE)
-        if intent.after is AfterSuccess.KEEP:
-            return self._send(intent, None)
-        claim = self._begun.claims.take(claim_id, path)
-        if claim is None:
-            self._begun.intents.drop(claim_id)  # somebody else took the file away before us
-            return NOTHING
-        return self._send(intent, claim)
+    def deliver(self, transfer: Transfer, files: Mapping[ClaimId, str], results: Results) -> None:
+        """Take ``files`` (paths below the source of ``transfer``) to their destination, all of them small or one.
 
-    def resume(self, intent: Intent) -> Outcome:
+        Raises:
+            MftgitError: it cannot go on with any of those that are not in ``results``.
+        """
+        described = [self._describe(transfer, *file) for file in files.items()]
+        parcels = [Parcel(intent=intent, claim=None) for intent in described]
+        parcels = self._finish.write(parcels, S.TAKE)
+        if transfer.after_success is not AfterSuccess.KEEP:
+            parcels = self._claim(parcels, results)
+        self._send(parcels, results)
+
+    def resume(self, intent: Intent, results: Results) -> None:
         """Go on with what this epoch or an earlier one has begun and not ended.
 
         What is whole at its destination ends there, as the record says. What is not is sent as the transfer says now,
         where it came from the transfer's source as it is now, and goes back to where it was otherwise.
         """
-        claim = self._begun.claim_of(intent)
+        parcel = Parcel(intent=intent, claim=self._begun.claim_of(intent))
         if intent.state is DeliveryState.READY:
-            return self._finish.publish(intent, claim)
+            self._finish.publish([parcel], results)
+            return
         if intent.state is DeliveryState.SKIPPED:
-            return self._finish.settle_skipped(intent, claim)
-        self._clear_away(intent)
-        if claim is None:  # never claimed, or kept at its place: it is seen again there
-            self._begun.intents.drop(intent.id)
-            return NOTHING
-        if self._transfer is not None and self._begun.is_own(claim):
-            return self._send_claim(self._describe(self._transfer, intent.id, intent.path), claim)
-        return self._put_back(intent, claim)
+            self._finish.settle_skipped([parcel], results)
+            return
+        self._clear_away(parcel)
+        if parcel.claim is None:  # never claimed, or kept at its place: it is seen again there
+            self._begun.intents.drop([intent.id])
+            results[intent.id] = NOTHING
+        elif self._transfer is not None and self._begun.is_own(parcel.claim):
+            described = self._describe(self._transfer, intent.id, intent.path)
+            self._send_claim(described, parcel.claim, results)
+        else:
+            self._put_back(parcel, results)
 
-    def adopt(self, transfer: Transfer, claim: Claim) -> Outcome:
+    def adopt(self, transfer: Transfer, claim: Claim, results: Results) -> None:
         """Send a claim that has no record, as where the members' storage was lost and the source was not."""
         if claim.path is None:
             raise DeliveryFailedError(
@@ -97,34 +108,57 @@ class Delivery:
             )
         described = self._describe(transfer, claim.id, claim.path)
         # It may have been delivered, and only its record be lost.
-        if self._context.memory.ledger.has(claim.id):
-            if described.after is AfterSuccess.KEEP:
-                claim.put_back(claim.path)
+        if not self._context.memory.ledger.has(claim.id):
+            self._send_claim(described, claim, results)
+            return
+        results[claim.id] = NOTHING
+        if described.after is AfterSuccess.KEEP:
+            claim.put_back(claim.path)
+        else:
+            self._finish.settle_sources([Parcel(intent=described, claim=claim)], results)
+
+    def is_ours(self, intent: Intent) -> bool:
+        """Tell whether the file was on its way between the places that the transfer has now."""
+        if self._transfer is None or not self._begun.is_at_home(intent):
+            return False
+        generation = self._context.generation
+        there = intent.destination.find(generation, writer=intent.member)
+        return there == generation.locations[self._transfer.destination.location]
+
+    def _claim(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
+        """Claim the files; those that somebody else took away before us are done with."""
+        taken = self._begun.claims.take([(each.intent.id, each.intent.path) for each in parcels])
+        claimed = []
+        for parcel, claim in zip(parcels, taken, strict=True):
+            if isinstance(claim, MftgitError):
+                results[parcel.intent.id] = claim
+            elif claim is None:
+                self._begun.intents.drop([parcel.intent.id])
+                results[parcel.intent.id] = NOTHING
             else:
-                self._finish.settle_source(described, claim)
-            return NOTHING
-        return self._send_claim(described, claim)
+                claimed.append(replace(parcel, claim=claim))
+        return claimed
 
-    def _send_claim(self, described: Intent, claim: Claim) -> Outcome:
+    def _send_claim(self, described: Intent, claim: Claim, results: Results) -> None:
         """Send a file that is claimed already, under a temporary name that no earlier try bore."""
-        intent = self._finish.write(described, S.TAKE)
-        if intent.after is not AfterSuccess.KEEP:
-            return self._send(intent, claim)
-        return self._put_back(
-            intent, claim
-        )  # it was claimed under another revision, and is kept now
+        parcels = self._finish.write([Parcel(intent=described, claim=claim)], S.TAKE)
+        if described.after is AfterSuccess.KEEP:
+            # it was claimed under another revision, and is kept now
+            self._put_back(parcels[0], results)
+        else:
+            self._send(parcels, results)
 
-    def _put_back(self, intent: Intent, claim: Claim) -> Outcome:
-        if not self._finish.leave(intent, claim):
+    def _put_back(self, parcel: Parcel, results: Results) -> None:
+        intent = parcel.intent
+        if self._finish.leave([parcel]):
             raise CannotGoBackError(
                 f"{intent.path} was claimed under another revision and cannot go back to {intent.source_folder!r} of "
                 f"{intent.source.location.name}: another file has its name there; move that one away"
             )
-        return NOTHING
+        results[intent.id] = NOTHING
 
     def _describe(self, transfer: Transfer, claim: ClaimId, path: str) -> Intent:
         context = self._context
-        locations = context.generation.locations
         final = join(transfer.destination.path, path)
         attempt = f"{context.ownership.epoch}-{context.nonce()}"
         return Intent(
@@ -134,9 +168,9 @@ class Delivery:
             ownership=transfer.ownership,
             active_on=transfer.active_on,
             path=path,
-            source=Place.of(locations[transfer.source.location], context.generation),
+            source=self._place(transfer.source.location),
             source_folder=transfer.source.path,
-            destination=Place.of(locations[transfer.destination.location], context.generation),
+            destination=self._place(transfer.destination.location),
             destination_folder=transfer.destination.path,
             temporary=temporary_name(final, claim, attempt, transfer.destination.temporary_suffix),
             final=final,
@@ -149,59 +183,101 @@ class Delivery:
             revision=context.revision,
         )
 
-    def _send(self, intent: Intent, claim: Claim | None) -> Outcome:
-        """Copy the file to its temporary, make sure of it, and publish it."""
-        self._make_destination(intent)
+    def _place(self, name: LocationName) -> Place:
+        if name not in self._places:
+            generation = self._context.generation
+            self._places[name] = Place.of(generation.locations[name], generation)
+        return self._places[name]
+
+    def _send(self, parcels: Sequence[Parcel], results: Results) -> None:
+        """Copy the files to their temporaries, make sure of them, and publish them."""
+        if not parcels:
+            return
+        self._endpoints.at(parcels[0].intent.destination.location, make=True)
+        named = self._name(parcels, results)
+        sent = self._copy(named, results)
+        ready = self._finish.write(sent, S.INTEND)
+        self._finish.publish(ready, results, just_sent=True)
+
+    def _name(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
+        """Give each file its name at the destination by the transfer's rule; what is not to be sent is dealt with."""
+        if parcels[0].intent.overwrite is Overwrite.OVERWRITE:
+            return list(parcels)
+        destination = self._finish.destination(parcels[0].intent)
+        found = destination.stat_all(each.intent.final for each in parcels)
+        named, skipped = [], []
+        for parcel, there in zip(parcels, found, strict=True):
+            intent = parcel.intent
+            if isinstance(there, FileMissingError):
+                named.append(parcel)
+            elif isinstance(there, MftgitError):
+                results[intent.id] = there
+            elif intent.overwrite is Overwrite.RENAME:
+                free = unique_name(intent.final, intent.id, self._context.clock.now())
+                named.append(replace(parcel, intent=replace(intent, final=free)))
+            elif intent.overwrite is Overwrite.SKIP:
+                skipped.append(parcel)
+            else:
+                self._finish.leave([parcel])
+                results[intent.id] = NameTakenError(
+                    f"{intent.final} is at {intent.destination.location.name} already, and the transfer's overwrite "
+                    f"rule is {intent.overwrite.value}: remove it there, or choose 'overwrite' or 'rename'"
+                )
+        self._finish.skip(skipped, results)
+        return named
+
+    def _copy(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
+        """Return the parcels whose temporaries are whole, were counted by their endpoint, and of files at rest."""
+        if not parcels:
+            return []
+        source = self._endpoints.at(parcels[0].intent.source.location)
+        contents = source.read_all(map(_source_path, parcels), most_bytes=SMALL_BYTES)
+        small, sent = [], []
+        for parcel, content in zip(parcels, contents, strict=True):
+            if isinstance(content, MftgitError):
+                self._not_sent(parcel, content, results)
+            elif content.before.size_bytes > SMALL_BYTES:
+                sent += self._copy_large(parcel, results)
+            elif _mark(content.before) != _mark(content.after) or _is_short(content):
+                self._not_sent(parcel, _changed(parcel.intent), results)
+            else:
+                small.append((parcel, content))
+        return sent + self._copy_small(small, results)
+
+    def _copy_small(
+        self, small: Sequence[tuple[Parcel, Content]], results: Results
+    ) -> list[Parcel]:
+        if not small:
+            return []
+        ended = self._finish.destination(small[0][0].intent).write_all(
+            (parcel.intent.temporary, content.data) for parcel, content in small
+        )
+        sent = []
+        for (parcel, content), size in zip(small, ended, strict=True):
+            if isinstance(size, MftgitError):
+                self._not_sent(parcel, size, results)
+            else:
+                digest = hashlib.sha256(content.data).hexdigest()
+                sent.append(_sent(parcel, content.after, digest))
+        return sent
+
+    def _copy_large(self, parcel: Parcel, results: Results) -> list[Parcel]:
         try:
-            intent = replace(intent, final=self._free_final(intent))
-        except NameTakenError:
-            if intent.overwrite is Overwrite.SKIP:
-                return self._finish.skip(intent, claim)
-            self._finish.leave(intent, claim)
-            raise
-        try:
-            sent = self._copy(intent, claim)
+            return [self._copy_piecewise(parcel)]
         except (EndpointLostError, OwnershipEndedError):
             raise
-        except MftgitError:
-            self._finish.clear_away(intent)
-            if claim is None:
-                self._finish.leave(intent, claim)
-            raise
-        ready = self._finish.write(sent, S.INTEND)
-        return self._finish.publish(ready, claim, just_sent=True)
+        except MftgitError as error:
+            self._not_sent(parcel, error, results)
+            return []
 
-    def _make_destination(self, intent: Intent) -> None:
-        self._endpoints.at(intent.destination.location, make=True)
-
-    def _free_final(self, intent: Intent) -> str:
-        """Return the name at the destination by the transfer's rule.
-
-        Raises:
-            NameTakenError: there is a file of that name, and the rule is to fail or to skip.
-        """
-        if intent.overwrite is Overwrite.OVERWRITE:
-            return intent.final
-        try:
-            self._finish.destination(intent).stat(intent.final)
-        except FileMissingError:
-            return intent.final
-        if intent.overwrite is Overwrite.RENAME:
-            return unique_name(intent.final, intent.id, self._context.clock.now())
-        raise NameTakenError(
-            f"{intent.final} is at {intent.destination.location.name} already, and the transfer's overwrite rule is "
-            f"{intent.overwrite.value}: remove it there, or choose 'overwrite' or 'rename'"
-        )
-
-    def _copy(self, intent: Intent, claim: Claim | None) -> Intent:
-        """Return the intent of a temporary that is whole, was counted by its endpoint, and of a file at rest."""
+    def _copy_piecewise(self, parcel: Parcel) -> Parcel:
+        intent, path = parcel.intent, _source_path(parcel)
         source = self._endpoints.at(intent.source.location)
-        path = claim.at if claim else join(intent.source_folder, intent.path)
         before = source.stat(path)
         digest = hashlib.sha256()
         sent = 0
 
-        def chunks() -> Iterator[bytes]:
+        def chunks() -> "Iterator[bytes]":
             nonlocal sent
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
@@ -218,37 +294,54 @@ class Delivery:
             )
         after = source.stat(path)
         if _mark(after) != _mark(before) or sent != before.size_bytes:
-            raise FileChangedError(
-                f"{intent.path} changed while it was sent: it is tried again once it is stable"
-            )
-        return replace(
-            intent,
-            state=advance(intent.state, S.SEND),
-            size_bytes=sent,
-            mtime_ns=after.mtime_ns,
-            sha256=digest.hexdigest(),
-        )
+            raise _changed(intent)
+        return _sent(parcel, after, digest.hexdigest())
 
-    def _clear_away(self, intent: Intent) -> None:
+    def _not_sent(self, parcel: Parcel, error: MftgitError, results: Results) -> None:
+        """See to a file that could not be sent: a claim stays, to be tried again."""
+        results[parcel.intent.id] = error
+        with into(results, parcel):
+            self._finish.clear_away([parcel])
+        if parcel.claim is None:
+            self._finish.leave([parcel])
+
+    def _clear_away(self, parcel: Parcel) -> None:
         """Remove what was sent of it; where its place is not the transfer's any more, as far as that goes."""
         try:
-            self._finish.clear_away(intent)
+            self._finish.clear_away([parcel])
         except OwnershipEndedError:
             raise
         except MftgitError as error:
-            if self.is_ours(intent):
+            if self.is_ours(parcel.intent):
                 raise
-            logger.warning(
-                "a temporary was left behind", temporary=intent.temporary, reason=str(error)
-            )
+            temporary = parcel.intent.temporary
+            logger.warning("a temporary was left behind", temporary=temporary, reason=str(error))
 
-    def is_ours(self, intent: Intent) -> bool:
-        """Tell whether the file was on its way between the places that the transfer has now."""
-        if self._transfer is None or not self._begun.is_at_home(intent):
-            return False
-        generation = self._context.generation
-        there = intent.destination.find(generation, writer=intent.member)
-        return there == generation.locations[self._transfer.destination.location]
+
+def _source_path(parcel: Parcel) -> str:
+    intent, claim = parcel.intent, parcel.claim
+    return claim.at if claim is not None else join(intent.source_folder, intent.path)
+
+
+def _sent(parcel: Parcel, entry: FileEntry, digest: str) -> Parcel:
+    intent = replace(
+        parcel.intent,
+        state=advance(parcel.intent.state, S.SEND),
+        size_bytes=entry.size_bytes,
+        mtime_ns=entry.mtime_ns,
+        sha256=digest,
+    )
+    return replace(parcel, intent=intent)
+
+
+def _changed(intent: Intent) -> FileChangedError:
+    return FileChangedError(
+        f"{intent.path} changed while it was sent: it is tried again once it is stable"
+    )
+
+
+def _is_short(content: Content) -> bool:
+    return len(content.data) != content.after.size_bytes
 
 
 def _mark(entry: FileEntry) -> tuple[int, int]:

@@ -1,23 +1,32 @@
-"""End one delivery as its record says, whatever the transfer says by now.
+"""End deliveries as their records say, whatever the transfer says by now.
 
 PUBLISHED: the one rename that counts. RECORDED: the event and the ledger. DONE: the source is dealt with, the record
 dropped. Where it stops, whoever comes next goes on from what is written down (docs/adr/0005 has every step).
+
+Every step takes files together that go from one source to one destination by one rule, and puts what became of a file
+into the results, so that one that fails keeps no other back.
 """
 
 import hashlib
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.endpoint import FileExistsAtEndpointError, FileMissingError
+from mftgit.adapters.endpoint import (
+    EndpointLostError,
+    FileExistsAtEndpointError,
+    FileMissingError,
+)
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound.claims import Claim
+from mftgit.member.outbound.claims import archive, delete
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.intents import Intents
+from mftgit.member.outbound.fenced import FencedEndpoint
+from mftgit.member.outbound.intents import Intents, StateUnavailableError
 from mftgit.member.outbound.ledger import Line
-from mftgit.member.outbound.own import FencedEndpoint
+from mftgit.member.outbound.own import OwnershipEndedError
+from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Outcome, Parcel, Results
 from mftgit.model.claim import join, unique_name
 from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName, Fact
@@ -29,27 +38,12 @@ CHUNK_BYTES: Final = 256 * 1024
 S = DeliveryStep
 
 
-class DeliveryFailedError(MftgitError):
-    """The file could not be delivered as the transfer says; the message says why and what helps."""
-
-
 class NameTakenError(DeliveryFailedError):
     """The destination has a file of that name, and the transfer says not to touch it."""
 
 
 class TemporaryVanishedError(TransientError):
     """Somebody removed the temporary before it was published; the file is sent again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a delivery ended; ``delivered`` is False where there was nothing to deliver (any more)."""
-
-    delivered: bool
-    size_bytes: int = 0
-
-
-NOTHING: Final = Outcome(delivered=False)
 
 
 class Finish:
@@ -61,72 +55,98 @@ class Finish:
         self._intents = intents
         self._ledger = context.memory.ledger
 
-    def write(self, intent: Intent, step: DeliveryStep) -> Intent:
-        """Take ``step`` and write down where that leads."""
-        after = replace(intent, state=advance(intent.state, step))
-        self._intents.write(after)
+    def write(self, parcels: Sequence[Parcel], step: DeliveryStep) -> list[Parcel]:
+        """Take ``step`` with all of them, and write down where that leads."""
+        after = [_after(parcel, step) for parcel in parcels]
+        self._intents.write([parcel.intent for parcel in after])
         return after
 
-    def publish(self, intent: Intent, claim: Claim | None, *, just_sent: bool = False) -> Outcome:
-        """Rename the temporary, which is whole; one that is gone was published. Then do what follows.
+    def publish(
+        self, parcels: Sequence[Parcel], results: Results, *, just_sent: bool = False
+    ) -> None:
+        """Rename the temporaries, which are whole; one that is gone was published. Then do what follows.
 
         ``just_sent``: nobody can have tried this before. Then one that is gone was published only where its file is
-        there, as when the reply to the rename was lost; else somebody removed it.
-
-        Raises:
-            TemporaryVanishedError: the file is as good as not sent.
-            NameTakenError: the name was taken meanwhile, and the rule is to fail.
+        there, as when the reply to the rename was lost; else somebody removed it: `TemporaryVanishedError`.
+        `NameTakenError`: the name was taken meanwhile, and the rule is to fail.
         """
-        try:
-            self.destination(intent).rename(
-                intent.temporary, intent.final, replace=intent.overwrite is Overwrite.OVERWRITE
-            )
-        except FileMissingError:
-            if just_sent and not self._is_published(intent):
-                raise self._vanished(intent, claim) from None
-            # a folder that is gone proves nothing
-            self.destination(intent).list_names(intent.destination_folder)
-        except FileExistsAtEndpointError:
-            return self._publish_elsewhere(intent, claim, just_sent=just_sent)
-        intent = replace(intent, state=advance(intent.state, S.PUBLISH))
-        return self._settle(self._note(intent), claim)
+        if not parcels:
+            return
+        first = parcels[0].intent
+        ended = self.destination(first).rename_all(
+            ((each.intent.temporary, each.intent.final) for each in parcels),
+            replace=first.overwrite is Overwrite.OVERWRITE,
+        )
+        published = []
+        for parcel, error in zip(parcels, ended, strict=True):
+            with into(results, parcel):
+                if self._was_published(parcel, error, results, just_sent=just_sent):
+                    published.append(parcel)
+        self._note(published)
+        self._settle(published, results)
 
-    def skip(self, intent: Intent, claim: Claim | None) -> Outcome:
+    def skip(self, parcels: Sequence[Parcel], results: Results) -> None:
         """Decide not to deliver, as if it had been done."""
-        return self.settle_skipped(self.write(intent, S.SKIP), claim)
+        self.settle_skipped(self.write(parcels, S.SKIP), results)
 
-    def settle_skipped(self, intent: Intent, claim: Claim | None) -> Outcome:
-        """Treat the source as if it had been delivered."""
-        self.clear_away(intent)
-        if not self._ledger.has(intent.id):
-            if intent.after is AfterSuccess.KEEP:
-                intent = self._as_seen(intent)  # the ledger keeps it from being looked at again
-            self._tell(EventName.DELIVERY_SKIPPED, intent)
-            self._append(intent, skipped=True)
-        self.settle_source(intent, claim)
-        advance(intent.state, S.SETTLE)
-        self._intents.drop(intent.id)
-        return NOTHING
+    def settle_skipped(self, parcels: Sequence[Parcel], results: Results) -> None:
+        """Treat the sources as if they had been delivered."""
+        if not parcels:
+            return
+        self.clear_away(parcels)
+        fresh = [each for each in parcels if not self._ledger.has(each.intent.id)]
+        seen = [self._as_seen(each.intent) for each in fresh]
+        self._tell(EventName.DELIVERY_SKIPPED, seen)
+        self._append(seen, skipped=True)
+        for parcel in self.settle_sources(parcels, results):
+            self._end(parcel, (S.SETTLE,), NOTHING, results)
 
-    def leave(self, intent: Intent, claim: Claim | None) -> bool:
-        """Let the file be as if it had never been taken; where its name is taken meanwhile, it stays claimed."""
-        advance(intent.state, S.LEAVE)
-        left = claim is None or claim.put_back(intent.path)
-        if left:
-            self._intents.drop(intent.id)
-        return left
+    def leave(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Let the files be as if they had never been taken; return those that stay claimed: their name is taken."""
+        stay = []
+        for parcel in parcels:
+            advance(parcel.intent.state, S.LEAVE)
+            if parcel.claim is None or parcel.claim.put_back(parcel.intent.path):
+                self._intents.drop([parcel.intent.id])
+            else:
+                stay.append(parcel)
+        return stay
 
-    def clear_away(self, intent: Intent) -> None:
-        """Remove a temporary that no intent stands for; no other try, of whichever owner, bears its name."""
-        with suppress(FileMissingError):
-            self.destination(intent).remove(intent.temporary)
+    def clear_away(self, parcels: Sequence[Parcel]) -> None:
+        """Remove temporaries that no intent stands for; no other try, of whichever owner, bears their names."""
+        if not parcels:
+            return
+        destination = self.destination(parcels[0].intent)
+        for error in destination.remove_all(each.intent.temporary for each in parcels):
+            if error is not None and not isinstance(error, FileMissingError):
+                raise error
 
     def destination(self, intent: Intent) -> FencedEndpoint:
         """Return the endpoint of where the record says that it goes; no folder is made there by opening it."""
         location = self._endpoints.find(intent.destination, writer=intent.member)
         return self._endpoints.at(location, make=False)
 
-    def _is_published(self, intent: Intent) -> bool:
+    def _was_published(
+        self, parcel: Parcel, error: MftgitError | None, results: Results, *, just_sent: bool
+    ) -> bool:
+        """Tell whether the file is at its destination, after the rename ended so; where it is not, see to it."""
+        intent = parcel.intent
+        match error:
+            case None:
+                return True
+            case FileMissingError():
+                if just_sent and not self._is_there(intent):
+                    raise self._vanished(parcel)
+                # a folder that is gone proves nothing
+                self.destination(intent).list_names(intent.destination_folder)
+                return True
+            case FileExistsAtEndpointError():
+                self._publish_elsewhere(parcel, results, just_sent=just_sent)
+                return False
+            case _:
+                raise error
+
+    def _is_there(self, intent: Intent) -> bool:
         """Tell whether the destination has this very file under its name."""
         destination = self.destination(intent)
         try:
@@ -140,22 +160,23 @@ class Finish:
             return False
         return digest.hexdigest() == intent.sha256
 
-    def _vanished(self, intent: Intent, claim: Claim | None) -> TemporaryVanishedError:
-        taken = self.write(intent, S.VANISH)
-        if claim is None:
-            self.leave(taken, claim)
+    def _vanished(self, parcel: Parcel) -> TemporaryVanishedError:
+        intent = parcel.intent
+        taken = self.write([parcel], S.VANISH)
+        if parcel.claim is None:
+            self.leave(taken)
         return TemporaryVanishedError(
             f"the temporary {intent.temporary} at {intent.destination.location.name} was removed before it was "
             "renamed: see that nothing there removes hidden files; the file is sent again"
         )
 
-    def _publish_elsewhere(
-        self, intent: Intent, claim: Claim | None, *, just_sent: bool
-    ) -> Outcome:
+    def _publish_elsewhere(self, parcel: Parcel, results: Results, *, just_sent: bool) -> None:
         """The name was taken after it was found to be free; the whole temporary stays what it is, an intent."""
+        intent = parcel.intent
         place = intent.destination.location.name
         if intent.overwrite is Overwrite.SKIP:
-            return self.skip(intent, claim)
+            self.skip([parcel], results)
+            return
         if intent.overwrite is Overwrite.FAIL:
             raise NameTakenError(
                 f"{intent.final} came to be at {place} while {intent.path} was sent: "
@@ -166,24 +187,36 @@ class Finish:
         renamed = replace(intent, final=unique_name(plain, intent.id, moment))
         if renamed.final == intent.final:
             raise NameTakenError(f"{intent.final} is at {place} already")
-        return self.publish(self.write(renamed, S.INTEND), claim, just_sent=just_sent)
+        again = self.write([replace(parcel, intent=renamed)], S.INTEND)
+        self.publish(again, results, just_sent=just_sent)
 
-    def _note(self, intent: Intent) -> Intent:
-        """Tell of the delivery and write it down; a crash between the two tells of it again, with the same id."""
-        after = replace(intent, state=advance(intent.state, S.RECORD))
-        if not self._ledger.has(intent.id):
-            self._tell(EventName.DELIVERY_SUCCEEDED, intent)
-            self._append(intent, skipped=False)
-        return after
+    def _note(self, parcels: Sequence[Parcel]) -> None:
+        """Tell of the deliveries and write them down; a crash between the two tells of them again, by the same ids."""
+        fresh = [each.intent for each in parcels if not self._ledger.has(each.intent.id)]
+        self._tell(EventName.DELIVERY_SUCCEEDED, fresh)
+        self._append(fresh, skipped=False)
 
-    def _settle(self, intent: Intent, claim: Claim | None) -> Outcome:
-        """Deal with the source and drop the record."""
-        self.settle_source(intent, claim)
-        advance(intent.state, S.SETTLE)
-        self._intents.drop(intent.id)
-        return Outcome(delivered=True, size_bytes=intent.size_bytes)
+    def _settle(self, parcels: Sequence[Parcel], results: Results) -> None:
+        """Deal with the sources and drop the records."""
+        for parcel in self.settle_sources(parcels, results):
+            size_bytes = parcel.intent.size_bytes
+            outcome = Outcome(delivered=True, size_bytes=size_bytes)
+            self._end(parcel, (S.PUBLISH, S.RECORD, S.SETTLE), outcome, results)
+
+    def _end(
+        self, parcel: Parcel, steps: Sequence[DeliveryStep], outcome: Outcome, results: Results
+    ) -> None:
+        """Drop the record; ``steps`` are those that were taken since it was written."""
+        state = parcel.intent.state
+        for step in steps:
+            state = advance(state, step)
+        self._intents.drop([parcel.intent.id])
+        results[parcel.intent.id] = outcome
 
     def _as_seen(self, intent: Intent) -> Intent:
+        """Return ``intent``; of a kept file with size and time, which keep it from being looked at again."""
+        if intent.after is not AfterSuccess.KEEP:
+            return intent
         source = self._endpoints.find(intent.source, writer=intent.member)
         try:
             seen = self._endpoints.at(source).stat(join(intent.source_folder, intent.path))
@@ -191,43 +224,80 @@ class Finish:
             return intent
         return replace(intent, size_bytes=seen.size_bytes, mtime_ns=seen.mtime_ns)
 
-    def settle_source(self, intent: Intent, claim: Claim | None) -> None:
-        """Do with a claimed file what is done after a success: delete or archive it."""
-        if claim is None:
-            return
-        if intent.after is AfterSuccess.DELETE:
-            claim.delete()
-        else:
-            claim.archive(join(intent.archive_path or "archive", intent.path))
+    def settle_sources(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
+        """Do with claimed files what is done after a success: delete or archive them; return those that are done."""
+        claimed = [each for each in parcels if each.claim is not None]
+        gone = [each for each in claimed if each.intent.after is AfterSuccess.DELETE]
+        kept = [each for each in claimed if each.intent.after is not AfterSuccess.DELETE]
+        ended = delete([each.claim for each in gone if each.claim is not None])
+        ended += archive(
+            [
+                (each.claim, join(each.intent.archive_path or "archive", each.intent.path))
+                for each in kept
+                if each.claim is not None
+            ]
+        )
+        failed = {
+            parcel.intent.id: error
+            for parcel, error in zip([*gone, *kept], ended, strict=True)
+            if error is not None
+        }
+        results |= failed
+        return [each for each in parcels if each.intent.id not in failed]
 
-    def _append(self, intent: Intent, *, skipped: bool) -> None:
+    def _append(self, intents: Sequence[Intent], *, skipped: bool) -> None:
         context = self._context
+        if not intents:
+            return
         context.ownership.check()
         self._ledger.append(
-            Line(
-                id=intent.id,
-                transfer=intent.transfer,
-                member=context.member,
-                epoch=context.ownership.epoch,
-                revision=intent.revision,
-                path=intent.path,
-                final=intent.final,
-                size_bytes=intent.size_bytes,
-                mtime_ns=intent.mtime_ns,
-                sha256=intent.sha256,
-                started_at=intent.started_at,
-                ended_at=rfc3339(context.clock.now()),
-                skipped=skipped,
-            )
+            [
+                Line(
+                    id=intent.id,
+                    transfer=intent.transfer,
+                    member=context.member,
+                    epoch=context.ownership.epoch,
+                    revision=intent.revision,
+                    path=intent.path,
+                    final=intent.final,
+                    size_bytes=intent.size_bytes,
+                    mtime_ns=intent.mtime_ns,
+                    sha256=intent.sha256,
+                    started_at=intent.started_at,
+                    ended_at=rfc3339(context.clock.now()),
+                    skipped=skipped,
+                )
+                for intent in intents
+            ]
         )
 
-    def _tell(self, event: EventName, intent: Intent) -> None:
-        facts: Mapping[str, Fact] = {
-            "transfer": intent.transfer,
-            "id": intent.id,
-            "path": intent.path,
-            "final": intent.final,
-            "size_bytes": intent.size_bytes,
-            "sha256": intent.sha256 or None,
-        }
-        self._context.record(event, facts)
+    def _tell(self, event: EventName, intents: Sequence[Intent]) -> None:
+        if intents:
+            self._context.record(event, *map(_facts, intents))
+
+
+@contextmanager
+def into(results: Results, parcel: Parcel) -> Iterator[None]:
+    """Put an error of one file into the results; what ends the run is raised."""
+    try:
+        yield
+    except (EndpointLostError, OwnershipEndedError, StateUnavailableError):
+        raise
+    except MftgitError as error:
+        results[parcel.intent.id] = error
+
+
+def _facts(intent: Intent) -> Mapping[str, Fact]:
+    return {
+        "transfer": intent.transfer,
+        "id": intent.id,
+        "path": intent.path,
+        "final": intent.final,
+        "size_bytes": intent.size_bytes,
+        "sha256": intent.sha256 or None,
+    }
+
+
+def _after(parcel: Parcel, step: DeliveryStep) -> Parcel:
+    intent = parcel.intent
+    return replace(parcel, intent=replace(intent, state=advance(intent.state, step)))

@@ -3,9 +3,13 @@
 A record is written before its file is claimed (TAKEN: the temporary it names may be there, and is worth nothing) and
 replaced once the temporary is complete and checked (READY: the intent proper). Whoever finds a READY record publishes
 by renaming the temporary; where that is gone, it was published.
+
+The records of files that are delivered together are lines of one file, which is written anew as a whole, so that they
+reach the disk together. A line of a delivery that is over may stay until the others are: to end it again changes
+nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -14,14 +18,10 @@ from mftgit.adapters.durable import write_file
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.claims import take_over
-from mftgit.member.outbound.own import (
-    FencedEndpoint,
-    Ownership,
-    OwnershipEndedError,
-    SupersededError,
-)
+from mftgit.member.outbound.fenced import FencedEndpoint
+from mftgit.member.outbound.own import Ownership, OwnershipEndedError, SupersededError
 from mftgit.model.claim import ClaimId
-from mftgit.model.intent import Intent
+from mftgit.model.intent import Intent, format_intents, parse_intents
 from mftgit.model.names import Epoch
 
 _BASE: Final = "intents"
@@ -44,6 +44,9 @@ class Intents:
         self._state = state
         self._ownership = ownership
         self._own = state / _BASE / str(ownership.epoch)
+        self._files: dict[str, dict[ClaimId, Intent]] = {}  # by name
+        self._file_of: dict[ClaimId, str] = {}
+        self._stale: set[str] = set()  # files with lines of deliveries that are over
 
     def take_over(self) -> None:
         """Raise this epoch's folder and adopt what lower epochs hold; see `claims.take_over`."""
@@ -73,6 +76,7 @@ class Intents:
             OwnershipEndedError: a successor has raised its folder, or removed this epoch's.
             RecordUnreadableError: one of them is not a record.
         """
+        self.tidy()
         with self._fence():
             # What begins with a dot is what a `write_file` that was killed has left.
             paths = sorted(path for path in self._own.glob("*.json") if path.name[0] != ".")
@@ -81,22 +85,53 @@ class Intents:
             others = [int(folder.name) for folder in self._others()]
         if max(others, default=0) > self._ownership.epoch:
             raise SupersededError(self._ownership.epoch, by=Epoch(max(others)))
-        return [_parse(path, content) for path, content in found]
+        self._files = {path.name: _parse(path, content) for path, content in found}
+        self._file_of = {claim: name for name, each in self._files.items() for claim in each}
+        return [intent for each in self._files.values() for intent in each.values()]
 
-    def write(self, intent: Intent) -> None:
-        """Write or replace the record, and make it last.
+    def write(self, intents: Sequence[Intent]) -> None:
+        """Write or replace these records, and make them last; those that are new share one file.
 
         Raises:
             OwnershipEndedError: a successor has removed this epoch's folder; the record counts for nothing.
             StateUnavailableError: not known whether it was written; the next run finds out.
         """
-        with self._fence():
-            write_file(self._own / f"{intent.id}.json", intent.format())
+        if not intents:
+            return
+        fresh = f"{intents[0].id}.json"
+        names = set()
+        for intent in intents:
+            name = self._file_of.setdefault(intent.id, fresh)
+            self._files.setdefault(name, {})[intent.id] = intent
+            names.add(name)
+        for name in sorted(names):
+            self._replace(name)
 
-    def drop(self, claim: ClaimId) -> None:
-        """Remove the record: the delivery is over. One that is gone is fine."""
+    def drop(self, claims: Iterable[ClaimId]) -> None:
+        """Remove the records: these deliveries are over. One that is gone is fine."""
+        for claim in claims:
+            name = self._file_of.pop(claim, None)
+            if name is None:
+                continue
+            self._files[name].pop(claim)
+            if self._files[name]:
+                self._stale.add(name)
+                continue
+            self._files.pop(name)
+            self._stale.discard(name)
+            with self._fence():
+                (self._own / name).unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Write the files anew that hold more than is under way."""
+        for name in sorted(self._stale):
+            self._replace(name)
+
+    def _replace(self, name: str) -> None:
+        content = format_intents(list(self._files[name].values()))
         with self._fence():
-            (self._own / f"{claim}.json").unlink(missing_ok=True)
+            write_file(self._own / name, content)
+        self._stale.discard(name)
 
     def open_run(self) -> None:
         """Write down that a run has begun to take files; it lasts until `close_run`, over crashes and owners."""
@@ -153,14 +188,14 @@ def left_records(state: Path) -> Iterator[Intent]:
         paths = [path for path in state.glob(f"{_BASE}/*/*.json") if path.name[0] != "."]
         for path in paths:
             try:
-                yield Intent.parse(path.read_bytes())
+                yield from parse_intents(path.read_bytes())
             except (FileNotFoundError, ValueError):
                 continue
 
 
-def _parse(path: Path, content: bytes) -> Intent:
+def _parse(path: Path, content: bytes) -> dict[ClaimId, Intent]:
     try:
-        return Intent.parse(content)
+        return {each.id: each for each in parse_intents(content)}
     except ValueError as error:
         raise RecordUnreadableError(
             f"{path} is not a record of a delivery: {error}; see at the destination whether its file "

@@ -6,7 +6,8 @@ delivery, when a successor ends what its predecessor began; its id tells that it
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -33,6 +34,10 @@ class Line:
     started_at: str
     ended_at: str
     skipped: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """Return the fields by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 class Ledger:
@@ -75,14 +80,17 @@ class Ledger:
         """Tell whether this very file is written down, for sources that are kept as they are."""
         return (path, size_bytes, mtime_ns) in self._files
 
-    def append(self, line: Line) -> None:
-        """Write ``line`` down, and make it last. A line that a full disk cut short is closed off first.
+    def append(self, lines: Sequence[Line]) -> None:
+        """Write ``lines`` of one epoch down, and make them last. One that a full disk cut short is closed off first.
 
         Raises:
             StateUnavailableError: not written, or not wholly; a reader ignores a line that is not whole.
         """
-        path = self._folder / f"{line.epoch}.jsonl"
-        content = json.dumps(asdict(line), sort_keys=True).encode() + b"\n"
+        if not lines:
+            return
+        path = self._folder / f"{lines[0].epoch}.jsonl"
+        written = [json.dumps(line.as_json(), sort_keys=True).encode() + b"\n" for line in lines]
+        content = b"".join(written)
         try:
             fresh = not path.exists()
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +100,8 @@ class Ledger:
         except OSError as error:
             raise StateUnavailableError(f"the ledger {path} cannot be written: {error}") from error
         with self._lock:
-            self._note(content)
+            for line in written:
+                self._note(line)
 
     def _read_on(self, path: Path) -> None:
         """Take in the whole lines after what was read of ``path`` before."""

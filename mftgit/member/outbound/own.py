@@ -1,16 +1,14 @@
 """Own transfers: hold their leases in a thread of its own, and ask before every effect."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
-from typing import BinaryIO, Final, TypeVar
+from typing import Final, TypeVar
 
 from loguru import logger
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.coordinator import Coordinator, Grant, LeaseLostError
-from mftgit.adapters.endpoint import Endpoint, FileEntry
 from mftgit.errors import MftgitError, TransientError
 from mftgit.model.lease import deadline, renew_every_s, watch_every_s
 from mftgit.model.names import Epoch, MemberName, TransferName
@@ -67,64 +65,6 @@ class Ownership:
     def lose(self) -> None:
         """End now, for good."""
         self._lost = True
-
-
-class FencedEndpoint:
-    """An `Endpoint` that asks the ownership before every effect, and before every chunk written."""
-
-    def __init__(self, endpoint: Endpoint, ownership: Ownership) -> None:
-        self._endpoint = endpoint
-        self._check = ownership.check
-
-    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
-        """See `Endpoint.list_files`."""
-        return self._endpoint.list_files(folder, recursive=recursive)
-
-    def list_names(self, folder: str) -> list[str]:
-        """See `Endpoint.list_names`."""
-        return self._endpoint.list_names(folder)
-
-    def stat(self, path: str) -> FileEntry:
-        """See `Endpoint.stat`."""
-        return self._endpoint.stat(path)
-
-    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """See `Endpoint.open_read`."""
-        return self._endpoint.open_read(path)
-
-    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
-        """See `Endpoint.write`."""
-
-        def ask(written: int) -> None:
-            self._check()
-            on_chunk(written)
-
-        self._check()
-        return self._endpoint.write(path, chunks, on_chunk=ask)
-
-    def rename(self, old: str, new: str, *, replace: bool) -> None:
-        """See `Endpoint.rename`."""
-        self._check()
-        self._endpoint.rename(old, new, replace=replace)
-
-    def remove(self, path: str) -> None:
-        """See `Endpoint.remove`."""
-        self._check()
-        self._endpoint.remove(path)
-
-    def make_folder(self, path: str) -> None:
-        """See `Endpoint.make_folder`."""
-        self._check()
-        self._endpoint.make_folder(path)
-
-    def remove_folder(self, path: str) -> bool:
-        """See `Endpoint.remove_folder`."""
-        self._check()
-        return self._endpoint.remove_folder(path)
-
-    def close(self) -> None:
-        """See `Endpoint.close`."""
-        self._endpoint.close()
 
 
 @dataclass(slots=True, kw_only=True)

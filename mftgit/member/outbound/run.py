@@ -1,27 +1,31 @@
 """Run a transfer once: end what was begun, then take what is there, one file after another."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.deliver import Delivery
-from mftgit.member.outbound.finish import Outcome
+from mftgit.member.outbound.deliver import SMALL_BYTES, Delivery
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
+from mftgit.member.outbound.parcel import Results
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import AfterSuccess, Transfer, WatchTrigger
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Epoch
-from mftgit.model.run import RunState, RunStep, advance_run
+from mftgit.model.run import Pace, RunState, RunStep, advance_run
 from mftgit.model.selection import is_selected, look
 
 _ENDS_THE_RUN = (EndpointLostError, HostKeyError, LoginError, StateUnavailableError)
 """Errors of a whole endpoint: the next file would fail alike."""
 
 _THE_RUN = ""
+
+_File = tuple[str, tuple[int, int]]
+"""Path below the source, and what tells when it is another file: size and time of change."""
 
 MAX_ERRORS_TOLD = 20
 """How many errors the event of a run carries, so that no event outgrows what a report may."""
@@ -125,34 +129,56 @@ class _Run:
         return self._finished()
 
     def attempt(
-        self, claim: ClaimId, path: str, deliver: Callable[[], Outcome], *, alone: bool = False
-    ) -> bool:
-        """Deliver one file and take note of how it went; return False when it failed.
+        self,
+        files: Mapping[ClaimId, str],
+        deliver: Callable[[Results], None],
+        *,
+        alone: bool = False,
+    ) -> set[ClaimId]:
+        """Deliver files together and take note of how each went; return those that failed.
 
-        ``alone``: a failure of its endpoints says nothing of the other files.
+        ``alone``: a failure of their endpoints says nothing of other files.
 
         Raises:
             OwnershipEndedError: stop at once.
             MftgitError: the run as a whole cannot go on.
         """
+        results: Results = {}
         try:
-            outcome = deliver()
+            deliver(results)
         except OwnershipEndedError:
+            self._take_note(files, results)
             raise
         except MftgitError as error:
-            self._tell(EventName.DELIVERY_FAILED, {"id": claim, "path": path, "error": str(error)})
             if isinstance(error, _ENDS_THE_RUN) and not alone:
+                self._take_note(files, results)
+                claim, path = next(each for each in files.items() if each[0] not in results)
+                self._tell(
+                    EventName.DELIVERY_FAILED, {"id": claim, "path": path, "error": str(error)}
+                )
                 raise
-            self._errors.append(f"{path}: {error}")
-            self._step(RunStep.FAIL)
-            self.context.memory.failed(claim, None, self.context.clock.boottime())
-            return False
-        self.context.memory.succeeded(claim)
-        if outcome.delivered:
-            self._files += 1
-            self._size_bytes += outcome.size_bytes
-            self._step(RunStep.DELIVER)
-        return True
+            results = {claim: results.get(claim, error) for claim in files}
+        return self._take_note(files, results)
+
+    def _take_note(self, files: Mapping[ClaimId, str], results: Results) -> set[ClaimId]:
+        failed = set()
+        for claim, outcome in results.items():
+            path = files[claim]
+            if isinstance(outcome, MftgitError):
+                failed.add(claim)
+                self._tell(
+                    EventName.DELIVERY_FAILED, {"id": claim, "path": path, "error": str(outcome)}
+                )
+                self._errors.append(f"{path}: {outcome}")
+                self._step(RunStep.FAIL)
+                self.context.memory.failed(claim, None, self.context.clock.boottime())
+                continue
+            self.context.memory.succeeded(claim)
+            if outcome.delivered:
+                self._files += 1
+                self._size_bytes += outcome.size_bytes
+                self._step(RunStep.DELIVER)
+        return failed
 
     def _step(self, step: RunStep) -> None:
         self._state = advance_run(self._state, step)
@@ -193,11 +219,11 @@ def _end_begun(
         if context.stopping.is_set():
             return delivery
         run.attempt(
-            intent.id,
-            intent.path,
-            lambda i=intent: delivery.resume(i),  # type: ignore[misc]
+            {intent.id: intent.path},
+            lambda results, i=intent: delivery.resume(i, results),  # type: ignore[misc]
             alone=not delivery.is_ours(intent),
         )
+    begun.intents.tidy()
     return delivery
 
 
@@ -218,9 +244,8 @@ class _Going:
         for claim in self._begun.unrecorded():
             if not stopping.is_set():
                 self._run.attempt(
-                    claim.id,
-                    claim.path or claim.at,
-                    lambda c=claim: delivery.adopt(transfer, c),  # type: ignore[misc]
+                    {claim.id: claim.path or claim.at},
+                    lambda results, c=claim: delivery.adopt(transfer, c, results),  # type: ignore[misc]
                 )
         if not self._on_schedule:
             if self._begun.intents.is_run_open():
@@ -252,29 +277,63 @@ class _Going:
         # A file must not overtake an older one of its name that is under way still.
         begun = self._begun
         under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
-        memory, clock = self._context.memory, self._context.clock
-        for path, mark in _fresh(self._transfer, self._context, self._endpoints, under_way):
+        fresh = _fresh(self._transfer, self._context, self._endpoints, under_way)
+        for files in _together(fresh, self._context.clock):
             if self._context.stopping.is_set():
                 return
             self._context.ownership.check()
-            claim = self._context.make_id()
-            delivered = self._run.attempt(
-                claim,
-                path,
-                lambda c=claim, p=path: delivery.deliver(self._transfer, c, p),  # type: ignore[misc]
-            )
-            if delivered:
-                memory.succeeded(path)
-                if self._transfer.after_success is not AfterSuccess.KEEP:
-                    memory.sightings.pop(path, None)
-            else:
+            self._take_together(delivery, files)
+
+    def _take_together(self, delivery: Delivery, files: Sequence[_File]) -> None:
+        memory, clock = self._context.memory, self._context.clock
+        claims = {self._context.make_id(): file for file in files}
+        failed = self._run.attempt(
+            {claim: path for claim, (path, _) in claims.items()},
+            lambda results: delivery.deliver(
+                self._transfer, {claim: path for claim, (path, _) in claims.items()}, results
+            ),
+        )
+        self._begun.intents.tidy()
+        for claim, (path, mark) in claims.items():
+            if claim in failed:
                 memory.failed(path, mark, clock.boottime())
+                continue
+            memory.succeeded(path)
+            if self._transfer.after_success is not AfterSuccess.KEEP:
+                memory.sightings.pop(path, None)
 
     def _is_too_fresh(self) -> bool:
         """Tell whether the last listing held files that have not been seen for long enough."""
         now = self._context.clock.boottime()
         sightings = self._context.memory.sightings.values()
         return any(not seen.is_stable(now, self._transfer.source.stable_s) for seen in sightings)
+
+
+def _together(fresh: Iterator[_File], clock: Clock) -> Iterator[list[_File]]:
+    """Give files some at a time, in their order: small ones by `Pace`, a larger one alone."""
+    pace = Pace()
+    some: list[_File] = []
+    size_bytes = 0
+    for file in fresh:
+        _, (size, _) = file
+        if some and (
+            size > SMALL_BYTES or len(some) >= pace.files or size_bytes + size > pace.size_bytes
+        ):
+            yield from _timed(some, pace, clock)
+            some, size_bytes = [], 0
+        some.append(file)
+        size_bytes += size
+        if size > SMALL_BYTES:
+            yield some
+            some, size_bytes = [], 0
+    if some:
+        yield some
+
+
+def _timed(some: list[_File], pace: Pace, clock: Clock) -> Iterator[list[_File]]:
+    began = clock.boottime()
+    yield some
+    pace.took(clock.boottime() - began)
 
 
 def _fresh(

@@ -33,7 +33,7 @@ ABORT_S = 5.0
 """How long it then waits for those whose connections it has cut."""
 
 Record = Callable[..., None]
-"""(event, revision=, epoch=, facts=): write an event down."""
+"""(event, revision=, epoch=, facts= or each=): write an event down, or one for each of some facts."""
 
 
 class Runs:
@@ -148,12 +148,12 @@ class Runs:
     def _context(self, line: Line, ownership: Ownership) -> RunContext:
         basis = line.basis
 
-        def record(event: EventName, facts: Mapping[str, Fact]) -> None:
+        def record(event: EventName, /, *facts: Mapping[str, Fact]) -> None:
             self._record(
                 event,
                 revision=basis.revision,
                 epoch=ownership.epoch,
-                facts={"transfer": line.name, **facts},
+                each=[{"transfer": line.name, **one} for one in facts],
             )
 
         def open_endpoint(location: Location, make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint

@@ -1,0 +1,185 @@
+"""What is done to many files of a folder at once, where doing it one by one would wait for the disk each time."""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Self, TypeVar
+
+from mftgit.adapters.confined import (
+    NEW_FILE,
+    READ_FILE,
+    open_folder,
+    read_whole,
+    require_file,
+    sync_folder,
+    write_whole,
+)
+from mftgit.adapters.endpoint import Content, EndpointFullError, EndpointLostError, FileEntry
+from mftgit.adapters.endpoint_paths import folder_and_name
+from mftgit.adapters.local_rename import rename_to_free_name
+from mftgit.adapters.storage_errors import telling
+from mftgit.errors import MftgitError
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+_OPEN_FILES = 64
+
+
+def each(call: Callable[[A], T], items: Iterable[A]) -> list[T | MftgitError]:
+    """Return what ``call`` made of each of ``items``, or its error.
+
+    Raises `EndpointLostError`, and what ``items`` raise.
+    """
+    ended: list[T | MftgitError] = []
+    for item in items:
+        try:
+            ended.append(call(item))
+        except EndpointLostError:
+            raise
+        except MftgitError as error:
+            ended.append(error)
+    return ended
+
+
+class Folders:
+    """Folders below ``root``, each opened once, and flushed once at the end of the `with` if a name in it changed.
+
+    Where the body of the `with` fails, nothing is flushed: then it is not known what was done.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._open = ExitStack()
+        self._found: dict[tuple[str, ...], int] = {}
+        self._changed: set[int] = set()
+
+    def rename(self, old: str, new: str, *, replace: bool) -> None:
+        """See `Endpoint.rename`."""
+        (old_above, old_name), (new_above, new_name) = folder_and_name(old), folder_and_name(new)
+        with telling(self._root, old, new):
+            self._make_room(2)
+            source, target = self._at(old_above), self._at(new_above)
+            if replace:
+                os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
+            else:
+                rename_to_free_name(source, old_name, target, new_name)
+        self._changed |= {source, target}
+
+    def remove(self, path: str) -> None:
+        """See `Endpoint.remove`."""
+        above, name = folder_and_name(path)
+        with telling(self._root, path):
+            self._make_room(1)
+            folder = self._at(above)
+            os.unlink(name, dir_fd=folder)
+        self._changed.add(folder)
+
+    def read(self, path: str, *, most_bytes: int) -> Content:
+        """See `Endpoint.read_all`."""
+        above, name = folder_and_name(path)
+        with telling(self._root, path):
+            self._make_room(1)
+            # a named pipe must not be waited for, a device not be touched
+            descriptor = os.open(name, READ_FILE, dir_fd=self._at(above))
+            try:
+                before = os.fstat(descriptor)
+                require_file(self._root, path, before)
+                wanted = before.st_size if before.st_size <= most_bytes else 0
+                data = read_whole(descriptor, wanted)
+                after = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        return Content(before=entry_of(path, before), after=entry_of(path, after), data=data)
+
+    def create(self, path: str) -> int:
+        """Make the new file ``path`` and the folders above it; return its descriptor, which the caller closes."""
+        above, name = folder_and_name(path)
+        with telling(self._root, path):
+            self._make_room(1)
+            folder = self._at(above, make=True)
+            descriptor = os.open(name, NEW_FILE, 0o666, dir_fd=folder)
+        self._changed.add(folder)
+        return descriptor
+
+    def _at(self, parts: tuple[str, ...], *, make: bool = False) -> int:
+        if parts not in self._found:
+            opened = open_folder(self._root, parts, make=make)
+            self._found[parts] = self._open.enter_context(opened)
+        return self._found[parts]
+
+    def _make_room(self, folders: int) -> None:
+        if len(self._found) + folders > _OPEN_FILES:
+            self._flush()
+            self._close()
+
+    def _flush(self) -> None:
+        with telling(self._root, "."):
+            for descriptor in self._changed:
+                sync_folder(descriptor)
+
+    def _close(self) -> None:
+        self._open.close()
+        self._changed.clear()
+        self._found.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._close()
+
+
+def entry_of(path: str, status: os.stat_result) -> FileEntry:
+    """Return the entry of the file ``path``."""
+    return FileEntry(path=path, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def write_many(root: Path, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
+    """Write new files and make them last, some at a time; see `Endpoint.write_all`.
+
+    The disk is told to begin with all of them before it is waited for: that took half the time of one after the other
+    (ext4, 200 files of 10 KiB: 0.09 against 0.23 ms each).
+    """
+    ended: list[int | MftgitError] = []
+    left = iter(files)
+    with Folders(root) as folders:
+        while some := list(islice(left, _OPEN_FILES)):
+            ended += _write_some(root, folders, some)
+    return ended
+
+
+def _write_some(
+    root: Path, folders: Folders, files: list[tuple[str, bytes]]
+) -> list[int | MftgitError]:
+    with ExitStack() as opened:
+
+        def begin(file: tuple[str, bytes]) -> int:
+            path, content = file
+            descriptor = folders.create(path)
+            opened.callback(os.close, descriptor)
+            with telling(root, path):
+                write_whole(descriptor, content)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            return descriptor
+
+        def end(written: tuple[tuple[str, bytes], int | MftgitError]) -> int:
+            (path, content), descriptor = written
+            if isinstance(descriptor, MftgitError):
+                raise descriptor
+            with telling(root, path):
+                os.fsync(descriptor)
+                size = os.fstat(descriptor).st_size
+            if size != len(content):
+                raise EndpointFullError(
+                    f"{root}: {path!r} has {size} bytes after {len(content)} were written to it"
+                )
+            return size
+
+        return each(end, zip(files, each(begin, files), strict=True))

@@ -1,0 +1,35 @@
+"""One file on its way, and what became of each file of those that are delivered together."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from mftgit.errors import MftgitError
+from mftgit.member.outbound.claims import Claim
+from mftgit.model.claim import ClaimId
+from mftgit.model.intent import Intent
+
+
+class DeliveryFailedError(MftgitError):
+    """The file could not be delivered as the transfer says; the message says why and what helps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """A file with its record, and with its claim where it was claimed."""
+
+    intent: Intent
+    claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a delivery ended; ``delivered`` is False where there was nothing to deliver (any more)."""
+
+    delivered: bool
+    size_bytes: int = 0
+
+
+NOTHING: Final = Outcome(delivered=False)
+
+Results = dict[ClaimId, Outcome | MftgitError]
+"""What became of each file, as far as that is decided; one that is not there is under way."""
