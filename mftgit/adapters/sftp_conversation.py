@@ -8,6 +8,7 @@ from paramiko import sftp as wire
 from mftgit.adapters.endpoint import EndpointFullError, EndpointLostError
 from mftgit.adapters.sftp_connect import Connection
 from mftgit.adapters.sftp_session import Session
+from mftgit.adapters.sftp_stream import ChannelStream
 from mftgit.adapters.sftp_transport import TROUBLE, reason
 from mftgit.adapters.sftp_wire import StatusError
 from mftgit.errors import MftgitError
@@ -24,7 +25,9 @@ class Conversation:
         self._connection = connection
         self._closed = False
         with self.telling("."):
-            self.session = Session(connection.channel, is_openssh=connection.is_openssh)
+            self.session = Session(
+                ChannelStream(connection.channel), is_openssh=connection.is_openssh
+            )
 
     @contextmanager
     def telling(self, *paths: str, full: bool = False) -> Iterator[None]:

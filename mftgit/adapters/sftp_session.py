@@ -8,6 +8,7 @@ Sections are those of draft-ietf-secsh-filexfer-02; extensions are in section 4 
 import paramiko
 from paramiko import sftp as wire
 
+from mftgit.adapters.sftp_stream import Stream
 from mftgit.adapters.sftp_wire import Answer, Attributes, attributes, require_ok, text, u32
 
 FSYNC = b"fsync@openssh.com"  # PROTOCOL, 4.6
@@ -18,22 +19,21 @@ _REQUEST_BYTES = 32 << 10  # what every server takes (3)
 _LARGEST_REQUEST_BYTES = 255 << 10  # what OpenSSH takes; no gain was measured beyond it
 _LARGEST_PACKET_BYTES = 1 << 20
 _TOGETHER_BYTES = 32 << 10  # what a channel's packet holds by custom (RFC 4253, 6.1)
-_RECEIVE_BYTES = 512 << 10
 _VERSION = 3
 
 
 class Session:
     """One SFTP session; ``read_bytes`` and ``write_bytes`` are the largest requests that the server takes."""
 
-    def __init__(self, channel: paramiko.Channel, *, is_openssh: bool) -> None:
+    def __init__(self, stream: Stream, *, is_openssh: bool) -> None:
         """Begin; ``is_openssh``: the server says that it is OpenSSH, some of whose promises we know."""
-        self._channel = channel
+        self._stream = stream
         self.is_openssh = is_openssh
         self._number = 0
         self._awaited: set[int] = set()
         self._answers: dict[int, tuple[int, Answer]] = {}
         self._outgoing = bytearray()
-        self._incoming = bytearray()
+        self._incoming = b""
         self._read_to = 0
         self.extensions = self._greet()
         self.read_bytes, self.write_bytes = self._limits()
@@ -68,6 +68,21 @@ class Session:
             raise paramiko.SFTPError(f"answer of type {kind} where {expected} was expected")
         return message
 
+    def send_data(self, command: int, *fields: bytes, data: memoryview) -> int:
+        """Send a request whose last string is ``data``, without copying that."""
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        self._awaited.add(self._number)
+        head = b"".join((bytes((command,)), u32(self._number), *fields, u32(len(data))))
+        self._outgoing += u32(len(head) + len(data)) + head
+        if len(data) < _TOGETHER_BYTES:
+            self._outgoing += data
+            if len(self._outgoing) >= _TOGETHER_BYTES:
+                self.flush()
+        else:
+            self.flush()
+            self._stream.send(data)
+        return self._number
+
     def has_answer(self, number: int) -> bool:
         """Tell whether `answer` need not wait for this one."""
         return number in self._answers
@@ -76,7 +91,7 @@ class Session:
         """Send what was kept back to go out with more."""
         if self._outgoing:
             outgoing, self._outgoing = self._outgoing, bytearray()
-            self._channel.sendall(bytes(outgoing))
+            self._stream.send(bytes(outgoing))
 
     def take(self) -> int | None:
         """Wait for the next answer and return its number; None for one that nobody waits for."""
@@ -155,14 +170,21 @@ class Session:
         return packet[0], Answer(packet, 1)
 
     def _exactly(self, length: int) -> bytes:
-        while len(self._incoming) - self._read_to < length:
-            del self._incoming[: self._read_to]
-            self._read_to = 0
-            if not self._channel.recv_ready():  # else more may go out together
-                self.flush()
-            piece = self._channel.recv(_RECEIVE_BYTES)
-            if not piece:
-                raise EOFError
-            self._incoming += piece
-        start, self._read_to = self._read_to, self._read_to + length
-        return bytes(memoryview(self._incoming)[start : self._read_to])
+        start, end = self._read_to, self._read_to + length
+        if end > len(self._incoming):
+            pieces, missing = [self._incoming[start:]], end - len(self._incoming)
+            while missing > 0:
+                pieces.append(self._receive())
+                missing -= len(pieces[-1])
+            self._incoming = b"".join(pieces)
+            start, end = 0, length
+        self._read_to = end
+        return self._incoming[start:end]
+
+    def _receive(self) -> bytes:
+        if not self._stream.is_ready():  # else more may go out together
+            self.flush()
+        piece = self._stream.receive()
+        if not piece:
+            raise EOFError
+        return piece

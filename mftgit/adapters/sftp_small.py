@@ -133,9 +133,9 @@ class SmallFiles:
     def _fill(self, handle: bytes, content: bytes) -> Exchange[None]:
         """Write ``content`` (6.4), make it last where the server can, and close the file; every status is looked at."""
         session, name = self._session, text(handle)
-        step = session.write_bytes
+        step, whole = session.write_bytes, memoryview(content)
         writes = [
-            session.send(wire.CMD_WRITE, name, u64(at), text(content[at : at + step]))
+            session.send_data(wire.CMD_WRITE, name, u64(at), data=whole[at : at + step])
             for at in range(0, len(content), step)
         ]
         try:

@@ -35,12 +35,14 @@ class Upload:
     def send(self, chunk: bytes) -> None:
         """Send ``chunk``; its status is looked at in a later call."""
         step = self._session.write_bytes
+        whole = memoryview(chunk)
         for start in range(0, len(chunk), step):
-            piece = chunk[start : start + step]
+            piece = whole[start : start + step]
             if len(self._on_the_way) >= self._most:
                 self._session.answer(self._on_the_way.popleft())
             place = text(self._handle), u64(self.sent_bytes)
-            self._on_the_way.append(self._session.send(wire.CMD_WRITE, *place, text(piece)))
+            number = self._session.send_data(wire.CMD_WRITE, *place, data=piece)
+            self._on_the_way.append(number)
             self.sent_bytes += len(piece)
 
     def finish(self) -> None:

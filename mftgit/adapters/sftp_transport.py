@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import paramiko
 
+from mftgit.adapters.sftp_packets import packetizer_class
 from mftgit.model.config import SftpLocation
 
 TROUBLE = (
@@ -97,7 +98,10 @@ def _transport(
     sock: socket.socket, location: SftpLocation, key_types: Iterable[str]
 ) -> paramiko.Transport:
     transport = paramiko.Transport(
-        sock, default_window_size=_WINDOW_BYTES, default_max_packet_size=_PACKET_BYTES
+        sock,
+        default_window_size=_WINDOW_BYTES,
+        default_max_packet_size=_PACKET_BYTES,
+        packetizer_class=packetizer_class(),
     )
     sock.settimeout(min(_POLL_S, location.timeout_s))
     options = transport.get_security_options()

@@ -7,8 +7,9 @@ step). Small files take every step together, so that one wait for a disk or a pa
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from loguru import logger
 
@@ -21,10 +22,11 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
 )
 from mftgit.errors import MftgitError, TransientError
+from mftgit.member.outbound.ahead import Reading, ahead
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.finish import CHUNK_BYTES, Finish, NameTakenError, into
+from mftgit.member.outbound.finish import Finish, NameTakenError, into
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results
 from mftgit.model.claim import ClaimId, join, temporary_name, unique_name
@@ -32,9 +34,6 @@ from mftgit.model.config import AfterSuccess, Overwrite, Transfer
 from mftgit.model.intent import Intent, Place
 from mftgit.model.names import LocationName
 from mftgit.model.run import DeliveryState, DeliveryStep, advance
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SMALL_BYTES: Final = 1 << 20
 """Up to this size a file is held in memory as a whole, and sent side by side with others."""
@@ -273,21 +272,15 @@ class Delivery:
     def _copy_piecewise(self, parcel: Parcel) -> Parcel:
         intent, path = parcel.intent, _source_path(parcel)
         source = self._endpoints.at(intent.source.location)
+        destination = self._finish.destination(intent)
         before = source.stat(path)
-        digest = hashlib.sha256()
-        sent = 0
-
-        def chunks() -> "Iterator[bytes]":
-            nonlocal sent
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
-                sent += len(chunk)
-                yield chunk
-
-        with source.open_read(path) as stream:
-            size = self._finish.destination(intent).write(
-                intent.temporary, chunks(), on_chunk=lambda _: None
-            )
+        reading = Reading()
+        with source.open_read(path) as stream, ExitStack() as threads:
+            chunks = reading.chunks(stream)
+            if source is not destination:  # which is for one thread at a time
+                chunks = threads.enter_context(ahead(chunks))
+            size = destination.write(intent.temporary, chunks, on_chunk=lambda _: None)
+        sent = reading.size_bytes
         if size != sent:
             raise EndpointFullError(
                 f"{intent.destination.location.name} holds {size} bytes of {intent.path}, of {sent} that were sent"
@@ -295,7 +288,7 @@ class Delivery:
         after = source.stat(path)
         if _mark(after) != _mark(before) or sent != before.size_bytes:
             raise _changed(intent)
-        return _sent(parcel, after, digest.hexdigest())
+        return _sent(parcel, after, reading.sha256)
 
     def _not_sent(self, parcel: Parcel, error: MftgitError, results: Results) -> None:
         """See to a file that could not be sent: a claim stays, to be tried again."""

@@ -7,11 +7,9 @@ Every step takes files together that go from one source to one destination by on
 into the results, so that one that fails keeps no other back.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
 
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.endpoint import (
@@ -20,6 +18,7 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
 )
 from mftgit.errors import MftgitError, TransientError
+from mftgit.member.outbound.ahead import Reading
 from mftgit.member.outbound.claims import archive, delete
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
@@ -32,8 +31,6 @@ from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Intent
 from mftgit.model.run import DeliveryStep, advance
-
-CHUNK_BYTES: Final = 256 * 1024
 
 S = DeliveryStep
 
@@ -152,13 +149,13 @@ class Finish:
         try:
             if destination.stat(intent.final).size_bytes != intent.size_bytes:
                 return False
-            digest = hashlib.sha256()
+            reading = Reading()
             with destination.open_read(intent.final) as stream:
-                while chunk := stream.read(CHUNK_BYTES):
-                    digest.update(chunk)
+                for _ in reading.chunks(stream):
+                    pass
         except FileMissingError:
             return False
-        return digest.hexdigest() == intent.sha256
+        return reading.sha256 == intent.sha256
 
     def _vanished(self, parcel: Parcel) -> TemporaryVanishedError:
         intent = parcel.intent

@@ -1,0 +1,92 @@
+"""Read a file and work its digest out in a thread of its own, while what was read before is sent."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import BinaryIO, Final
+
+CHUNK_BYTES: Final = 1020 << 10
+"""Four of the largest requests that OpenSSH takes, so that none is cut short."""
+
+_CHUNKS: Final = 4
+_LOOK_S: Final = 1.0
+
+
+class Reading:
+    """The chunks of a stream, with what they came to so far."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """The digest of all chunks, in hexadecimal; once the last one was given."""
+        return self._digest.hexdigest()
+
+    def chunks(self, stream: BinaryIO) -> Iterator[bytes]:
+        """Read ``stream`` to its end."""
+        while chunk := stream.read(CHUNK_BYTES):
+            self._digest.update(chunk)
+            self.size_bytes += len(chunk)
+            yield chunk
+
+
+@contextmanager
+def ahead(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Give what ``chunks`` gives, which another thread asks for, up to four ahead; it ends with the `with`."""
+    ready: Queue[bytes | BaseException | None] = Queue(_CHUNKS)
+    stopping = Event()
+    thread = Thread(target=_fill, args=(chunks, ready, stopping), name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        yield _drain(ready)
+    finally:
+        stopping.set()
+        while thread.is_alive():
+            _empty(ready)
+            thread.join(_LOOK_S)
+
+
+def _fill(
+    chunks: Iterator[bytes], ready: "Queue[bytes | BaseException | None]", stopping: Event
+) -> None:
+    last: BaseException | None = None
+    try:
+        for chunk in chunks:
+            if not _put(ready, chunk, stopping):
+                return
+    except BaseException as error:  # noqa: BLE001  it is raised where the chunks are asked for
+        last = error
+    _put(ready, last, stopping)
+
+
+def _put(
+    ready: "Queue[bytes | BaseException | None]",
+    what: bytes | BaseException | None,
+    stopping: Event,
+) -> bool:
+    while not stopping.is_set():
+        try:
+            ready.put(what, timeout=_LOOK_S)
+        except Full:
+            continue
+        return True
+    return False
+
+
+def _drain(ready: "Queue[bytes | BaseException | None]") -> Iterator[bytes]:
+    while isinstance(what := ready.get(), bytes):
+        yield what
+    if what is not None:
+        raise what
+
+
+def _empty(ready: "Queue[bytes | BaseException | None]") -> None:
+    try:
+        while True:
+            ready.get_nowait()
+    except Empty:
+        return
