@@ -24,12 +24,16 @@ _LONGEST_S = 1800
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Take the files in ``source`` to ``target`` below ``server``; ``scratch`` is an empty folder."""
+    """Take the files in ``source`` to ``target``; ``scratch`` is an empty folder.
+
+    ``up``: the target is on the server, which this machine is too; otherwise the source is.
+    """
 
     server: Sshd
     source: Path
     target: Path
     scratch: Path
+    up: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +74,11 @@ def _mftgit(job: Job) -> Cost:
     plan = {
         "port": job.server.port,
         "username": getpass.getuser(),
-        "target": str(job.target),
+        "up": job.up,
+        "here": str(job.source if job.up else job.target),
+        "there": str(job.target if job.up else job.source),
         "host_keys": list(job.server.host_keys.values()),
         "secrets": str(job.server.secrets_dir),
-        "source": str(job.source),
         "state": str(job.scratch),
     }
     send = Path(__file__).with_name("send.py")
@@ -81,7 +86,8 @@ def _mftgit(job: Job) -> Cost:
     return Cost(wall_s=answer["wall_s"], cpu_s=answer["cpu_s"])
 
 
-def _sftp(job: Job, *, put: str = "put") -> Cost:
+def _sftp(job: Job, *, option: str = "") -> Cost:
+    verb = "put" if job.up else "get"
     command = [
         "sftp", "-q", "-F", "none", "-P", str(job.server.port),
         "-i", str(job.server.secrets_dir / "client"),
@@ -89,21 +95,39 @@ def _sftp(job: Job, *, put: str = "put") -> Cost:
         "-o", f"UserKnownHostsFile={os.devnull}", "-o", f"Ciphers={CIPHER}",
         "-b", "-", f"{getpass.getuser()}@127.0.0.1",
     ]  # fmt: skip
-    return _measured(command, given=f"{put} {job.source}/* {job.target}/\n")
+    return _measured(command, given=f"{verb} {option} {job.source}/* {job.target}/\n")
 
 
 def _rclone(job: Job, *options: str) -> Cost:
-    place = (
+    server = (
         f":sftp,host=127.0.0.1,port={job.server.port},user={getpass.getuser()},"
-        f"key_file={job.server.secrets_dir}/client:{job.target}"
+        f"key_file={job.server.secrets_dir}/client:"
     )
-    return _measured(["rclone", "copy", *options, str(job.source), place])
+    ends = [str(job.source), str(job.target)]
+    ends[job.up] = server + ends[job.up]
+    return _measured(["rclone", "copy", *options, *ends])
+
+
+def _lftp(job: Job) -> Cost:
+    verb = "mirror -R" if job.up else "mirror"
+    ssh = (
+        f"ssh -a -x -F none -i {job.server.secrets_dir}/client -o IdentitiesOnly=yes"
+        f" -o StrictHostKeyChecking=no -o UserKnownHostsFile={os.devnull} -o LogLevel=ERROR"
+        f" -o Ciphers={CIPHER}"
+    )
+    script = (
+        f'set sftp:connect-program "{ssh}"; '
+        f"open -u {getpass.getuser()}, -p {job.server.port} sftp://127.0.0.1; "
+        f"{verb} {job.source}/ {job.target}/; exit"
+    )
+    return _measured(["lftp", "--norc", "-c", script])
 
 
 CLIENTS: Final[dict[str, Callable[[Job], Cost]]] = {
     "sftp": _sftp,
-    "sftp, fsync": lambda job: _sftp(job, put="put -f"),
+    "sftp, fsync": lambda job: _sftp(job, option="-f"),
     "mftgit": _mftgit,
+    "lftp": _lftp,
     "rclone": _rclone,
     "rclone, no hash": lambda job: _rclone(job, "--ignore-checksum", "--sftp-disable-hashcheck"),
 }

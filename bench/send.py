@@ -40,7 +40,7 @@ from mftgit.model.config import (
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 
-_SOURCE, _TARGET = LocationName("here"), LocationName("partner")
+_HERE, _PARTNER = LocationName("here"), LocationName("partner")
 _CLOCK = SystemClock()
 _LEASE_S = 1e9  # it is not what is measured
 
@@ -49,10 +49,11 @@ def main() -> None:
     """Run the plan, and print seconds of wall clock and of CPU, files and bytes as JSON."""
     plan = json.load(sys.stdin)
     state = Path(plan["state"]) / "transfers" / "bench"
+    ends = (_HERE, _PARTNER) if plan["up"] else (_PARTNER, _HERE)
     transfer = Transfer(
         name=TransferName("bench"),
-        source=Source(location=_SOURCE, stable_s=0.0),
-        destination=Destination(location=_TARGET, overwrite=Overwrite.FAIL),
+        source=Source(location=ends[0], stable_s=0.0),
+        destination=Destination(location=ends[1], overwrite=Overwrite.FAIL),
         trigger=WatchTrigger(),
     )
     events = EventStore(
@@ -71,16 +72,16 @@ def main() -> None:
 
 def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContext:
     location = SftpLocation(
-        name=_TARGET,
+        name=_PARTNER,
         host="127.0.0.1",
         port=plan["port"],
         username=plan["username"],
-        path=plan["target"],
+        path=plan["there"],
         host_keys=tuple(plan["host_keys"]),
         auth=(KeyAuth(file="client"),),
     )
 
-    source = LocalLocation(name=_SOURCE, path=plan["source"])
+    here = LocalLocation(name=_HERE, path=plan["here"])
 
     def open_endpoint(place: Location, _make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
         if isinstance(place, LocalLocation):
@@ -98,7 +99,7 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
         generation=Generation(
             cluster=Cluster(name="bench"),
             member=Member(name=MemberName("bench"), role=Role.NODE),
-            locations={_SOURCE: source, _TARGET: location},
+            locations={_HERE: here, _PARTNER: location},
         ),
         state=state,
         clock=_CLOCK,

@@ -3,9 +3,11 @@
 import os
 import shutil
 import statistics
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,7 @@ from sshd import Sshd, running_sshd
 from bench.clients import CIPHER, CLIENTS, SSHD_OPTIONS, Cost, Job
 from bench.support import Table, say
 
-ROUNDS: Final = 3
+ROUNDS: Final = 5
 LOADS: Final = {"1 x 1 GiB": (1, 1 << 30), "2,000 x 10 KiB": (2000, 10 << 10)}
 """How many files of how many bytes."""
 
@@ -31,19 +33,24 @@ _REFERENCE = next(iter(CLIENTS))
 def measure(work: Path, *, quick: bool) -> list[Table]:
     """See `bench.run`; each client in turn, in another order in each round."""
     (work / "sshd").mkdir()
-    clients = [name for name in CLIENTS if not name.startswith("rclone") or shutil.which("rclone")]
+    clients = [
+        name
+        for name in CLIENTS
+        if all(shutil.which(each) for each in ("rclone", "lftp") if name.startswith(each))
+    ]
     tables = []
     with running_sshd(work / "sshd", options=SSHD_OPTIONS) as server:
         for name, (count, size) in (QUICK_LOADS if quick else LOADS).items():
             with _files(work, count, size) as source:
-                found = _rounds(clients, 1 if quick else ROUNDS, server, source, name)
-            tables.append(_table(name, count * size, clients, found))
+                for up in (True, False):
+                    title = f"{name} {'up to' if up else 'down from'} an sshd on this machine"
+                    make = partial(_one, server=server, source=source, up=up, load=title)
+                    found = _rounds(clients, 1 if quick else ROUNDS, make)
+                    tables.append(_table(title, count * size, clients, found))
     return tables
 
 
-def _rounds(
-    clients: list[str], rounds: int, server: Sshd, source: Path, load: str
-) -> list[dict[str, Cost]]:
+def _rounds(clients: list[str], rounds: int, one: Callable[[str], Cost]) -> list[dict[str, Cost]]:
     """Return what each client took in each round; a very slow one is in the first round only."""
     found: list[dict[str, Cost]] = []
     for number in range(rounds):
@@ -53,7 +60,7 @@ def _rounds(
             for each in clients[turn:] + clients[:turn]
             if not found or found[0][each].wall_s < ONCE_IS_ENOUGH_S
         ]
-        found.append({each: _one(each, server, source, load) for each in order})
+        found.append({each: one(each) for each in order})
     return found
 
 
@@ -76,9 +83,13 @@ def _files(work: Path, count: int, size: int) -> Iterator[Path]:
         shutil.rmtree(source)
 
 
-def _one(client: str, server: Sshd, source: Path, load: str) -> Cost:
-    """Let ``client`` take the files to the server once, look that all are there, and clear away."""
-    folders = [source.parent / name for name in ("linked", "scratch")] + [server.folder / "target"]
+def _one(client: str, *, server: Sshd, source: Path, up: bool, load: str) -> Cost:
+    """Let ``client`` take the files once, look that all are there, and put what came out of the way.
+
+    Small files are removed at the end of all: ext4 passes by the inodes that were freed within some seconds, one by
+    one, so that who comes after thousands of removals pays for them.
+    """
+    folders = [source.parent / name for name in ("linked", "scratch", "target")]
     for folder in folders:
         folder.mkdir()
     linked, scratch, target = folders
@@ -86,11 +97,15 @@ def _one(client: str, server: Sshd, source: Path, load: str) -> Cost:
         for path in source.iterdir():
             (linked / path.name).hardlink_to(path)  # mftgit removes what it has delivered
         os.sync()  # what the one before left to be written is not this one's burden
-        cost = CLIENTS[client](Job(server=server, source=linked, target=target, scratch=scratch))
+        job = Job(server=server, source=linked, target=target, scratch=scratch, up=up)
+        cost = CLIENTS[client](job)
         _require_all(source, target, client)
     finally:
+        done = Path(tempfile.mkdtemp(prefix="done-", dir=source.parent))
         for folder in folders:
-            shutil.rmtree(folder)
+            folder.rename(done / folder.name)
+        if sum(path.stat().st_size for path in source.iterdir()) > _SPARE // 4:
+            shutil.rmtree(done)
     say(f"{load}, {client}: {cost.wall_s:.2f} s, CPU {cost.cpu_s:.2f} s")
     return cost
 
@@ -123,7 +138,7 @@ def _table(name: str, size: int, clients: list[str], found: list[dict[str, Cost]
             )
         )
     return Table(
-        title=f"{name} to an sshd on this machine",
+        title=name,
         columns=(
             "client",
             "rounds",
