@@ -83,7 +83,7 @@ class Endpoint(Protocol):
         """Give size and time of the regular file ``path``."""
 
     def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Open ``path`` for reading."""
+        """Open ``path`` for reading; a read may give less than it is asked for, and nothing at the end."""
 
     def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
         """Write ``chunks`` to the new file ``path`` and make it last; return its size as the endpoint sees it.

@@ -116,12 +116,20 @@ class Answer:
 
     def text(self) -> bytes:
         """Read a string: its length goes before it."""
+        start, end = self._span()
+        return self._packet[start:end]
+
+    def data(self) -> memoryview:
+        """Read a string without copying it."""
+        start, end = self._span()
+        return memoryview(self._packet)[start:end]
+
+    def _span(self) -> tuple[int, int]:
         length = self.u32()
         if length > self.left_bytes:
             raise struct.error(f"a string of {length} bytes where {self.left_bytes} are left")
-        value = self._packet[self._at : self._at + length]
-        self._at += length
-        return value
+        start, self._at = self._at, self._at + length
+        return start, self._at
 
 
 def require_ok(message: Answer) -> None:
