@@ -40,12 +40,22 @@ class FileExistsAtEndpointError(MftgitError):
 class FileEntry:
     """One regular file of a listing: its path below the listed folder with ``/``, size and time of change.
 
-    ``mtime_ns`` is nanoseconds since 1970 by the endpoint's own clock; SFTP gives whole seconds.
+    ``mtime_ns`` is nanoseconds since 1970 by the endpoint's own clock; SFTP gives whole seconds. ``mode`` has the nine
+    bits of who may read, write and execute it; None where the endpoint does not tell.
     """
 
     path: str
     size_bytes: int
     mtime_ns: int
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a file is to have besides its content; None leaves that as it is. See `FileEntry`."""
+
+    mtime_ns: int | None = None
+    mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,9 @@ class Endpoint(Protocol):
         self, moves: Iterable[tuple[str, str]], *, replace: bool
     ) -> list[MftgitError | None]:
         """Rename each (old, new) as `rename` does."""
+
+    def set_all(self, changes: Iterable[tuple[str, Traits]]) -> list[MftgitError | None]:
+        """Give each (path, traits) these, and make that last."""
 
     def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
         """Remove each file."""

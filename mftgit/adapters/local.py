@@ -25,6 +25,7 @@ from mftgit.adapters.endpoint import (
     EndpointRefusedError,
     FileEntry,
     FileMissingError,
+    Traits,
 )
 from mftgit.adapters.endpoint_paths import folder_and_name, parts_inside
 from mftgit.adapters.local_many import Folders, each, entry_of, write_many
@@ -177,6 +178,11 @@ class LocalEndpoint:
         """See `Endpoint.rename_all`; each folder is flushed once, at the end."""
         with Folders(self._root) as folders:
             return each(lambda move: folders.rename(*move, replace=replace), moves)
+
+    def set_all(self, changes: Iterable[tuple[str, Traits]]) -> list[MftgitError | None]:
+        """See `Endpoint.set_all`."""
+        with Folders(self._root) as folders:
+            return each(lambda change: folders.set(*change), changes)
 
     def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
         """See `Endpoint.remove_all`; each folder is flushed once, at the end."""

@@ -1,8 +1,8 @@
 """What is done to many files of a folder at once, where doing it one by one would wait for the disk each time."""
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
@@ -16,7 +16,13 @@ from mftgit.adapters.confined import (
     sync_folder,
     write_whole,
 )
-from mftgit.adapters.endpoint import Content, EndpointFullError, EndpointLostError, FileEntry
+from mftgit.adapters.endpoint import (
+    Content,
+    EndpointFullError,
+    EndpointLostError,
+    FileEntry,
+    Traits,
+)
 from mftgit.adapters.endpoint_paths import folder_and_name
 from mftgit.adapters.local_rename import rename_to_free_name
 from mftgit.adapters.storage_errors import telling
@@ -79,20 +85,34 @@ class Folders:
 
     def read(self, path: str, *, most_bytes: int) -> Content:
         """See `Endpoint.read_all`."""
+        with self._opened(path) as (descriptor, before):
+            wanted = before.st_size if before.st_size <= most_bytes else 0
+            data = read_whole(descriptor, wanted)
+            after = os.fstat(descriptor)
+        return Content(before=entry_of(path, before), after=entry_of(path, after), data=data)
+
+    def set(self, path: str, traits: Traits) -> None:
+        """See `Endpoint.set_all`."""
+        with self._opened(path) as (descriptor, status):
+            if traits.mode is not None:
+                os.fchmod(descriptor, traits.mode)
+            if traits.mtime_ns is not None:
+                os.utime(descriptor, ns=(status.st_atime_ns, traits.mtime_ns))
+            os.fsync(descriptor)
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[tuple[int, os.stat_result]]:
+        """Give the regular file ``path``, open for reading, and what it is."""
         above, name = folder_and_name(path)
         with telling(self._root, path):
             self._make_room(1)
-            # a named pipe must not be waited for, a device not be touched
             descriptor = os.open(name, READ_FILE, dir_fd=self._at(above))
             try:
-                before = os.fstat(descriptor)
-                require_file(self._root, path, before)
-                wanted = before.st_size if before.st_size <= most_bytes else 0
-                data = read_whole(descriptor, wanted)
-                after = os.fstat(descriptor)
+                status = os.fstat(descriptor)
+                require_file(self._root, path, status)
+                yield descriptor, status
             finally:
                 os.close(descriptor)
-        return Content(before=entry_of(path, before), after=entry_of(path, after), data=data)
 
     def create(self, path: str) -> int:
         """Make the new file ``path`` and the folders above it; return its descriptor, which the caller closes."""
@@ -138,7 +158,12 @@ class Folders:
 
 def entry_of(path: str, status: os.stat_result) -> FileEntry:
     """Return the entry of the file ``path``."""
-    return FileEntry(path=path, size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+    return FileEntry(
+        path=path,
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        mode=status.st_mode & 0o777,
+    )
 
 
 def write_many(root: Path, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:

@@ -16,6 +16,7 @@ from mftgit.adapters.endpoint import (
     EndpointRefusedError,
     FileEntry,
     FileMissingError,
+    Traits,
 )
 from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_inside
 from mftgit.adapters.sftp_connect import Connection, open_channel
@@ -206,6 +207,10 @@ class SftpEndpoint:
     ) -> list[MftgitError | None]:
         """See `Endpoint.rename_all`."""
         return self._overlap(self._small.rename(old, new, replace=replace) for old, new in moves)
+
+    def set_all(self, changes: Iterable[tuple[str, Traits]]) -> list[MftgitError | None]:
+        """See `Endpoint.set_all`; SFTP has no word for "make it last", so that a power cut may lose it."""
+        return self._overlap(self._small.set(path, traits) for path, traits in changes)
 
     def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
         """See `Endpoint.remove_all`."""

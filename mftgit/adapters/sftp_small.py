@@ -15,12 +15,13 @@ from mftgit.adapters.endpoint import (
     EndpointFullError,
     EndpointRefusedError,
     FileEntry,
+    Traits,
 )
 from mftgit.adapters.endpoint_paths import folder_and_name
 from mftgit.adapters.sftp_folder import SftpFolder
 from mftgit.adapters.sftp_overlap import Exchange
 from mftgit.adapters.sftp_session import FSYNC, Session
-from mftgit.adapters.sftp_wire import Attributes, StatusError, text, u32, u64
+from mftgit.adapters.sftp_wire import HAS_MODE, HAS_TIMES, Attributes, StatusError, text, u32, u64
 from mftgit.errors import MftgitError
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ def entry_of(path: str, found: Attributes) -> FileEntry:
         path=path,
         size_bytes=found.size_bytes or 0,
         mtime_ns=(found.mtime_s or 0) * 1_000_000_000,
+        mode=None if found.mode is None else found.mode & 0o777,
     )
 
 
@@ -82,6 +84,18 @@ class SmallFiles:
         folder_and_name(old)
         folder_and_name(new)
         yield from self._told(f"{old!r} to {new!r}", self._folder.rename(old, new, replace=replace))
+
+    def set(self, path: str, traits: Traits) -> Exchange[None]:
+        """See `Endpoint.set_all`; times are whole seconds until 2106 (5)."""
+        folder_and_name(path)
+        flags, fields = 0, b""
+        if traits.mode is not None:
+            flags, fields = flags | HAS_MODE, fields + u32(traits.mode)
+        if traits.mtime_ns is not None:
+            mtime = u32(min(max(traits.mtime_ns // 1_000_000_000, 0), 0xFFFFFFFF))
+            flags, fields = flags | HAS_TIMES, fields + mtime + mtime
+        remote = text(self._folder.remote(path))
+        yield from self._told(path, self._folder.ask(wire.CMD_SETSTAT, remote, u32(flags), fields))
 
     def remove(self, path: str) -> Exchange[None]:
         """See `Endpoint.remove`."""

@@ -20,7 +20,13 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.errors import MftgitError
 
-_SIZE, _OWNER_AND_GROUP, _MODE, _TIMES, _EXTENDED = 0x1, 0x2, 0x4, 0x8, 0x80000000  # section 5
+_SIZE, _OWNER_AND_GROUP, HAS_MODE, HAS_TIMES, _EXTENDED = (
+    0x1,
+    0x2,
+    0x4,
+    0x8,
+    0x80000000,
+)  # section 5
 _SHORTEST_NAME_BYTES = 12  # two empty strings and no attributes: a count beyond this is made up
 
 # 10, 11 and 14 belong to later versions (draft-ietf-secsh-filexfer-13); some servers say them in version 3 too.
@@ -151,9 +157,9 @@ def attributes(message: Answer) -> Attributes:
     size = message.u64() if flags & _SIZE else None
     if flags & _OWNER_AND_GROUP:
         message.u64()
-    mode = message.u32() if flags & _MODE else None
+    mode = message.u32() if flags & HAS_MODE else None
     mtime = None
-    if flags & _TIMES:
+    if flags & HAS_TIMES:
         message.u32()
         mtime = message.u32()
     if flags & _EXTENDED:

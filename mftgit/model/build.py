@@ -21,11 +21,13 @@ from mftgit.model.config import (
     Overwrite,
     Ownership,
     PasswordAuth,
+    Preserve,
     Role,
     SftpLocation,
     Source,
     Transfer,
     Trigger,
+    Verify,
     WatchTrigger,
 )
 from mftgit.model.controller_line import build_line
@@ -144,7 +146,18 @@ def _source(value: Value) -> Source:
 def _destination(value: Value) -> Destination:
     return Destination(
         location=LocationName(value["location"]),
-        **_given(value, path=str, temporary_suffix=str, overwrite=Overwrite),
+        **_given(
+            value,
+            path=str,
+            name=str,
+            timezone=str,
+            temporary_prefix=str,
+            temporary_suffix=str,
+            temporary_folder=str,
+            overwrite=Overwrite,
+            preserve=lambda names: frozenset(map(Preserve, names)),
+            verify=Verify,
+        ),
     )
 
 

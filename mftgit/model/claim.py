@@ -63,17 +63,25 @@ def join(folder: str, path: str) -> str:
     return str(PurePosixPath(folder) / path)
 
 
-def temporary_name(final: str, claim: ClaimId, attempt: str, suffix: str) -> str:
-    """Return the hidden name, beside ``final``, under which it is sent.
+def temporary_name(
+    final: str,
+    claim: ClaimId,
+    attempt: str,
+    suffix: str,
+    *,
+    prefix: str = ".",
+    folder: str | None = None,
+) -> str:
+    """Return the name under which ``final`` is sent: beside it, or in ``folder``.
 
     ``attempt`` tells apart the tries of one claim. A woken predecessor that clears away its own try must not be able
     to hit its successor's, so no two tries ever bear the same name.
     """
     path = PurePosixPath(final)
     end = f".{claim}.{attempt}{suffix}"
-    return str(
-        path.with_name(f".{_shorten(path.name, LONGEST_NAME_BYTES - 1 - len(end.encode()))}{end}")
-    )
+    room = LONGEST_NAME_BYTES - len(prefix.encode()) - len(end.encode())
+    name = f"{prefix}{_shorten(path.name, room)}{end}"
+    return str(path.with_name(name)) if folder is None else join(folder, name)
 
 
 def unique_name(final: str, claim: ClaimId, moment: datetime | None = None) -> str:

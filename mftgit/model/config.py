@@ -179,16 +179,49 @@ class Overwrite(Enum):
     SKIP = "skip"
     OVERWRITE = "overwrite"
     RENAME = "rename"
+    IF_NEWER = "if_newer"
+    IF_DIFFERENT = "if_different"
+
+    @property
+    def replaces(self) -> bool:
+        """Whether a file that is sent may take the place of another one."""
+        return self in {Overwrite.OVERWRITE, Overwrite.IF_NEWER, Overwrite.IF_DIFFERENT}
+
+
+@unique
+class Preserve(Enum):
+    """What a file keeps at its destination, besides its content."""
+
+    TIMES = "times"
+    MODE = "mode"
+
+
+@unique
+class Verify(Enum):
+    """How it is made sure that the destination has the file as it was sent, before it gets its name."""
+
+    SIZE = "size"
+    READ_BACK = "read_back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where the files go. A file is sent under a temporary name, then renamed."""
+    """Where the files go. A file is sent under a temporary name, then renamed.
+
+    ``path`` and ``name`` are patterns (`mftgit.model.naming`), their dates in ``timezone``. ``temporary_folder`` is
+    below the location; None is beside the file.
+    """
 
     location: LocationName
     path: str = "."
+    name: str = "{name}"
+    timezone: str = "UTC"
+    temporary_prefix: str = "."
     temporary_suffix: str = ".part"
+    temporary_folder: str | None = None
     overwrite: Overwrite = Overwrite.FAIL
+    preserve: frozenset[Preserve] = frozenset()
+    verify: Verify = Verify.SIZE
 
 
 @unique

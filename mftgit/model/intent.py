@@ -66,8 +66,8 @@ class Intent:
     """One delivery under way, as ``member`` wrote it down.
 
     Paths are as their endpoint takes them, except ``path``, which is below ``source_folder``. Size, time and digest are
-    those of what was sent and mean nothing before READY. ``ownership`` and ``active_on`` tell who may end it when
-    the transfer is not configured any more.
+    those of what was sent and mean nothing before READY. ``final`` is the name to be, ``plain`` what it is where that
+    is free. ``ownership`` and ``active_on`` tell who may end it when the transfer is not configured any more.
     """
 
     id: ClaimId
@@ -81,6 +81,7 @@ class Intent:
     destination: Place
     destination_folder: str
     temporary: str
+    plain: str
     final: str
     overwrite: Overwrite
     after: AfterSuccess

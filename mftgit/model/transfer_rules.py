@@ -10,6 +10,13 @@ from cronsim import CronSim, CronSimError
 
 from mftgit.model.config import CronTrigger, LocalLocation, Location, Transfer
 from mftgit.model.fault import Fault
+from mftgit.model.naming import (
+    ARCHIVE_FIELDS,
+    NAME_FIELDS,
+    PATH_FIELDS,
+    fixed_folder,
+    wrong_pattern,
+)
 from mftgit.model.rings import Leg, Place
 from mftgit.model.schema_words import did_you_mean, show
 
@@ -21,6 +28,7 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
     """Give what is wrong with ``transfer`` by itself."""
     if isinstance(transfer.trigger, CronTrigger):
         yield from _check_cron(transfer.trigger, timezones)
+    yield from _check_destination(transfer, timezones)
     for field, globs in (
         ("include", transfer.source.include),
         ("exclude", transfer.source.exclude),
@@ -35,6 +43,35 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
                 )
 
 
+def _check_destination(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fault]:
+    rules = transfer.destination
+    for pointer, pattern, fields in (
+        ("/destination/path", rules.path, PATH_FIELDS),
+        ("/destination/name", rules.name, NAME_FIELDS),
+        ("/after_success/path", transfer.archive_path or "", ARCHIVE_FIELDS),
+    ):
+        if wrong := wrong_pattern(pattern, fields):
+            yield Fault(
+                pointer=pointer,
+                rule="name-pattern",
+                message=f"the pattern {show(pattern)} {wrong}",
+                hint="fields stand in single braces, as in {stem}-{date:%Y%m%d}{ending}",
+            )
+    yield from _check_timezone(rules.timezone, "/destination/timezone", timezones)
+
+
+def _check_timezone(name: str, pointer: str, timezones: frozenset[str]) -> Iterator[Fault]:
+    # The default is known everywhere, and a document that leaves it out has no place to point at.
+    if name != "UTC" and name not in timezones:
+        yield Fault(
+            pointer=pointer,
+            rule="timezone",
+            message=f"the time zone {show(name)} is not known",
+            hint=did_you_mean(name, timezones)
+            or "use a name of the IANA database, as Europe/Berlin",
+        )
+
+
 def _check_cron(trigger: CronTrigger, timezones: frozenset[str]) -> Iterator[Fault]:
     pointer = "/trigger/cron"
     if reason := _wrong_cron(trigger.expression):
@@ -44,15 +81,7 @@ def _check_cron(trigger: CronTrigger, timezones: frozenset[str]) -> Iterator[Fau
             message=f"{show(trigger.expression)} {reason}",
             hint="write minute, hour, day of month, month and day of week, as: 30 1 * * 1-5",
         )
-    # The default is known everywhere, and a document that leaves it out has no place to point at.
-    if trigger.timezone != "UTC" and trigger.timezone not in timezones:
-        yield Fault(
-            pointer=f"{pointer}/timezone",
-            rule="timezone",
-            message=f"the time zone {show(trigger.timezone)} is not known",
-            hint=did_you_mean(trigger.timezone, timezones)
-            or "use a name of the IANA database, as Europe/Berlin",
-        )
+    yield from _check_timezone(trigger.timezone, f"{pointer}/timezone", timezones)
 
 
 def _wrong_cron(expression: str) -> str | None:
@@ -82,7 +111,7 @@ def check_folders(transfer: Transfer, source: Location, destination: Location) -
     Two location documents may stand for one place, so places are compared and not names.
     """
     taken = _folder(source, transfer.source.path)
-    given = _folder(destination, transfer.destination.path)
+    given = _folder(destination, fixed_folder(transfer.destination.path))
     recursive = transfer.source.recursive
     if _space(source, taken) == _space(destination, given) and _touch(
         taken, given, nested=recursive
@@ -96,7 +125,7 @@ def check_folders(transfer: Transfer, source: Location, destination: Location) -
         )
     if transfer.archive_path is None:
         return
-    kept = _folder(source, transfer.archive_path)
+    kept = _folder(source, fixed_folder(transfer.archive_path))
     if kept == taken or (recursive and kept.is_relative_to(taken)):
         yield Fault(
             pointer="/after_success/path",
@@ -112,10 +141,10 @@ def legs_of(
 ) -> Iterator[Leg]:
     """Give the ways that files go by ``transfer``, called ``name``: to the destination, and into the archive."""
     taken = _place(source, transfer.source.path)
-    given = _place(destination, transfer.destination.path)
+    given = _place(destination, fixed_folder(transfer.destination.path))
     yield Leg(name=name, pointer="/destination", transfer=transfer, taken=taken, given=given)
     if transfer.archive_path is not None:
-        kept = _place(source, transfer.archive_path)
+        kept = _place(source, fixed_folder(transfer.archive_path))
         yield Leg(
             name=name, pointer="/after_success/path", transfer=transfer, taken=taken, given=kept
         )

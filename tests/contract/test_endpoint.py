@@ -18,6 +18,7 @@ from mftgit.adapters.endpoint import (
     FileEntry,
     FileExistsAtEndpointError,
     FileMissingError,
+    Traits,
 )
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.sftp import connect
@@ -538,6 +539,19 @@ def test_of_many_files_one_that_fails_keeps_no_other_back(place: Place) -> None:
     removed = place.endpoint.remove_all(["gone", "b"])
     assert [type(each) for each in removed] == [FileMissingError, type(None)]
     assert place.listed() == ["folder/file", "taken"]
+
+
+def test_times_and_mode_are_set(place: Place) -> None:
+    paths = ["a", "b", "c"]
+    for path in paths:
+        place.put(path).chmod(0o600)
+    traits = [Traits(mtime_ns=10**18), Traits(mode=0o640), Traits(mtime_ns=2 * 10**18, mode=0o400)]
+    assert place.endpoint.set_all(zip(paths, traits, strict=True)) == [None] * 3
+    found = [place.endpoint.stat(path) for path in paths]
+    assert [each.mode for each in found] == [0o600, 0o640, 0o400]
+    assert (found[0].mtime_ns, found[2].mtime_ns) == (10**18, 2 * 10**18)
+    (missing,) = place.endpoint.set_all([("gone", Traits(mode=0o600))])
+    assert isinstance(missing, FileMissingError)
 
 
 def test_of_a_file_that_is_larger_than_asked_for_only_the_size_is_told(place: Place) -> None:

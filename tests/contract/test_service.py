@@ -374,6 +374,7 @@ def begin(
         destination=Place.of(wanted.locations[THERE], wanted),
         destination_folder=".",
         temporary=".a.part",
+        plain="a",
         final="a",
         overwrite=Overwrite.OVERWRITE,
         after=AfterSuccess.DELETE,

@@ -26,11 +26,13 @@ from mftgit.model.config import (
     Overwrite,
     Ownership,
     PasswordAuth,
+    Preserve,
     Role,
     SftpLocation,
     Source,
     Transfer,
     Trigger,
+    Verify,
     WatchTrigger,
 )
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
@@ -144,8 +146,14 @@ def test_a_transfer_takes_what_the_document_says() -> None:
         "destination": {
             "location": "b",
             "path": "q",
+            "name": "{stem}",
+            "timezone": "Europe/Berlin",
+            "temporary_prefix": "p-",
             "temporary_suffix": ".t",
+            "temporary_folder": "tmp",
             "overwrite": "rename",
+            "preserve": ["mode"],
+            "verify": "read_back",
         },
         "trigger": {"interval": {"every_s": 9}},
         "after_success": {"action": "archive", "path": "s"},
@@ -158,7 +166,16 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             location=A, path="p", include=("i",), exclude=("e",), recursive=True, stable_s=1.0
         ),
         destination=Destination(
-            location=B, path="q", temporary_suffix=".t", overwrite=Overwrite.RENAME
+            location=B,
+            path="q",
+            name="{stem}",
+            timezone="Europe/Berlin",
+            temporary_prefix="p-",
+            temporary_suffix=".t",
+            temporary_folder="tmp",
+            overwrite=Overwrite.RENAME,
+            preserve=frozenset({Preserve.MODE}),
+            verify=Verify.READ_BACK,
         ),
         trigger=IntervalTrigger(every_s=9.0),
         after_success=AfterSuccess.ARCHIVE,

@@ -260,7 +260,7 @@ def transfer(**fields: str) -> str:
         (
             "transfer",
             transfer(destination="{location: b, overwrite: fial}"),
-            "2:39 /destination/overwrite [choice] must be one of fail, skip, overwrite, rename, is 'fial' -> did",
+            "2:39 /destination/overwrite [choice] must be one of fail, skip, overwrite, rename, if_newer, if_diff",
         ),
         (
             "transfer",

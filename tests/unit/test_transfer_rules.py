@@ -1,6 +1,7 @@
 """What no schema can express about one transfer: cron, time zones, patterns, and files that go in a circle."""
 
 import zoneinfo
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -208,3 +209,21 @@ def test_the_archive_is_not_where_files_are_taken(
     source = Source(location=A, path=path, recursive=recursive)
     found = transfer(source=source, archive_path=archive_path)
     assert feeds(found, local("x"), local("y")) == (["/after_success/path"] if circle else [])
+
+
+def test_a_pattern_of_a_name_that_is_wrong_is_told_where_it_stands() -> None:
+    archived = transfer(to="in/{dat:%Y}", archive_path="old/{name}")
+    wrong = replace(archived.destination, name="{folder}", timezone="Europe/Berln")
+    found = check_transfer(replace(archived, destination=wrong), ZONES)
+    assert [(each.pointer, each.rule) for each in found] == [
+        ("/destination/path", "name-pattern"),
+        ("/destination/name", "name-pattern"),
+        ("/after_success/path", "name-pattern"),
+        ("/destination/timezone", "timezone"),
+    ]
+
+
+def test_what_a_pattern_gives_counts_as_being_below_its_fixed_folder() -> None:
+    looping = transfer(source=Source(location=A, path="in", recursive=True), to="in/{date:%Y}")
+    (fault,) = check_folders(looping, local("x"), local("x"))
+    assert fault.rule == "feeds-itself"

@@ -5,44 +5,30 @@ intents. Then `finish`. Where it stops, whoever comes next goes on from what is 
 step). Small files take every step together, so that one wait for a disk or a partner serves all of them.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from typing import Final
+from zoneinfo import ZoneInfo
 
 from loguru import logger
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.endpoint import (
-    Content,
-    EndpointFullError,
-    EndpointLostError,
-    FileEntry,
-    FileMissingError,
-)
-from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound.ahead import Reading, ahead
+from mftgit.errors import MftgitError
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim
 from mftgit.member.outbound.context import Endpoints, RunContext
+from mftgit.member.outbound.copy import Copying
 from mftgit.member.outbound.finish import Finish, NameTakenError, into
+from mftgit.member.outbound.name import name
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results
-from mftgit.model.claim import ClaimId, join, temporary_name, unique_name
-from mftgit.model.config import AfterSuccess, Overwrite, Transfer
+from mftgit.model.claim import ClaimId, temporary_name
+from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.intent import Intent, Place
 from mftgit.model.names import LocationName
-from mftgit.model.run import DeliveryState, DeliveryStep, advance
-
-SMALL_BYTES: Final = 1 << 20
-"""Up to this size a file is held in memory as a whole, and sent side by side with others."""
+from mftgit.model.naming import dated, final_path, fixed_folder
+from mftgit.model.run import DeliveryState, DeliveryStep
 
 S = DeliveryStep
-
-
-class FileChangedError(TransientError):
-    """The file changed while it was sent; it is sent again when it is stable."""
 
 
 class CannotGoBackError(DeliveryFailedError):
@@ -157,8 +143,10 @@ class Delivery:
         results[intent.id] = NOTHING
 
     def _describe(self, transfer: Transfer, claim: ClaimId, path: str) -> Intent:
-        context = self._context
-        final = join(transfer.destination.path, path)
+        context, rules = self._context, transfer.destination
+        zone = ZoneInfo(rules.timezone)
+        moment = context.clock.now().astimezone(zone)
+        final = final_path(rules, path, moment)
         attempt = f"{context.ownership.epoch}-{context.nonce()}"
         return Intent(
             id=claim,
@@ -170,12 +158,20 @@ class Delivery:
             source=self._place(transfer.source.location),
             source_folder=transfer.source.path,
             destination=self._place(transfer.destination.location),
-            destination_folder=transfer.destination.path,
-            temporary=temporary_name(final, claim, attempt, transfer.destination.temporary_suffix),
+            destination_folder=fixed_folder(rules.path),
+            temporary=temporary_name(
+                final,
+                claim,
+                attempt,
+                rules.temporary_suffix,
+                prefix=rules.temporary_prefix,
+                folder=rules.temporary_folder,
+            ),
+            plain=final,
             final=final,
-            overwrite=transfer.destination.overwrite,
+            overwrite=rules.overwrite,
             after=transfer.after_success,
-            archive_path=transfer.archive_path,
+            archive_path=dated(transfer.archive_path, moment) if transfer.archive_path else None,
             started_at=rfc3339(context.clock.now()),
             member=context.member,
             epoch=context.ownership.epoch,
@@ -190,105 +186,40 @@ class Delivery:
 
     def _send(self, parcels: Sequence[Parcel], results: Results) -> None:
         """Copy the files to their temporaries, make sure of them, and publish them."""
-        if not parcels:
+        if not parcels or self._transfer is None:
             return
-        self._endpoints.at(parcels[0].intent.destination.location, make=True)
-        named = self._name(parcels, results)
-        sent = self._copy(named, results)
+        first = parcels[0].intent
+        self._endpoints.at(first.destination.location, make=True)
+        destination = self._finish.destination(first)
+        named = name(
+            parcels,
+            results,
+            context=self._context,
+            endpoints=self._endpoints,
+            destination=destination,
+        )
+        self._finish.skip(named.skipped, results)
+        self._refuse(named.taken, results)
+        if self._transfer.destination.temporary_folder is not None:
+            for folder in {each.intent.final.rpartition("/")[0] or "." for each in named.sent}:
+                destination.make_folder(folder)
+        copying = Copying(
+            self._transfer.destination,
+            endpoints=self._endpoints,
+            not_sent=lambda parcel, error: self._not_sent(parcel, error, results),
+        )
+        sent = copying.copy(named.sent, results, destination)
         ready = self._finish.write(sent, S.INTEND)
         self._finish.publish(ready, results, just_sent=True)
 
-    def _name(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
-        """Give each file its name at the destination by the transfer's rule; what is not to be sent is dealt with."""
-        if parcels[0].intent.overwrite is Overwrite.OVERWRITE:
-            return list(parcels)
-        destination = self._finish.destination(parcels[0].intent)
-        found = destination.stat_all(each.intent.final for each in parcels)
-        named, skipped = [], []
-        for parcel, there in zip(parcels, found, strict=True):
+    def _refuse(self, parcels: Sequence[Parcel], results: Results) -> None:
+        self._finish.leave(parcels)
+        for parcel in parcels:
             intent = parcel.intent
-            if isinstance(there, FileMissingError):
-                named.append(parcel)
-            elif isinstance(there, MftgitError):
-                results[intent.id] = there
-            elif intent.overwrite is Overwrite.RENAME:
-                free = unique_name(intent.final, intent.id, self._context.clock.now())
-                named.append(replace(parcel, intent=replace(intent, final=free)))
-            elif intent.overwrite is Overwrite.SKIP:
-                skipped.append(parcel)
-            else:
-                self._finish.leave([parcel])
-                results[intent.id] = NameTakenError(
-                    f"{intent.final} is at {intent.destination.location.name} already, and the transfer's overwrite "
-                    f"rule is {intent.overwrite.value}: remove it there, or choose 'overwrite' or 'rename'"
-                )
-        self._finish.skip(skipped, results)
-        return named
-
-    def _copy(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
-        """Return the parcels whose temporaries are whole, were counted by their endpoint, and of files at rest."""
-        if not parcels:
-            return []
-        source = self._endpoints.at(parcels[0].intent.source.location)
-        contents = source.read_all(map(_source_path, parcels), most_bytes=SMALL_BYTES)
-        small, sent = [], []
-        for parcel, content in zip(parcels, contents, strict=True):
-            if isinstance(content, MftgitError):
-                self._not_sent(parcel, content, results)
-            elif content.before.size_bytes > SMALL_BYTES:
-                sent += self._copy_large(parcel, results)
-            elif _mark(content.before) != _mark(content.after) or _is_short(content):
-                self._not_sent(parcel, _changed(parcel.intent), results)
-            else:
-                small.append((parcel, content))
-        return sent + self._copy_small(small, results)
-
-    def _copy_small(
-        self, small: Sequence[tuple[Parcel, Content]], results: Results
-    ) -> list[Parcel]:
-        if not small:
-            return []
-        ended = self._finish.destination(small[0][0].intent).write_all(
-            (parcel.intent.temporary, content.data) for parcel, content in small
-        )
-        sent = []
-        for (parcel, content), size in zip(small, ended, strict=True):
-            if isinstance(size, MftgitError):
-                self._not_sent(parcel, size, results)
-            else:
-                digest = hashlib.sha256(content.data).hexdigest()
-                sent.append(_sent(parcel, content.after, digest))
-        return sent
-
-    def _copy_large(self, parcel: Parcel, results: Results) -> list[Parcel]:
-        try:
-            return [self._copy_piecewise(parcel)]
-        except (EndpointLostError, OwnershipEndedError):
-            raise
-        except MftgitError as error:
-            self._not_sent(parcel, error, results)
-            return []
-
-    def _copy_piecewise(self, parcel: Parcel) -> Parcel:
-        intent, path = parcel.intent, _source_path(parcel)
-        source = self._endpoints.at(intent.source.location)
-        destination = self._finish.destination(intent)
-        before = source.stat(path)
-        reading = Reading()
-        with source.open_read(path) as stream, ExitStack() as threads:
-            chunks = reading.chunks(stream)
-            if source is not destination:  # which is for one thread at a time
-                chunks = threads.enter_context(ahead(chunks))
-            size = destination.write(intent.temporary, chunks, on_chunk=lambda _: None)
-        sent = reading.size_bytes
-        if size != sent:
-            raise EndpointFullError(
-                f"{intent.destination.location.name} holds {size} bytes of {intent.path}, of {sent} that were sent"
+            results[intent.id] = NameTakenError(
+                f"{intent.final} is at {intent.destination.location.name} already, and the transfer's overwrite rule "
+                f"is {intent.overwrite.value}: remove it there, or choose 'overwrite' or 'rename'"
             )
-        after = source.stat(path)
-        if _mark(after) != _mark(before) or sent != before.size_bytes:
-            raise _changed(intent)
-        return _sent(parcel, after, reading.sha256)
 
     def _not_sent(self, parcel: Parcel, error: MftgitError, results: Results) -> None:
         """See to a file that could not be sent: a claim stays, to be tried again."""
@@ -309,33 +240,3 @@ class Delivery:
                 raise
             temporary = parcel.intent.temporary
             logger.warning("a temporary was left behind", temporary=temporary, reason=str(error))
-
-
-def _source_path(parcel: Parcel) -> str:
-    intent, claim = parcel.intent, parcel.claim
-    return claim.at if claim is not None else join(intent.source_folder, intent.path)
-
-
-def _sent(parcel: Parcel, entry: FileEntry, digest: str) -> Parcel:
-    intent = replace(
-        parcel.intent,
-        state=advance(parcel.intent.state, S.SEND),
-        size_bytes=entry.size_bytes,
-        mtime_ns=entry.mtime_ns,
-        sha256=digest,
-    )
-    return replace(parcel, intent=intent)
-
-
-def _changed(intent: Intent) -> FileChangedError:
-    return FileChangedError(
-        f"{intent.path} changed while it was sent: it is tried again once it is stable"
-    )
-
-
-def _is_short(content: Content) -> bool:
-    return len(content.data) != content.after.size_bytes
-
-
-def _mark(entry: FileEntry) -> tuple[int, int]:
-    return entry.size_bytes, entry.mtime_ns

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, TypeVar
 
-from mftgit.adapters.endpoint import Content, Endpoint, FileEntry
+from mftgit.adapters.endpoint import Content, Endpoint, FileEntry, Traits
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.own import Ownership
 
@@ -81,6 +81,10 @@ class FencedEndpoint:
     ) -> list[MftgitError | None]:
         """See `Endpoint.rename_all`; asked before each file."""
         return self._endpoint.rename_all(self._asking(moves), replace=replace)
+
+    def set_all(self, changes: Iterable[tuple[str, Traits]]) -> list[MftgitError | None]:
+        """See `Endpoint.set_all`; asked before each file."""
+        return self._endpoint.set_all(self._asking(changes))
 
     def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
         """See `Endpoint.remove_all`; asked before each file."""

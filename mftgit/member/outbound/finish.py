@@ -43,6 +43,10 @@ class TemporaryVanishedError(TransientError):
     """Somebody removed the temporary before it was published; the file is sent again."""
 
 
+class FolderGoneError(TransientError):
+    """The folder of the file's name was removed after the file was sent."""
+
+
 class Finish:
     """The steps after a file is whole at its destination, and those that give a file up."""
 
@@ -72,7 +76,7 @@ class Finish:
         first = parcels[0].intent
         ended = self.destination(first).rename_all(
             ((each.intent.temporary, each.intent.final) for each in parcels),
-            replace=first.overwrite is Overwrite.OVERWRITE,
+            replace=first.overwrite.replaces,
         )
         published = []
         for parcel, error in zip(parcels, ended, strict=True):
@@ -132,16 +136,30 @@ class Finish:
             case None:
                 return True
             case FileMissingError():
+                self._require_gone(intent)
                 if just_sent and not self._is_there(intent):
                     raise self._vanished(parcel)
-                # a folder that is gone proves nothing
-                self.destination(intent).list_names(intent.destination_folder)
                 return True
             case FileExistsAtEndpointError():
                 self._publish_elsewhere(parcel, results, just_sent=just_sent)
                 return False
             case _:
                 raise error
+
+    def _require_gone(self, intent: Intent) -> None:
+        """See that it is the temporary that is missing; a folder that is gone proves nothing."""
+        destination = self.destination(intent)
+        try:
+            destination.stat(intent.temporary)
+        except FileMissingError:
+            destination.list_names(intent.destination_folder)
+            return
+        folder = intent.final.rpartition("/")[0]
+        destination.make_folder(folder)
+        raise FolderGoneError(
+            f"the folder {folder} at {intent.destination.location.name} was removed while {intent.path} was sent; "
+            "it was made again, and the file is published by the next try"
+        )
 
     def _is_there(self, intent: Intent) -> bool:
         """Tell whether the destination has this very file under its name."""
@@ -180,8 +198,7 @@ class Finish:
                 "remove it there, and the file is published by the next try"
             )
         moment = self._context.clock.now()
-        plain = join(intent.destination_folder, intent.path)
-        renamed = replace(intent, final=unique_name(plain, intent.id, moment))
+        renamed = replace(intent, final=unique_name(intent.plain, intent.id, moment))
         if renamed.final == intent.final:
             raise NameTakenError(f"{intent.final} is at {place} already")
         again = self.write([replace(parcel, intent=renamed)], S.INTEND)

@@ -5,7 +5,7 @@ from typing import Final
 
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.claims import Claim
-from mftgit.model.claim import ClaimId
+from mftgit.model.claim import ClaimId, join
 from mftgit.model.intent import Intent
 
 
@@ -27,6 +27,12 @@ class Outcome:
 
     delivered: bool
     size_bytes: int = 0
+
+
+def source_path(parcel: Parcel) -> str:
+    """Return where the file is at its source now."""
+    intent, claim = parcel.intent, parcel.claim
+    return claim.at if claim is not None else join(intent.source_folder, intent.path)
 
 
 NOTHING: Final = Outcome(delivered=False)

@@ -8,7 +8,8 @@ from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.deliver import SMALL_BYTES, Delivery
+from mftgit.member.outbound.copy import SMALL_BYTES
+from mftgit.member.outbound.deliver import Delivery
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.member.outbound.parcel import Results

@@ -1,0 +1,205 @@
+"""Copy files to their temporaries, and make sure of them before they get their names."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Final
+
+from mftgit.adapters.endpoint import (
+    Content,
+    EndpointFullError,
+    FileEntry,
+    Traits,
+)
+from mftgit.errors import MftgitError, TransientError
+from mftgit.member.outbound.ahead import Reading, ahead
+from mftgit.member.outbound.context import Endpoints
+from mftgit.member.outbound.fenced import FencedEndpoint
+from mftgit.member.outbound.finish import into
+from mftgit.member.outbound.parcel import Parcel, Results, source_path
+from mftgit.model.config import Destination, Preserve, Verify
+from mftgit.model.intent import Intent
+from mftgit.model.run import DeliveryStep, advance
+
+SMALL_BYTES: Final = 1 << 20
+"""Up to this size a file is held in memory as a whole, and sent side by side with others."""
+
+_Sent = tuple[Parcel, FileEntry]
+"""A file that was sent, and what it is at the source."""
+
+NotSent = Callable[[Parcel, MftgitError], None]
+"""See to a file that could not be sent."""
+
+
+class FileChangedError(TransientError):
+    """The file changed while it was sent; it is sent again when it is stable."""
+
+
+class OtherContentError(TransientError):
+    """The destination has other content than was sent; it is sent again."""
+
+
+class Copying:
+    """The copying of one run. ``rules`` are those of the transfer's destination."""
+
+    def __init__(self, rules: Destination, *, endpoints: Endpoints, not_sent: NotSent) -> None:
+        self._rules = rules
+        self._endpoints = endpoints
+        self._not_sent = not_sent
+
+    def copy(
+        self, parcels: Sequence[Parcel], results: Results, destination: FencedEndpoint
+    ) -> list[Parcel]:
+        """Return the parcels whose temporaries are whole, were counted by their endpoint, and of files at rest."""
+        if not parcels:
+            return []
+        sent = self._send(parcels, results, destination)
+        if self._rules.preserve:
+            sent = self._keep_traits(sent, destination)
+        if self._rules.verify is Verify.READ_BACK:
+            sent = self._read_back(sent, destination, results)
+        return [parcel for parcel, _ in sent]
+
+    def _send(
+        self, parcels: Sequence[Parcel], results: Results, destination: FencedEndpoint
+    ) -> list[_Sent]:
+        source = self._endpoints.at(parcels[0].intent.source.location)
+        contents = source.read_all(map(source_path, parcels), most_bytes=SMALL_BYTES)
+        small, sent = [], []
+        for parcel, content in zip(parcels, contents, strict=True):
+            if isinstance(content, MftgitError):
+                self._not_sent(parcel, content)
+            elif content.before.size_bytes > SMALL_BYTES:
+                with self._each(parcel, results):
+                    sent.append(_piecewise(parcel, source, destination))
+            elif _mark(content.before) != _mark(content.after) or _is_short(content):
+                self._not_sent(parcel, _changed(parcel.intent))
+            else:
+                small.append((parcel, content))
+        return sent + self._send_small(small, destination)
+
+    def _send_small(
+        self, small: Sequence[tuple[Parcel, Content]], destination: FencedEndpoint
+    ) -> list[_Sent]:
+        ended = destination.write_all(
+            (parcel.intent.temporary, content.data) for parcel, content in small
+        )
+        sent = []
+        for (parcel, content), size in zip(small, ended, strict=True):
+            if isinstance(size, MftgitError):
+                self._not_sent(parcel, size)
+            else:
+                digest = hashlib.sha256(content.data).hexdigest()
+                sent.append((_sent(parcel, content.after, digest), content.after))
+        return sent
+
+    def _keep_traits(self, sent: Sequence[_Sent], destination: FencedEndpoint) -> list[_Sent]:
+        kept = self._rules.preserve
+        ended = destination.set_all(
+            (
+                parcel.intent.temporary,
+                Traits(
+                    mtime_ns=entry.mtime_ns if Preserve.TIMES in kept else None,
+                    mode=entry.mode if Preserve.MODE in kept else None,
+                ),
+            )
+            for parcel, entry in sent
+        )
+        for (parcel, _), error in zip(sent, ended, strict=True):
+            if error is not None:
+                self._not_sent(parcel, _not_kept(parcel.intent, error, kept))
+        return [each for each, error in zip(sent, ended, strict=True) if error is None]
+
+    def _read_back(
+        self, sent: Sequence[_Sent], destination: FencedEndpoint, results: Results
+    ) -> list[_Sent]:
+        found = destination.read_all(
+            (parcel.intent.temporary for parcel, _ in sent), most_bytes=SMALL_BYTES
+        )
+        good = []
+        for (parcel, entry), content in zip(sent, found, strict=True):
+            with self._each(parcel, results):
+                if isinstance(content, MftgitError):
+                    raise content
+                _require_same(parcel.intent, content, destination)
+                good.append((parcel, entry))
+        return good
+
+    @contextmanager
+    def _each(self, parcel: Parcel, results: Results) -> Iterator[None]:
+        """See to an error of one file; what ends the run is raised."""
+        with into(results, parcel):
+            yield
+        error = results.get(parcel.intent.id)
+        if isinstance(error, MftgitError):
+            self._not_sent(parcel, error)
+
+
+def _piecewise(parcel: Parcel, source: FencedEndpoint, destination: FencedEndpoint) -> _Sent:
+    intent, path = parcel.intent, source_path(parcel)
+    before = source.stat(path)
+    reading = Reading()
+    with source.open_read(path) as stream, ExitStack() as threads:
+        chunks = reading.chunks(stream)
+        if source is not destination:  # which is for one thread at a time
+            chunks = threads.enter_context(ahead(chunks))
+        size = destination.write(intent.temporary, chunks, on_chunk=lambda _: None)
+    sent = reading.size_bytes
+    if size != sent:
+        raise EndpointFullError(
+            f"{intent.destination.location.name} holds {size} bytes of {intent.path}, of {sent} that were sent"
+        )
+    after = source.stat(path)
+    if _mark(after) != _mark(before) or sent != before.size_bytes:
+        raise _changed(intent)
+    return _sent(parcel, after, reading.sha256), after
+
+
+def _require_same(intent: Intent, content: Content, destination: FencedEndpoint) -> None:
+    if content.before.size_bytes <= SMALL_BYTES:
+        digest = hashlib.sha256(content.data).hexdigest()
+    else:
+        reading = Reading()
+        with destination.open_read(intent.temporary) as stream:
+            for _ in reading.chunks(stream):
+                pass
+        digest = reading.sha256
+    if digest != intent.sha256:
+        raise OtherContentError(
+            f"{intent.destination.location.name} gives back other content of {intent.path} than it was sent: its "
+            f"digest is {digest}, expected {intent.sha256}; the file is sent again: see to the partner's disk"
+        )
+
+
+def _sent(parcel: Parcel, entry: FileEntry, digest: str) -> Parcel:
+    intent = replace(
+        parcel.intent,
+        state=advance(parcel.intent.state, DeliveryStep.SEND),
+        size_bytes=entry.size_bytes,
+        mtime_ns=entry.mtime_ns,
+        sha256=digest,
+    )
+    return replace(parcel, intent=intent)
+
+
+def _not_kept(intent: Intent, error: MftgitError, kept: frozenset[Preserve]) -> MftgitError:
+    words = " and ".join(sorted(each.value for each in kept))
+    return type(error)(
+        f"{intent.destination.location.name} does not let {words} of {intent.path} be set ({error}): "
+        f"take that out of destination.preserve of transfers/{intent.transfer}.yaml, or ask the partner to allow it"
+    )
+
+
+def _changed(intent: Intent) -> FileChangedError:
+    return FileChangedError(
+        f"{intent.path} changed while it was sent: it is tried again once it is stable"
+    )
+
+
+def _is_short(content: Content) -> bool:
+    return len(content.data) != content.after.size_bytes
+
+
+def _mark(entry: FileEntry) -> tuple[int, int]:
+    return entry.size_bytes, entry.mtime_ns
