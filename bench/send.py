@@ -26,7 +26,6 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    KeyAuth,
     LocalLocation,
     Location,
     Member,
@@ -38,6 +37,7 @@ from mftgit.model.config import (
     WatchTrigger,
 )
 from mftgit.model.events import EventName, Fact
+from mftgit.model.login import KeyAuth
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 
 _HERE, _PARTNER = LocationName("here"), LocationName("partner")

@@ -7,9 +7,14 @@ from pathlib import Path
 import paramiko
 
 from mftgit.adapters.endpoint import LoginError
-from mftgit.adapters.sftp_secrets import Values, name_of, read_key, read_password
+from mftgit.adapters.sftp_key import read_key
+from mftgit.adapters.sftp_secrets import Values, name_of, read_password
 from mftgit.adapters.sftp_transport import server_name
-from mftgit.model.config import Auth, KeyAuth, SftpLocation
+from mftgit.model.config import SftpLocation
+from mftgit.model.login import Auth, KeyAuth
+
+_QUESTIONS = "keyboard-interactive"
+_TOLD = 60  # characters of what a server asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,8 @@ def log_in(transport: paramiko.Transport, location: SftpLocation, ways: list[Way
             # A server that has heard enough hangs up: to come again would only lock the account.
             if not results and _went_away(transport, error):
                 raise
-            results.append(f"{way.name}: refused")
+            why = str(error) if isinstance(error, _MoreAskedError) else "refused"
+            results.append(f"{way.name}: {why}")
         else:
             if transport.is_authenticated():
                 return
@@ -58,16 +64,62 @@ def log_in(transport: paramiko.Transport, location: SftpLocation, ways: list[Way
 
 def _way(username: str, auth: Auth, secrets_dir: Path, values: Values) -> Way:
     if isinstance(auth, KeyAuth):
-        key = read_key(auth, secrets_dir=secrets_dir, values=values)
+        read = read_key(auth, secrets_dir=secrets_dir, values=values)
         return Way(
-            name=f"key in {name_of(auth)} ({key.get_name()} {key.fingerprint})",
-            attempt=lambda transport: transport.auth_publickey(username, key),
+            name=f"key in {name_of(auth)} ({read.name})",
+            attempt=lambda transport: transport.auth_publickey(username, read.key),
         )
     password = read_password(auth, secrets_dir=secrets_dir, values=values)
     return Way(
         name=f"password in {name_of(auth)}",
-        attempt=lambda transport: transport.auth_password(username, password),
+        attempt=lambda transport: _try_password(transport, username, password),
     )
+
+
+def _try_password(transport: paramiko.Transport, username: str, password: str) -> list[str]:
+    """Give the password, as the answer to a question where the server takes it so only (RFC 4256).
+
+    Raises:
+        SSHException: it was not taken; for a server that asks for more, with the name of what it asks for.
+    """
+    try:
+        return transport.auth_password(username, password, fallback=False)
+    except paramiko.BadAuthenticationType as error:
+        if _QUESTIONS not in error.allowed_types:
+            raise
+    questions = _Questions(password)
+    try:
+        return transport.auth_interactive(username, questions.answer)
+    except paramiko.AuthenticationException as error:
+        if questions.beyond is None:
+            raise
+        raise _MoreAskedError(
+            f"the server asks for more than a password: {questions.beyond}"
+        ) from error
+
+
+class _MoreAskedError(paramiko.AuthenticationException):
+    """A server asked for something else than the password, and did not let us in."""
+
+
+class _Questions:
+    """Answers the first question whose answer is not to be shown with the password, once, and no other."""
+
+    def __init__(self, password: str) -> None:
+        self._password: str | None = password
+        self.beyond: str | None = None
+
+    def answer(self, _title: str, _text: str, fields: list[tuple[str, bool]]) -> list[str]:
+        """Return what to say; called in the thread of the connection, where raising would end it."""
+        answers = []
+        for question, shown in fields:
+            if shown or self._password is None:
+                self.beyond = self.beyond or repr(question[:_TOLD])
+                answers.append("")
+            else:
+                answers.append(self._password)
+                self._password = None
+        return answers
 
 
 def _went_away(transport: paramiko.Transport, error: Exception) -> bool:

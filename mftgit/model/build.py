@@ -1,29 +1,24 @@
 """Make typed configuration from documents that have passed their schema and hold no template any more."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mftgit.model.cohorts import build_rollout
 from mftgit.model.config import (
     EVERYWHERE,
     ActiveOn,
     AfterSuccess,
-    Auth,
     Cluster,
     CronTrigger,
     Destination,
     IntervalTrigger,
-    KeyAuth,
     LocalLocation,
     Location,
     Member,
     Overwrite,
     Ownership,
-    PasswordAuth,
     Preserve,
     Role,
-    SftpLocation,
     Source,
     Transfer,
     Trigger,
@@ -31,12 +26,11 @@ from mftgit.model.config import (
     WatchTrigger,
 )
 from mftgit.model.controller_line import build_line
+from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
-from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.sftp_document import build_sftp
 from mftgit.model.windows import build_windows
-
-Value = Mapping[str, Any]
-"""What a document says, once it has passed its schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +48,7 @@ class Scope:
 
 def build_cluster(value: Value) -> Cluster:
     """Return what ``cluster.yaml`` says."""
-    fields = _given(
+    fields = given(
         value,
         name=str,
         poll_s=float,
@@ -79,13 +73,13 @@ def build_cluster(value: Value) -> Cluster:
 
 def build_member(name: MemberName, value: Value) -> Member:
     """Return what ``members/NAME.yaml`` says."""
-    fields = _given(value, labels=dict, variables=dict, age_recipient=str)
+    fields = given(value, labels=dict, variables=dict, age_recipient=str)
     return Member(name=name, role=Role(value["role"]), **fields)
 
 
 def build_scope(value: Value) -> Scope:
     """Return where the component of a transfer, an account or a service runs."""
-    return Scope(**_given(value, active_on=_active_on, enabled=bool, prefer=tuple))
+    return Scope(**given(value, active_on=_active_on, enabled=bool, prefer=tuple))
 
 
 def _active_on(value: str | list[str] | Mapping[str, Mapping[str, str]]) -> ActiveOn:
@@ -104,25 +98,12 @@ def build_location(name: LocationName, value: Value) -> Location:
     """Return what ``locations/NAME.yaml`` says, once its templates are replaced."""
     if value["type"] == "local":
         return LocalLocation(name=name, path=value["path"])
-    return SftpLocation(
-        name=name,
-        host=value["host"],
-        username=value["username"],
-        host_keys=tuple(value["host_keys"]),
-        auth=tuple(_auth(way) for way in value["auth"]),
-        **_given(value, port=int, path=str, timeout_s=float),
-    )
-
-
-def _auth(way: Value) -> Auth:
-    if "password" in way:
-        return PasswordAuth(**_given(way["password"], file=str, secret=SecretName))
-    return KeyAuth(**_given(way["private_key"], file=str, secret=SecretName))
+    return build_sftp(name, value)
 
 
 def build_transfer(name: TransferName, value: Value) -> Transfer:
     """Return what ``transfers/NAME.yaml`` says, once its templates are replaced."""
-    fields = _given(
+    fields = given(
         value,
         source=_source,
         destination=_destination,
@@ -139,14 +120,14 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
 def _source(value: Value) -> Source:
     return Source(
         location=LocationName(value["location"]),
-        **_given(value, path=str, include=tuple, exclude=tuple, recursive=bool, stable_s=float),
+        **given(value, path=str, include=tuple, exclude=tuple, recursive=bool, stable_s=float),
     )
 
 
 def _destination(value: Value) -> Destination:
     return Destination(
         location=LocationName(value["location"]),
-        **_given(
+        **given(
             value,
             path=str,
             name=str,
@@ -163,12 +144,7 @@ def _destination(value: Value) -> Destination:
 
 def _trigger(value: Value) -> Trigger:
     if "cron" in value:
-        return CronTrigger(**_given(value["cron"], expression=str, timezone=str))
+        return CronTrigger(**given(value["cron"], expression=str, timezone=str))
     if "interval" in value:
-        return IntervalTrigger(**_given(value["interval"], every_s=float))
-    return WatchTrigger(**_given(value["watch"], every_s=float))
-
-
-def _given(value: Value, **readers: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return the fields that the document has, read; the others keep the default of the type."""
-    return {name: read(value[name]) for name, read in readers.items() if name in value}
+        return IntervalTrigger(**given(value["interval"], every_s=float))
+    return WatchTrigger(**given(value["watch"], every_s=float))

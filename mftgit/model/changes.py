@@ -11,14 +11,13 @@ from mftgit.model.config import (
     CronTrigger,
     Generation,
     IntervalTrigger,
-    KeyAuth,
     LocalLocation,
     Member,
-    PasswordAuth,
     Role,
     SftpLocation,
     WatchTrigger,
 )
+from mftgit.model.login import Kept, KeyAuth, PasswordAuth
 from mftgit.model.names import MemberName
 from mftgit.model.parts import declared_members
 from mftgit.model.plan import Job, jobs, plan
@@ -283,5 +282,15 @@ def _text(value: Any) -> str:
     """Return an item of a list: a string, or a way to log in."""
     if isinstance(value, str):
         return value
-    where = value.file if value.secret is None else f"secret {value.secret}"
-    return f"{_KEYS[type(value)]} {where}"
+    more = ""
+    if isinstance(value, KeyAuth):
+        more += "" if value.passphrase is None else f", passphrase {_where(value.passphrase)}"
+        more += "" if value.certificate is None else f", certificate {_where(value.certificate)}"
+    return f"{_KEYS[type(value)]} {_where(value)}{more}"
+
+
+def _where(kept: str | Kept) -> str | None:
+    """Return where a secret lies; a certificate may stand there itself."""
+    if isinstance(kept, str):
+        return kept
+    return kept.file if kept.secret is None else f"secret {kept.secret}"

@@ -14,11 +14,19 @@ from mftgit.model.build import (
     build_transfer,
 )
 from mftgit.model.compose import MAX_PROBLEMS_PER_FILE
-from mftgit.model.config import Cluster, Location, Member, Transfer
+from mftgit.model.config import (
+    Cluster,
+    LocalLocation,
+    Location,
+    Member,
+    SftpLocation,
+    Transfer,
+)
 from mftgit.model.controller_rules import check_line
 from mftgit.model.documents import Document, Kind, Reading, problem_at
 from mftgit.model.fault import Fault
 from mftgit.model.json_value import Json, Position, join_pointer
+from mftgit.model.location_rules import check_location
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.plaintext import find_plaintext, find_unsealed, holds_secrets, is_secret
 from mftgit.model.problem import Problem
@@ -155,6 +163,8 @@ def _build(
 def _faults(built: Built, timezones: frozenset[str]) -> Iterator[Fault]:
     if isinstance(built, Transfer):
         yield from check_transfer(built, timezones)
+    elif isinstance(built, LocalLocation | SftpLocation):
+        yield from check_location(built)
     elif isinstance(built, Secret):
         yield from check_secret(built)
     elif isinstance(built, Cluster):

@@ -11,6 +11,7 @@ from enum import Enum, unique
 from mftgit.model.cohorts import Rollout
 from mftgit.model.controller_line import ControllerLine
 from mftgit.model.limits import Limits
+from mftgit.model.login import Auth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
@@ -82,28 +83,6 @@ class LocalLocation:
 
     name: LocationName
     path: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordAuth:
-    """Log in with the password in ``file`` of the member's ``secrets`` folder, or that of ``secrets/SECRET.yaml``.
-
-    Exactly one of the two is set.
-    """
-
-    file: str | None = None
-    secret: SecretName | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyAuth:
-    """Log in with an OpenSSH private key, which lies where a password would; see `PasswordAuth`."""
-
-    file: str | None = None
-    secret: SecretName | None = None
-
-
-Auth = PasswordAuth | KeyAuth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,11 @@ from mftgit.model.config import (
     Location,
     Overwrite,
     Ownership,
-    PasswordAuth,
     Role,
 )
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 from mftgit.model.run import DeliveryState
+from mftgit.model.sftp_document import format_sftp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,23 +153,7 @@ def _format_place(place: Place) -> dict[str, Any]:
     value: dict[str, Any] = {"alike": place.alike, "name": location.name, "path": location.path}
     if isinstance(location, LocalLocation):
         return value | {"type": "local"}
-    ways = [
-        {
-            "password" if isinstance(way, PasswordAuth) else "private_key": {"file": way.file}
-            if way.secret is None
-            else {"secret": way.secret}
-        }
-        for way in location.auth
-    ]
-    return value | {
-        "type": "sftp",
-        "host": location.host,
-        "port": location.port,
-        "username": location.username,
-        "host_keys": location.host_keys,
-        "auth": ways,
-        "timeout_s": location.timeout_s,
-    }
+    return value | format_sftp(location)
 
 
 def _parse_place(value: Mapping[str, Any]) -> Place:

@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from mftgit.model.config import Location, PasswordAuth, SftpLocation
+from mftgit.model.config import Location, SftpLocation
 from mftgit.model.documents import Kind
 from mftgit.model.grouping import Names
+from mftgit.model.login import secrets_of_way
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.parts import Part
 
@@ -37,9 +38,8 @@ class Use:
 def secrets_of(location: Location) -> Iterator[tuple[str, SecretName]]:
     """Give pointer and name of every secret that ``location`` logs in with."""
     for index, way in enumerate(location.auth if isinstance(location, SftpLocation) else ()):
-        if way.secret is not None:
-            kind = "password" if isinstance(way, PasswordAuth) else "private_key"
-            yield f"/auth/{index}/{kind}/secret", way.secret
+        for pointer, secret in secrets_of_way(way):
+            yield f"/auth/{index}{pointer}", secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ _SECRET_KEY = re.compile(
 _PRIVATE_KEYS: Final = ("PRIVATE KEY-----", "AGE-SECRET-KEY-1")
 _AUTH: Final = "auth"
 _REFERENCES: Final = ("file", "secret")
+_CERTIFICATE: Final = ("certificate",)  # public, and kept where a secret would be
 _OPEN_FIELDS: Final = ("description", "recipients", "changed")
 
 
@@ -87,9 +88,13 @@ def _is_key(item: Json) -> bool:
 
 
 def _is_reference(parts: tuple[str, ...], value: Mapping[str, Json]) -> bool:
-    if parts[-1] not in _REFERENCES or is_secret(parts[:-2]) or not is_secret(parts[-2:-1]):
+    if parts[-1] not in _REFERENCES or is_secret(parts[:-2]) or not _takes_reference(parts[-2:-1]):
         return False
     at: Json = dict(value)
     for part in parts[:-1]:
         at = at[part] if isinstance(at, dict) else at[int(part)] if isinstance(at, list) else None
     return isinstance(at, dict) and len(at) == 1 and not _is_key(at[parts[-1]])
+
+
+def _takes_reference(parts: tuple[str, ...]) -> bool:
+    return is_secret(parts) or parts == _CERTIFICATE

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from mftgit.model.config import Generation, Location, SftpLocation, Transfer
+from mftgit.model.config import Generation, Location, Transfer
 from mftgit.model.names import LocationName, SecretName, TransferName
+from mftgit.model.needs import secrets_of
 from mftgit.model.secret_value import SecretValue
 
 _Name = TypeVar("_Name")
@@ -91,5 +92,4 @@ def _locations_of(transfer: Transfer) -> tuple[LocationName, LocationName]:
 
 
 def _secrets_of(location: Location) -> set[SecretName]:
-    ways = location.auth if isinstance(location, SftpLocation) else ()
-    return {way.secret for way in ways if way.secret is not None}
+    return {secret for _, secret in secrets_of(location)}

@@ -91,14 +91,22 @@ def read_key_text(kind: str, text: str) -> PublicKey:
     Raises:
         ValueError: it is none, or of a kind that is not taken.
     """
-    try:
-        blob = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("what stands in the place of the key is not base64") from None
-    key = read_key(blob)
+    key = read_key(read_key_blob(text))
     if key.kind != kind:
         raise ValueError(f"the line says {kind!r}, and the key is of the kind {key.kind}")
     return key
+
+
+def read_key_blob(text: str) -> bytes:
+    """Return the binary form that ``text`` holds in base64, of a key or a certificate.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("what stands in the place of the key is not base64") from None
 
 
 def _wrong(key: PublicKey) -> str | None:

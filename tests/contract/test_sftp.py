@@ -51,7 +51,7 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.adapters.sftp import SftpEndpoint, connect
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.model.config import Auth, KeyAuth, PasswordAuth
+from mftgit.model.login import Auth, KeyAuth, PasswordAuth
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
 

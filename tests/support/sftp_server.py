@@ -20,7 +20,8 @@ from paramiko.common import (
 from paramiko.server import InteractiveQuery
 from paramiko.sftp import SFTP_FAILURE, SFTP_OK, SFTP_OP_UNSUPPORTED, SFTP_PERMISSION_DENIED
 
-from mftgit.model.config import Auth, PasswordAuth, SftpLocation
+from mftgit.model.config import SftpLocation
+from mftgit.model.login import Auth, PasswordAuth
 from mftgit.model.names import LocationName
 
 if TYPE_CHECKING:
@@ -100,11 +101,18 @@ class SilentDoor(Door):
         return AUTH_FAILED
 
 
-class AsksForThePassword(Door):
-    """Takes the password only as the answer to a question (keyboard-interactive), as PAM setups do."""
+class AsksQuestions(Door):
+    """Takes nothing but answers to questions (keyboard-interactive), as PAM setups do."""
 
     def get_allowed_auths(self, username: str) -> str:
         return "keyboard-interactive"
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        return AUTH_FAILED
+
+
+class AsksForThePassword(AsksQuestions):
+    """Asks for the password."""
 
     def check_auth_interactive(self, username: str, submethods: str) -> int | InteractiveQuery:
         return InteractiveQuery("", "", ("Password:", False))

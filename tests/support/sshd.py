@@ -15,12 +15,13 @@ from pathlib import Path
 from threading import Event
 
 from ports import own_port
+from ssh_keys import make_key, program
 
-from mftgit.model.config import Auth, KeyAuth, SftpLocation
+from mftgit.model.config import SftpLocation
+from mftgit.model.login import Auth, KeyAuth
 from mftgit.model.names import LocationName
 
 _START_S = 60.0
-_SBIN = ":/usr/sbin:/usr/local/sbin:/sbin"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +70,9 @@ def running_sshd(work: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd]:
     folder, secrets_dir = work / "files", work / "secrets"
     folder.mkdir(parents=True, exist_ok=True)
     secrets_dir.mkdir(mode=0o700, exist_ok=True)
-    _make_key(secrets_dir / "client", "ed25519")
+    make_key(secrets_dir / "client", "ed25519")
     shutil.copy(secrets_dir / "client.pub", work / "authorized_keys")
-    host_keys = {kind: _make_key(work / f"host_{kind}", kind) for kind in ("ed25519", "ecdsa")}
+    host_keys = {kind: make_key(work / f"host_{kind}", kind) for kind in ("ed25519", "ecdsa")}
     log = work / "sshd.log"
     with own_port() as port:
         config = work / "sshd_config"
@@ -97,11 +98,11 @@ def temporary_user(home: Path) -> Iterator[tuple[str, str]]:
     """Give name and password of a system user that is there only for the body; needs root."""
     name, password = f"mftgit-t-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
     made = ("--system", "--no-create-home", "--home-dir", str(home), "--shell", "/bin/sh")
-    subprocess.run([_program("useradd"), *made, name], check=True, capture_output=True)
+    subprocess.run([program("useradd"), *made, name], check=True, capture_output=True)
     try:
         line = f"{name}:{password}\n"
         subprocess.run(
-            [_program("chpasswd")],
+            [program("chpasswd")],
             input=line,
             text=True,
             check=True,
@@ -110,7 +111,7 @@ def temporary_user(home: Path) -> Iterator[tuple[str, str]]:
         )
         yield name, password
     finally:
-        subprocess.run([_program("userdel"), "-f", name], check=True, capture_output=True)
+        subprocess.run([program("userdel"), "-f", name], check=True, capture_output=True)
 
 
 def _config(work: Path, port: int, folder: Path, options: Sequence[str]) -> str:
@@ -142,11 +143,11 @@ def _config(work: Path, port: int, folder: Path, options: Sequence[str]) -> str:
 
 
 def _start(config: Path, log: Path) -> subprocess.Popen[bytes]:
-    command = [_program("sshd"), "-D", "-f", str(config), "-E", str(log)]
+    command = [program("sshd"), "-D", "-f", str(config), "-E", str(log)]
     if os.geteuid() == 0 and not Path("/run/sshd").is_dir():
         # Root's sshd insists on this folder; it gets one that only it sees.
         script = 'mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && exec "$@"'
-        command = [_program("unshare"), "-m", "sh", "-c", script, "sh", *command]
+        command = [program("unshare"), "-m", "sh", "-c", script, "sh", *command]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
@@ -189,31 +190,9 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _make_key(path: Path, kind: str) -> str:
-    """Make a key pair and return the fingerprint of its public half."""
-    keygen = _program("ssh-keygen")
-    subprocess.run([keygen, "-q", "-t", kind, "-N", "", "-f", str(path)], check=True)
-    listed = subprocess.run(
-        [keygen, "-l", "-f", str(path)],
-        check=True,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    return listed.stdout.split()[1]
-
-
 def _version() -> tuple[int, int]:
     told = subprocess.run(
-        [_program("ssh"), "-V"], capture_output=True, text=True, check=True, encoding="utf-8"
+        [program("ssh"), "-V"], capture_output=True, text=True, check=True, encoding="utf-8"
     )
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", told.stderr)
     return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _program(name: str) -> str:
-    """Return the whole path: sshd insists on one, and ordinary users have no sbin on their path."""
-    found = shutil.which(name, path=os.environ.get("PATH", "") + _SBIN)
-    if found is None:
-        raise FileNotFoundError(f"{name} is not installed")
-    return found

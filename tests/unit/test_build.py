@@ -20,12 +20,10 @@ from mftgit.model.config import (
     CronTrigger,
     Destination,
     IntervalTrigger,
-    KeyAuth,
     LocalLocation,
     Member,
     Overwrite,
     Ownership,
-    PasswordAuth,
     Preserve,
     Role,
     SftpLocation,
@@ -35,6 +33,7 @@ from mftgit.model.config import (
     Verify,
     WatchTrigger,
 )
+from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 
 A, B, T = LocationName("a"), LocationName("b"), TransferName("t")
@@ -100,14 +99,22 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
             {"password": {"file": "p"}},
             {"private_key": {"file": "q"}},
             {"password": {"secret": "r"}},
-            {"private_key": {"secret": "s"}},
+            {
+                "private_key": {"secret": "s"},
+                "passphrase": {"secret": "t"},
+                "certificate": {"file": "c"},
+            },
         ],
     }
     auth = (
         PasswordAuth(file="p"),
         KeyAuth(file="q"),
         PasswordAuth(secret=SecretName("r")),
-        KeyAuth(secret=SecretName("s")),
+        KeyAuth(
+            secret=SecretName("s"),
+            passphrase=SecretRef(secret=SecretName("t")),
+            certificate=SecretRef(file="c"),
+        ),
     )
     assert build_location(A, least) == SftpLocation(
         name=A, host="h", username="u", host_keys=("k",), auth=auth

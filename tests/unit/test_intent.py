@@ -13,17 +13,16 @@ from mftgit.model.config import (
     AfterSuccess,
     Cluster,
     Generation,
-    KeyAuth,
     LocalLocation,
     Location,
     Member,
     Overwrite,
     Ownership,
-    PasswordAuth,
     Role,
     SftpLocation,
 )
 from mftgit.model.intent import Intent, Place, format_intents, parse_intents
+from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, SecretName, TransferName
 from mftgit.model.run import DeliveryState
 
@@ -33,11 +32,16 @@ ONE, TWO = MemberName("one"), MemberName("two")
 texts = st.text(max_size=20)
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}[a-z0-9]", fullmatch=True)
 secrets = names.map(SecretName)
+references = st.builds(SecretRef, file=texts) | st.builds(SecretRef, secret=secrets)
+beside = {
+    "passphrase": st.none() | references,
+    "certificate": st.none() | texts | references,
+}
 auths = (
     st.builds(PasswordAuth, file=texts)
-    | st.builds(KeyAuth, file=texts)
+    | st.builds(KeyAuth, file=texts, **beside)
     | st.builds(PasswordAuth, secret=secrets)
-    | st.builds(KeyAuth, secret=secrets)
+    | st.builds(KeyAuth, secret=secrets, **beside)
 )
 locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) | st.builds(
     SftpLocation,

@@ -63,6 +63,12 @@ def test_nothing_under_a_password_like_key_is_no_secret(value: str) -> None:
 def test_a_reference_to_a_file_or_a_document_is_no_secret() -> None:
     assert pointers("auth: [{password: {file: partner.password}}]") == []
     assert pointers("auth: [{password: {secret: partner-password}}]") == []
+    assert pointers("auth: [{private_key: {file: k}, passphrase: {secret: p}}]") == []
+    assert pointers("auth: [{private_key: {file: k}, certificate: {secret: c}}]") == []
+    assert pointers("auth: [{private_key: {file: k}, certificate: ssh-rsa-cert AAAA}]") == []
+    assert pointers(f"auth: [{{certificate: {{secret: {SECRET}, file: x}}}}]") == [
+        "/auth/0/certificate/secret"
+    ]
     assert pointers(f"a: {{secret: {SECRET}}}") == ["/a/secret"]
     assert pointers(f"password: {{secret: x, value: {SECRET}}}") == [
         "/password/secret",

@@ -11,13 +11,13 @@ from mftgit.model.config import (
     Generation,
     LocalLocation,
     Member,
-    PasswordAuth,
     Role,
     SftpLocation,
     Source,
     Transfer,
     WatchTrigger,
 )
+from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.plan import jobs, plan
 from mftgit.model.secret_value import SecretValue

@@ -188,12 +188,35 @@ def transfer(**fields: str) -> str:
         (
             "location",
             sftp(auth="[{}]"),
-            "5:8 /auth/0 [size] must have exactly 1 of password, private_key, has 0",
+            (
+                "5:8 /auth/0 [missing-field] the field 'password' is missing -> add password: Log in with "
+                "this password, or have a private_key instead."
+            ),
         ),
         (
             "location",
             sftp(auth="[{password: {file: a}, private_key: {file: b}}]"),
-            "5:8 /auth/0 [size] must have exactly 1 of password, private_key, has 2 -> have one of them",
+            "5:9 /auth/0/password [unknown-field] the field 'password' does not go with this private_key -> remove it",
+        ),
+        (
+            "location",
+            sftp(auth="[{password: {file: a}, passphrase: {file: b}}]"),
+            "5:30 /auth/0/passphrase [unknown-field] the field 'passphrase' does not go with this private_key",
+        ),
+        (
+            "location",
+            sftp(auth="[{private_key: {file: a}, passphrase: {file: b, secret: c}}]"),
+            "5:45 /auth/0/passphrase [size] must have exactly 1 of secret, file, has 2",
+        ),
+        (
+            "location",
+            sftp(auth="[{private_key: {file: a}, certificate: ssh-ed25519 AAAA}]"),
+            "5:46 /auth/0/certificate [form] must not be what it is now -> expected: the line of an OpenSSH file",
+        ),
+        (
+            "location",
+            sftp(auth="[{private_key: {file: a}, certificate: {path: b}}]"),
+            "5:47 /auth/0/certificate/path [unknown-field] the field 'path' is not known",
         ),
         (
             "location",

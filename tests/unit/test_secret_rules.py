@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from certificate_lines import USER_LINE
 from config_tree import KEY, VALID, found, only, tree, validate, validator
 from secret_documents import Key, make_key, sealed
 
@@ -185,6 +186,22 @@ def test_a_secret_that_was_changed_is_told_by_its_date(files: Files, keys: dict[
     at = "2027-01-01T00:00:00Z"
     assert settings(sealed("partner", "y", *keys.values(), changed=at)) == (
         FieldChange(field="secrets.partner.changed", before="2026-11-24T15:00:00Z", after=at),
+    )
+
+
+def test_what_belongs_to_a_key_is_needed_and_told_like_the_key(files: Files) -> None:
+    location = SFTP.replace(
+        "{password: {secret: partner}}",
+        "{private_key: {file: k}, passphrase: {secret: partner}, certificate: {secret: other}}",
+    )
+    (problem,) = validate({**files, LOCATION: location}).problems
+    assert (problem.pointer, problem.rule) == ("/auth/0/certificate/secret", "reference")
+    inline = location.replace("{secret: other}", f"'{USER_LINE}'")
+    (change,) = member_changes(validate(files), validate({**files, LOCATION: inline}), ONE)
+    (told,) = change.locations
+    after = f"private_key k, passphrase secret partner, certificate {USER_LINE}"
+    assert told.fields == (
+        FieldChange(field="auth", before=("password secret partner",), after=(after,)),
     )
 
 

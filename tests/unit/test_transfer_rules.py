@@ -13,13 +13,13 @@ from mftgit.model.config import (
     Destination,
     LocalLocation,
     Location,
-    PasswordAuth,
     SftpLocation,
     Source,
     Transfer,
     Trigger,
     WatchTrigger,
 )
+from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.transfer_rules import check_folders, check_transfer
 

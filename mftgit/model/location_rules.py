@@ -1,0 +1,35 @@
+"""Rules of one location that no schema can express; they hold for rendered locations only."""
+
+from collections.abc import Iterator
+
+from mftgit.model.config import Location, SftpLocation
+from mftgit.model.fault import Fault
+from mftgit.model.login import Auth, KeyAuth
+from mftgit.model.ssh_certificate import CertifiedAs, read_certificate_line
+
+
+def check_location(location: Location) -> Iterator[Fault]:
+    """Give what is wrong with ``location`` by itself."""
+    if isinstance(location, SftpLocation):
+        yield from _check_ways(location.auth, "/auth")
+
+
+def _check_ways(auth: tuple[Auth, ...], pointer: str) -> Iterator[Fault]:
+    for index, way in enumerate(auth):
+        if isinstance(way, KeyAuth) and isinstance(way.certificate, str):
+            wrong = _wrong_certificate(way.certificate)
+            if wrong is not None:
+                yield Fault(
+                    pointer=f"{pointer}/{index}/certificate",
+                    rule="certificate",
+                    message=f"no certificate of a user's key: {wrong}",
+                    hint="take the line of the file -cert.pub that `ssh-keygen -s` made without -h",
+                )
+
+
+def _wrong_certificate(line: str) -> str | None:
+    try:
+        certificate, _ = read_certificate_line(line)
+    except ValueError as error:
+        return str(error)
+    return None if certificate.certified_as == CertifiedAs.USER else "it is for a host"

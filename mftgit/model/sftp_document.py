@@ -1,0 +1,77 @@
+"""An SFTP location as its document says it, read and written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mftgit.model.config import SftpLocation
+from mftgit.model.given import Value, given
+from mftgit.model.login import Auth, Kept, KeyAuth, PasswordAuth, SecretRef
+from mftgit.model.names import LocationName, SecretName
+
+
+def build_sftp(name: LocationName, value: Value) -> SftpLocation:
+    """Return what ``locations/NAME.yaml`` of the type sftp says, once its templates are replaced."""
+    return SftpLocation(
+        name=name,
+        host=value["host"],
+        username=value["username"],
+        host_keys=tuple(value["host_keys"]),
+        auth=_auth(value["auth"]),
+        **given(value, port=int, path=str, timeout_s=float),
+    )
+
+
+def format_sftp(location: SftpLocation) -> dict[str, Any]:
+    """Return ``location`` in the words of its document, for `build_sftp`; its name is not among them."""
+    return {
+        "type": "sftp",
+        "host": location.host,
+        "port": location.port,
+        "username": location.username,
+        "path": location.path,
+        "host_keys": location.host_keys,
+        "auth": [_format_way(way) for way in location.auth],
+        "timeout_s": location.timeout_s,
+    }
+
+
+def _auth(ways: list[Value]) -> tuple[Auth, ...]:
+    return tuple(_way(way) for way in ways)
+
+
+def _way(way: Value) -> Auth:
+    if "password" in way:
+        return PasswordAuth(**_kept(way["password"]))
+    return KeyAuth(
+        **_kept(way["private_key"]),
+        **given(way, passphrase=_reference, certificate=_certificate),
+    )
+
+
+def _certificate(value: str | Value) -> str | SecretRef:
+    return value if isinstance(value, str) else _reference(value)
+
+
+def _reference(value: Value) -> SecretRef:
+    return SecretRef(**_kept(value))
+
+
+def _kept(value: Value) -> dict[str, Any]:
+    return given(value, file=str, secret=SecretName)
+
+
+def _format_way(way: Auth) -> Mapping[str, Any]:
+    if isinstance(way, PasswordAuth):
+        return {"password": _format_kept(way)}
+    value = {"private_key": _format_kept(way)}
+    if way.passphrase is not None:
+        value["passphrase"] = _format_kept(way.passphrase)
+    if way.certificate is not None:
+        value["certificate"] = _format_kept(way.certificate)
+    return value
+
+
+def _format_kept(kept: str | Kept) -> Any:
+    if isinstance(kept, str):
+        return kept
+    return {"file": kept.file} if kept.secret is None else {"secret": kept.secret}
