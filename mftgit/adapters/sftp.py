@@ -9,6 +9,7 @@ from typing import BinaryIO, TypeVar, cast
 from loguru import logger
 from paramiko import sftp as wire
 
+from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import (
     Content,
     EndpointFullError,
@@ -42,15 +43,19 @@ def connect(
     *,
     secrets_dir: Path,
     secrets: Mapping[SecretName, SecretValue] | None = None,
+    clock: Clock | None = None,
 ) -> "SftpEndpoint":
     """Connect and log in to ``location`` with files in ``secrets_dir``, or with ``secrets`` of the repository.
+
+    ``clock``, by default the machine's, tells whether a host's certificate is valid.
 
     Raises:
         ConfigError: a secret is missing or open to others; `HostKeyError` and `LoginError` are of this kind.
         EndpointRefusedError: the server has no safe algorithm or no SFTP for us.
         EndpointLostError: it cannot be reached or does not answer within ``location.timeout_s``.
     """
-    connection = open_channel(location, secrets_dir=secrets_dir, values=secrets or {})
+    now = (clock or SystemClock()).now()
+    connection = open_channel(location, secrets_dir=secrets_dir, values=secrets or {}, now=now)
     try:
         return SftpEndpoint(location, connection)
     except BaseException:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Timer
 
@@ -35,19 +36,22 @@ class Connection:
         hang_up(self.transport)
 
 
-def open_channel(location: SftpLocation, *, secrets_dir: Path, values: Values) -> Connection:
-    """Connect to ``location``, check its host key, log in and start SFTP.
+def open_channel(
+    location: SftpLocation, *, secrets_dir: Path, values: Values, now: datetime
+) -> Connection:
+    """Connect to ``location``, check its host key, log in and start SFTP; ``now`` is for certificates.
 
     Raises:
         ConfigError: a secret is missing, empty, unreadable, or open to other users of this machine.
-        HostKeyError: no key that the server shows is in ``location.host_keys``; no credential was sent.
+        HostKeyError: the server shows nothing that is in ``host_keys`` or certified by ``host_ca``; no credential
+            was sent.
         LoginError: the server took none of ``location.auth``.
         EndpointRefusedError: the server has no safe algorithm or no SFTP for us.
         EndpointLostError: it cannot be reached or does not answer within ``location.timeout_s``.
     """
     ways = prepare(location, secrets_dir=secrets_dir, values=values)
     with _telling(location):
-        transport = open_pinned_transport(location)
+        transport = open_pinned_transport(location, now=now)
         try:
             log_in(transport, location, ways)
             return Connection(transport=transport, channel=_sftp_channel(transport, location))

@@ -1,4 +1,6 @@
-"""A connection to a server that has shown a host key which its location pins (RFC 4253, 8)."""
+"""A connection to a server whose host key its location pins, or has certified (RFC 4253, 8)."""
+
+from datetime import datetime
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
@@ -6,6 +8,8 @@ from paramiko.ssh_exception import IncompatiblePeer
 from mftgit.adapters.endpoint import EndpointRefusedError, HostKeyError
 from mftgit.adapters.sftp_transport import hang_up, open_transport, server_name
 from mftgit.model.config import SftpLocation
+from mftgit.model.host_authority import host_flaw, read_authority
+from mftgit.model.ssh_certificate import SUFFIX, Certificate, read_certificate
 
 # Host key algorithms by the type of key that they show, in the order in which they are asked for: RFC 8709 (ed25519),
 # RFC 5656 (ecdsa), RFC 8332 (rsa with SHA-2).
@@ -18,37 +22,92 @@ _HOST_KEYS = {
 }
 
 
-def open_pinned_transport(location: SftpLocation) -> paramiko.Transport:
-    """Connect, and come back asking for another type of key as long as the server shows unpinned ones.
+def open_pinned_transport(location: SftpLocation, *, now: datetime) -> paramiko.Transport:
+    """Connect, and come back asking for another type of key as long as the server shows none that is trusted.
 
-    A fingerprint does not tell the type of its key, and a server shows one key for each connection.
+    A fingerprint does not tell the type of its key, and a server shows one key for each connection. Certificates are
+    asked for first, where an authority is named.
 
     Raises:
-        HostKeyError: no key that the server shows is in ``location.host_keys``; no credential was sent.
+        HostKeyError: nothing that the server shows is in ``host_keys`` or certified by ``host_ca``; no credential was
+            sent.
         EndpointRefusedError: the server has no safe algorithm.
     """
     shown: list[str] = []
-    types = dict(_HOST_KEYS)
+    types = _types(location)
     while types:
         transport = _handshake(location, types, first=not shown)
         if transport is None:
             break
         try:
             key = transport.get_remote_server_key()
+            flaw = _flaw(key, location, now)
         except BaseException:
             hang_up(transport)
             raise
-        if key.fingerprint in location.host_keys:
+        if flaw is None:
             return transport
         hang_up(transport)
-        shown.append(f"{key.get_name()} {key.fingerprint}")
-        types.pop(key.get_name(), None)
+        shown.append(flaw)
+        types.pop(_kind(key), None)
+        if key.public_blob is None and not location.host_keys:
+            break  # certificates were asked for before plain keys: it has no further one
     raise HostKeyError(
-        f"{server_name(location)} showed the host key {' and '.join(shown)}, "
-        f"but location {location.name!r} expects {' or '.join(location.host_keys)}: nothing was sent; "
+        f"{server_name(location)} showed {' and '.join(shown)}, "
+        f"but location {location.name!r} expects {' or '.join(_expected(location))}: nothing was sent; "
         "ask the partner whether the key was changed, and only if they confirm the new one, put it into "
-        f"host_keys of locations/{location.name}.yaml"
+        f"{'host_keys' if location.host_keys else 'host_ca'} of locations/{location.name}.yaml"
     )
+
+
+def _types(location: SftpLocation) -> dict[str, tuple[str, ...]]:
+    """Return the algorithms to ask for, by the kind of key or certificate that they show.
+
+    Plain ones are asked for without pinned keys too: what a server without a certificate shows can be told.
+    """
+    certified = {
+        kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in _HOST_KEYS.items()
+    }
+    return {**(certified if location.host_ca else {}), **_HOST_KEYS}
+
+
+def _flaw(key: paramiko.PKey, location: SftpLocation, now: datetime) -> str | None:
+    """Return why ``key``, which the server has proved to have, is not trusted; None where it is."""
+    told = f"the host key {key.get_name()} {key.fingerprint}"
+    if key.fingerprint in location.host_keys:
+        return None
+    if key.public_blob is None:
+        return told
+    try:
+        certificate = read_certificate(key.public_blob.key_blob)
+    except ValueError as error:
+        return f"{told} with a certificate that cannot be read ({error})"
+    authorities = tuple(map(read_authority, location.host_ca))
+    flaw = host_flaw(certificate, host=location.host, authorities=authorities, now=now)
+    if flaw is None and not _is_signed(certificate):
+        flaw = "its signature is not by that authority"
+    if flaw is None:
+        return None
+    return f"{told} with the certificate {certificate.key_id[:60]!r} ({flaw})"
+
+
+def _is_signed(certificate: Certificate) -> bool:
+    """Tell whether the authority that the certificate names has signed it; RSA with SHA-2 only, as paramiko has it."""
+    authority = certificate.authority
+    try:
+        key = paramiko.PKey.from_type_string(authority.kind, authority.blob)
+        return key.verify_ssh_sig(certificate.signed, paramiko.Message(certificate.signature))
+    except (paramiko.SSHException, ValueError, IndexError):
+        return False
+
+
+def _kind(key: paramiko.PKey) -> str:
+    return key.get_name() if key.public_blob is None else key.public_blob.key_type
+
+
+def _expected(location: SftpLocation) -> list[str]:
+    authorities = (read_authority(line).fingerprint for line in location.host_ca)
+    return [*location.host_keys, *(f"a certificate by {each}" for each in authorities)]
 
 
 def _handshake(

@@ -43,6 +43,14 @@ _WINDOW_BYTES = (
 _PACKET_BYTES = 256 << 10
 
 
+class _ExactTransport(paramiko.Transport):
+    """A transport that asks for just those types of host keys that it was told; paramiko adds a certificate to each."""
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        return tuple(self.get_security_options().key_types)
+
+
 def server_name(location: SftpLocation) -> str:
     """Return the server as messages name it: ``host:port``."""
     return f"{location.host}:{location.port}"
@@ -97,7 +105,7 @@ def _dial(location: SftpLocation) -> socket.socket:
 def _transport(
     sock: socket.socket, location: SftpLocation, key_types: Iterable[str]
 ) -> paramiko.Transport:
-    transport = paramiko.Transport(
+    transport = _ExactTransport(
         sock,
         default_window_size=_WINDOW_BYTES,
         default_max_packet_size=_PACKET_BYTES,

@@ -89,8 +89,9 @@ class LocalLocation:
 class SftpLocation:
     """A folder on an SFTP server.
 
-    ``host_keys`` are OpenSSH fingerprints (``SHA256:…``, as ``ssh-keygen -l`` prints them); at least
-    one, and a server that shows another key is not talked to. ``auth`` is tried in order.
+    ``host_keys`` are OpenSSH fingerprints (``SHA256:…``, as ``ssh-keygen -l`` prints them), and ``host_ca`` public keys
+    of authorities that certify hosts, as lines. There is at least one of them, and a server that shows another key is
+    not talked to. ``auth`` is tried in order.
     """
 
     name: LocationName
@@ -98,7 +99,8 @@ class SftpLocation:
     port: int = 22
     username: str
     path: str = "."
-    host_keys: tuple[str, ...]
+    host_keys: tuple[str, ...] = ()
+    host_ca: tuple[str, ...] = ()
     auth: tuple[Auth, ...]
     timeout_s: float = 30.0
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mftgit.model.config import Location, SftpLocation
 from mftgit.model.fault import Fault
+from mftgit.model.host_authority import read_authority
 from mftgit.model.login import Auth, KeyAuth
 from mftgit.model.ssh_certificate import CertifiedAs, read_certificate_line
 
@@ -11,7 +12,21 @@ from mftgit.model.ssh_certificate import CertifiedAs, read_certificate_line
 def check_location(location: Location) -> Iterator[Fault]:
     """Give what is wrong with ``location`` by itself."""
     if isinstance(location, SftpLocation):
+        yield from _check_authorities(location.host_ca, "/host_ca")
         yield from _check_ways(location.auth, "/auth")
+
+
+def _check_authorities(lines: tuple[str, ...], pointer: str) -> Iterator[Fault]:
+    for index, line in enumerate(lines):
+        try:
+            read_authority(line)
+        except ValueError as error:
+            yield Fault(
+                pointer=f"{pointer}/{index}",
+                rule="certificate",
+                message=f"no public key of an authority: {error}",
+                hint="take the line of the authority's file .pub",
+            )
 
 
 def _check_ways(auth: tuple[Auth, ...], pointer: str) -> Iterator[Fault]:

@@ -15,9 +15,8 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
         name=name,
         host=value["host"],
         username=value["username"],
-        host_keys=tuple(value["host_keys"]),
         auth=_auth(value["auth"]),
-        **given(value, port=int, path=str, timeout_s=float),
+        **given(value, port=int, path=str, host_keys=tuple, host_ca=tuple, timeout_s=float),
     )
 
 
@@ -30,6 +29,7 @@ def format_sftp(location: SftpLocation) -> dict[str, Any]:
         "username": location.username,
         "path": location.path,
         "host_keys": location.host_keys,
+        "host_ca": location.host_ca,
         "auth": [_format_way(way) for way in location.auth],
         "timeout_s": location.timeout_s,
     }

@@ -45,6 +45,7 @@ class Served:
         self,
         *,
         host_keys: tuple[str, ...] | None = None,
+        host_ca: tuple[str, ...] = (),
         auth: tuple[Auth, ...] = (PasswordAuth(file="password"),),
         timeout_s: float = 20.0,
     ) -> SftpLocation:
@@ -55,6 +56,7 @@ class Served:
             port=self.port,
             username=USER,
             host_keys=(self.host_key.fingerprint,) if host_keys is None else host_keys,
+            host_ca=host_ca,
             auth=auth,
             timeout_s=timeout_s,
         )
@@ -382,9 +384,16 @@ _TRANSPORTS: dict[Door, list[paramiko.Transport]] = {}
 
 @contextmanager
 def sftp_server(
-    root: Path, behaviour: type[Folder] = Folder, *, door: type[Door] = Door
+    root: Path,
+    behaviour: type[Folder] = Folder,
+    *,
+    door: type[Door] = Door,
+    keys: tuple[paramiko.PKey, ...] = (),
 ) -> Iterator[Served]:
-    """Serve ``root`` on loopback; it shows `Served.host_key`, and `Served.second_key` to who asks for its type."""
+    """Serve ``root`` on loopback; it shows `Served.host_key`, and the other ones to who asks for their type.
+
+    These are `Served.second_key` and ``keys``.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, behaviour.receive_bytes)
         served = Served(
@@ -403,8 +412,8 @@ def sftp_server(
                     return
                 transport = paramiko.Transport(sock)
                 transports.append(transport)
-                transport.add_server_key(served.host_key)
-                transport.add_server_key(served.second_key)
+                for key in (served.host_key, served.second_key, *keys):
+                    transport.add_server_key(key)
                 transport.set_subsystem_handler("sftp", paramiko.SFTPServer, behaviour, root)
                 transport.start_server(event=Event(), server=entrance)
 

@@ -40,8 +40,10 @@ class Sshd:
         *,
         path: str | None = None,
         host_keys: tuple[str, ...] | None = None,
+        host_ca: tuple[str, ...] = (),
         auth: tuple[Auth, ...] = (KeyAuth(file="client"),),
         username: str | None = None,
+        host: str = "127.0.0.1",
         timeout_s: float = 20.0,
     ) -> SftpLocation:
         """Return a location on this server that works, but for what is asked otherwise.
@@ -50,11 +52,12 @@ class Sshd:
         """
         return SftpLocation(
             name=LocationName("partner"),
-            host="127.0.0.1",
+            host=host,
             port=self.port,
             username=username or pwd.getpwuid(os.geteuid()).pw_name,
             path=path or str(self.folder),
             host_keys=tuple(self.host_keys.values()) if host_keys is None else host_keys,
+            host_ca=host_ca,
             auth=auth,
             timeout_s=timeout_s,
         )

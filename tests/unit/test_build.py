@@ -119,6 +119,11 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
     assert build_location(A, least) == SftpLocation(
         name=A, host="h", username="u", host_keys=("k",), auth=auth
     )
+    by_authority = {**least, "host_ca": ["c"]}
+    del by_authority["host_keys"]
+    assert build_location(A, by_authority) == SftpLocation(
+        name=A, host="h", username="u", host_ca=("c",), auth=auth
+    )
     assert build_location(A, {**least, "port": 22.0, "path": "x", "timeout_s": 3}) == SftpLocation(
         name=A,
         host="h",

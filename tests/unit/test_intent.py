@@ -51,6 +51,7 @@ locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) |
     username=texts,
     path=texts,
     host_keys=st.lists(texts, max_size=3).map(tuple),
+    host_ca=st.lists(texts, max_size=3).map(tuple),
     auth=st.lists(auths, max_size=3).map(tuple),
     timeout_s=st.floats(1, 600),
 )

@@ -183,6 +183,16 @@ def transfer(**fields: str) -> str:
             sftp(host_keys="[SHA256:abc]"),
             "4:13 /host_keys/0 [form] must not be 'SHA256:abc' -> expected: SHA256: and 43",
         ),
+        (
+            "location",
+            sftp().replace(f"host_keys: [{KEY}]\n", ""),
+            "1:1  [missing-field] the field 'host_keys' is missing -> add host_keys: Fingerprints of the server's",
+        ),
+        (
+            "location",
+            sftp(host_ca="[SHA256:abc]"),
+            "6:11 /host_ca/0 [form] must not be 'SHA256:abc' -> expected: the line of an authority's file .pub",
+        ),
         ("location", sftp(host_keys=f"[MD5:{KEY}]"), "4:13 /host_keys/0 [form] must not be 'MD5:"),
         ("location", sftp(auth="[]"), "5:7 /auth [size] must have at least 1 item"),
         (

@@ -1,6 +1,7 @@
 """Certificates are read as OpenSSH writes them, and what is none is told."""
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -98,6 +99,9 @@ def test_a_certificate_in_a_location_has_to_be_one_of_a_user() -> None:
     )
     assert list(check_location(good)) == []
     assert list(check_location(LocalLocation(name=LocationName("l"), path="p"))) == []
+    bad_authority = replace(good, host_ca=(AUTHORITY_LINE, "ssh-ed25519 AAAA"))
+    (fault,) = check_location(bad_authority)
+    assert (fault.pointer, fault.rule) == ("/host_ca/1", "certificate")
     bad = location(
         KeyAuth(file="k", certificate=HOST_LINE), KeyAuth(file="k", certificate=AUTHORITY_LINE)
     )

@@ -181,7 +181,7 @@ class Runs:
     ) -> Endpoint:
         if isinstance(location, LocalLocation):
             return open_local(location, files_root=self._files_root, make=make)
-        return connect(location, secrets_dir=self._secrets_dir, secrets=secrets)
+        return connect(location, secrets_dir=self._secrets_dir, secrets=secrets, clock=self._clock)
 
     def _note(self, line: Line, outcome: RunOutcome | None) -> None:
         if outcome is not None and outcome.outcome is RunState.IDLE:
