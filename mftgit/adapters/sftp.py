@@ -52,7 +52,7 @@ def connect(
     Raises:
         ConfigError: a secret is missing or open to others; `HostKeyError` and `LoginError` are of this kind.
         EndpointRefusedError: the server has no safe algorithm or no SFTP for us.
-        EndpointLostError: it cannot be reached or does not answer within ``location.timeout_s``.
+        EndpointLostError: it cannot be reached or does not answer in time.
     """
     now = (clock or SystemClock()).now()
     connection = open_channel(location, secrets_dir=secrets_dir, values=secrets or {}, now=now)

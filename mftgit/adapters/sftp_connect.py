@@ -16,8 +16,6 @@ from mftgit.adapters.sftp_secrets import Values
 from mftgit.adapters.sftp_transport import TROUBLE, hang_up, reason, server_name
 from mftgit.model.config import SftpLocation
 
-_KEEPALIVE_S = 15
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
@@ -47,7 +45,7 @@ def open_channel(
             was sent.
         LoginError: the server took none of ``location.auth``.
         EndpointRefusedError: the server has no safe algorithm or no SFTP for us.
-        EndpointLostError: it cannot be reached or does not answer within ``location.timeout_s``.
+        EndpointLostError: it cannot be reached or does not answer in time.
     """
     ways = prepare(location, secrets_dir=secrets_dir, values=values)
     with _telling(location):
@@ -74,11 +72,11 @@ def _telling(location: SftpLocation) -> Iterator[None]:
 def _sftp_channel(transport: paramiko.Transport, location: SftpLocation) -> paramiko.Channel:
     """Open a session and start its subsystem "sftp" (RFC 4254, 6.5; draft-ietf-secsh-filexfer-02, 2)."""
     try:
-        channel = transport.open_session(timeout=location.timeout_s)
+        channel = transport.open_session(timeout=location.connect_s)
         channel.settimeout(location.timeout_s)
-        transport.set_keepalive(_KEEPALIVE_S)
+        transport.set_keepalive(location.keepalive_s)
         # paramiko waits for this answer without end.
-        watch = Timer(location.timeout_s, hang_up, [transport])
+        watch = Timer(location.connect_s, hang_up, [transport])
         watch.start()
         try:
             channel.invoke_subsystem("sftp")

@@ -11,16 +11,6 @@ from mftgit.model.config import SftpLocation
 from mftgit.model.host_authority import host_flaw, read_authority
 from mftgit.model.ssh_certificate import SUFFIX, Certificate, read_certificate
 
-# Host key algorithms by the type of key that they show, in the order in which they are asked for: RFC 8709 (ed25519),
-# RFC 5656 (ecdsa), RFC 8332 (rsa with SHA-2).
-_HOST_KEYS = {
-    "ssh-ed25519": ("ssh-ed25519",),
-    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
-    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384",),
-    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521",),
-    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
-}
-
 
 def open_pinned_transport(location: SftpLocation, *, now: datetime) -> paramiko.Transport:
     """Connect, and come back asking for another type of key as long as the server shows none that is trusted.
@@ -65,10 +55,11 @@ def _types(location: SftpLocation) -> dict[str, tuple[str, ...]]:
 
     Plain ones are asked for without pinned keys too: what a server without a certificate shows can be told.
     """
+    plain = location.algorithms.host_keys_by_kind()
     certified = {
-        kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in _HOST_KEYS.items()
+        kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in plain.items()
     }
-    return {**(certified if location.host_ca else {}), **_HOST_KEYS}
+    return {**(certified if location.host_ca else {}), **plain}
 
 
 def _flaw(key: paramiko.PKey, location: SftpLocation, now: datetime) -> str | None:
@@ -121,5 +112,6 @@ def _handshake(
         if not first:
             return None
         raise EndpointRefusedError(
-            f"{server_name(location)} has no algorithm that is safe and known here: {error}"
+            f"{server_name(location)} has no algorithm that is safe and known here: {error}: "
+            f"ask the partner, or look at algorithms of locations/{location.name}.yaml"
         ) from error

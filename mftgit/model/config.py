@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, unique
 
+from mftgit.model.algorithms import Algorithms
 from mftgit.model.cohorts import Rollout
 from mftgit.model.controller_line import ControllerLine
 from mftgit.model.limits import Limits
@@ -91,7 +92,8 @@ class SftpLocation:
 
     ``host_keys`` are OpenSSH fingerprints (``SHA256:…``, as ``ssh-keygen -l`` prints them), and ``host_ca`` public keys
     of authorities that certify hosts, as lines. There is at least one of them, and a server that shows another key is
-    not talked to. ``auth`` is tried in order.
+    not talked to. ``auth`` is tried in order. ``keepalive_s`` is 0 where nothing is sent for the connection's sake;
+    ``idle_s`` is how long a connection may be kept between runs, and ``max_connections`` how many one member may have.
     """
 
     name: LocationName
@@ -102,7 +104,17 @@ class SftpLocation:
     host_keys: tuple[str, ...] = ()
     host_ca: tuple[str, ...] = ()
     auth: tuple[Auth, ...]
+    algorithms: Algorithms = field(default_factory=Algorithms)
     timeout_s: float = 30.0
+    connect_timeout_s: float | None = None
+    keepalive_s: int = 15
+    idle_s: float = 60.0
+    max_connections: int = 4
+
+    @property
+    def connect_s(self) -> float:
+        """How many seconds each step of connecting may take."""
+        return self.timeout_s if self.connect_timeout_s is None else self.connect_timeout_s
 
 
 Location = LocalLocation | SftpLocation

@@ -1,8 +1,10 @@
 """An SFTP location as its document says it, read and written."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from mftgit.model.algorithms import Algorithms
 from mftgit.model.config import SftpLocation
 from mftgit.model.given import Value, given
 from mftgit.model.login import Auth, Kept, KeyAuth, PasswordAuth, SecretRef
@@ -16,13 +18,29 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
         host=value["host"],
         username=value["username"],
         auth=_auth(value["auth"]),
-        **given(value, port=int, path=str, host_keys=tuple, host_ca=tuple, timeout_s=float),
+        **given(
+            value,
+            port=int,
+            path=str,
+            host_keys=tuple,
+            host_ca=tuple,
+            algorithms=_algorithms,
+            timeout_s=float,
+            connect_timeout_s=float,
+            keepalive_s=int,
+            idle_s=float,
+            max_connections=int,
+        ),
     )
+
+
+def _algorithms(value: Value) -> Algorithms:
+    return Algorithms(**given(value, ciphers=tuple, macs=tuple, kex=tuple, host_keys=tuple))
 
 
 def format_sftp(location: SftpLocation) -> dict[str, Any]:
     """Return ``location`` in the words of its document, for `build_sftp`; its name is not among them."""
-    return {
+    value = {
         "type": "sftp",
         "host": location.host,
         "port": location.port,
@@ -31,8 +49,15 @@ def format_sftp(location: SftpLocation) -> dict[str, Any]:
         "host_keys": location.host_keys,
         "host_ca": location.host_ca,
         "auth": [_format_way(way) for way in location.auth],
+        "algorithms": asdict(location.algorithms),
         "timeout_s": location.timeout_s,
+        "keepalive_s": location.keepalive_s,
+        "idle_s": location.idle_s,
+        "max_connections": location.max_connections,
     }
+    if location.connect_timeout_s is not None:
+        value["connect_timeout_s"] = location.connect_timeout_s
+    return value
 
 
 def _auth(ways: list[Value]) -> tuple[Auth, ...]:

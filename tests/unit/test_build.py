@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mftgit.model.algorithms import Algorithms
 from mftgit.model.build import (
     Scope,
     build_cluster,
@@ -123,6 +124,27 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
     del by_authority["host_keys"]
     assert build_location(A, by_authority) == SftpLocation(
         name=A, host="h", username="u", host_ca=("c",), auth=auth
+    )
+    tuned = {
+        "algorithms": {"kex": ["curve25519-sha256"], "host_keys": ["rsa-sha2-256", "ssh-ed25519"]},
+        "connect_timeout_s": 5,
+        "keepalive_s": 0,
+        "idle_s": 0,
+        "max_connections": 1,
+    }
+    assert build_location(A, least | tuned) == SftpLocation(
+        name=A,
+        host="h",
+        username="u",
+        host_keys=("k",),
+        auth=auth,
+        algorithms=Algorithms(
+            kex=("curve25519-sha256",), host_keys=("rsa-sha2-256", "ssh-ed25519")
+        ),
+        connect_timeout_s=5.0,
+        keepalive_s=0,
+        idle_s=0.0,
+        max_connections=1,
     )
     assert build_location(A, {**least, "port": 22.0, "path": "x", "timeout_s": 3}) == SftpLocation(
         name=A,

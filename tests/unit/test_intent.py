@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mftgit.model.algorithms import Algorithms
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import (
     ActiveOn,
@@ -53,7 +54,12 @@ locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) |
     host_keys=st.lists(texts, max_size=3).map(tuple),
     host_ca=st.lists(texts, max_size=3).map(tuple),
     auth=st.lists(auths, max_size=3).map(tuple),
+    algorithms=st.builds(Algorithms, ciphers=st.lists(texts, max_size=3).map(tuple)),
     timeout_s=st.floats(1, 600),
+    connect_timeout_s=st.none() | st.floats(1, 600),
+    keepalive_s=st.integers(0, 600),
+    idle_s=st.floats(0, 600),
+    max_connections=st.integers(1, 64),
 )
 places = st.builds(Place, location=locations, alike=st.booleans())
 scopes = st.builds(

@@ -193,6 +193,22 @@ def transfer(**fields: str) -> str:
             sftp(host_ca="[SHA256:abc]"),
             "6:11 /host_ca/0 [form] must not be 'SHA256:abc' -> expected: the line of an authority's file .pub",
         ),
+        (
+            "location",
+            sftp(algorithms="{ciphers: [aes128-cbc]}"),
+            "6:24 /algorithms/ciphers/0 [choice] must be one of aes128-gcm@openssh.com, aes256",
+        ),
+        (
+            "location",
+            sftp(algorithms="{macs: []}"),
+            "6:20 /algorithms/macs [size] must have at least 1 item",
+        ),
+        (
+            "location",
+            sftp(max_connections="65"),
+            "6:18 /max_connections [range] must be at most 64",
+        ),
+        ("location", sftp(keepalive_s="1.5"), "6:14 /keepalive_s [type] must be a whole number"),
         ("location", sftp(host_keys=f"[MD5:{KEY}]"), "4:13 /host_keys/0 [form] must not be 'MD5:"),
         ("location", sftp(auth="[]"), "5:7 /auth [size] must have at least 1 item"),
         (

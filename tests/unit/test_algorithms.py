@@ -1,0 +1,26 @@
+"""How a location's algorithms and times are taken."""
+
+from dataclasses import replace
+
+from mftgit.model.algorithms import HOST_KEYS, Algorithms
+from mftgit.model.config import SftpLocation
+from mftgit.model.names import LocationName
+
+PLACE = SftpLocation(name=LocationName("p"), host="h", username="u", auth=())
+
+
+def test_host_key_algorithms_go_by_the_kind_of_key_in_the_order_of_the_location() -> None:
+    assert list(Algorithms().host_keys_by_kind().values())[-1] == ("rsa-sha2-512", "rsa-sha2-256")
+    assert [each for names in Algorithms().host_keys_by_kind().values() for each in names] == list(
+        HOST_KEYS
+    )
+    some = Algorithms(host_keys=("rsa-sha2-256", "ssh-ed25519", "rsa-sha2-512"))
+    assert list(some.host_keys_by_kind().items()) == [
+        ("ssh-rsa", ("rsa-sha2-256", "rsa-sha2-512")),
+        ("ssh-ed25519", ("ssh-ed25519",)),
+    ]
+
+
+def test_connecting_takes_as_long_as_an_answer_unless_the_location_says_otherwise() -> None:
+    assert replace(PLACE, timeout_s=7.0).connect_s == 7.0
+    assert replace(PLACE, timeout_s=7.0, connect_timeout_s=2.0).connect_s == 2.0
