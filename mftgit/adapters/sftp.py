@@ -26,10 +26,10 @@ from mftgit.adapters.sftp_folder import SftpFolder
 from mftgit.adapters.sftp_overlap import Exchange, done, overlap
 from mftgit.adapters.sftp_small import SmallFiles, entry_of
 from mftgit.adapters.sftp_transfer import Download, Upload
-from mftgit.adapters.sftp_transport import server_name
 from mftgit.adapters.sftp_wire import Attributes, StatusError, text
 from mftgit.errors import MftgitError
 from mftgit.model.config import SftpLocation
+from mftgit.model.hop import server_of
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
 
@@ -71,7 +71,7 @@ class SftpEndpoint:
     """
 
     def __init__(self, location: SftpLocation, connection: Connection) -> None:
-        self._server = server_name(location)
+        self._server = server_of(location).name
         self._conversation = Conversation(connection, server=self._server)
         self._session = self._conversation.session
         self._telling = self._conversation.telling

@@ -1,4 +1,4 @@
-"""From a location to an open SFTP channel: its secrets, the pinned host key, the login, the subsystem."""
+"""From a location to an open SFTP channel: its secrets, the pinned host keys, the logins, the subsystem."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,18 +11,31 @@ import paramiko
 
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
 from mftgit.adapters.sftp_host_key import open_pinned_transport
-from mftgit.adapters.sftp_login import log_in, prepare
+from mftgit.adapters.sftp_jump import ThroughJump
+from mftgit.adapters.sftp_login import Way, log_in, prepare
 from mftgit.adapters.sftp_secrets import Values
-from mftgit.adapters.sftp_transport import TROUBLE, hang_up, reason, server_name
+from mftgit.adapters.sftp_transport import TROUBLE, hang_up, reason
 from mftgit.model.config import SftpLocation
+from mftgit.model.hop import Hop
+
+_SETTLE_S = 0.5  # in which the loss of a jump host reaches its own thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """A channel on which the server speaks SFTP, and the connection that carries it."""
+    """A channel on which the server speaks SFTP, and the connections that carry it."""
 
     transport: paramiko.Transport
     channel: paramiko.Channel
+    jump: ThroughJump | None = None
+
+    def explain(self, error: BaseException) -> str:
+        """Return why the connection was lost with ``error``, and at which hop."""
+        if self.jump is not None:
+            self.jump.transport.join(_SETTLE_S)
+            if not self.jump.transport.is_active():
+                return f"the connection to the {self.jump.hop.name} was lost"
+        return reason(error)
 
     @property
     def is_openssh(self) -> bool:
@@ -30,7 +43,10 @@ class Connection:
         return str(self.transport.remote_version).startswith("SSH-2.0-OpenSSH_")
 
     def close(self) -> None:
-        """End the connection and its threads; a second call does nothing."""
+        """End the connections and their threads; a second call does nothing."""
+        # The jump host first: what is said through a connection that is gone waits for nobody.
+        if self.jump is not None:
+            self.jump.close()
         hang_up(self.transport)
 
 
@@ -38,6 +54,9 @@ def open_channel(
     location: SftpLocation, *, secrets_dir: Path, values: Values, now: datetime
 ) -> Connection:
     """Connect to ``location``, check its host key, log in and start SFTP; ``now`` is for certificates.
+
+    A jump host is connected to before, with a host key and a login of its own. Errors name the server that they are
+    of.
 
     Raises:
         ConfigError: a secret is missing, empty, unreadable, or open to other users of this machine.
@@ -48,35 +67,63 @@ def open_channel(
         EndpointLostError: it cannot be reached or does not answer in time.
     """
     ways = prepare(location, secrets_dir=secrets_dir, values=values)
-    with _telling(location):
-        transport = open_pinned_transport(location, now=now)
+    *before, server = ways
+    if not before:
+        return _connect(server, ways[server], now, None)
+    through = before[0]
+    with _telling(through):
+        jump = ThroughJump(transport=_enter(through, ways[through], now, None), hop=through)
+    try:
+        return _connect(server, ways[server], now, jump)
+    except BaseException:
+        jump.close()
+        raise
+
+
+def _connect(server: Hop, ways: list[Way], now: datetime, jump: ThroughJump | None) -> Connection:
+    with _telling(server):
+        transport = _enter(server, ways, now, jump)
         try:
-            log_in(transport, location, ways)
-            return Connection(transport=transport, channel=_sftp_channel(transport, location))
+            channel = _sftp_channel(transport, server)
         except BaseException:
             hang_up(transport)
             raise
+    return Connection(transport=transport, channel=channel, jump=jump)
+
+
+def _enter(
+    hop: Hop, ways: list[Way], now: datetime, jump: ThroughJump | None
+) -> paramiko.Transport:
+    """Connect to ``hop``, check its host key and log in."""
+    transport = open_pinned_transport(hop, now=now, jump=jump)
+    try:
+        log_in(transport, hop, ways)
+        transport.set_keepalive(hop.keepalive_s)
+    except BaseException:
+        hang_up(transport)
+        raise
+    return transport
 
 
 @contextmanager
-def _telling(location: SftpLocation) -> Iterator[None]:
+def _telling(hop: Hop) -> Iterator[None]:
     """Turn what paramiko and sockets raise while connecting into `EndpointLostError`."""
     try:
         yield
     except TROUBLE as error:
+        what = "SSH" if hop.fields else "SFTP"
         raise EndpointLostError(
-            f"{server_name(location)} cannot be reached by SFTP: {reason(error)}"
+            f"{hop.name} cannot be reached by {what}: {reason(error)}"
         ) from error
 
 
-def _sftp_channel(transport: paramiko.Transport, location: SftpLocation) -> paramiko.Channel:
+def _sftp_channel(transport: paramiko.Transport, server: Hop) -> paramiko.Channel:
     """Open a session and start its subsystem "sftp" (RFC 4254, 6.5; draft-ietf-secsh-filexfer-02, 2)."""
     try:
-        channel = transport.open_session(timeout=location.connect_s)
-        channel.settimeout(location.timeout_s)
-        transport.set_keepalive(location.keepalive_s)
+        channel = transport.open_session(timeout=server.connect_s)
+        channel.settimeout(server.timeout_s)
         # paramiko waits for this answer without end.
-        watch = Timer(location.connect_s, hang_up, [transport])
+        watch = Timer(server.connect_s, hang_up, [transport])
         watch.start()
         try:
             channel.invoke_subsystem("sftp")
@@ -87,6 +134,6 @@ def _sftp_channel(transport: paramiko.Transport, location: SftpLocation) -> para
         if not transport.is_active():
             raise
         raise EndpointRefusedError(
-            f"{server_name(location)} let {location.username!r} in, but not to SFTP: {error}"
+            f"{server.name} let {server.username!r} in, but not to SFTP: {error}"
         ) from error
     return channel

@@ -9,7 +9,7 @@ from mftgit.adapters.endpoint import EndpointFullError, EndpointLostError
 from mftgit.adapters.sftp_connect import Connection
 from mftgit.adapters.sftp_session import Session
 from mftgit.adapters.sftp_stream import ChannelStream
-from mftgit.adapters.sftp_transport import TROUBLE, reason
+from mftgit.adapters.sftp_transport import TROUBLE
 from mftgit.adapters.sftp_wire import StatusError
 from mftgit.errors import MftgitError
 
@@ -46,8 +46,9 @@ class Conversation:
         except StatusError as error:
             raise self.meaning(error, named, full) from error
         except TROUBLE as error:
+            why = self._connection.explain(error)
             self.close()
-            raise EndpointLostError(f"{self.server}: {named}: {reason(error)}") from error
+            raise EndpointLostError(f"{self.server}: {named}: {why}") from error
 
     def meaning(self, error: StatusError, what: str, full: bool) -> MftgitError:  # noqa: FBT001  see `Meaning`
         """Return the error of endpoints that the server's answer about ``what`` means."""

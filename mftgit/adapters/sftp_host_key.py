@@ -6,13 +6,16 @@ import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
 from mftgit.adapters.endpoint import EndpointRefusedError, HostKeyError
-from mftgit.adapters.sftp_transport import hang_up, open_transport, server_name
-from mftgit.model.config import SftpLocation
+from mftgit.adapters.sftp_jump import ThroughJump
+from mftgit.adapters.sftp_transport import dial_directly, hang_up, open_transport
+from mftgit.model.hop import Hop
 from mftgit.model.host_authority import host_flaw, read_authority
 from mftgit.model.ssh_certificate import SUFFIX, Certificate, read_certificate
 
 
-def open_pinned_transport(location: SftpLocation, *, now: datetime) -> paramiko.Transport:
+def open_pinned_transport(
+    hop: Hop, *, now: datetime, jump: ThroughJump | None
+) -> paramiko.Transport:
     """Connect, and come back asking for another type of key as long as the server shows none that is trusted.
 
     A fingerprint does not tell the type of its key, and a server shows one key for each connection. Certificates are
@@ -24,14 +27,14 @@ def open_pinned_transport(location: SftpLocation, *, now: datetime) -> paramiko.
         EndpointRefusedError: the server has no safe algorithm.
     """
     shown: list[str] = []
-    types = _types(location)
+    types = _types(hop)
     while types:
-        transport = _handshake(location, types, first=not shown)
+        transport = _handshake(hop, types, jump, first=not shown)
         if transport is None:
             break
         try:
             key = transport.get_remote_server_key()
-            flaw = _flaw(key, location, now)
+            flaw = _flaw(key, hop, now)
         except BaseException:
             hang_up(transport)
             raise
@@ -40,32 +43,32 @@ def open_pinned_transport(location: SftpLocation, *, now: datetime) -> paramiko.
         hang_up(transport)
         shown.append(flaw)
         types.pop(_kind(key), None)
-        if key.public_blob is None and not location.host_keys:
+        if key.public_blob is None and not hop.host_keys:
             break  # certificates were asked for before plain keys: it has no further one
     raise HostKeyError(
-        f"{server_name(location)} showed {' and '.join(shown)}, "
-        f"but location {location.name!r} expects {' or '.join(_expected(location))}: nothing was sent; "
+        f"{hop.name} showed {' and '.join(shown)}, "
+        f"but {hop.document} expects {' or '.join(_expected(hop))}: nothing was sent; "
         "ask the partner whether the key was changed, and only if they confirm the new one, put it into "
-        f"{'host_keys' if location.host_keys else 'host_ca'} of locations/{location.name}.yaml"
+        f"{hop.fields}{'host_keys' if hop.host_keys else 'host_ca'} of {hop.document}"
     )
 
 
-def _types(location: SftpLocation) -> dict[str, tuple[str, ...]]:
+def _types(hop: Hop) -> dict[str, tuple[str, ...]]:
     """Return the algorithms to ask for, by the kind of key or certificate that they show.
 
     Plain ones are asked for without pinned keys too: what a server without a certificate shows can be told.
     """
-    plain = location.algorithms.host_keys_by_kind()
+    plain = hop.algorithms.host_keys_by_kind()
     certified = {
         kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in plain.items()
     }
-    return {**(certified if location.host_ca else {}), **plain}
+    return {**(certified if hop.host_ca else {}), **plain}
 
 
-def _flaw(key: paramiko.PKey, location: SftpLocation, now: datetime) -> str | None:
+def _flaw(key: paramiko.PKey, hop: Hop, now: datetime) -> str | None:
     """Return why ``key``, which the server has proved to have, is not trusted; None where it is."""
     told = f"the host key {key.get_name()} {key.fingerprint}"
-    if key.fingerprint in location.host_keys:
+    if key.fingerprint in hop.host_keys:
         return None
     if key.public_blob is None:
         return told
@@ -73,8 +76,8 @@ def _flaw(key: paramiko.PKey, location: SftpLocation, now: datetime) -> str | No
         certificate = read_certificate(key.public_blob.key_blob)
     except ValueError as error:
         return f"{told} with a certificate that cannot be read ({error})"
-    authorities = tuple(map(read_authority, location.host_ca))
-    flaw = host_flaw(certificate, host=location.host, authorities=authorities, now=now)
+    authorities = tuple(map(read_authority, hop.host_ca))
+    flaw = host_flaw(certificate, host=hop.host, authorities=authorities, now=now)
     if flaw is None and not _is_signed(certificate):
         flaw = "its signature is not by that authority"
     if flaw is None:
@@ -96,22 +99,24 @@ def _kind(key: paramiko.PKey) -> str:
     return key.get_name() if key.public_blob is None else key.public_blob.key_type
 
 
-def _expected(location: SftpLocation) -> list[str]:
-    authorities = (read_authority(line).fingerprint for line in location.host_ca)
-    return [*location.host_keys, *(f"a certificate by {each}" for each in authorities)]
+def _expected(hop: Hop) -> list[str]:
+    authorities = (read_authority(line).fingerprint for line in hop.host_ca)
+    return [*hop.host_keys, *(f"a certificate by {each}" for each in authorities)]
 
 
 def _handshake(
-    location: SftpLocation, types: dict[str, tuple[str, ...]], *, first: bool
+    hop: Hop, types: dict[str, tuple[str, ...]], jump: ThroughJump | None, *, first: bool
 ) -> paramiko.Transport | None:
     """Return a transport with keys exchanged; None when the server has no host key of the types left."""
     wanted = [name for names in types.values() for name in names]
     try:
-        return open_transport(location, key_types=wanted)
+        return open_transport(
+            hop, key_types=wanted, dial=dial_directly if jump is None else jump.dial
+        )
     except IncompatiblePeer as error:
         if not first:
             return None
         raise EndpointRefusedError(
-            f"{server_name(location)} has no algorithm that is safe and known here: {error}: "
-            f"ask the partner, or look at algorithms of locations/{location.name}.yaml"
+            f"{hop.name} has no algorithm that is safe and known here: {error}: "
+            f"ask the partner, or look at algorithms of {hop.document}"
         ) from error

@@ -9,8 +9,8 @@ import paramiko
 from mftgit.adapters.endpoint import LoginError
 from mftgit.adapters.sftp_key import read_key
 from mftgit.adapters.sftp_secrets import Values, name_of, read_password
-from mftgit.adapters.sftp_transport import server_name
 from mftgit.model.config import SftpLocation
+from mftgit.model.hop import Hop, hops
 from mftgit.model.login import Auth, KeyAuth
 
 _QUESTIONS = "keyboard-interactive"
@@ -25,16 +25,19 @@ class Way:
     attempt: Callable[[paramiko.Transport], list[str]]
 
 
-def prepare(location: SftpLocation, *, secrets_dir: Path, values: Values) -> list[Way]:
-    """Return the ways to log in to ``location``, with their secrets read.
+def prepare(location: SftpLocation, *, secrets_dir: Path, values: Values) -> dict[Hop, list[Way]]:
+    """Return the servers on the way to ``location``, and the ways to log in there, with their secrets read.
 
     Raises:
         ConfigError: a secret is missing, empty, unreadable, or open to other users of this machine.
     """
-    return [_way(location.username, auth, secrets_dir, values) for auth in location.auth]
+    return {
+        hop: [_way(hop.username, auth, secrets_dir, values) for auth in hop.auth]
+        for hop in hops(location)
+    }
 
 
-def log_in(transport: paramiko.Transport, location: SftpLocation, ways: list[Way]) -> None:
+def log_in(transport: paramiko.Transport, hop: Hop, ways: list[Way]) -> None:
     """Try ``ways`` in order; a server may want several of them, one after the other (RFC 4252, 5.1).
 
     Raises:
@@ -57,8 +60,8 @@ def log_in(transport: paramiko.Transport, location: SftpLocation, ways: list[Way
                 return
             results.append(f"{way.name}: taken, but the server wants {', '.join(wanted)} as well")
     raise LoginError(
-        f"{server_name(location)} does not let {location.username!r} in ({'; '.join(results)}): "
-        f"check username and auth of locations/{location.name}.yaml and the secrets that it names"
+        f"{hop.name} does not let {hop.username!r} in ({'; '.join(results)}): "
+        f"check {hop.fields}username and {hop.fields}auth of {hop.document} and the secrets that it names"
     )
 
 

@@ -2,15 +2,15 @@
 
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import ClassVar
+from typing import ClassVar, Protocol, cast
 
 import paramiko
 from paramiko.kex_curve25519 import KexCurve25519
 
 from mftgit.adapters.sftp_packets import packetizer_class
-from mftgit.model.config import SftpLocation
+from mftgit.model.hop import Hop
 
 TROUBLE = (
     OSError,
@@ -45,11 +45,6 @@ class _ExactTransport(paramiko.Transport):
         return tuple(self.get_security_options().key_types)
 
 
-def server_name(location: SftpLocation) -> str:
-    """Return the server as messages name it: ``host:port``."""
-    return f"{location.host}:{location.port}"
-
-
 def reason(error: BaseException) -> str:
     """Return what ``error`` says, or for one that says nothing what it means."""
     if isinstance(error, TimeoutError) and not str(error):
@@ -57,15 +52,36 @@ def reason(error: BaseException) -> str:
     return str(error) or "the connection was closed"
 
 
-def open_transport(location: SftpLocation, *, key_types: Iterable[str]) -> paramiko.Transport:
-    """Connect to ``location`` and exchange keys; the server shows a host key of ``key_types``, not yet checked.
+class Sock(Protocol):
+    """What paramiko needs of a socket, and `hang_up`."""
+
+    def settimeout(self, seconds: float, /) -> None:
+        """See `socket.socket.settimeout`."""
+
+    def recv(self, length: int, /) -> bytes:
+        """See `socket.socket.recv`."""
+
+    def send(self, data: bytes, /) -> int:
+        """See `socket.socket.send`."""
+
+    def shutdown(self, how: int, /) -> None:
+        """See `socket.socket.shutdown`."""
+
+    def close(self) -> None:
+        """See `socket.socket.close`."""
+
+
+def open_transport(
+    hop: Hop, *, key_types: Iterable[str], dial: Callable[[Hop], Sock]
+) -> paramiko.Transport:
+    """Connect to ``hop`` and exchange keys; the server shows a host key of ``key_types``, not yet checked.
 
     Raises:
         IncompatiblePeer: the server and we have no algorithm in common. It is one of `TROUBLE`, as all else.
     """
-    transport = _transport(_dial(location), location, key_types)
+    transport = _transport(dial(hop), hop, key_types)
     try:
-        transport.start_client(timeout=location.connect_s)
+        transport.start_client(timeout=hop.connect_s)
         if not transport.initial_kex_done:  # start_client returns as if all were well
             raise TimeoutError  # noqa: TRY301  the same end as for every other trouble
     except BaseException:
@@ -86,39 +102,36 @@ def hang_up(transport: paramiko.Transport) -> None:
     transport.packetizer.complete_handshake()  # ends the timer thread of a handshake that failed
 
 
-def _dial(location: SftpLocation) -> socket.socket:
-    sock = socket.create_connection((location.host, location.port), timeout=location.connect_s)
+def dial_directly(hop: Hop) -> socket.socket:
+    """Connect to ``hop`` by TCP."""
+    sock = socket.create_connection((hop.host, hop.port), timeout=hop.connect_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # paramiko sends without end into a peer that takes nothing any more; this makes the kernel give up (tcp(7)).
-    sock.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(location.timeout_s * 1000))
-    )
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(hop.timeout_s * 1000)))
     return sock
 
 
-def _transport(
-    sock: socket.socket, location: SftpLocation, key_types: Iterable[str]
-) -> paramiko.Transport:
+def _transport(sock: Sock, hop: Hop, key_types: Iterable[str]) -> paramiko.Transport:
     transport = _ExactTransport(
-        sock,
+        cast("socket.socket", sock),
         default_window_size=_WINDOW_BYTES,
         default_max_packet_size=_PACKET_BYTES,
         packetizer_class=packetizer_class(),
     )
-    sock.settimeout(min(_POLL_S, location.connect_s))
+    sock.settimeout(min(_POLL_S, hop.connect_s))
     options = transport.get_security_options()
-    options.ciphers = location.algorithms.ciphers
-    options.digests = location.algorithms.macs
+    options.ciphers = hop.algorithms.ciphers
+    options.digests = hop.algorithms.macs
     # Which ones paramiko has depends on the cryptography that is installed.
     options.kex = tuple(
         name
-        for name in location.algorithms.kex
+        for name in hop.algorithms.kex
         if name in transport._kex_info  # noqa: SLF001
     )
     options.key_types = tuple(key_types)
-    transport.banner_timeout = location.connect_s
-    transport.handshake_timeout = location.connect_s
-    transport.auth_timeout = location.connect_s
-    transport.channel_timeout = location.connect_s
-    transport.clear_to_send_timeout = location.timeout_s
+    transport.banner_timeout = hop.connect_s
+    transport.handshake_timeout = hop.connect_s
+    transport.auth_timeout = hop.connect_s
+    transport.channel_timeout = hop.connect_s
+    transport.clear_to_send_timeout = hop.timeout_s
     return transport

@@ -87,6 +87,17 @@ class LocalLocation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Jump:
+    """A jump host, through which the server of a location is reached; its fields are like those of `SftpLocation`."""
+
+    host: str
+    port: int = 22
+    username: str
+    host_keys: tuple[str, ...]
+    auth: tuple[Auth, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SftpLocation:
     """A folder on an SFTP server.
 
@@ -104,6 +115,7 @@ class SftpLocation:
     host_keys: tuple[str, ...] = ()
     host_ca: tuple[str, ...] = ()
     auth: tuple[Auth, ...]
+    jump: Jump | None = None
     algorithms: Algorithms = field(default_factory=Algorithms)
     timeout_s: float = 30.0
     connect_timeout_s: float | None = None

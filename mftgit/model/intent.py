@@ -55,10 +55,11 @@ class Place:
 
 
 def _space(location: Location) -> tuple[object, ...]:
-    """Return what makes two locations one place."""
+    """Return what makes two locations one place; an address may mean another server behind another jump host."""
     if isinstance(location, LocalLocation):
         return (location.path,)
-    return (location.host.lower(), location.port, location.username, location.path)
+    jump = location.jump and (location.jump.host.lower(), location.jump.port)
+    return (location.host.lower(), location.port, location.username, location.path, jump)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

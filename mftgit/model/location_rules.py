@@ -14,6 +14,8 @@ def check_location(location: Location) -> Iterator[Fault]:
     if isinstance(location, SftpLocation):
         yield from _check_authorities(location.host_ca, "/host_ca")
         yield from _check_ways(location.auth, "/auth")
+        if location.jump is not None:
+            yield from _check_ways(location.jump.auth, "/jump/auth")
 
 
 def _check_authorities(lines: tuple[str, ...], pointer: str) -> Iterator[Fault]:

@@ -37,9 +37,13 @@ class Use:
 
 def secrets_of(location: Location) -> Iterator[tuple[str, SecretName]]:
     """Give pointer and name of every secret that ``location`` logs in with."""
-    for index, way in enumerate(location.auth if isinstance(location, SftpLocation) else ()):
-        for pointer, secret in secrets_of_way(way):
-            yield f"/auth/{index}{pointer}", secret
+    if not isinstance(location, SftpLocation):
+        return
+    ways = {"/auth": location.auth, "/jump/auth": location.jump.auth if location.jump else ()}
+    for at, auth in ways.items():
+        for index, way in enumerate(auth):
+            for pointer, secret in secrets_of_way(way):
+                yield f"{at}/{index}{pointer}", secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mftgit.model.algorithms import Algorithms
-from mftgit.model.config import SftpLocation
+from mftgit.model.config import Jump, SftpLocation
 from mftgit.model.given import Value, given
 from mftgit.model.login import Auth, Kept, KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, SecretName
@@ -24,6 +24,7 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
             path=str,
             host_keys=tuple,
             host_ca=tuple,
+            jump=_jump,
             algorithms=_algorithms,
             timeout_s=float,
             connect_timeout_s=float,
@@ -31,6 +32,16 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
             idle_s=float,
             max_connections=int,
         ),
+    )
+
+
+def _jump(value: Value) -> Jump:
+    return Jump(
+        host=value["host"],
+        username=value["username"],
+        host_keys=tuple(value["host_keys"]),
+        auth=_auth(value["auth"]),
+        **given(value, port=int),
     )
 
 
@@ -55,9 +66,21 @@ def format_sftp(location: SftpLocation) -> dict[str, Any]:
         "idle_s": location.idle_s,
         "max_connections": location.max_connections,
     }
+    if location.jump is not None:
+        value["jump"] = _format_jump(location.jump)
     if location.connect_timeout_s is not None:
         value["connect_timeout_s"] = location.connect_timeout_s
     return value
+
+
+def _format_jump(jump: Jump) -> dict[str, Any]:
+    return {
+        "host": jump.host,
+        "port": jump.port,
+        "username": jump.username,
+        "host_keys": jump.host_keys,
+        "auth": [_format_way(way) for way in jump.auth],
+    }
 
 
 def _auth(ways: list[Value]) -> tuple[Auth, ...]:

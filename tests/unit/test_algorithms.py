@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from mftgit.model.algorithms import HOST_KEYS, Algorithms
-from mftgit.model.config import SftpLocation
+from mftgit.model.config import Jump, SftpLocation
+from mftgit.model.hop import hops
 from mftgit.model.names import LocationName
 
 PLACE = SftpLocation(name=LocationName("p"), host="h", username="u", auth=())
@@ -24,3 +25,17 @@ def test_host_key_algorithms_go_by_the_kind_of_key_in_the_order_of_the_location(
 def test_connecting_takes_as_long_as_an_answer_unless_the_location_says_otherwise() -> None:
     assert replace(PLACE, timeout_s=7.0).connect_s == 7.0
     assert replace(PLACE, timeout_s=7.0, connect_timeout_s=2.0).connect_s == 2.0
+
+
+def test_a_jump_host_comes_before_the_server_and_is_called_so() -> None:
+    assert [hop.name for hop in hops(PLACE)] == ["h:22"]
+    jump = Jump(host="j", port=2222, username="v", host_keys=("k",), auth=())
+    first, last = hops(replace(PLACE, jump=jump, keepalive_s=7, timeout_s=9.0))
+    assert (first.name, first.fields, first.document) == (
+        "jump host j:2222",
+        "jump.",
+        "locations/p.yaml",
+    )
+    assert (first.username, first.host_keys, first.host_ca) == ("v", ("k",), ())
+    assert (last.name, last.fields, last.username) == ("h:22", "", "u")
+    assert (first.keepalive_s, first.connect_s) == (last.keepalive_s, last.connect_s) == (7, 9.0)

@@ -21,6 +21,7 @@ from mftgit.model.config import (
     CronTrigger,
     Destination,
     IntervalTrigger,
+    Jump,
     LocalLocation,
     Member,
     Overwrite,
@@ -126,6 +127,13 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
         name=A, host="h", username="u", host_ca=("c",), auth=auth
     )
     tuned = {
+        "jump": {
+            "host": "j",
+            "port": 2222,
+            "username": "v",
+            "host_keys": ["m"],
+            "auth": [{"private_key": {"file": "q"}}],
+        },
         "algorithms": {"kex": ["curve25519-sha256"], "host_keys": ["rsa-sha2-256", "ssh-ed25519"]},
         "connect_timeout_s": 5,
         "keepalive_s": 0,
@@ -138,6 +146,7 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
         username="u",
         host_keys=("k",),
         auth=auth,
+        jump=Jump(host="j", port=2222, username="v", host_keys=("m",), auth=(KeyAuth(file="q"),)),
         algorithms=Algorithms(
             kex=("curve25519-sha256",), host_keys=("rsa-sha2-256", "ssh-ed25519")
         ),

@@ -14,6 +14,7 @@ from mftgit.model.config import (
     AfterSuccess,
     Cluster,
     Generation,
+    Jump,
     LocalLocation,
     Location,
     Member,
@@ -54,6 +55,15 @@ locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) |
     host_keys=st.lists(texts, max_size=3).map(tuple),
     host_ca=st.lists(texts, max_size=3).map(tuple),
     auth=st.lists(auths, max_size=3).map(tuple),
+    jump=st.none()
+    | st.builds(
+        Jump,
+        host=texts,
+        port=st.integers(1, 65535),
+        username=texts,
+        host_keys=st.lists(texts, max_size=2).map(tuple),
+        auth=st.lists(auths, max_size=2).map(tuple),
+    ),
     algorithms=st.builds(Algorithms, ciphers=st.lists(texts, max_size=3).map(tuple)),
     timeout_s=st.floats(1, 600),
     connect_timeout_s=st.none() | st.floats(1, 600),
@@ -146,6 +156,18 @@ def generation(*mine: Location, me: MemberName = ONE, **elsewhere: Location) -> 
         locations={each.name: each for each in mine},
         elsewhere={MemberName(name): {each.name: each} for name, each in elsewhere.items()},
     )
+
+
+def test_the_same_address_behind_another_jump_host_is_another_place() -> None:
+    jump = Jump(host="Bastion", username="u", host_keys=(), auth=())
+    behind = dataclasses.replace(sftp(), jump=jump)
+    place = Place.of(behind, generation(behind))
+    again = dataclasses.replace(
+        sftp(), jump=dataclasses.replace(jump, host="bastion", username="v")
+    )
+    assert place.find(generation(again), writer=TWO) == again
+    for other in (sftp(), dataclasses.replace(sftp(), jump=dataclasses.replace(jump, port=23))):
+        assert place.find(generation(other), writer=TWO) == behind
 
 
 def test_a_place_is_entered_by_the_keys_of_today() -> None:

@@ -209,6 +209,20 @@ def transfer(**fields: str) -> str:
             "6:18 /max_connections [range] must be at most 64",
         ),
         ("location", sftp(keepalive_s="1.5"), "6:14 /keepalive_s [type] must be a whole number"),
+        (
+            "location",
+            sftp(
+                jump=f"{{host: h, username: u, host_keys: [{KEY}], auth: [{{password: hunter2}}]}}"
+            ),
+            "6:113 /jump/auth/0/password [type] must be a mapping, is what it is now",
+        ),
+        (
+            "location",
+            sftp(
+                jump=f"{{host: h, username: u, host_ca: [x], host_keys: [{KEY}], auth: [{{password: {{file: p}}}}]}}"
+            ),
+            "6:30 /jump/host_ca [unknown-field] the field 'host_ca' is not known",
+        ),
         ("location", sftp(host_keys=f"[MD5:{KEY}]"), "4:13 /host_keys/0 [form] must not be 'MD5:"),
         ("location", sftp(auth="[]"), "5:7 /auth [size] must have at least 1 item"),
         (

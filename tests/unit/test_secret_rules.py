@@ -205,6 +205,22 @@ def test_what_belongs_to_a_key_is_needed_and_told_like_the_key(files: Files) -> 
     )
 
 
+def test_a_jump_host_needs_its_secrets_too(files: Files) -> None:
+    jump = f"jump: {{host: j, username: u, host_keys: [{KEY}], auth: [{{private_key: {{secret: other}}}}]}}\n"
+    (problem,) = validate({**files, LOCATION: SFTP + jump}).problems
+    assert (problem.pointer, problem.rule) == ("/jump/auth/0/private_key/secret", "reference")
+    by_file = jump.replace("secret: other", "file: other")
+    (change,) = member_changes(validate(files), validate({**files, LOCATION: SFTP + by_file}), ONE)
+    (told,) = change.locations
+    assert {each.field: each.after for each in told.fields} == {
+        "jump.host": "j",
+        "jump.port": 22,
+        "jump.username": "u",
+        "jump.host_keys": (KEY,),
+        "jump.auth": ("private_key other",),
+    }
+
+
 def test_another_way_to_log_in_is_told_by_the_name_of_the_secret(files: Files) -> None:
     by_file = SFTP.replace("{secret: partner}", "{file: partner}")
     (change,) = member_changes(validate({**files, LOCATION: by_file}), validate(files), ONE)
