@@ -20,15 +20,16 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_inside
-from mftgit.adapters.sftp_connect import Connection, open_channel
-from mftgit.adapters.sftp_conversation import Conversation
+from mftgit.adapters.sftp_connect import open_channel
+from mftgit.adapters.sftp_conversation import Conversation, Line
 from mftgit.adapters.sftp_folder import SftpFolder
+from mftgit.adapters.sftp_openssh import open_child
 from mftgit.adapters.sftp_overlap import Exchange, done, overlap
 from mftgit.adapters.sftp_small import SmallFiles, entry_of
 from mftgit.adapters.sftp_transfer import Download, Upload
 from mftgit.adapters.sftp_wire import Attributes, StatusError, text
 from mftgit.errors import MftgitError
-from mftgit.model.config import SftpLocation
+from mftgit.model.config import Client, SftpLocation
 from mftgit.model.hop import server_of
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
@@ -47,15 +48,21 @@ def connect(
 ) -> "SftpEndpoint":
     """Connect and log in to ``location`` with files in ``secrets_dir``, or with ``secrets`` of the repository.
 
-    ``clock``, by default the machine's, tells whether a host's certificate is valid.
+    ``clock``, by default the machine's, tells whether a host's certificate is valid; OpenSSH's client looks
+    at the machine's.
 
     Raises:
         ConfigError: a secret is missing or open to others; `HostKeyError` and `LoginError` are of this kind.
         EndpointRefusedError: the server has no safe algorithm or no SFTP for us.
         EndpointLostError: it cannot be reached or does not answer in time.
     """
-    now = (clock or SystemClock()).now()
-    connection = open_channel(location, secrets_dir=secrets_dir, values=secrets or {}, now=now)
+    values = secrets or {}
+    connection: Line
+    if location.client is Client.OPENSSH:
+        connection = open_child(location, secrets_dir=secrets_dir, values=values)
+    else:
+        now = (clock or SystemClock()).now()
+        connection = open_channel(location, secrets_dir=secrets_dir, values=values, now=now)
     try:
         return SftpEndpoint(location, connection)
     except BaseException:
@@ -70,7 +77,7 @@ class SftpEndpoint:
     Links on the server are the partner's affair: they are not listed, but a path may lead through them.
     """
 
-    def __init__(self, location: SftpLocation, connection: Connection) -> None:
+    def __init__(self, location: SftpLocation, connection: Line) -> None:
         self._server = server_of(location).name
         self._conversation = Conversation(connection, server=self._server)
         self._session = self._conversation.session

@@ -14,6 +14,8 @@ from mftgit.adapters.sftp_host_key import open_pinned_transport
 from mftgit.adapters.sftp_jump import ThroughJump
 from mftgit.adapters.sftp_login import Way, log_in, prepare
 from mftgit.adapters.sftp_secrets import Values
+from mftgit.adapters.sftp_session import Session
+from mftgit.adapters.sftp_stream import ChannelStream
 from mftgit.adapters.sftp_transport import TROUBLE, hang_up, reason
 from mftgit.model.config import SftpLocation
 from mftgit.model.hop import Hop
@@ -28,6 +30,10 @@ class Connection:
     transport: paramiko.Transport
     channel: paramiko.Channel
     jump: ThroughJump | None = None
+
+    def greet(self) -> Session:
+        """See `sftp_conversation.Line`."""
+        return Session(ChannelStream(self.channel), is_openssh=self.is_openssh)
 
     def explain(self, error: BaseException) -> str:
         """Return why the connection was lost with ``error``, and at which hop."""

@@ -2,16 +2,32 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from paramiko import sftp as wire
 
 from mftgit.adapters.endpoint import EndpointFullError, EndpointLostError
-from mftgit.adapters.sftp_connect import Connection
 from mftgit.adapters.sftp_session import Session
-from mftgit.adapters.sftp_stream import ChannelStream
 from mftgit.adapters.sftp_transport import TROUBLE
 from mftgit.adapters.sftp_wire import StatusError
 from mftgit.errors import MftgitError
+
+
+class Line(Protocol):
+    """A connection on which a server speaks SFTP."""
+
+    def greet(self) -> Session:
+        """Return the session with the server, once it has told its version.
+
+        Raises:
+            StatusError: it said no to something.
+        """
+
+    def explain(self, error: BaseException) -> str:
+        """Return why it was lost with ``error``."""
+
+    def close(self) -> None:
+        """End it and wait for that; a second call does nothing, and any thread may make it."""
 
 
 class Conversation:
@@ -20,14 +36,12 @@ class Conversation:
     ``server`` is its name in messages.
     """
 
-    def __init__(self, connection: Connection, *, server: str) -> None:
+    def __init__(self, connection: Line, *, server: str) -> None:
         self.server = server
         self._connection = connection
         self._closed = False
         with self.telling("."):
-            self.session = Session(
-                ChannelStream(connection.channel), is_openssh=connection.is_openssh
-            )
+            self.session = connection.greet()
 
     @contextmanager
     def telling(self, *paths: str, full: bool = False) -> Iterator[None]:

@@ -8,9 +8,9 @@ from paramiko.ssh_exception import IncompatiblePeer
 from mftgit.adapters.endpoint import EndpointRefusedError, HostKeyError
 from mftgit.adapters.sftp_jump import ThroughJump
 from mftgit.adapters.sftp_transport import dial_directly, hang_up, open_transport
-from mftgit.model.hop import Hop
+from mftgit.model.hop import Hop, host_key_kinds
 from mftgit.model.host_authority import host_flaw, read_authority
-from mftgit.model.ssh_certificate import SUFFIX, Certificate, read_certificate
+from mftgit.model.ssh_certificate import Certificate, read_certificate
 
 
 def open_pinned_transport(
@@ -27,7 +27,7 @@ def open_pinned_transport(
         EndpointRefusedError: the server has no safe algorithm.
     """
     shown: list[str] = []
-    types = _types(hop)
+    types = host_key_kinds(hop)
     while types:
         transport = _handshake(hop, types, jump, first=not shown)
         if transport is None:
@@ -51,18 +51,6 @@ def open_pinned_transport(
         "ask the partner whether the key was changed, and only if they confirm the new one, put it into "
         f"{hop.fields}{'host_keys' if hop.host_keys else 'host_ca'} of {hop.document}"
     )
-
-
-def _types(hop: Hop) -> dict[str, tuple[str, ...]]:
-    """Return the algorithms to ask for, by the kind of key or certificate that they show.
-
-    Plain ones are asked for without pinned keys too: what a server without a certificate shows can be told.
-    """
-    plain = hop.algorithms.host_keys_by_kind()
-    certified = {
-        kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in plain.items()
-    }
-    return {**(certified if hop.host_ca else {}), **plain}
 
 
 def _flaw(key: paramiko.PKey, hop: Hop, now: datetime) -> str | None:

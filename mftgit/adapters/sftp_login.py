@@ -1,6 +1,5 @@
 """Logging in to an SSH server by the ways that a location names, in their order (RFC 4252)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,11 @@ import paramiko
 from mftgit.adapters.endpoint import LoginError
 from mftgit.adapters.sftp_key import read_key
 from mftgit.adapters.sftp_secrets import Values, name_of, read_password
-from mftgit.model.config import SftpLocation
+from mftgit.adapters.ssh_command import find_ssh
+from mftgit.model.config import Client, SftpLocation
 from mftgit.model.hop import Hop, hops
 from mftgit.model.login import Auth, KeyAuth
+from mftgit.model.secret_value import SecretValue
 
 _QUESTIONS = "keyboard-interactive"
 _TOLD = 60  # characters of what a server asks
@@ -19,18 +20,34 @@ _TOLD = 60  # characters of what a server asks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way to log in; ``name`` is for messages and holds no secret."""
+    """One way to log in as ``username``, by a key or a password; ``name`` is for messages and holds no secret."""
 
     name: str
-    attempt: Callable[[paramiko.Transport], list[str]]
+    username: str
+    key: paramiko.PKey | None = None
+    password: SecretValue | None = None
+
+    def attempt(self, transport: paramiko.Transport) -> list[str]:
+        """Try it, and return which ways the server wants as well.
+
+        Raises:
+            SSHException: it was not taken.
+        """
+        if self.key is not None:
+            return transport.auth_publickey(self.username, self.key)
+        assert self.password is not None  # noqa: S101  one of the two is there
+        return _try_password(transport, self.username, self.password.reveal())
 
 
 def prepare(location: SftpLocation, *, secrets_dir: Path, values: Values) -> dict[Hop, list[Way]]:
     """Return the servers on the way to ``location``, and the ways to log in there, with their secrets read.
 
     Raises:
-        ConfigError: a secret is missing, empty, unreadable, or open to other users of this machine.
+        ConfigError: a secret is missing, empty, unreadable, or open to other users of this machine; or ssh is
+            missing where the location wants that.
     """
+    if location.client is Client.OPENSSH:
+        find_ssh()
     return {
         hop: [_way(hop.username, auth, secrets_dir, values) for auth in hop.auth]
         for hop in hops(location)
@@ -70,12 +87,14 @@ def _way(username: str, auth: Auth, secrets_dir: Path, values: Values) -> Way:
         read = read_key(auth, secrets_dir=secrets_dir, values=values)
         return Way(
             name=f"key in {name_of(auth)} ({read.name})",
-            attempt=lambda transport: transport.auth_publickey(username, read.key),
+            username=username,
+            key=read.key,
         )
     password = read_password(auth, secrets_dir=secrets_dir, values=values)
     return Way(
         name=f"password in {name_of(auth)}",
-        attempt=lambda transport: _try_password(transport, username, password),
+        username=username,
+        password=SecretValue(password),
     )
 
 

@@ -25,7 +25,7 @@ _VERSION = 3
 class Session:
     """One SFTP session; ``read_bytes`` and ``write_bytes`` are the largest requests that the server takes."""
 
-    def __init__(self, stream: Stream, *, is_openssh: bool) -> None:
+    def __init__(self, stream: Stream, *, is_openssh: bool = False) -> None:
         """Begin; ``is_openssh``: the server says that it is OpenSSH, some of whose promises we know."""
         self._stream = stream
         self.is_openssh = is_openssh

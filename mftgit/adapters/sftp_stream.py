@@ -1,11 +1,14 @@
-"""The two streams of bytes that an SFTP session goes over, on a channel of a paramiko transport."""
+"""The two streams of bytes that an SFTP session goes over: on a channel of a paramiko transport, or a socket."""
 
+import select
+import socket
 from typing import Any, Protocol
 
 import paramiko
 
 from mftgit.adapters.sftp_packets import Chunks, Data
 
+_RECEIVE_BYTES = 512 << 10
 _FRAME_BYTES = 64  # what paramiko leaves of a packet for its frame
 
 
@@ -66,3 +69,24 @@ class ChannelStream:
     def is_ready(self) -> bool:
         """See `Stream.is_ready`."""
         return self._channel.recv_ready()
+
+
+class SocketStream:
+    """A socket, whose time limits are its own."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    def send(self, content: bytes | memoryview) -> None:
+        """See `Stream.send`."""
+        self._socket.sendall(content)
+
+    def receive(self) -> bytes:
+        """See `Stream.receive`."""
+        return self._socket.recv(_RECEIVE_BYTES)
+
+    def is_ready(self) -> bool:
+        """See `Stream.is_ready`."""
+        return bool(self._poll.poll(0))

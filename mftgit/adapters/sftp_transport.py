@@ -47,7 +47,7 @@ class _ExactTransport(paramiko.Transport):
 
 def reason(error: BaseException) -> str:
     """Return what ``error`` says, or for one that says nothing what it means."""
-    if isinstance(error, TimeoutError) and not str(error):
+    if isinstance(error, TimeoutError) and str(error) in {"", "timed out"}:
         return "no answer in time"
     return str(error) or "the connection was closed"
 

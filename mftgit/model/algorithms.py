@@ -47,6 +47,15 @@ HOST_KEYS: Final = (
 )
 """RFC 8709 (ed25519), RFC 5656 (ecdsa), RFC 8332 (rsa with SHA-2)."""
 
+_OLD_CIPHERS: Final = ("aes256-cbc", "aes192-cbc", "aes128-cbc", "3des-cbc")
+_OLD_MACS: Final = ("hmac-sha1-etm@openssh.com", "hmac-sha1")
+_OLD_KEX: Final = (
+    "diffie-hellman-group-exchange-sha1",
+    "diffie-hellman-group14-sha1",
+    "diffie-hellman-group1-sha1",
+)
+_OLD_HOST_KEYS: Final = ("ssh-rsa", "ssh-dss")
+
 _KIND: Final = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 
 
@@ -66,3 +75,13 @@ class Algorithms:
             kind = _KIND.get(name, name)
             found[kind] = (*found.get(kind, ()), name)
         return found
+
+
+def with_legacy(algorithms: Algorithms) -> Algorithms:
+    """Return ``algorithms`` and after them what servers of long ago have: CBC, SHA-1 and DSA."""
+    return Algorithms(
+        ciphers=(*algorithms.ciphers, *_OLD_CIPHERS),
+        macs=(*algorithms.macs, *_OLD_MACS),
+        kex=(*algorithms.kex, *_OLD_KEX),
+        host_keys=(*algorithms.host_keys, *_OLD_HOST_KEYS),
+    )

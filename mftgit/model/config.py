@@ -86,6 +86,14 @@ class LocalLocation:
     path: str
 
 
+@unique
+class Client(Enum):
+    """Whose SSH speaks with the server."""
+
+    BUILTIN = "builtin"
+    OPENSSH = "openssh"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jump:
     """A jump host, through which the server of a location is reached; its fields are like those of `SftpLocation`."""
@@ -103,8 +111,9 @@ class SftpLocation:
 
     ``host_keys`` are OpenSSH fingerprints (``SHA256:…``, as ``ssh-keygen -l`` prints them), and ``host_ca`` public keys
     of authorities that certify hosts, as lines. There is at least one of them, and a server that shows another key is
-    not talked to. ``auth`` is tried in order. ``keepalive_s`` is 0 where nothing is sent for the connection's sake;
-    ``idle_s`` is how long a connection may be kept between runs, and ``max_connections`` how many one member may have.
+    not talked to. ``auth`` is tried in order. ``legacy`` lets OpenSSH's client take old algorithms too. ``keepalive_s``
+    is 0 where nothing is sent for the connection's sake; ``idle_s`` is how long a connection may be kept between runs,
+    and ``max_connections`` how many one member may have.
     """
 
     name: LocationName
@@ -116,6 +125,8 @@ class SftpLocation:
     host_ca: tuple[str, ...] = ()
     auth: tuple[Auth, ...]
     jump: Jump | None = None
+    client: Client = Client.BUILTIN
+    legacy: bool = False
     algorithms: Algorithms = field(default_factory=Algorithms)
     timeout_s: float = 30.0
     connect_timeout_s: float | None = None

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from mftgit.model.algorithms import Algorithms
+from mftgit.model.algorithms import Algorithms, with_legacy
 from mftgit.model.config import SftpLocation
 from mftgit.model.login import Auth
+from mftgit.model.ssh_certificate import SUFFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +75,17 @@ def hops(location: SftpLocation) -> tuple[Hop, ...]:
     """Return the servers on the way to ``location``, the one that has its files at the end."""
     jump = _jump_of(location)
     return (server_of(location),) if jump is None else (jump, server_of(location))
+
+
+def host_key_kinds(hop: Hop, *, legacy: bool = False) -> dict[str, tuple[str, ...]]:
+    """Return the algorithms to ask ``hop`` for, by the kind of host key or certificate that it shows for them.
+
+    Certificates come first, where an authority is named. Plain keys are asked for without pinned ones too: what a
+    server without a certificate shows can be told.
+    """
+    algorithms = with_legacy(hop.algorithms) if legacy else hop.algorithms
+    plain = algorithms.host_keys_by_kind()
+    certified = {
+        kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in plain.items()
+    }
+    return {**(certified if hop.host_ca else {}), **plain}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mftgit.model.config import Location, SftpLocation
+from mftgit.model.config import Client, Location, SftpLocation
 from mftgit.model.fault import Fault
 from mftgit.model.host_authority import read_authority
 from mftgit.model.login import Auth, KeyAuth
@@ -12,10 +12,29 @@ from mftgit.model.ssh_certificate import CertifiedAs, read_certificate_line
 def check_location(location: Location) -> Iterator[Fault]:
     """Give what is wrong with ``location`` by itself."""
     if isinstance(location, SftpLocation):
+        yield from _check_client(location)
         yield from _check_authorities(location.host_ca, "/host_ca")
         yield from _check_ways(location.auth, "/auth")
         if location.jump is not None:
             yield from _check_ways(location.jump.auth, "/jump/auth")
+
+
+def _check_client(location: SftpLocation) -> Iterator[Fault]:
+    openssh = location.client is Client.OPENSSH
+    if location.legacy and not openssh:
+        yield Fault(
+            pointer="/legacy",
+            rule="client",
+            message="the builtin client knows no old algorithms",
+            hint="have client: openssh as well, or remove legacy",
+        )
+    if location.jump is not None and openssh:
+        yield Fault(
+            pointer="/jump",
+            rule="client",
+            message="the client openssh goes through no jump host",
+            hint="have client: builtin, or remove jump",
+        )
 
 
 def _check_authorities(lines: tuple[str, ...], pointer: str) -> Iterator[Fault]:

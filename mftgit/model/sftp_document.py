@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mftgit.model.algorithms import Algorithms
-from mftgit.model.config import Jump, SftpLocation
+from mftgit.model.config import Client, Jump, SftpLocation
 from mftgit.model.given import Value, given
 from mftgit.model.login import Auth, Kept, KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, SecretName
@@ -25,6 +25,8 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
             host_keys=tuple,
             host_ca=tuple,
             jump=_jump,
+            client=Client,
+            legacy=bool,
             algorithms=_algorithms,
             timeout_s=float,
             connect_timeout_s=float,
@@ -60,6 +62,8 @@ def format_sftp(location: SftpLocation) -> dict[str, Any]:
         "host_keys": location.host_keys,
         "host_ca": location.host_ca,
         "auth": [_format_way(way) for way in location.auth],
+        "client": location.client.value,
+        "legacy": location.legacy,
         "algorithms": asdict(location.algorithms),
         "timeout_s": location.timeout_s,
         "keepalive_s": location.keepalive_s,

@@ -1,9 +1,9 @@
-"""What every endpoint promises, over a local folder and over a real OpenSSH server."""
+"""What every endpoint promises: a local folder, and a real OpenSSH server by each of the two clients."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
@@ -22,6 +22,7 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.sftp import connect
+from mftgit.model.config import Client
 
 ODD_NAMES = {
     "space": "two words.csv",
@@ -59,7 +60,13 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         yield server
 
 
-@pytest.fixture(params=["local", pytest.param("sftp", marks=pytest.mark.needs("sshd"))])
+@pytest.fixture(
+    params=[
+        "local",
+        pytest.param("builtin", marks=pytest.mark.needs("sshd")),
+        pytest.param("openssh", marks=pytest.mark.needs("sshd")),
+    ]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     root = tmp_path / "root"
     root.mkdir()
@@ -68,8 +75,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         return
     server: Sshd = request.getfixturevalue("sshd")
 
+    location = replace(server.location(path=str(root)), client=Client(request.param))
+
     def another() -> Endpoint:
-        return connect(server.location(path=str(root)), secrets_dir=server.secrets_dir)
+        return connect(location, secrets_dir=server.secrets_dir)
 
     with closing(another()) as endpoint:
         yield Place(endpoint, root, another)
@@ -507,9 +516,9 @@ def test_many_files_are_written_read_looked_at_renamed_and_removed_together(plac
         each.size_bytes for each in place.endpoint.stat_all(MANY) if isinstance(each, FileEntry)
     ]
     assert sizes == [len(content) for _, content in files]
-    for replace in (False, True):
+    for replacing in (False, True):
         moves = [(path, f"{path}.new") for path in MANY]
-        assert place.endpoint.rename_all(moves, replace=replace) == [None] * len(MANY)
+        assert place.endpoint.rename_all(moves, replace=replacing) == [None] * len(MANY)
         assert place.endpoint.rename_all([move[::-1] for move in moves], replace=True)
     assert place.endpoint.remove_all(MANY) == [None] * len(MANY)
     assert place.listed() == []

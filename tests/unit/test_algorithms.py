@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from mftgit.model.algorithms import HOST_KEYS, Algorithms
+from mftgit.model.algorithms import HOST_KEYS, Algorithms, with_legacy
 from mftgit.model.config import Jump, SftpLocation
-from mftgit.model.hop import hops
+from mftgit.model.hop import hops, host_key_kinds
 from mftgit.model.names import LocationName
 
 PLACE = SftpLocation(name=LocationName("p"), host="h", username="u", auth=())
@@ -20,6 +20,25 @@ def test_host_key_algorithms_go_by_the_kind_of_key_in_the_order_of_the_location(
         ("ssh-rsa", ("rsa-sha2-256", "rsa-sha2-512")),
         ("ssh-ed25519", ("ssh-ed25519",)),
     ]
+
+
+def test_certificates_are_asked_for_first_and_old_algorithms_last() -> None:
+    (hop,) = hops(replace(PLACE, algorithms=Algorithms(host_keys=("rsa-sha2-512",))))
+    assert list(host_key_kinds(hop)) == ["ssh-rsa"]
+    certified = host_key_kinds(replace(hop, host_ca=("a",)), legacy=True)
+    assert list(certified.items()) == [
+        (
+            "ssh-rsa-cert-v01@openssh.com",
+            ("rsa-sha2-512-cert-v01@openssh.com", "ssh-rsa-cert-v01@openssh.com"),
+        ),
+        ("ssh-dss-cert-v01@openssh.com", ("ssh-dss-cert-v01@openssh.com",)),
+        ("ssh-rsa", ("rsa-sha2-512", "ssh-rsa")),
+        ("ssh-dss", ("ssh-dss",)),
+    ]
+    old = with_legacy(Algorithms(ciphers=("aes128-ctr",)))
+    assert old.ciphers[:2] == ("aes128-ctr", "aes256-cbc")
+    assert old.macs[-1] == "hmac-sha1"
+    assert old.kex[-1] == "diffie-hellman-group1-sha1"
 
 
 def test_connecting_takes_as_long_as_an_answer_unless_the_location_says_otherwise() -> None:

@@ -17,6 +17,7 @@ from mftgit.model.config import (
     EVERYWHERE,
     ActiveOn,
     AfterSuccess,
+    Client,
     Cluster,
     CronTrigger,
     Destination,
@@ -134,6 +135,8 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
             "host_keys": ["m"],
             "auth": [{"private_key": {"file": "q"}}],
         },
+        "client": "openssh",
+        "legacy": True,
         "algorithms": {"kex": ["curve25519-sha256"], "host_keys": ["rsa-sha2-256", "ssh-ed25519"]},
         "connect_timeout_s": 5,
         "keepalive_s": 0,
@@ -147,6 +150,8 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
         host_keys=("k",),
         auth=auth,
         jump=Jump(host="j", port=2222, username="v", host_keys=("m",), auth=(KeyAuth(file="q"),)),
+        client=Client.OPENSSH,
+        legacy=True,
         algorithms=Algorithms(
             kex=("curve25519-sha256",), host_keys=("rsa-sha2-256", "ssh-ed25519")
         ),

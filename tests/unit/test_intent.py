@@ -12,6 +12,7 @@ from mftgit.model.claim import ClaimId
 from mftgit.model.config import (
     ActiveOn,
     AfterSuccess,
+    Client,
     Cluster,
     Generation,
     Jump,
@@ -64,6 +65,8 @@ locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) |
         host_keys=st.lists(texts, max_size=2).map(tuple),
         auth=st.lists(auths, max_size=2).map(tuple),
     ),
+    client=st.sampled_from(Client),
+    legacy=st.booleans(),
     algorithms=st.builds(Algorithms, ciphers=st.lists(texts, max_size=3).map(tuple)),
     timeout_s=st.floats(1, 600),
     connect_timeout_s=st.none() | st.floats(1, 600),

@@ -223,6 +223,16 @@ def transfer(**fields: str) -> str:
             ),
             "6:30 /jump/host_ca [unknown-field] the field 'host_ca' is not known",
         ),
+        (
+            "location",
+            sftp(client="putty"),
+            "6:9 /client [choice] must be one of builtin, openssh, is 'putty'",
+        ),
+        (
+            "location",
+            sftp(legacy="yes"),
+            "6:9 /legacy [form] must be true or false, is the text 'yes'",
+        ),
         ("location", sftp(host_keys=f"[MD5:{KEY}]"), "4:13 /host_keys/0 [form] must not be 'MD5:"),
         ("location", sftp(auth="[]"), "5:7 /auth [size] must have at least 1 item"),
         (

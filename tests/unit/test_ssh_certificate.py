@@ -9,7 +9,7 @@ from certificate_lines import AUTHORITY_LINE, HOST_LINE, RSA_LINE, USER_LINE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.config import Jump, LocalLocation, SftpLocation
+from mftgit.model.config import Client, Jump, LocalLocation, SftpLocation
 from mftgit.model.location_rules import check_location
 from mftgit.model.login import Auth, KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName
@@ -102,11 +102,16 @@ def test_a_certificate_in_a_location_has_to_be_one_of_a_user() -> None:
     bad_authority = replace(good, host_ca=(AUTHORITY_LINE, "ssh-ed25519 AAAA"))
     (fault,) = check_location(bad_authority)
     assert (fault.pointer, fault.rule) == ("/host_ca/1", "certificate")
+    assert [fault.pointer for fault in check_location(replace(good, legacy=True))] == ["/legacy"]
     jump = Jump(
         host="j", username="u", host_keys=(), auth=(KeyAuth(file="k", certificate=HOST_LINE),)
     )
     (fault,) = check_location(replace(good, jump=jump))
     assert fault.pointer == "/jump/auth/0/certificate"
+    plain = replace(jump, auth=())
+    by_openssh = replace(good, jump=plain, client=Client.OPENSSH, legacy=True)
+    (fault,) = check_location(by_openssh)
+    assert (fault.pointer, fault.rule) == ("/jump", "client")
     bad = location(
         KeyAuth(file="k", certificate=HOST_LINE), KeyAuth(file="k", certificate=AUTHORITY_LINE)
     )
