@@ -80,8 +80,12 @@ class Endpoint(Protocol):
     the iterable raises, and `EndpointLostError`, is raised: then it is not known which of them were done.
     """
 
-    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
-        """Give the regular files below ``folder`` in no order.
+    def list_files(
+        self, folder: str, *, recursive: bool, depth: int | None = None
+    ) -> Iterator[FileEntry]:
+        """Give the regular files below ``folder`` in no order, with ``recursive`` those in folders below too.
+
+        ``depth`` is how many folders deep it is looked then, None: as deep as there are any.
 
         Links, devices and names starting with ``.mftgit`` are passed over.
         """

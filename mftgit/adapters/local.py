@@ -60,17 +60,20 @@ class LocalEndpoint:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
+    def list_files(
+        self, folder: str, *, recursive: bool, depth: int | None = None
+    ) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`; a file that vanishes while listing is passed over."""
         top = parts_inside(folder)
         waiting: deque[tuple[str, ...]] = deque([()])
+        deepest = depth if recursive else 0
         while waiting:
             below = waiting.popleft()
             try:
                 for name, status in scan(self._root, (*top, *below)):
                     if stat.S_ISREG(status.st_mode):
                         yield entry_of("/".join((*below, name)), status)
-                    elif recursive and stat.S_ISDIR(status.st_mode):
+                    elif stat.S_ISDIR(status.st_mode) and (deepest is None or len(below) < deepest):
                         waiting.append((*below, name))
             except FileMissingError:
                 if not below:

@@ -90,10 +90,13 @@ class SftpEndpoint:
             meaning=self._conversation.meaning,
         )
 
-    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
+    def list_files(
+        self, folder: str, *, recursive: bool, depth: int | None = None
+    ) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`; breadth first, at most 32 folders deep."""
         top = parts_inside(folder)
         waiting: deque[tuple[str, ...]] = deque([()])
+        deepest = depth if recursive else 0
         while waiting:
             below = waiting.popleft()
             try:
@@ -103,7 +106,7 @@ class SftpEndpoint:
                         continue
                     if found.is_file:
                         yield entry_of(path, found)
-                    elif recursive and found.is_folder:
+                    elif found.is_folder and (deepest is None or len(below) < deepest):
                         if len(below) < _DEPTH:
                             waiting.append((*below, name))
                         else:

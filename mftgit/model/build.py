@@ -1,6 +1,6 @@
 """Make typed configuration from documents that have passed their schema and hold no template any more."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mftgit.model.cohorts import build_rollout
@@ -30,6 +30,7 @@ from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.sftp_document import build_sftp
+from mftgit.model.source import Marker, Order, Pattern, Regex
 from mftgit.model.windows import build_windows
 
 
@@ -120,8 +121,32 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
 def _source(value: Value) -> Source:
     return Source(
         location=LocationName(value["location"]),
-        **given(value, path=str, include=tuple, exclude=tuple, recursive=bool, stable_s=float),
+        **given(
+            value,
+            path=str,
+            include=_patterns,
+            exclude=_patterns,
+            recursive=bool,
+            depth=int,
+            stable_s=float,
+            min_size_bytes=int,
+            max_size_bytes=int,
+            min_age_s=float,
+            max_age_s=float,
+            marker=_marker,
+            order=Order,
+            descending=bool,
+            at_most=int,
+        ),
     )
+
+
+def _patterns(values: Iterable[str | Value]) -> tuple[Pattern, ...]:
+    return tuple(each if isinstance(each, str) else Regex(regex=each["regex"]) for each in values)
+
+
+def _marker(value: Value) -> Marker:
+    return Marker(**given(value, suffix=str, replaces=bool))
 
 
 def _destination(value: Value) -> Destination:

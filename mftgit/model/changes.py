@@ -23,6 +23,7 @@ from mftgit.model.parts import declared_members
 from mftgit.model.plan import Job, jobs, plan
 from mftgit.model.problem import Problem
 from mftgit.model.render import InvalidConfigError, render
+from mftgit.model.source import Regex
 from mftgit.model.validate import Validation
 from mftgit.model.windows import Window
 
@@ -279,9 +280,11 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    """Return an item of a list: a string, or a way to log in."""
+    """Return an item of a list: a string, a regular expression, or a way to log in."""
     if isinstance(value, str):
         return value
+    if isinstance(value, Regex):
+        return f"regex {value.regex}"
     more = ""
     if isinstance(value, KeyAuth):
         more += "" if value.passphrase is None else f", passphrase {_where(value.passphrase)}"

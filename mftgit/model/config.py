@@ -16,6 +16,7 @@ from mftgit.model.login import Auth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
+from mftgit.model.source import Marker, Order, Pattern
 from mftgit.model.windows import Windows
 
 
@@ -175,16 +176,26 @@ Trigger = CronTrigger | IntervalTrigger | WatchTrigger
 class Source:
     """Which files a transfer takes, from where.
 
-    ``path`` is below the location's path. A file is taken when it matches one of ``include`` and none of
-    ``exclude`` (globs over the path below the source) and was unchanged for ``stable_s`` seconds.
+    ``path`` is below the location's path. A file is taken when it matches one of ``include`` and none of ``exclude``,
+    lies at most ``depth`` folders deep where ``recursive`` is set (None: however deep), is of the size and the age
+    that are asked for, has its ``marker``, and was unchanged for ``stable_s`` seconds. A run takes ``at_most`` so many.
     """
 
     location: LocationName
     path: str = "."
-    include: tuple[str, ...] = ("*",)
-    exclude: tuple[str, ...] = ()
+    include: tuple[Pattern, ...] = ("*",)
+    exclude: tuple[Pattern, ...] = ()
     recursive: bool = False
+    depth: int | None = None
     stable_s: float = 5.0
+    min_size_bytes: int = 0
+    max_size_bytes: int | None = None
+    min_age_s: float = 0.0
+    max_age_s: float | None = None
+    marker: Marker | None = None
+    order: Order = Order.TIME
+    descending: bool = False
+    at_most: int | None = None
 
 
 @unique

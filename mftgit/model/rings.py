@@ -13,11 +13,17 @@ from typing import Final
 
 from mftgit.model.config import AfterSuccess, Overwrite, Transfer
 from mftgit.model.selection import is_selected
+from mftgit.model.source import Pattern
 
 Place = tuple[Hashable, str]
 """A folder, after what two of them have to share before they can be the same."""
 
 _WILDCARD: Final = re.compile(r"\*+|\?|\[.[^\]]*\]")
+_REGEX_EXTRAS: Final = re.compile(r"\(\?[a-zA-Z]*\)|\|[^()|]*|\(\?:|[()^$]")
+"""What leaves nothing in an example: flags, alternatives but the first, brackets of groups, and anchors."""
+_REGEX_WILDCARD: Final = re.compile(
+    r"(?:\\(?P<escaped>[^A-Za-z0-9])|\\[A-Za-z]|\.|\[[^]]*\])(?:[*+?]|\{(?P<count>[0-9]{1,3})[0-9,]*\})?"
+)
 _NAMES: Final = 50
 _FEW_NAMES: Final = 4
 _LOOKS: Final = 50_000
@@ -44,8 +50,8 @@ class Leg:
 
     def takes(self, path: str) -> bool:
         """Tell whether the file ``path`` below the source is taken."""
-        fits = self.transfer.source.recursive or "/" not in path
-        return fits and is_selected(path, self.transfer)
+        # A file arrives without its marker.
+        return self.transfer.source.marker is None and is_selected(path, self.transfer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +175,7 @@ class _Rest:
 def _files(legs: list[Leg]) -> list[str]:
     """Return paths of files that all of ``legs`` might take, by what they include; few where there are many."""
     globs = list(
-        dict.fromkeys(glob.strip("/") for leg in legs for glob in leg.transfer.source.include)
+        dict.fromkeys(_as_glob(each) for leg in legs for each in leg.transfer.source.include)
     )
     single = (_example(glob) for glob in globs)
     mixed = (
@@ -181,9 +187,21 @@ def _files(legs: list[Leg]) -> list[str]:
     return list(dict.fromkeys(("x", *islice(single, most), *islice(mixed, most))))
 
 
+def _as_glob(pattern: Pattern) -> str:
+    """Return a glob for names that ``pattern`` most likely takes; an example of it is held against it all the same."""
+    if isinstance(pattern, str):
+        return pattern.strip("/")
+    bare = _REGEX_EXTRAS.sub("", pattern.regex)
+    return _REGEX_WILDCARD.sub(_stand_in_regex, bare).strip("/")
+
+
 def _example(glob: str) -> str:
     parts = [part for part in glob.split("/") if part != "**"]
     return "/".join(_WILDCARD.sub(_stand_in, part) for part in parts) or "x"
+
+
+def _stand_in_regex(wildcard: re.Match[str]) -> str:
+    return (wildcard["escaped"] or "1") * int(wildcard["count"] or 1)
 
 
 def _stand_in(wildcard: re.Match[str]) -> str:

@@ -1,63 +1,40 @@
-"""Which files of a listing a transfer takes, and since when each of them has not changed."""
+"""Which files of a listing a transfer takes, in which order, and since when each of them has not changed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from heapq import nlargest, nsmallest
 
-from mftgit.model.config import Transfer
+from mftgit.model.config import Source, Transfer
+from mftgit.model.pattern import ends_in, matches
+from mftgit.model.source import Order
 
 
 def is_selected(path: str, transfer: Transfer) -> bool:
-    """Tell whether ``transfer`` takes the file at ``path`` below its source.
+    """Tell whether ``transfer`` takes the file at ``path`` below its source, going by its name alone.
 
-    One ``include`` has to match and no ``exclude``. Hidden files, files in hidden folders and files that end in the
-    transfer's temporary suffix are taken only by an ``include`` that names them (``.*``, ``*.part``).
+    It has to lie in one of the folders that are looked into, one ``include`` has to match and no ``exclude``. Hidden
+    files, files in hidden folders and files that end in the transfer's temporary suffix are taken only by an
+    ``include`` that names them (``.*``, ``*.part``), and markers never.
     """
-    suffix = transfer.destination.temporary_suffix
-    return any(
-        matches(path, glob, hidden=False) and (glob.endswith(suffix) or not path.endswith(suffix))
-        for glob in transfer.source.include
-    ) and not any(matches(path, glob, hidden=True) for glob in transfer.source.exclude)
-
-
-def matches(path: str, glob: str, *, hidden: bool) -> bool:
-    """Tell whether ``glob`` matches ``path``, upper and lower case told apart.
-
-    ``*`` and ``?`` stay within one part of the path, ``[…]`` is one of these characters, ``[!…]`` none of them, and
-    ``**`` as a whole part is any number of parts. As in a ``.gitignore``, a glob without ``/`` is for the file's own
-    name in whatever folder, and one with ``/`` for the whole path.
-
-    Args:
-        path: parts with ``/`` between them.
-        glob: the pattern.
-        hidden: whether wildcards match a dot at the beginning of a part, as they do not in a shell.
-    """
-    parts = glob.strip("/").split("/") if "/" in glob else ["**", glob]
-    return _parts_match(path.split("/"), parts, hidden=hidden)
-
-
-def _parts_match(names: list[str], globs: list[str], *, hidden: bool) -> bool:
-    """Match part by part; only the last ``**`` is ever reconsidered, so that no pattern is slow."""
-    at, glob_at = 0, 0
-    retry: tuple[int, int] | None = None
-    while at < len(names):
-        if glob_at < len(globs) and globs[glob_at] == "**":
-            retry = (at, glob_at)
-            glob_at += 1
-        elif glob_at < len(globs) and _part_matches(names[at], globs[glob_at], hidden=hidden):
-            at, glob_at = at + 1, glob_at + 1
-        elif retry is not None and (hidden or not names[retry[0]].startswith(".")):
-            retry = (retry[0] + 1, retry[1])
-            at, glob_at = retry[0], retry[1] + 1
-        else:
-            return False
-    return all(glob == "**" for glob in globs[glob_at:])
-
-
-def _part_matches(name: str, glob: str, *, hidden: bool) -> bool:
-    if name.startswith(".") and not hidden and not glob.startswith("."):
+    source, suffix = transfer.source, transfer.destination.temporary_suffix
+    if source.marker is not None and source.marker.is_marker(path):
         return False
-    return fnmatchcase(name, glob)
+    return (
+        path.count("/") <= deepest(source)
+        and any(
+            matches(path, pattern, hidden=False)
+            and (not path.endswith(suffix) or ends_in(pattern, suffix))
+            for pattern in source.include
+        )
+        and not any(matches(path, pattern, hidden=True) for pattern in source.exclude)
+    )
+
+
+def deepest(source: Source) -> float:
+    """Return how many folders deep files are taken."""
+    if not source.recursive:
+        return 0
+    return float("inf") if source.depth is None else source.depth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +45,29 @@ class Sighting:
     mtime_ns: int
     since: float
 
+    @property
+    def mark(self) -> tuple[int, int]:
+        """Return what changes when the file does."""
+        return self.size_bytes, self.mtime_ns
+
     def is_stable(self, now: float, stable_s: float) -> bool:
         """Tell whether the file has not changed for ``stable_s``; 0 takes a file at first sight."""
         return now - self.since >= stable_s
+
+    def fits(self, source: Source, now_ns: int) -> bool:
+        """Tell whether size and age are what ``source`` takes.
+
+        ``now_ns`` is the looking member's wall clock, nanoseconds since 1970, and the age what has passed by it since
+        the time of change that the endpoint tells. So where the endpoint's clock is behind, files look older by that
+        much, and where it is ahead, younger; one that was changed in the future is 0 s old.
+        """
+        age_s = max(0, now_ns - self.mtime_ns) / 1e9
+        return (
+            source.min_size_bytes <= self.size_bytes
+            and (source.max_size_bytes is None or self.size_bytes <= source.max_size_bytes)
+            and source.min_age_s <= age_s
+            and (source.max_age_s is None or age_s <= source.max_age_s)
+        )
 
 
 def look(
@@ -84,7 +81,27 @@ def look(
     after: dict[str, Sighting] = {}
     for path, size_bytes, mtime_ns in listing:
         known = before.get(path)
-        if known is None or (known.size_bytes, known.mtime_ns) != (size_bytes, mtime_ns):
+        if known is None or known.mark != (size_bytes, mtime_ns):
             known = Sighting(size_bytes=size_bytes, mtime_ns=mtime_ns, since=now)
         after[path] = known
     return after
+
+
+def in_order(paths: list[str], seen: Mapping[str, Sighting], source: Source) -> list[str]:
+    """Return those of ``paths`` that a run takes, in its order: the whole order, whatever the listing's was."""
+    key = _KEYS[source.order]
+
+    def by(path: str) -> tuple[int, str]:
+        return key(seen[path]), path
+
+    if source.at_most is not None and source.at_most < len(paths):
+        first = nlargest if source.descending else nsmallest
+        return first(source.at_most, paths, key=by)
+    return sorted(paths, key=by, reverse=source.descending)
+
+
+_KEYS: Mapping[Order, Callable[[Sighting], int]] = {
+    Order.NAME: lambda _: 0,
+    Order.TIME: lambda seen: seen.mtime_ns,
+    Order.SIZE: lambda seen: seen.size_bytes,
+}

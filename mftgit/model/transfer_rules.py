@@ -19,6 +19,7 @@ from mftgit.model.naming import (
 )
 from mftgit.model.rings import Leg, Place
 from mftgit.model.schema_words import did_you_mean, show
+from mftgit.model.source_rules import check_source
 
 _CRON_FIELDS: Final = 5
 _SOME_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
@@ -29,18 +30,7 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
     if isinstance(transfer.trigger, CronTrigger):
         yield from _check_cron(transfer.trigger, timezones)
     yield from _check_destination(transfer, timezones)
-    for field, globs in (
-        ("include", transfer.source.include),
-        ("exclude", transfer.source.exclude),
-    ):
-        for index, glob in enumerate(globs):
-            if wrong := _wrong_glob(glob):
-                yield Fault(
-                    pointer=f"/source/{field}/{index}",
-                    rule="glob",
-                    message=f"the pattern {show(glob)} {wrong}",
-                    hint="patterns are those of a shell: * ? [abc] and **, not regular expressions",
-                )
+    yield from check_source(transfer.source)
 
 
 def _check_destination(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fault]:
@@ -94,14 +84,6 @@ def _wrong_cron(expression: str) -> str | None:
         return f"is no crontab expression: {str(error).lower()}"
     except StopIteration:
         return "never fires: there is no such day within fifty years"
-    return None
-
-
-def _wrong_glob(glob: str) -> str | None:
-    if glob.startswith("^") or glob.endswith("$") or "|" in glob:
-        return "looks like a regular expression"
-    if "[" in glob and "]" not in glob[glob.rindex("[") + 2 :]:
-        return "has a [ that is not closed"
     return None
 
 

@@ -340,6 +340,19 @@ def test_a_list_is_recursive_only_when_asked(place: Place) -> None:
     assert place.listed("in", recursive=True) == ["a", "sub/b", "sub/sub/c"]
 
 
+def test_a_list_looks_only_so_many_folders_deep(place: Place) -> None:
+    for name in ("in/a", "in/sub/b", "in/sub/sub/c"):
+        place.put(name)
+
+    def listed(*, recursive: bool, depth: int | None) -> list[str]:
+        entries = place.endpoint.list_files("in", recursive=recursive, depth=depth)
+        return sorted(entry.path for entry in entries)
+
+    assert listed(recursive=True, depth=1) == ["a", "sub/b"]
+    assert listed(recursive=True, depth=2) == ["a", "sub/b", "sub/sub/c"]
+    assert listed(recursive=False, depth=2) == ["a"]
+
+
 def test_a_list_tells_size_and_time(place: Place) -> None:
     os.utime(place.put("a", b"12345"), (1_700_000_000, 1_700_000_000))
     (entry,) = place.endpoint.list_files(".", recursive=False)

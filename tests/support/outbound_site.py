@@ -93,8 +93,10 @@ class Watched:
         self._after = after
         self.closed = False
 
-    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
-        return self._real.list_files(folder, recursive=recursive)
+    def list_files(
+        self, folder: str, *, recursive: bool, depth: int | None = None
+    ) -> Iterator[FileEntry]:
+        return self._real.list_files(folder, recursive=recursive, depth=depth)
 
     def list_names(self, folder: str) -> list[str]:
         return self._real.list_names(folder)

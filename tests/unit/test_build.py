@@ -38,6 +38,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.source import Marker, Order, Regex
 
 A, B, T = LocationName("a"), LocationName("b"), TransferName("t")
 LEAST: dict[str, Any] = {
@@ -178,6 +179,39 @@ def test_a_transfer_has_the_defaults_of_its_type() -> None:
         source=Source(location=A),
         destination=Destination(location=B),
         trigger=WatchTrigger(),
+    )
+
+
+def test_a_source_takes_what_the_document_says() -> None:
+    said = {
+        "include": ["*.csv", {"regex": "a+"}],
+        "exclude": [{"regex": "b+"}],
+        "recursive": True,
+        "depth": 2,
+        "min_size_bytes": 1,
+        "max_size_bytes": 2,
+        "min_age_s": 3,
+        "max_age_s": 4,
+        "marker": {"suffix": ".ok", "replaces": True},
+        "order": "size",
+        "descending": True,
+        "at_most": 7,
+    }
+    built = build_transfer(T, {**LEAST, "source": {"location": "a", **said}})
+    assert built.source == Source(
+        location=A,
+        include=("*.csv", Regex(regex="a+")),
+        exclude=(Regex(regex="b+"),),
+        recursive=True,
+        depth=2,
+        min_size_bytes=1,
+        max_size_bytes=2,
+        min_age_s=3.0,
+        max_age_s=4.0,
+        marker=Marker(suffix=".ok", replaces=True),
+        order=Order.SIZE,
+        descending=True,
+        at_most=7,
     )
 
 

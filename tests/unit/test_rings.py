@@ -19,6 +19,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.rings import Leg, Ring, find_rings
+from mftgit.model.source import Marker, Pattern, Regex
 from mftgit.model.transfer_rules import check_folders, legs_of
 
 ROOT = LocalLocation(name=LocationName("root"), path=".")
@@ -30,7 +31,8 @@ def way(
     taken: str,
     given: str,
     *,
-    include: tuple[str, ...] = ("*",),
+    include: tuple[Pattern, ...] = ("*",),
+    marker: Marker | None = None,
     recursive: bool = False,
     after: AfterSuccess = AfterSuccess.DELETE,
     overwrite: Overwrite = Overwrite.FAIL,
@@ -39,7 +41,12 @@ def way(
     return Transfer(
         name=TransferName(name),
         source=Source(
-            location=ROOT.name, path=taken, include=include, exclude=(), recursive=recursive
+            location=ROOT.name,
+            path=taken,
+            include=include,
+            exclude=(),
+            recursive=recursive,
+            marker=marker,
         ),
         destination=Destination(location=ROOT.name, path=given, overwrite=overwrite),
         trigger=WatchTrigger(),
@@ -108,6 +115,18 @@ def test_a_ring_is_what_a_file_goes_round_in(
 ) -> None:
     assert names(*transfers) == expected
     assert names(*reversed(transfers)) == expected
+
+
+@pytest.mark.parametrize(
+    "regex", [r"(?i)report-\d{8}\.(?:csv|txt)", r"^a[0-9]+\.x$", ".+", r"\w+\.csv"]
+)
+def test_a_ring_of_files_that_regular_expressions_take_is_found(regex: str) -> None:
+    one = (Regex(regex=regex),)
+    assert names(way("a", "x", "y", include=one), way("b", "y", "x")) == ["a b"]
+
+
+def test_a_file_that_comes_without_its_marker_goes_round_no_ring() -> None:
+    assert names(way("a", "x", "y"), way("b", "y", "x", marker=Marker(suffix=".ok"))) == []
 
 
 def test_a_ring_may_be_of_any_length() -> None:

@@ -1,12 +1,18 @@
 """Which files are taken, and when they are at rest."""
 
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.config import Destination, IntervalTrigger, Source, Transfer
 from mftgit.model.names import LocationName, TransferName
-from mftgit.model.selection import Sighting, is_selected, look, matches
+from mftgit.model.pattern import matches
+from mftgit.model.selection import Sighting, in_order, is_selected, look
+from mftgit.model.source import Marker, Order, Regex
 
 
 def transfer(
@@ -103,3 +109,119 @@ def test_a_change_of_size_or_time_begins_the_wait_again(changed: tuple[str, int,
 
 def test_a_file_that_went_away_is_forgotten() -> None:
     assert look(look({}, [("a", 1, 7)], 100.0), [], 101.0) == {}
+
+
+def source(**rest: Any) -> Source:
+    return Source(location=LocationName("a"), **rest)
+
+
+def selects(path: str, **rest: Any) -> bool:
+    return is_selected(path, replace(transfer(), source=source(**rest)))
+
+
+def test_regular_expressions_and_globs_stand_side_by_side() -> None:
+    both = ("*.txt", Regex(regex=r"report-\d+\.csv"))
+    assert selects("a.txt", include=both)
+    assert selects("report-1.csv", include=both)
+    assert not selects("report-x.csv", include=both)
+    assert not selects("report-1.csv", include=both, exclude=(Regex(regex=".*1.*"),))
+
+
+def test_a_temporary_file_is_taken_by_a_regular_expression_that_names_it() -> None:
+    assert not selects("a.part", include=(Regex(regex=".*"),))
+    assert selects("a.part", include=(Regex(regex=r".*\.part"),))
+
+
+@pytest.mark.parametrize(
+    ("path", "recursive", "depth", "expected"),
+    [
+        ("a", False, None, True),
+        ("x/a", False, None, False),
+        ("x/y/z/a", True, None, True),
+        ("a", True, 1, True),
+        ("x/a", True, 1, True),
+        ("x/y/a", True, 1, False),
+    ],
+)
+def test_files_are_taken_so_many_folders_deep(
+    path: str, depth: int | None, *, recursive: bool, expected: bool
+) -> None:
+    assert selects(path, recursive=recursive, depth=depth) is expected
+
+
+def test_a_marker_is_never_selected_and_stands_for_its_file() -> None:
+    ready = Marker(suffix=".ready")
+    assert not selects("a.csv.ready", marker=ready)
+    assert selects("a.csv", marker=ready)
+    assert ready.of("x/a.csv") == "x/a.csv.ready"
+    instead = Marker(suffix=".ready", replaces=True)
+    assert instead.of("x/a.csv") == "x/a.ready"
+    assert instead.of("x/a") == "x/a.ready"
+    assert instead.of("x/a.tar.gz") == "x/a.tar.ready"
+
+
+SECOND_NS = 10**9
+NOW_NS = 1_800_000_000 * SECOND_NS
+
+
+def fits(*, size_bytes: int = 5, age_s: int = 0, **rest: Any) -> bool:
+    seen = Sighting(size_bytes=size_bytes, mtime_ns=NOW_NS - age_s * SECOND_NS, since=0.0)
+    return seen.fits(source(**rest), NOW_NS)
+
+
+def test_both_bounds_of_size_and_age_are_taken() -> None:
+    assert [fits(size_bytes=size, min_size_bytes=5, max_size_bytes=7) for size in range(4, 9)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert [fits(age_s=age, min_age_s=60, max_age_s=62) for age in range(59, 64)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_file_from_the_future_is_young() -> None:
+    assert fits(age_s=-3600)
+    assert fits(age_s=-3600, max_age_s=0)
+    assert not fits(age_s=-3600, min_age_s=1)
+
+
+SEEN = {
+    "b": Sighting(size_bytes=1, mtime_ns=3, since=0.0),
+    "a": Sighting(size_bytes=2, mtime_ns=3, since=0.0),
+    "c": Sighting(size_bytes=1, mtime_ns=1, since=0.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"), [(Order.NAME, "abc"), (Order.TIME, "cab"), (Order.SIZE, "bca")]
+)
+def test_files_are_put_in_an_order_in_which_none_are_equal(order: Order, expected: str) -> None:
+    for paths in permutations(SEEN):
+        assert in_order(list(paths), SEEN, source(order=order)) == list(expected)
+        last_first = source(order=order, descending=True)
+        assert in_order(list(paths), SEEN, last_first) == list(reversed(expected))
+
+
+@given(
+    sizes=st.lists(st.integers(0, 3), max_size=8),
+    at_most=st.integers(1, 9),
+    order=st.sampled_from(Order),
+    descending=st.booleans(),
+)
+def test_a_run_takes_the_first_ones_of_the_whole_order(
+    sizes: list[int], at_most: int, order: Order, *, descending: bool
+) -> None:
+    seen = {
+        f"f{at}": Sighting(size_bytes=size, mtime_ns=-size, since=0.0)
+        for at, size in enumerate(sizes)
+    }
+    whole = in_order(list(seen), seen, source(order=order, descending=descending))
+    some = source(order=order, descending=descending, at_most=at_most)
+    assert in_order(list(seen), seen, some) == whole[:at_most]

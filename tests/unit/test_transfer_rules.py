@@ -21,6 +21,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
+from mftgit.model.source import Regex
 from mftgit.model.transfer_rules import check_folders, check_transfer
 
 ZONES = frozenset(zoneinfo.available_timezones())
@@ -143,6 +144,48 @@ def test_a_regular_expression_or_an_open_bracket_is_a_problem(glob: str) -> None
     source = Source(location=A, include=("*", glob), exclude=(glob,))
     found = list(check_transfer(transfer(source=source), ZONES))
     assert [each.pointer for each in found] == ["/source/include/1", "/source/exclude/0"]
+
+
+@pytest.mark.parametrize(
+    ("source", "pointer", "rule"),
+    [
+        (
+            Source(
+                location=A,
+                include=("*", Regex(regex="(")),
+            ),
+            "/source/include/1/regex",
+            "regex",
+        ),
+        (Source(location=A, exclude=(Regex(regex="(?=a)"),)), "/source/exclude/0/regex", "regex"),
+        (Source(location=A, depth=2), "/source/depth", "selection"),
+        (
+            Source(location=A, min_size_bytes=2, max_size_bytes=1),
+            "/source/max_size_bytes",
+            "selection",
+        ),
+        (Source(location=A, min_age_s=2.0, max_age_s=1.0), "/source/max_age_s", "selection"),
+    ],
+)
+def test_a_selection_that_cannot_be_meant_is_a_problem(
+    source: Source, pointer: str, rule: str
+) -> None:
+    (found,) = check_transfer(transfer(source=source), ZONES)
+    assert (found.pointer, found.rule) == (pointer, rule)
+
+
+def test_a_selection_that_can_be_meant_is_none() -> None:
+    source = Source(
+        location=A,
+        include=(Regex(regex=r"a\d+"),),
+        recursive=True,
+        depth=2,
+        min_size_bytes=1,
+        max_size_bytes=1,
+        min_age_s=1.0,
+        max_age_s=1.0,
+    )
+    assert list(check_transfer(transfer(source=source), ZONES)) == []
 
 
 def feeds(found: Transfer, source: Location, destination: Location) -> list[str]:

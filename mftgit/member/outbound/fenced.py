@@ -18,9 +18,11 @@ class FencedEndpoint:
         self._endpoint = endpoint
         self._check = ownership.check
 
-    def list_files(self, folder: str, *, recursive: bool) -> Iterator[FileEntry]:
+    def list_files(
+        self, folder: str, *, recursive: bool, depth: int | None = None
+    ) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`."""
-        return self._endpoint.list_files(folder, recursive=recursive)
+        return self._endpoint.list_files(folder, recursive=recursive, depth=depth)
 
     def list_names(self, folder: str) -> list[str]:
         """See `Endpoint.list_names`."""

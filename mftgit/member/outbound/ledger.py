@@ -80,6 +80,11 @@ class Ledger:
         """Tell whether this very file is written down, for sources that are kept as they are."""
         return (path, size_bytes, mtime_ns) in self._files
 
+    def paths(self) -> set[str]:
+        """Return the paths of all files that are written down."""
+        with self._lock:
+            return {path for path, _, _ in self._files}
+
     def append(self, lines: Sequence[Line]) -> None:
         """Write ``lines`` of one epoch down, and make them last. One that a full disk cut short is closed off first.
 

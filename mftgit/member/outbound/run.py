@@ -13,12 +13,12 @@ from mftgit.member.outbound.deliver import Delivery
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.member.outbound.parcel import Results
+from mftgit.member.outbound.select import Selection
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import AfterSuccess, Transfer, WatchTrigger
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Epoch
 from mftgit.model.run import Pace, RunState, RunStep, advance_run
-from mftgit.model.selection import is_selected, look
 
 _ENDS_THE_RUN = (EndpointLostError, HostKeyError, LoginError, StateUnavailableError)
 """Errors of a whole endpoint: the next file would fail alike."""
@@ -88,7 +88,7 @@ def has_work(transfer: Transfer | None, context: RunContext, *, fresh: bool = Tr
             if transfer is None or not fresh:
                 return False
             context.memory.ledger.refresh()
-            return any(True for _ in _fresh(transfer, context, endpoints, set()))
+            return Selection(transfer, context, endpoints).has_work(begun)
         except OwnershipEndedError:
             context.memory.adopted = None
             return context.ownership.valid()  # then the run finds out what became of its folders
@@ -237,6 +237,7 @@ class _Going:
         self._context = run.context
         self._endpoints = endpoints
         self._begun = Begun(run.context, endpoints, transfer=transfer)
+        self._selection = Selection(transfer, run.context, endpoints)
         self._on_schedule = not isinstance(transfer.trigger, WatchTrigger)
 
     def go(self, *, fresh: bool, settled: bool) -> None:
@@ -253,6 +254,8 @@ class _Going:
                 self._begun.intents.close_run()  # it was on a schedule when that run began
             if fresh:
                 self._take_fresh(delivery)
+                # What was too fresh is found by the next look.
+                self._run.again_in_s = self._selection.again_in_s(settled=True)
         elif fresh or self._begun.intents.is_run_open():
             self._take_all(delivery, settled=settled)
 
@@ -269,21 +272,21 @@ class _Going:
             raise
         if context.stopping.is_set() and not context.unwanted():
             return
-        if not settled and self._is_too_fresh():
-            self._run.again_in_s = self._transfer.source.stable_s
-        else:
+        self._run.again_in_s = self._selection.again_in_s(settled=settled)
+        if self._run.again_in_s is None:
             intents.close_run()
 
     def _take_fresh(self, delivery: Delivery) -> None:
         # A file must not overtake an older one of its name that is under way still.
         begun = self._begun
         under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
-        fresh = _fresh(self._transfer, self._context, self._endpoints, under_way)
+        fresh = self._selection.fresh(under_way)
         for files in _together(fresh, self._context.clock):
             if self._context.stopping.is_set():
                 return
             self._context.ownership.check()
             self._take_together(delivery, files)
+        self._selection.remove_markers()
 
     def _take_together(self, delivery: Delivery, files: Sequence[_File]) -> None:
         memory, clock = self._context.memory, self._context.clock
@@ -300,14 +303,9 @@ class _Going:
                 memory.failed(path, mark, clock.boottime())
                 continue
             memory.succeeded(path)
+            self._selection.done(path)
             if self._transfer.after_success is not AfterSuccess.KEEP:
                 memory.sightings.pop(path, None)
-
-    def _is_too_fresh(self) -> bool:
-        """Tell whether the last listing held files that have not been seen for long enough."""
-        now = self._context.clock.boottime()
-        sightings = self._context.memory.sightings.values()
-        return any(not seen.is_stable(now, self._transfer.source.stable_s) for seen in sightings)
 
 
 def _together(fresh: Iterator[_File], clock: Clock) -> Iterator[list[_File]]:
@@ -335,29 +333,3 @@ def _timed(some: list[_File], pace: Pace, clock: Clock) -> Iterator[list[_File]]
     began = clock.boottime()
     yield some
     pace.took(clock.boottime() - began)
-
-
-def _fresh(
-    transfer: Transfer, context: RunContext, endpoints: Endpoints, passed: set[str]
-) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Give path and mark of the files that can be taken now, the oldest first; list the source once."""
-    memory, source = context.memory, transfer.source
-    keeps = transfer.after_success is AfterSuccess.KEEP
-    entries = endpoints.at(context.generation.locations[source.location]).list_files(
-        source.path, recursive=source.recursive
-    )
-    listing = [
-        (entry.path, entry.size_bytes, entry.mtime_ns)
-        for entry in entries
-        if is_selected(entry.path, transfer)
-    ]
-    now = context.clock.boottime()
-    memory.sightings = look(memory.sightings, listing, now)
-    for path, size_bytes, mtime_ns in sorted(listing, key=lambda file: (file[2], file[0])):
-        if (
-            path not in passed
-            and memory.sightings[path].is_stable(now, source.stable_s)
-            and not memory.is_put_off(path, (size_bytes, mtime_ns), now)
-            and not (keeps and memory.ledger.contains(path, size_bytes, mtime_ns))
-        ):
-            yield path, (size_bytes, mtime_ns)
