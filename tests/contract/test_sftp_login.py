@@ -86,11 +86,11 @@ def test_a_passphrase_for_a_key_that_is_not_locked_does_no_harm(sshd: Sshd) -> N
 def test_a_locked_key_that_stays_locked_is_told_before_anything_is_sent(
     sshd: Sshd, kind: str, passphrase: SecretRef | None, told: str
 ) -> None:
-    before = sshd.log.read_text(encoding="utf-8")
+    before = sshd.connections()
     with pytest.raises(ConfigError, match=told) as caught:
         log_in(sshd, KeyAuth(file=f"locked-{kind}", passphrase=passphrase))
     assert "not it" not in "".join(traceback.format_exception(caught.value))
-    assert sshd.log.read_text(encoding="utf-8") == before
+    assert sshd.connections() == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,7 +121,7 @@ def test_a_certificate_that_the_server_refuses_is_told_with_its_window(
 
 
 def test_a_certificate_that_does_not_fit_is_told_before_anything_is_sent(sshd: Sshd) -> None:
-    before = sshd.log.read_text(encoding="utf-8")
+    before = sshd.connections()
     other = (sshd.secrets_dir / "certified-rsa-cert.pub").read_text(encoding="utf-8")
     for certificate, told in (
         (HOST_LINE, "is not for a user"),
@@ -130,7 +130,7 @@ def test_a_certificate_that_does_not_fit_is_told_before_anything_is_sent(sshd: S
     ):
         with pytest.raises(ConfigError, match=told):
             log_in(sshd, KeyAuth(file="certified-ed25519", certificate=certificate))
-    assert sshd.log.read_text(encoding="utf-8") == before
+    assert sshd.connections() == before
 
 
 @pytest.mark.needs("useradd")

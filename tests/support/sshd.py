@@ -62,6 +62,10 @@ class Sshd:
             timeout_s=timeout_s,
         )
 
+    def connections(self) -> int:
+        """Return how many connections there were."""
+        return self.log.read_text(encoding="utf-8").count("Connection from ")
+
     def sessions(self) -> list[int]:
         """Return the processes that serve clients now."""
         return [process for process in _descendants(self.pid) if process != self.pid]
