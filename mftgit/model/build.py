@@ -67,6 +67,8 @@ def build_cluster(value: Value) -> Cluster:
         fields["policy_version"] = int(value["trust"]["version"])
     if "limits" in value.get("gate", {}):
         fields["limits"] = build_limits(value["gate"]["limits"])
+    if "ledger_days" in value.get("retention", {}):
+        fields["ledger_days"] = int(value["retention"]["ledger_days"])
     if "age" in value:
         fields["age_operators"] = dict(value["age"]["operators"])
     return Cluster(**fields)

@@ -42,6 +42,7 @@ _TYPES: Final[Mapping[type, str]] = {LocalLocation: "local", SftpLocation: "sftp
 _RENAMED: Final[Mapping[str, str]] = {
     "after_success": "after_success.action",
     "archive_path": "after_success.path",
+    "ledger_days": "retention.ledger_days",
     "lease_ttl_s": "coordinator.ttl_s",
     "age_operators": "age.operators",
     "limits": "gate.limits",

@@ -11,6 +11,7 @@ from enum import Enum, unique
 from mftgit.model.algorithms import Algorithms
 from mftgit.model.cohorts import Rollout
 from mftgit.model.controller_line import ControllerLine
+from mftgit.model.ledger_line import LEDGER_DAYS
 from mftgit.model.limits import Limits
 from mftgit.model.login import Auth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
@@ -43,6 +44,7 @@ class Cluster:
     windows: Windows = field(default_factory=Windows)
     controller: ControllerLine = field(default_factory=ControllerLine)
     age_operators: Mapping[str, str] = field(default_factory=dict)
+    ledger_days: int = LEDGER_DAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,6 +167,14 @@ def test_a_watched_folder_is_emptied(site: Site) -> None:
     assert (status.owner, status.epoch, status.delivered) == ("one", 1, 2)
 
 
+def test_after_a_run_the_ledger_is_looked_through(site: Site) -> None:
+    ledger = site.root / ".mftgit" / "transfers" / "t" / "ledger"
+    site.drop("a")
+    site.run(site.add("one"), transfer())
+    until((ledger / "tidied").exists)
+    assert (ledger / "1.jsonl").exists()
+
+
 def test_a_transfer_on_a_schedule_waits_for_its_time_also_when_it_is_taken_over(site: Site) -> None:
     site.drop("a")
     site.run(site.add("one"), transfer(NEVER))

@@ -283,6 +283,12 @@ def test_a_trigger_has_three_forms(value: object, trigger: Trigger) -> None:
     assert build_transfer(T, {**LEAST, "trigger": value}).trigger == trigger
 
 
+def test_for_how_long_the_ledger_is_kept_is_part_of_the_cluster() -> None:
+    assert build_cluster({"name": "acme"}).ledger_days == 400
+    assert build_cluster({"name": "acme", "retention": {}}).ledger_days == 400
+    assert build_cluster({"name": "acme", "retention": {"ledger_days": 9.0}}).ledger_days == 9
+
+
 def test_the_number_of_the_trust_policy_is_part_of_the_cluster() -> None:
     assert build_cluster({"name": "acme"}).policy_version == 0
     assert build_cluster({"name": "acme", "trust": {"version": 7.0}}).policy_version == 7

@@ -50,7 +50,10 @@ class _Failure:
 class Memory:
     """What one member remembers of one transfer between runs; losing it costs time and no file.
 
+    ``strange_markers`` are those at the source that no delivery of the ledger belongs to.
+
     ``adopted`` is the epoch and the source that the fence stands for; None when it has to be raised again.
+    ``tidied_at`` is the boottime at which it was last asked whether the ledger has to be tidied.
 
     The caller makes one per transfer and hands it to every run; it is used by one thread at a time.
     """
@@ -60,6 +63,8 @@ class Memory:
     adopted: Fence | None = None
     failures: dict[str, _Failure] = field(default_factory=dict)
     counter: int = 0
+    strange_markers: set[str] = field(default_factory=set)
+    tidied_at: float | None = None
 
     def failed(self, what: str, mark: tuple[int, int] | None, now: float) -> None:
         """Remember that ``what`` (a path, an id, or "" for the run) failed; ``mark`` tells when it is another file."""
@@ -117,7 +122,9 @@ class RunContext:
     def make_id(self) -> ClaimId:
         """Return an id that was never given before."""
         self.memory.counter += 1
-        return make_id(self.ownership.epoch, self.memory.counter, self.nonce())
+        claim = make_id(self.ownership.epoch, self.memory.counter, self.nonce())
+        self.memory.ledger.begun(claim)
+        return claim
 
 
 class Endpoints:

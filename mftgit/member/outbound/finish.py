@@ -273,6 +273,7 @@ class Finish:
                     epoch=context.ownership.epoch,
                     revision=intent.revision,
                     path=intent.path,
+                    destination=intent.destination.location.name,
                     final=intent.final,
                     size_bytes=intent.size_bytes,
                     mtime_ns=intent.mtime_ns,

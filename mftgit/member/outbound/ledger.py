@@ -1,55 +1,66 @@
 """The ledger: one line for each file that was taken to its destination, or skipped for good.
 
 Each epoch appends to a file of its own, so that each has one writer. Two epochs may both write down the same
-delivery, when a successor ends what its predecessor began; its id tells that it is one.
+delivery, when a successor ends what its predecessor began; its id tells that it is one. What is old is dropped by
+`mftgit.member.outbound.retention`; a file that was written anew for that begins with a head, which says how many
+deliveries it had besides.
+
+In memory is what the next run needs, and no more as the years go by: the ids of the last deliveries, and the marks
+of files, where they are asked for. An id that is not among these is looked for on the disk.
 """
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO, Final
 
 from mftgit.adapters.durable import sync_folder
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.model.claim import ClaimId
-from mftgit.model.names import Epoch, MemberName, Revision, TransferName
+from mftgit.model.ledger_line import Line, file_mark, format_line, parse_head, parse_line
+from mftgit.model.names import Epoch
+
+__all__ = ["REMEMBERED", "Ledger", "Line", "epoch_files"]
+
+REMEMBERED: Final = 10_000
+"""So many ids are kept in memory; two lines of one delivery are closer to each other than that."""
+
+_SIGN_BYTES: Final = 96
+"""By so many of its first bytes a file is known again; each way of writing it anew changes them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One delivery. ``skipped``: the destination had the name already, and the transfer says to leave it there."""
+def epoch_files(folder: Path) -> list[tuple[Epoch, Path]]:
+    """Return the files of a ledger's ``folder``, the oldest epoch first; raises OSError."""
+    found = [path for path in folder.glob("*.jsonl") if path.stem.isdecimal()]
+    return sorted((Epoch(int(path.stem)), path) for path in found)
 
-    id: ClaimId
-    transfer: TransferName
-    member: MemberName
-    epoch: Epoch
-    revision: Revision | None
-    path: str
-    final: str
-    size_bytes: int
-    mtime_ns: int
-    sha256: str
-    started_at: str
-    ended_at: str
-    skipped: bool = False
 
-    def as_json(self) -> dict[str, object]:
-        """Return the fields by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+class _RewrittenError(Exception):
+    """A file is not the one that was read before."""
 
 
 class Ledger:
     """The ledger below ``state``, read as far as it has grown since the last look; for any thread."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, keeps: bool = False) -> None:
+        """Read nothing yet; ``keeps``: it will be asked which files it `contains`, so that it need not read twice."""
         self._folder = state / "ledger"
+        self._keeps = keeps
         self._lock = Lock()
+        self._known_new: dict[
+            ClaimId, None
+        ] = {}  # in the order in which they came, as all of these
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._read_to: dict[str, int] = {}
-        self._ids: set[str] = set()
-        self._delivered: set[str] = set()
-        self._files: set[tuple[str, int, int]] = set()
+        self._signs: dict[str, bytes] = {}
+        self._recent: dict[ClaimId, None] = {}
+        self._has_let_go = False
+        self._files: set[bytes] = set()
+        self._delivered = 0
 
     def refresh(self) -> None:
         """Read what was appended since the last time, by whichever member.
@@ -57,81 +68,176 @@ class Ledger:
         Raises:
             StateUnavailableError: the storage does not answer.
         """
+        with self._lock:
+            self._refresh()
+
+    @property
+    def delivered(self) -> int:
+        """Return how many files were delivered by all epochs, as of the last `refresh` or `append`."""
+        return self._delivered
+
+    def begun(self, claim: ClaimId) -> None:
+        """Take note of an id that was just made, so that it is not looked for."""
+        with self._lock:
+            _remember(self._known_new, claim)
+
+    def has(self, claim: ClaimId) -> bool:
+        """Tell whether this claim is written down.
+
+        Raises:
+            StateUnavailableError: it is not among the last ones, and the storage does not answer.
+        """
+        with self._lock:
+            if claim in self._recent:
+                return True
+            if claim in self._known_new or not self._has_let_go:
+                return False
+            found = self._is_on_disk(claim)
+            if not found:
+                _remember(self._known_new, claim)
+            return found
+
+    def contains(self, path: str, size_bytes: int, mtime_ns: int) -> bool:
+        """Tell whether this very file is written down, for sources that are kept as they are.
+
+        Raises:
+            StateUnavailableError: nobody asked before, and the storage does not answer.
+        """
+        with self._lock:
+            if not self._keeps:
+                self._keeps = True
+                self._begin_anew()
+                self._refresh()
+            return file_mark(path, size_bytes, mtime_ns) in self._files
+
+    def paths(self) -> Iterator[str]:
+        """Give the path of each file that is written down, out of the files on the disk.
+
+        Raises:
+            StateUnavailableError: the storage does not answer.
+        """
         try:
-            if self._folder.is_dir():
-                with self._lock:
-                    for path in sorted(self._folder.glob("*.jsonl")):
-                        self._read_on(path)
+            for _, file in epoch_files(self._folder):
+                with file.open("rb") as stream:
+                    for content in stream:
+                        if (line := parse_line(content)) is not None:
+                            yield line.path
         except OSError as error:
             raise StateUnavailableError(
                 f"the ledger {self._folder} cannot be read: {error}"
             ) from error
 
-    @property
-    def delivered(self) -> int:
-        """Return how many files were delivered by all epochs, as of the last `refresh` or `append`."""
-        return len(self._delivered)
-
-    def has(self, claim: ClaimId) -> bool:
-        """Tell whether this claim is written down."""
-        return claim in self._ids
-
-    def contains(self, path: str, size_bytes: int, mtime_ns: int) -> bool:
-        """Tell whether this very file is written down, for sources that are kept as they are."""
-        return (path, size_bytes, mtime_ns) in self._files
-
-    def paths(self) -> set[str]:
-        """Return the paths of all files that are written down."""
-        with self._lock:
-            return {path for path, _, _ in self._files}
-
     def append(self, lines: Sequence[Line]) -> None:
-        """Write ``lines`` of one epoch down, and make them last. One that a full disk cut short is closed off first.
+        """Write ``lines``, all of one epoch, down in one write, and make them last by one flush.
+
+        A line that a full disk cut short is closed off first.
 
         Raises:
             StateUnavailableError: not written, or not wholly; a reader ignores a line that is not whole.
+            ValueError: they are of several epochs.
         """
-        if not lines:
-            return
-        path = self._folder / f"{lines[0].epoch}.jsonl"
-        written = [json.dumps(line.as_json(), sort_keys=True).encode() + b"\n" for line in lines]
-        content = b"".join(written)
+        epochs = {line.epoch for line in lines}
+        if len(epochs) > 1:
+            raise ValueError(f"lines of the epochs {sorted(epochs)} belong into different files")
+        for epoch in epochs:
+            path = self._folder / f"{epoch}.jsonl"
+            with self._lock:
+                try:
+                    fresh = not path.exists()
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                    _append(path, b"".join(map(format_line, lines)))
+                    if fresh:
+                        sync_folder(self._folder)
+                except OSError as error:
+                    raise StateUnavailableError(
+                        f"the ledger {path} cannot be written: {error}"
+                    ) from error
+                self._refresh(path)
+
+    def _refresh(self, only: Path | None = None) -> None:
+        """Read on, in one file or in all; the lock is held."""
         try:
-            fresh = not path.exists()
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _append(path, content)
-            if fresh:
-                sync_folder(self._folder)
-        except OSError as error:
-            raise StateUnavailableError(f"the ledger {path} cannot be written: {error}") from error
-        with self._lock:
-            for line in written:
-                self._note(line)
+            if not self._folder.is_dir():
+                return
+            try:
+                for path in [only] if only else self._files_now():
+                    self._read_on(path)
+            except _RewrittenError:
+                self._begin_anew()
+                for path in self._files_now():
+                    self._read_on(path)
+        except (OSError, _RewrittenError) as error:
+            raise StateUnavailableError(
+                f"the ledger {self._folder} cannot be read: {error}"
+            ) from error
+
+    def _files_now(self) -> list[Path]:
+        files = [path for _, path in epoch_files(self._folder)]
+        if self._signs.keys() - {path.name for path in files}:
+            raise _RewrittenError("a file is gone")
+        return files
 
     def _read_on(self, path: Path) -> None:
         """Take in the whole lines after what was read of ``path`` before."""
         with path.open("rb") as stream:
-            stream.seek(self._read_to.get(path.name, 0))
+            place = self._read_to.get(path.name, 0)
+            self._recognize(path.name, stream, place)
+            stream.seek(place)
             for line in stream:
                 if not line.endswith(b"\n"):
                     return
                 self._note(line)
-                self._read_to[path.name] = self._read_to.get(path.name, 0) + len(line)
+                place += len(line)
+                self._read_to[path.name] = place
+
+    def _recognize(self, name: str, stream: BinaryIO, place: int) -> None:
+        sign = stream.read(_SIGN_BYTES)
+        known = self._signs.get(name, b"")
+        if not sign.startswith(known) or os.fstat(stream.fileno()).st_size < place:
+            raise _RewrittenError(f"{name} is another file than before")
+        self._signs[name] = sign
 
     def _note(self, content: bytes) -> None:
+        self._delivered += parse_head(content) or 0
+        line = parse_line(content)
+        if line is None:  # a head, or torn
+            return
+        if self._keeps:
+            self._files.add(line.mark)
+        self._known_new.pop(line.id, None)
+        if line.id in self._recent:
+            return
+        self._has_let_go |= _remember(self._recent, line.id)
+        if not line.skipped:
+            self._delivered += 1
+
+    def _is_on_disk(self, claim: ClaimId) -> bool:
+        """Look for a claim that memory may have let go of: no epoch before its own can have written it down."""
+        first, needle = claim.partition("-")[0], json.dumps(claim).encode()
+        lowest = int(first) if first.isdecimal() else 0
         try:
-            line = json.loads(content)
-            claim, file = (
-                str(line["id"]),
-                (str(line["path"]), int(line["size_bytes"]), int(line["mtime_ns"])),
-            )
-            skipped = bool(line["skipped"])
-        except (ValueError, KeyError, TypeError):
-            return  # torn
-        self._ids.add(claim)
-        self._files.add(file)
-        if not skipped:
-            self._delivered.add(claim)
+            for epoch, path in epoch_files(self._folder):
+                if epoch < lowest:
+                    continue
+                with path.open("rb") as stream:
+                    for content in stream:
+                        line = parse_line(content) if needle in content else None
+                        if line is not None and line.id == claim:
+                            return True
+        except OSError as error:
+            raise StateUnavailableError(
+                f"the ledger {self._folder} cannot be read: {error}"
+            ) from error
+        return False
+
+
+def _remember(ids: dict[ClaimId, None], claim: ClaimId) -> bool:
+    """Add an id and tell whether the one that has been there for the longest had to go."""
+    ids[claim] = None
+    if len(ids) <= REMEMBERED:
+        return False
+    del ids[next(iter(ids))]
+    return True
 
 
 def _append(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
-from mftgit.model.config import Generation, Transfer, WatchTrigger
+from mftgit.model.config import AfterSuccess, Generation, Transfer, WatchTrigger
 from mftgit.model.messages import LastRun, TransferState, TransferStatus
 from mftgit.model.names import MemberName, Revision, TransferName
 
@@ -60,7 +60,7 @@ class Line:
         self.key = key
         self.state = state
         self.basis = basis
-        self.memory = Memory(ledger=Ledger(state))
+        self.memory = fresh_memory(transfer, state)
         self.counted = Ledger(state)  # for the status, whose thread is not the run's
         self.ownership: Ownership | None = None
         self.running = False
@@ -76,6 +76,12 @@ class Line:
     def on_schedule(self) -> bool:
         """Tell whether it takes files at certain times only."""
         return self.transfer is not None and not isinstance(self.transfer.trigger, WatchTrigger)
+
+
+def fresh_memory(transfer: Transfer | None, state: Path) -> Memory:
+    """Return what a member knows of a transfer that it has not run yet."""
+    keeps = transfer is not None and transfer.after_success is AfterSuccess.KEEP
+    return Memory(ledger=Ledger(state, keeps=keeps))
 
 
 def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus:

@@ -15,6 +15,7 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.line import Line, Look
 from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.model.config import LocalLocation, Location
 from mftgit.model.events import EventName, Fact
@@ -113,6 +114,7 @@ class Runs:
             if self._is_due(line, context, look):
                 outcome = self._carry_out(line, context, look)
                 self._note(line, outcome)
+                self._tidy(line, context, outcome)
             elif context.memory.is_quiet(self._clock.boottime()):
                 line.failing = False  # what failed is not there any more
         except Exception:  # noqa: BLE001  one transfer must not end the others
@@ -135,6 +137,16 @@ class Runs:
         return run_once(
             line.transfer, context, fresh=look is not Look.BEGUN, settled=look is Look.SETTLED
         )
+
+    @staticmethod
+    def _tidy(line: Line, context: RunContext, outcome: RunOutcome) -> None:
+        """Let go of what is old in the ledger; where that fails, the next look after an hour does it."""
+        if line.transfer is None or outcome.outcome is RunState.ENDED:
+            return
+        try:
+            tidy(line.transfer, context)
+        except MftgitError as error:
+            logger.warning("the ledger was not tidied", transfer=line.name, reason=str(error))
 
     @staticmethod
     def _is_due(line: Line, context: RunContext, look: Look) -> bool:

@@ -146,8 +146,14 @@ class Selection:
         marker = self._source.marker
         if not markers or marker is None:
             return set()
-        delivered = {marker.of(path) for path in self._context.memory.ledger.paths()}
-        markers &= delivered
+        strangers = self._context.memory.strange_markers
+        strangers &= self._markers
+        if not markers - strangers:
+            return set()
+        paths = self._context.memory.ledger.paths()
+        delivered = {mark for path in paths if (mark := marker.of(path)) in markers}
+        strangers |= markers - delivered
+        markers = delivered
         if markers:
             markers -= {marker.of(entry.path) for entry in self._entries()}
         return markers

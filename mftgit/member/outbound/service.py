@@ -14,12 +14,10 @@ from mftgit.adapters.sftp_login import prepare as prepare_login
 from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
-from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of
-from mftgit.member.outbound.line import Basis, Line, Look, describe, read_shared
+from mftgit.member.outbound.line import Basis, Line, Look, describe, fresh_memory, read_shared
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.run import RunOutcome
 from mftgit.member.outbound.runs import Record, Runs
@@ -250,7 +248,7 @@ class Outbound:
                 self._add(transfer.name, transfer, key=key, basis=basis)
                 return
             line.transfer, line.wanted, line.name = transfer, True, transfer.name
-            line.memory = Memory(ledger=Ledger(line.state))  # what failed may be mended now
+            line.memory = fresh_memory(transfer, line.state)  # what failed may be mended now
             if line.stopping.is_set():
                 line.stopping = threading.Event()
 
