@@ -28,6 +28,7 @@ _VERBS = {
     "revert": "mftgit.cli.revert",
     "hooks": "mftgit.cli.hooks",
     "events": "mftgit.cli.events",
+    "transfer": "mftgit.cli.transfer.verbs",
     "suspend": "mftgit.cli.orders",
     "resume": "mftgit.cli.orders",
     "pin": "mftgit.cli.orders",
