@@ -148,6 +148,11 @@ class Scheduler:
             call, _Once(after_s, clock=self._clock), id=f".once.{key}", replace_existing=True
         )
 
+    def next_firings(self) -> dict[str, datetime]:
+        """Return when each key is called next."""
+        jobs = self._scheduler.get_jobs() if self._scheduler.running else []
+        return {job.id: job.next_run_time for job in jobs if job.next_run_time is not None}
+
     def remove(self, key: str) -> None:
         """Call no more for ``key``."""
         for each in (key, f".once.{key}"):

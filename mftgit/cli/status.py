@@ -126,6 +126,16 @@ def show_status(found: ClusterStatus, console: Console) -> None:
             console.print(f"{each['name']}: {reason}", markup=False)
     if transfers.rows:
         console.print(transfers)
+    _show_trouble(found, console)
+
+
+def _show_trouble(found: ClusterStatus, console: Console) -> None:
+    """Print why transfers fail, one a line."""
+    for each in found.members:
+        for one in each["transfers"]:
+            if one["reason"]:
+                words = f"{one['name']} on {each['name']}: {printable(one['reason'])}"
+                console.print(words, markup=False)
 
 
 def _read_left(folder: StateFolder) -> dict[str, Any]:

@@ -222,6 +222,7 @@ class Member:
             "cluster": intake.generation.cluster.name if intake.generation else None,
             "revision": intake.head.oid if intake.head else intake.record.active,
             "member": status.as_json(last_seen_s=0.0),
+            "next_firings": self._outbound.next_firings(),
         }
         content = json.dumps(body).encode()
         with self._leaving:

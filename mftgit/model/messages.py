@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum, unique
 from typing import Any
@@ -11,13 +11,12 @@ from mftgit.model.config import Role
 from mftgit.model.controller_line import MAX_AUTHORITIES
 from mftgit.model.names import (
     MAIN,
-    Epoch,
     MemberName,
     Revision,
-    TransferName,
     parse_name,
     parse_revision,
 )
+from mftgit.model.transfer_status import TransferStatus, parse_transfer_status
 
 MAX_REPORT_BYTES = 16 << 20
 MAX_REPORT_EVENTS = 1000
@@ -151,58 +150,6 @@ class Drain(Enum):
     DRAINED = "drained"
 
 
-@unique
-class TransferState(Enum):
-    """What a transfer is doing on one member. ENDING: it is not configured any more, and files are under way."""
-
-    STANDBY = "standby"
-    IDLE = "idle"
-    RUNNING = "running"
-    FAILING = "failing"
-    ENDING = "ending"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastRun:
-    """The last run of a transfer on one member; ``at`` is RFC 3339, ``size_bytes`` what it delivered."""
-
-    outcome: str
-    at: str
-    files: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferStatus:
-    """One transfer as one member sees it; ``delivered`` counts the files in the shared ledger."""
-
-    name: TransferName
-    owner: MemberName | None
-    epoch: Epoch | None
-    state: TransferState
-    last_run: LastRun | None
-    delivered: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the shape that ``status --json`` documents."""
-        run = self.last_run
-        return {
-            "name": self.name,
-            "owner": self.owner,
-            "epoch": self.epoch,
-            "state": self.state.value,
-            "last_run": None
-            if run is None
-            else {
-                "outcome": run.outcome,
-                "at": run.at,
-                "files": run.files,
-                "bytes": run.size_bytes,
-            },
-            "delivered": self.delivered,
-        }
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineStatus:
     """At which address a member reaches the controller, and the SHA-256 of the authorities that it takes there."""
@@ -309,7 +256,7 @@ def parse_member_status(value: Any) -> MemberStatus:
             pin=_revision(value.get("pin")),
             drain=None if drain is None else Drain(drain),
             line=_parse_line(value.get("controller")),
-            transfers=tuple(_parse_transfer(each) for each in transfers),
+            transfers=tuple(parse_transfer_status(each) for each in transfers),
         )
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not a member's status: {error}") from None
@@ -324,25 +271,6 @@ def _parse_line(value: Any) -> LineStatus | None:
             return LineStatus(url=url[:_MAX_URL], ca=tuple(str(each)[:64] for each in ca))
         case _:
             raise ValueError("controller is not an address and a list of authorities")
-
-
-def _parse_transfer(value: Mapping[str, Any]) -> TransferStatus:
-    run, owner, epoch = value["last_run"], value["owner"], value["epoch"]
-    return TransferStatus(
-        name=TransferName(parse_name(value["name"])),
-        owner=None if owner is None else MemberName(parse_name(owner)),
-        epoch=None if epoch is None else Epoch(int(epoch)),
-        state=TransferState(value["state"]),
-        last_run=None
-        if run is None
-        else LastRun(
-            outcome=str(run["outcome"]),
-            at=str(run["at"]),
-            files=int(run["files"]),
-            size_bytes=int(run["bytes"]),
-        ),
-        delivered=int(value["delivered"]),
-    )
 
 
 def _revision(value: Any) -> Revision | None:

@@ -21,10 +21,9 @@ from mftgit.model.messages import (
     MAX_REPORT_BYTES,
     MemberState,
     MemberStatus,
-    TransferState,
-    TransferStatus,
 )
 from mftgit.model.names import MemberName, TransferName
+from mftgit.model.transfer_status import TransferState, TransferStatus
 
 STATUS = MemberStatus(
     name=NODE,

@@ -44,6 +44,7 @@ from mftgit.model.intent import Intent, Place, format_intents, parse_intents
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 from mftgit.model.plan import plan
 from mftgit.model.run import DeliveryState
+from mftgit.model.transfer_status import TransferState, Waiting
 
 HERE, THERE = LocationName("here"), LocationName("there")
 NEVER = CronTrigger(expression="0 0 1 1 *")
@@ -257,7 +258,38 @@ def test_a_source_that_cannot_be_looked_at_is_told_by_an_event_and_not_again_at_
     until(lambda: site.named(EventName.RUN_FAILED))
     threading.Event().wait(1.0)  # ten looks
     assert len(site.named(EventName.RUN_FAILED)) == 1
-    assert member.status()[0].state.value == "failing"
+    (status,) = member.status()
+    assert status.state is TransferState.FAILING
+    assert "here" in str(status.reason)
+    assert status.retry_at is not None
+    (site.root / "here").unlink()
+    (site.root / "here").mkdir()
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+    until(lambda: member.status()[0].reason is None)
+    assert member.status()[0].retry_at is None
+
+
+def test_what_waits_at_the_source_is_counted(site: Site) -> None:
+    (site.root / "there" / "b").mkdir(parents=True)  # in the way of the file b
+    site.drop("a", "b")
+    member = site.add("one")
+    site.run(member, transfer(stable_s=0.2))
+    until(lambda: site.arrived() == ["a", "b"])
+    until(lambda: member.status()[0].waiting == Waiting(failed=1))
+    site.run(member, transfer(stable_s=999.0))
+    site.drop("c")
+    until(lambda: member.status()[0].waiting.too_fresh)
+
+
+def test_the_next_firing_of_what_is_on_a_schedule_is_told(site: Site) -> None:
+    member = site.add("one")
+    site.run(member, transfer(NEVER), transfer(OFTEN, name="other", source_path="elsewhere"))
+    (at,) = member.next_firings().values()
+    assert at.endswith("-01-01T00:00:00.000Z")
+    assert list(member.next_firings()) == ["t"]
+    member.stop()
+    assert member.next_firings() == {}
 
 
 @pytest.mark.needs("sshd")

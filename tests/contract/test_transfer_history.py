@@ -9,16 +9,16 @@ from typing import Any
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
+from member_folder import make_folder, say
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
 from mftgit.errors import ConfigError
 from mftgit.member.outbound.history import newest_first
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.model.claim import ClaimId
-from mftgit.model.config import Role
 from mftgit.model.history import Asked
 from mftgit.model.ledger_line import Line
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
@@ -47,18 +47,7 @@ def line(number: int, *, transfer: str = "t", epoch: int = 1, path: str | None =
 
 @pytest.fixture
 def folder(tmp_path: Path) -> StateFolder:
-    made = StateFolder(tmp_path / "one")
-    made.root.mkdir()
-    made.write_bootstrap(
-        Bootstrap(
-            name=MemberName("one"),
-            role=Role.NODE,
-            cluster_id="c",
-            controller_url="https://127.0.0.1:1",
-            files_root=str(tmp_path / "files"),
-        )
-    )
-    return made
+    return make_folder(tmp_path)
 
 
 def ledger(folder: StateFolder, key: str = "t") -> Ledger:
@@ -66,12 +55,7 @@ def ledger(folder: StateFolder, key: str = "t") -> Ledger:
 
 
 def said(folder: StateFolder, *words: str) -> Result:
-    done = CliRunner().invoke(
-        mftgit, ["transfer", "history", *words, "--dir", str(folder.root)], standalone_mode=False
-    )
-    if done.exception is not None:
-        raise done.exception
-    return done
+    return say(folder, "transfer", "history", *words)
 
 
 def told(folder: StateFolder, *words: str) -> list[dict[str, Any]]:

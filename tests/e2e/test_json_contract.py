@@ -36,6 +36,18 @@ def check_status(made: Cluster, *names: str) -> None:
         check(mftgit_json("status", "--dir", made.dir(name), cwd=made.root), "status")
 
 
+def check_transfers(made: Cluster) -> None:
+    node = made.dir("node-1")
+    found = mftgit_json("transfer", "list", "--dir", node, cwd=made.root)
+    check(found, "transfer-list")
+    assert found["running"]
+    assert any(each["next_at"] for each in found["transfers"])
+    made.until("its copy is there", (node / "active.json").exists)
+    check(
+        mftgit_json("transfer", "show", "invoices", "--dir", node, cwd=made.root), "transfer-show"
+    )
+
+
 def printed_events(made: Cluster, name: str) -> list[dict[str, Any]]:
     done = mftgit("events", "--dir", made.dir(name), "--json", cwd=made.root)
     assert done.returncode == 0, done.stderr
@@ -69,6 +81,7 @@ def test_every_output_is_as_documented(empty: Cluster) -> None:
     empty.until_active(empty.status()["revision"], "controller", "node-1")
     empty.until("it owns", lambda: empty.owner("invoices", among=["node-1"]))
     check_status(empty, "controller", "node-1")
+    check_transfers(empty)
     rotated = mftgit_json("member", "rotate-key", "--dir", empty.dir("node-1"), cwd=empty.root)
     check(rotated, "member-rotate-key")
     for verb in ("suspend", "resume", "drain"):

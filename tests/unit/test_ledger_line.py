@@ -117,6 +117,10 @@ def test_no_time_and_what_was_skipped_have_no_rate() -> None:
     assert line(skipped=True).bytes_per_s is None
 
 
+def test_a_line_bears_the_mark_of_its_file() -> None:
+    assert line().mark == file_mark("a", 5000, 0)
+
+
 def test_a_line_is_old_after_so_many_days() -> None:
     ended = parse_moment(line().ended_at)
     assert ended is not None

@@ -13,19 +13,17 @@ from mftgit.model.messages import (
     MAX_TRANSFERS,
     SILENT_AFTER_S,
     Head,
-    LastRun,
     LineStatus,
     MemberState,
     MemberStatus,
     RolloutState,
-    TransferState,
-    TransferStatus,
     Turn,
     judge_silence,
     parse_head,
     parse_member_status,
 )
 from mftgit.model.names import Epoch, MemberName, Revision, TransferName
+from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus, Waiting
 
 OID = Revision("a" * 40)
 
@@ -45,6 +43,9 @@ transfers = st.builds(
         size_bytes=st.integers(0, 1 << 40),
     ),
     delivered=st.integers(0, 1 << 30),
+    reason=st.none() | st.text(max_size=500),
+    retry_at=st.none() | st.just("2026-11-23T08:00:00.000Z"),
+    waiting=st.builds(Waiting, too_fresh=st.integers(0, 9), failed=st.integers(0, 9)),
 )
 statuses = st.builds(
     MemberStatus,

@@ -12,8 +12,9 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.main import run_verb
 from mftgit.model.config import Role
 from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import LastRun, MemberState, MemberStatus, TransferState, TransferStatus
+from mftgit.model.messages import MemberState, MemberStatus
 from mftgit.model.names import MemberName, TransferName
+from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus
 
 NODE = MemberName("node-1")
 NAME = "caf\udce9\n\x1b[2Jforged\x9b"

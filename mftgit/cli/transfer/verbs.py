@@ -3,6 +3,7 @@
 import click
 
 from mftgit.cli.transfer.history import history
+from mftgit.cli.transfer.looking import list_transfers, show
 
 
 @click.group()
@@ -10,4 +11,5 @@ def transfer() -> None:
     """Look at the transfers of this member, and at what was delivered."""
 
 
-transfer.add_command(history)
+for _each in (list_transfers, show, history):
+    transfer.add_command(_each)

@@ -20,6 +20,7 @@ from mftgit.model.intent import Place
 from mftgit.model.names import Epoch, MemberName, Revision
 from mftgit.model.run import LONGEST_BACKOFF_S, backoff_s
 from mftgit.model.selection import Sighting
+from mftgit.model.transfer_status import Waiting
 
 
 class PlaceUnknownError(ConfigError):
@@ -84,6 +85,21 @@ class Memory:
     def is_quiet(self, now: float) -> bool:
         """Tell whether nothing waits because it failed."""
         return not any(now < failure.until for failure in self.failures.values())
+
+    def waiting(self, now: float, stable_s: float) -> Waiting:
+        """Return what waits, as of the last listing; a file that failed may be known by its path, its id, or both."""
+        put_off = [each for each in self.failures.items() if now < each[1].until]
+        paths = sum(failure.mark is not None for _, failure in put_off)
+        ids = sum(failure.mark is None and what != "" for what, failure in put_off)
+        seen = self.sightings.values()
+        return Waiting(
+            too_fresh=sum(not each.is_stable(now, stable_s) for each in seen),
+            failed=max(paths, ids),
+        )
+
+    def retry_in_s(self, now: float) -> float | None:
+        """Return in how many seconds the first of what failed may be tried again; None where nothing waits so."""
+        return min((f.until - now for f in self.failures.values() if now < f.until), default=None)
 
     def is_put_off(self, what: str, mark: tuple[int, int] | None, now: float) -> bool:
         """Tell whether ``what`` failed and has neither changed nor waited for long enough since."""

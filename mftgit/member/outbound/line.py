@@ -14,8 +14,13 @@ from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
 from mftgit.model.config import AfterSuccess, Generation, Transfer, WatchTrigger
-from mftgit.model.messages import LastRun, TransferState, TransferStatus
 from mftgit.model.names import MemberName, Revision, TransferName
+from mftgit.model.transfer_status import (
+    NOTHING_WAITS,
+    LastRun,
+    TransferState,
+    TransferStatus,
+)
 
 
 @unique
@@ -69,6 +74,9 @@ class Line:
         self.wanted = True
         self.last_run: LastRun | None = None
         self.failing = False
+        self.reason: str | None = None  # why, while it is failing
+        self.retry_at: str | None = None
+        self.waiting = NOTHING_WAITS
         self.stopping = threading.Event()
         self.opened: list[Endpoint] = []  # by the run under way
 
@@ -95,6 +103,9 @@ def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus
         state=_state(line, mine=mine),
         last_run=line.last_run,
         delivered=line.counted.delivered,
+        reason=line.reason,
+        retry_at=line.retry_at,
+        waiting=line.waiting,
     )
     if mine or view is None or view.owner == me:
         return status

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 from loguru import logger
@@ -19,10 +20,10 @@ from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.model.config import LocalLocation, Location
 from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import LastRun
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.run import RunState
 from mftgit.model.secret_value import SecretValue
+from mftgit.model.transfer_status import MAX_REASON, LastRun
 
 PARALLEL_RUNS = 8
 """How many transfers of one member run at the same time."""
@@ -32,6 +33,9 @@ DRAIN_S = 25.0
 
 ABORT_S = 5.0
 """How long it then waits for those whose connections it has cut."""
+
+UNEXPECTED = "a fault in mftgit: the log has it"
+"""Why a run failed, where nothing foresaw it."""
 
 Record = Callable[..., None]
 """(event, revision=, epoch=, facts= or each=): write an event down, or one for each of some facts."""
@@ -116,7 +120,8 @@ class Runs:
                 self._note(line, outcome)
                 self._tidy(line, context, outcome)
             elif context.memory.is_quiet(self._clock.boottime()):
-                line.failing = False  # what failed is not there any more
+                line.failing, line.reason = False, None  # what failed is not there any more
+            self._note_waiting(line, context)
         except Exception:  # noqa: BLE001  one transfer must not end the others
             logger.opt(exception=True).error("a run failed unexpectedly", transfer=line.name)
             self._note(line, None)
@@ -195,7 +200,20 @@ class Runs:
             return open_local(location, files_root=self._files_root, make=make)
         return connect(location, secrets_dir=self._secrets_dir, secrets=secrets, clock=self._clock)
 
+    def _note_waiting(self, line: Line, context: RunContext) -> None:
+        """Say what waits after this look, and when what failed is tried again, unless that is the next firing."""
+        memory, now, transfer = context.memory, self._clock.boottime(), line.transfer
+        line.waiting = memory.waiting(now, transfer.source.stable_s if transfer else 0.0)
+        retry_in_s = None if line.on_schedule else memory.retry_in_s(now)
+        line.retry_at = (
+            None
+            if retry_in_s is None
+            else rfc3339(self._clock.now() + timedelta(seconds=retry_in_s))
+        )
+
     def _note(self, line: Line, outcome: RunOutcome | None) -> None:
+        errors = (UNEXPECTED,) if outcome is None else outcome.errors
+        line.reason = errors[0][:MAX_REASON] if errors else None
         if outcome is not None and outcome.outcome is RunState.IDLE:
             line.failing = False
             return

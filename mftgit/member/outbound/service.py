@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.clock import Clock, SystemClock, rfc3339
 from mftgit.adapters.coordinator import View
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
 from mftgit.adapters.sftp_login import prepare as prepare_login
@@ -24,9 +24,9 @@ from mftgit.member.outbound.runs import Record, Runs
 from mftgit.model.config import Generation, SftpLocation, Transfer, WatchTrigger
 from mftgit.model.events import EventName
 from mftgit.model.lease import preference_delay_s
-from mftgit.model.messages import TransferStatus
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.plan import Plan
+from mftgit.model.transfer_status import NOTHING_WAITS, TransferStatus
 
 STATE = ".mftgit"
 """Below the files root: leases, intents and ledgers, which the members share."""
@@ -190,6 +190,13 @@ class Outbound:
         self._views.ask(lambda: {line.key: read_shared(line, coordinator) for line in lines})
         views = self._views.last or {}
         return [describe(line, views.get(line.key), me=self._me) for line in lines]
+
+    def next_firings(self) -> dict[TransferName, str]:
+        """Return when each transfer on a schedule fires next, RFC 3339, whoever will own it then."""
+        due = self._scheduler.next_firings()
+        with self._lock:
+            lines = [line for line in self._lines.values() if line.wanted and line.on_schedule]
+        return {line.name: rfc3339(due[line.key]) for line in lines if line.key in due}
 
     def stop(self) -> None:
         """Finish the files at hand, give the leases back, and end."""
@@ -370,7 +377,12 @@ class Outbound:
             if line is None or ownership is None:
                 return
             line.ownership = None
-            line.failing = False  # it is another member's to say
+            line.failing, line.reason, line.retry_at = (
+                False,
+                None,
+                None,
+            )  # it is another member's to say
+            line.waiting = NOTHING_WAITS
         facts = {"transfer": line.name, "reason": reason}
         self._record(
             EventName.OWNERSHIP_LOST,

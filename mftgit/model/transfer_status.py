@@ -1,0 +1,121 @@
+"""How one transfer is on one member: what the member says to the controller, and ``status`` to people."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum, unique
+from typing import Any, Final
+
+from mftgit.model.names import Epoch, MemberName, TransferName, parse_name
+
+MAX_REASON: Final = 500
+"""How many characters are told of what went wrong; the events have all of it."""
+
+_MAX_TIME: Final = 40
+
+
+@unique
+class TransferState(Enum):
+    """What a transfer is doing on one member. ENDING: it is not configured any more, and files are under way."""
+
+    STANDBY = "standby"
+    IDLE = "idle"
+    RUNNING = "running"
+    FAILING = "failing"
+    ENDING = "ending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The last run of a transfer on one member; ``at`` is RFC 3339, ``size_bytes`` what it delivered."""
+
+    outcome: str
+    at: str
+    files: int
+    size_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that ``status --json`` documents."""
+        return {
+            "outcome": self.outcome,
+            "at": self.at,
+            "files": self.files,
+            "bytes": self.size_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits at the source, as of the last look: files ``too_fresh`` to be taken, and those that ``failed``."""
+
+    too_fresh: int = 0
+    failed: int = 0
+
+
+NOTHING_WAITS: Final = Waiting()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStatus:
+    """One transfer as one member sees it; ``delivered`` counts the files in the shared ledger.
+
+    While it is failing, ``reason`` is why, and ``retry_at`` (RFC 3339) when it is tried again by itself; None where
+    that is its next firing.
+    """
+
+    name: TransferName
+    owner: MemberName | None
+    epoch: Epoch | None
+    state: TransferState
+    last_run: LastRun | None
+    delivered: int
+    reason: str | None = None
+    retry_at: str | None = None
+    waiting: Waiting = NOTHING_WAITS
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that ``status --json`` documents."""
+        return {
+            "name": self.name,
+            "owner": self.owner,
+            "epoch": self.epoch,
+            "state": self.state.value,
+            "last_run": None if self.last_run is None else self.last_run.as_json(),
+            "delivered": self.delivered,
+            "reason": self.reason,
+            "retry_at": self.retry_at,
+            "waiting": asdict(self.waiting),
+        }
+
+
+def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
+    """Return what ``TransferStatus.as_json`` gave ``value`` for; what an older version does not know is unset.
+
+    Raises:
+        ValueError, KeyError, TypeError, OverflowError: it is not of that shape.
+    """
+    run, owner, epoch = value["last_run"], value["owner"], value["epoch"]
+    waiting = value.get("waiting") or {}
+    return TransferStatus(
+        name=TransferName(parse_name(value["name"])),
+        owner=None if owner is None else MemberName(parse_name(owner)),
+        epoch=None if epoch is None else Epoch(int(epoch)),
+        state=TransferState(value["state"]),
+        last_run=None
+        if run is None
+        else LastRun(
+            outcome=str(run["outcome"]),
+            at=str(run["at"]),
+            files=int(run["files"]),
+            size_bytes=int(run["bytes"]),
+        ),
+        delivered=int(value["delivered"]),
+        reason=_text(value.get("reason"), MAX_REASON),
+        retry_at=_text(value.get("retry_at"), _MAX_TIME),
+        waiting=Waiting(
+            too_fresh=int(waiting.get("too_fresh", 0)), failed=int(waiting.get("failed", 0))
+        ),
+    )
+
+
+def _text(value: Any, longest: int) -> str | None:
+    return None if value is None else str(value)[:longest]
