@@ -34,11 +34,11 @@ from mftgit.model.config import (
     SftpLocation,
     Source,
     Transfer,
-    WatchTrigger,
 )
 from mftgit.model.events import EventName, Fact
 from mftgit.model.login import KeyAuth
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.triggers import WatchTrigger
 
 _HERE, _PARTNER = LocationName("here"), LocationName("partner")
 _CLOCK = SystemClock()

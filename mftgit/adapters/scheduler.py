@@ -26,10 +26,20 @@ from cronsim import CronSim
 from loguru import logger
 
 from mftgit.adapters.clock import Clock
-from mftgit.model.config import CronTrigger, IntervalTrigger, Trigger, WatchTrigger
+from mftgit.model.triggers import (
+    AfterTrigger,
+    CronTrigger,
+    IntervalTrigger,
+    ManualTrigger,
+    Trigger,
+    WatchTrigger,
+)
 
 SET_BACK_S = 60.0
 """A schedule is kept when the clock is set back by less, so that no firing comes twice for a small correction."""
+
+AFTER_EVERY_S = 2.0
+"""How often it is looked whether the transfer that another one runs after has succeeded."""
 
 STOP_S = 5.0
 """What was called waits for storage that hangs, when it takes longer."""
@@ -94,6 +104,13 @@ class _Once(_Seconds):
         return self._due(now + self._span, now) if previous_fire_time is None else None
 
 
+class _Never(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
+    """At no time; the job is kept, and waits."""
+
+    def get_next_fire_time(self, _previous: datetime | None, _now: datetime) -> None:
+        """Return None."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeTrigger:
     """A trigger of which nothing can fail any more; ``at_once``: it fires as soon as it is put."""
@@ -134,7 +151,7 @@ class Scheduler:
         """Return ``trigger`` ready to be put; raises OSError or ValueError where it cannot be made."""
         return MadeTrigger(
             trigger=_apscheduler_trigger(trigger, self._clock),
-            at_once=isinstance(trigger, WatchTrigger),
+            at_once=isinstance(trigger, WatchTrigger | AfterTrigger),
         )
 
     def put(self, key: str, made: MadeTrigger, call: Callable[[], None]) -> None:
@@ -201,5 +218,9 @@ def _apscheduler_trigger(trigger: Trigger, clock: Clock) -> BaseTrigger:
     match trigger:
         case CronTrigger():
             return _Cron(trigger)
+        case AfterTrigger():
+            return _EverySoOften(AFTER_EVERY_S, clock=clock)
+        case ManualTrigger():
+            return _Never()
         case IntervalTrigger(every_s=every_s) | WatchTrigger(every_s=every_s):
             return _EverySoOften(every_s, clock=clock)

@@ -3,15 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mftgit.model.calendars import build_calendars
 from mftgit.model.cohorts import build_rollout
 from mftgit.model.config import (
     EVERYWHERE,
     ActiveOn,
     AfterSuccess,
     Cluster,
-    CronTrigger,
     Destination,
-    IntervalTrigger,
     LocalLocation,
     Location,
     Member,
@@ -21,9 +20,7 @@ from mftgit.model.config import (
     Role,
     Source,
     Transfer,
-    Trigger,
     Verify,
-    WatchTrigger,
 )
 from mftgit.model.controller_line import build_line
 from mftgit.model.given import Value, given
@@ -31,6 +28,15 @@ from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.sftp_document import build_sftp
 from mftgit.model.source import Marker, Order, Pattern, Regex
+from mftgit.model.triggers import (
+    AfterTrigger,
+    CronTrigger,
+    IntervalTrigger,
+    ManualTrigger,
+    Trigger,
+    WatchBy,
+    WatchTrigger,
+)
 from mftgit.model.windows import build_windows
 
 
@@ -55,6 +61,7 @@ def build_cluster(value: Value) -> Cluster:
         poll_s=float,
         rollout=build_rollout,
         windows=build_windows,
+        calendars=build_calendars,
         controller=build_line,
     )
     if "ttl_s" in value.get("coordinator", {}):
@@ -171,7 +178,11 @@ def _destination(value: Value) -> Destination:
 
 def _trigger(value: Value) -> Trigger:
     if "cron" in value:
-        return CronTrigger(**given(value["cron"], expression=str, timezone=str))
+        return CronTrigger(**given(value["cron"], expression=str, timezone=str, calendar=str))
     if "interval" in value:
-        return IntervalTrigger(**given(value["interval"], every_s=float))
-    return WatchTrigger(**given(value["watch"], every_s=float))
+        return IntervalTrigger(**given(value["interval"], every_s=float, calendar=str))
+    if "after" in value:
+        return AfterTrigger(**given(value["after"], transfer=TransferName, calendar=str))
+    if "manual" in value:
+        return ManualTrigger()
+    return WatchTrigger(**given(value["watch"], every_s=float, by=WatchBy, calendar=str))

@@ -6,17 +6,7 @@ from enum import Enum, unique
 from typing import Any, Final
 
 from mftgit.model.cohorts import Cohort
-from mftgit.model.config import (
-    Cluster,
-    CronTrigger,
-    Generation,
-    IntervalTrigger,
-    LocalLocation,
-    Member,
-    Role,
-    SftpLocation,
-    WatchTrigger,
-)
+from mftgit.model.config import Cluster, Generation, LocalLocation, Member, Role, SftpLocation
 from mftgit.model.login import Kept, KeyAuth, PasswordAuth
 from mftgit.model.names import MemberName
 from mftgit.model.parts import declared_members
@@ -24,6 +14,13 @@ from mftgit.model.plan import Job, jobs, plan
 from mftgit.model.problem import Problem
 from mftgit.model.render import InvalidConfigError, render
 from mftgit.model.source import Regex
+from mftgit.model.triggers import (
+    AfterTrigger,
+    CronTrigger,
+    IntervalTrigger,
+    ManualTrigger,
+    WatchTrigger,
+)
 from mftgit.model.validate import Validation
 from mftgit.model.windows import Window
 
@@ -35,6 +32,8 @@ _KEYS: Final[Mapping[type, str]] = {
     CronTrigger: "cron",
     IntervalTrigger: "interval",
     WatchTrigger: "watch",
+    AfterTrigger: "after",
+    ManualTrigger: "manual",
     PasswordAuth: "password",
     KeyAuth: "private_key",
 }

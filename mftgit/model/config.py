@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from mftgit.model.algorithms import Algorithms
+from mftgit.model.calendars import Calendar
 from mftgit.model.cohorts import Rollout
 from mftgit.model.controller_line import ControllerLine
 from mftgit.model.ledger_line import LEDGER_DAYS
@@ -18,6 +19,7 @@ from mftgit.model.names import LocationName, MemberName, SecretName, TransferNam
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
 from mftgit.model.source import Marker, Order, Pattern
+from mftgit.model.triggers import Trigger
 from mftgit.model.windows import Windows
 
 
@@ -45,6 +47,7 @@ class Cluster:
     controller: ControllerLine = field(default_factory=ControllerLine)
     age_operators: Mapping[str, str] = field(default_factory=dict)
     ledger_days: int = LEDGER_DAYS
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,34 +147,6 @@ class SftpLocation:
 
 
 Location = LocalLocation | SftpLocation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CronTrigger:
-    """Fire by a five-field crontab expression in an IANA time zone, with cron's own meaning of the fields."""
-
-    expression: str
-    timezone: str = "UTC"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntervalTrigger:
-    """Fire every so many seconds."""
-
-    every_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchTrigger:
-    """Look into the source every so many seconds and run when a file is there.
-
-    Looking is by listing, because shared and remote storage does not tell about changes.
-    """
-
-    every_s: float = 5.0
-
-
-Trigger = CronTrigger | IntervalTrigger | WatchTrigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,40 +1,40 @@
 """A transfer as a member runs it, rendered, in the words of the documents, and without a secret."""
 
-from typing import Any
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any, Final
 
-from mftgit.model.config import (
-    Auth,
+from mftgit.model.config import Generation, LocalLocation, Location, Transfer
+from mftgit.model.sftp_document import format_sftp
+from mftgit.model.triggers import (
+    AfterTrigger,
     CronTrigger,
-    Generation,
     IntervalTrigger,
-    LocalLocation,
-    Location,
-    PasswordAuth,
-    Transfer,
+    ManualTrigger,
     Trigger,
     WatchTrigger,
 )
 
+_TRIGGERS: Final[Mapping[type, str]] = {
+    CronTrigger: "cron",
+    IntervalTrigger: "interval",
+    WatchTrigger: "watch",
+    AfterTrigger: "after",
+    ManualTrigger: "manual",
+}
+
 
 def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any]:
     """Return ``transfer`` with its locations. Of a password or key it says where it lies, never what it is."""
-    source, destination = transfer.source, transfer.destination
+    ends = {
+        side: _tell(end) | {"location": _location(generation.locations[end.location])}
+        for side, end in (("source", transfer.source), ("destination", transfer.destination))
+    }
     return {
-        "source": {
-            "location": _location(generation.locations[source.location]),
-            "path": source.path,
-            "include": list(source.include),
-            "exclude": list(source.exclude),
-            "recursive": source.recursive,
-            "stable_s": source.stable_s,
-        },
-        "destination": {
-            "location": _location(generation.locations[destination.location]),
-            "path": destination.path,
-            "temporary_suffix": destination.temporary_suffix,
-            "overwrite": destination.overwrite.value,
-        },
-        "trigger": _trigger(transfer.trigger),
+        **ends,
+        "trigger": {_TRIGGERS[type(transfer.trigger)]: _tell(transfer.trigger)},
         "after_success": {"action": transfer.after_success.value, "path": transfer.archive_path},
         "ownership": transfer.ownership.value,
         "prefer": list(transfer.prefer),
@@ -50,6 +50,10 @@ def describe_trigger(trigger: Trigger) -> str:
             return f"every {every_s:g} s"
         case WatchTrigger(every_s=every_s):
             return f"when a file is there, looking every {every_s:g} s"
+        case AfterTrigger(transfer=transfer):
+            return f"after a run of {transfer} that succeeded"
+        case ManualTrigger():
+            return "by hand only"
 
 
 def describe_location(location: Location) -> str:
@@ -62,29 +66,18 @@ def describe_location(location: Location) -> str:
 def _location(location: Location) -> dict[str, Any]:
     if isinstance(location, LocalLocation):
         return {"name": location.name, "type": "local", "path": location.path}
-    return {
-        "name": location.name,
-        "type": "sftp",
-        "path": location.path,
-        "host": location.host,
-        "port": location.port,
-        "username": location.username,
-        "host_keys": list(location.host_keys),
-        "auth": [_auth(each) for each in location.auth],
-        "timeout_s": location.timeout_s,
-    }
+    told: dict[str, Any] = _tell({"name": location.name} | format_sftp(location))
+    return told
 
 
-def _auth(way: Auth) -> dict[str, Any]:
-    kind = "password" if isinstance(way, PasswordAuth) else "private_key"
-    return {"way": kind, "file": way.file, "secret": way.secret}
-
-
-def _trigger(trigger: Trigger) -> dict[str, Any]:
-    match trigger:
-        case CronTrigger(expression=expression, timezone=timezone):
-            return {"cron": {"expression": expression, "timezone": timezone}}
-        case IntervalTrigger(every_s=every_s):
-            return {"interval": {"every_s": every_s}}
-        case WatchTrigger(every_s=every_s):
-            return {"watch": {"every_s": every_s}}
+def _tell(value: object) -> Any:
+    """Return ``value`` as JSON has it; what is not set is left out."""
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value):
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _tell(each) for name, each in value.items() if each is not None}
+    if isinstance(value, AbstractSet):
+        return sorted(map(_tell, value))
+    return [_tell(each) for each in value] if isinstance(value, tuple | list) else value

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mftgit.model.ledger_line import Line, parse_moment
-from mftgit.model.selection import matches
+from mftgit.model.pattern import matches
 
 CLOCKS_DIFFER: Final = timedelta(days=1)
 """By less than this, lines of one transfer are out of order: they were written by the clocks of several members."""

@@ -78,16 +78,9 @@ def _check_rest(part: Part, pointer: str, cohort: Cohort, *, is_last: bool) -> I
 def _check_window(
     part: Part, pointer: str, window: Window, timezones: frozenset[str]
 ) -> Iterator[Problem]:
-    if window.timezone != "UTC" and window.timezone not in timezones:
-        yield part.problem(
-            f"{pointer}/timezone",
-            rule="timezone",
-            message=f"the time zone {show(window.timezone)} is not known",
-            hint=did_you_mean(window.timezone, timezones)
-            or "use a name of the IANA database, as Europe/Berlin",
-        )
+    yield from check_timezone(part, pointer, window.timezone, timezones)
     for place, day in enumerate(window.dates):
-        if not _is_day(day):
+        if not is_day(day):
             yield part.problem(
                 f"{pointer}/dates/{place}",
                 rule="date",
@@ -96,7 +89,22 @@ def _check_window(
             )
 
 
-def _is_day(text: str) -> bool:
+def check_timezone(
+    part: Part, pointer: str, timezone: str, timezones: frozenset[str]
+) -> Iterator[Problem]:
+    """Give what is wrong with the ``timezone`` of what stands at ``pointer``; the default is known everywhere."""
+    if timezone != "UTC" and timezone not in timezones:
+        yield part.problem(
+            f"{pointer}/timezone",
+            rule="timezone",
+            message=f"the time zone {show(timezone)} is not known",
+            hint=did_you_mean(timezone, timezones)
+            or "use a name of the IANA database, as Europe/Berlin",
+        )
+
+
+def is_day(text: str) -> bool:
+    """Tell whether ``text`` is a day of the calendar, as 2026-12-24."""
     try:
         date.fromisoformat(text)
     except ValueError:

@@ -11,6 +11,9 @@ class Regex:
 
     regex: str
 
+    def __str__(self) -> str:
+        return f"regex {self.regex}"
+
 
 Pattern = str | Regex
 

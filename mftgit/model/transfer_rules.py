@@ -8,7 +8,11 @@ from typing import Final
 
 from cronsim import CronSim, CronSimError
 
-from mftgit.model.config import CronTrigger, LocalLocation, Location, Transfer
+from mftgit.model.config import (
+    LocalLocation,
+    Location,
+    Transfer,
+)
 from mftgit.model.fault import Fault
 from mftgit.model.naming import (
     ARCHIVE_FIELDS,
@@ -20,6 +24,7 @@ from mftgit.model.naming import (
 from mftgit.model.rings import Leg, Place
 from mftgit.model.schema_words import did_you_mean, show
 from mftgit.model.source_rules import check_source
+from mftgit.model.triggers import CronTrigger
 
 _CRON_FIELDS: Final = 5
 _SOME_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)

@@ -23,6 +23,7 @@ from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_version import check_schema_version
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
+from mftgit.model.trigger_rules import check_triggers
 from mftgit.model.trust import check_trust
 from mftgit.model.ways import Ways
 
@@ -245,6 +246,7 @@ def _check_always(tree: Tree, parts: Parts, timezones: frozenset[str]) -> tuple[
     return (
         *check_limits(tree, cluster),
         *check_rollout(parts, timezones),
+        *check_triggers(parts, timezones),
         *check_trust(tree, cluster),
     )
 

@@ -30,10 +30,10 @@ from mftgit.model.config import (
     Role,
     Source,
     Transfer,
-    WatchTrigger,
 )
 from mftgit.model.ledger_line import Line, format_line, parse_line
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.triggers import WatchTrigger
 
 HERE, THERE = LocationName("here"), LocationName("there")
 CLOCK = SystemClock()

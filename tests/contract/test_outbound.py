@@ -38,15 +38,14 @@ from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.model.claim import ClaimId, format_claim
 from mftgit.model.config import (
     AfterSuccess,
-    IntervalTrigger,
     LocalLocation,
     Overwrite,
-    WatchTrigger,
 )
 from mftgit.model.events import EventName
 from mftgit.model.intent import format_intents, parse_intents
 from mftgit.model.names import LocationName, MemberName
 from mftgit.model.run import DeliveryState, RunState
+from mftgit.model.triggers import IntervalTrigger, WatchTrigger
 
 
 def die_with(there: "Site", state: DeliveryState) -> None:

@@ -23,7 +23,6 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    IntervalTrigger,
     LocalLocation,
     Location,
     Member,
@@ -31,12 +30,12 @@ from mftgit.model.config import (
     Role,
     Source,
     Transfer,
-    WatchTrigger,
 )
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.run import RunState
 from mftgit.model.source import Marker, Order, Regex
+from mftgit.model.triggers import IntervalTrigger, WatchTrigger
 
 HERE, THERE = LocationName("here"), LocationName("there")
 READY = Marker(suffix=".ready")

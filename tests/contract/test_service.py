@@ -15,19 +15,19 @@ import pytest
 from loguru import logger
 from sshd import running_sshd
 
+from mftgit.adapters.inotify import tells
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.leftover import find_leftovers
 from mftgit.member.outbound.runs import PARALLEL_RUNS
 from mftgit.member.outbound.service import Outbound
+from mftgit.model.calendars import Calendar
 from mftgit.model.claim import ClaimId, format_claim
 from mftgit.model.config import (
     ActiveOn,
     AfterSuccess,
     Cluster,
-    CronTrigger,
     Destination,
     Generation,
-    IntervalTrigger,
     LocalLocation,
     Location,
     Member,
@@ -36,8 +36,6 @@ from mftgit.model.config import (
     Role,
     Source,
     Transfer,
-    Trigger,
-    WatchTrigger,
 )
 from mftgit.model.events import EventName
 from mftgit.model.intent import Intent, Place, format_intents, parse_intents
@@ -45,6 +43,16 @@ from mftgit.model.names import Epoch, LocationName, MemberName, Revision, Transf
 from mftgit.model.plan import plan
 from mftgit.model.run import DeliveryState
 from mftgit.model.transfer_status import TransferState, Waiting
+from mftgit.model.triggers import (
+    AfterTrigger,
+    CronTrigger,
+    IntervalTrigger,
+    ManualTrigger,
+    Trigger,
+    WatchBy,
+    WatchTrigger,
+)
+from mftgit.model.windows import DAYS
 
 HERE, THERE = LocationName("here"), LocationName("there")
 NEVER = CronTrigger(expression="0 0 1 1 *")
@@ -705,3 +713,179 @@ def test_a_revision_that_mends_a_transfer_ends_its_waiting(site: Site) -> None:
     until((site.root / "mended" / "a").exists)
     failed = len(site.named(EventName.RUN_FAILED))
     assert failed <= 2  # it did not come to the mended place by trying on
+
+
+ONCE_AN_HOUR = WatchTrigger(every_s=3600)
+
+
+def run_with(site: Site, member: Outbound, *transfers: Transfer, off: Calendar) -> None:
+    """Run ``transfers`` in a cluster whose calendar ``off`` is this one."""
+    wanted = generation(*transfers, ttl_s=2.0)
+    wanted = replace(wanted, cluster=replace(wanted.cluster, calendars={"off": off}))
+    steps = plan(site.active.get(id(member)), wanted)
+    member.apply(member.prepare(steps, wanted, fresh=True), revision=REVISION)
+    site.active[id(member)] = wanted
+
+
+@pytest.mark.parametrize("stable_s", [0.0, 0.3])
+def test_a_file_in_a_local_folder_is_taken_at_once_by_a_watch_that_rarely_looks(
+    site: Site, stable_s: float
+) -> None:
+    (site.root / "here").mkdir()
+    if not tells(site.root / "here"):
+        pytest.skip("the tests' folder is on a file system that is polled")
+    member = site.add("one")
+    site.run(member, transfer(ONCE_AN_HOUR, stable_s=stable_s))
+    until(lambda: "t" in member._notices._inotify._folders)
+    for count, name in enumerate("abc", 1):  # again and again
+        site.drop(name)
+        until(partial(lambda count: len(site.arrived()) == count, count))
+    site.drop(*"defgh")
+    until(lambda: site.arrived() == list("abcdefgh"))
+
+
+def test_a_watch_by_polling_listens_to_nothing(site: Site) -> None:
+    member = site.add("one")
+    site.run(member, transfer(WatchTrigger(every_s=0.1, by=WatchBy.POLLING)))
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+    assert not member._notices._inotify._folders
+
+
+def test_nothing_is_listened_to_for_a_transfer_that_was_stopped(site: Site) -> None:
+    member = site.add("one")
+    site.run(member, transfer())
+    site.drop("a")
+    until(lambda: site.arrived() == ["a"])
+    site.run(member)
+    until(lambda: not member._notices._inotify._folders)
+    site.drop("b")
+    assert site.arrived() == ["a"]
+
+
+@pytest.mark.parametrize("trigger", [OFTEN, IntervalTrigger(every_s=0.1)])
+def test_nothing_runs_on_a_day_of_its_calendar_until_the_calendar_says_otherwise(
+    site: Site, trigger: WatchTrigger | IntervalTrigger
+) -> None:
+    site.drop("a")
+    member = site.add("one")
+    here = transfer(replace(trigger, calendar="off"))
+    run_with(site, member, here, off=Calendar(days=DAYS))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    fired: list[TransferName] = []
+    fire = member._fire
+
+    def fire_and_tell(key: TransferName) -> None:
+        fire(key)
+        fired.append(key)
+
+    member._fire = fire_and_tell  # type: ignore[method-assign]
+    until(lambda: len(fired) > 3)
+    assert site.named(EventName.RUN_STARTED) == []
+    run_with(site, member, here, off=Calendar())
+    until(lambda: site.arrived() == ["a"])
+
+
+def test_what_is_run_by_hand_ends_what_was_begun_and_takes_nothing_new(site: Site) -> None:
+    site.drop("a")
+    member = site.add("one")
+    site.run(member, transfer(ManualTrigger()), transfer(name="other", source_path="elsewhere"))
+    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
+    member._fire(TransferName("t"))  # as an order of an operator would
+    until(lambda: site.arrived() == ["a"])
+
+
+AFTER = AfterTrigger(transfer=TransferName("t"))
+
+
+def following(name: str = "next") -> Transfer:
+    return transfer(AFTER, name=name, source_path="more")
+
+
+def put_more(site: Site, name: str) -> None:
+    (site.root / "here/more").mkdir(parents=True, exist_ok=True)
+    (site.root / "here/more" / name).write_text(name, encoding="utf-8")
+
+
+def ran(site: Site, name: str) -> int:
+    return sum(facts["transfer"] == name for facts in site.named(EventName.RUN_STARTED))
+
+
+def test_a_transfer_runs_after_the_success_of_one_that_another_member_owns(site: Site) -> None:
+    put_more(site, "early")
+    site.run(site.add("two"), following())
+    until((site.root / ".mftgit/transfers/next/after.json").exists)
+    assert site.arrived() == []
+    site.run(site.add("one"), transfer())
+    site.drop("a")
+    until(lambda: site.arrived() == ["a", "early"])
+    put_more(site, "late")
+    site.drop("b")
+    until(lambda: site.arrived() == ["a", "b", "early", "late"])
+    assert ran(site, "next") == 2
+
+
+def test_a_success_is_seen_by_whoever_owns_the_follower_next_and_by_nobody_twice(
+    site: Site,
+) -> None:
+    first = site.add("one")
+    site.run(first, following())
+    until((site.root / ".mftgit/transfers/next/after.json").exists)
+    first.stop()
+    owner = site.add("two")
+    site.run(owner, transfer())
+    site.drop("a")
+    until((site.root / ".mftgit/succeeded/t/t").exists)  # while nobody follows
+    put_more(site, "b")
+    third = site.add("three")
+    site.run(third, following())
+    until(lambda: site.arrived() == ["a", "b"])
+    until(lambda: site.named(EventName.RUN_FINISHED, by="three"))
+    third.stop()
+    site.run(site.add("four"), following())
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN, by="four"))
+    site.drop("c")
+    until(lambda: ran(site, "next") == 2)
+    assert site.arrived() == ["a", "b", "c"]
+
+
+def test_a_success_that_its_owner_did_not_come_to_tell_is_told_by_the_next_one(
+    site: Site,
+) -> None:
+    first = site.add("one")
+    site.run(first, transfer())
+    site.drop("a")
+    told = site.root / ".mftgit/succeeded/t/t"
+    until(told.exists)
+    first.stop()
+    told.unlink()  # as where the owner had died right before it
+    site.run(site.add("two"), transfer())
+    until(told.exists)
+    assert told.read_text(encoding="utf-8") == "1"
+
+
+def test_a_run_with_a_failure_is_no_success_before_the_failure_is_mended(site: Site) -> None:
+    (site.root / "there/a").mkdir(parents=True)  # nothing can be renamed to it
+    member = site.add("one")
+    site.run(member, transfer(IntervalTrigger(every_s=0.1)))
+    site.drop("a", "b")
+    until(lambda: len(site.named(EventName.RUN_FINISHED)) > 2)
+    assert not (site.root / ".mftgit/succeeded/t/t").exists()
+
+
+def test_a_run_after_another_transfer_that_fails_as_a_whole_is_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mftgit.model.run.FIRST_BACKOFF_S", 0.1)
+    member = site.add("one")
+    first = transfer()
+    first = replace(first, source=replace(first.source, exclude=("more",)))
+    site.run(member, first, following())
+    until((site.root / ".mftgit/transfers/next/after.json").exists)
+    (site.root / "here").mkdir(exist_ok=True)
+    (site.root / "here/more").write_text("a file where a folder should be", encoding="utf-8")
+    site.drop("a")
+    until(lambda: any(facts["transfer"] == "next" for facts in site.named(EventName.RUN_FAILED)))
+    (site.root / "here/more").unlink(missing_ok=True)
+    put_more(site, "late")
+    until(lambda: "late" in site.arrived())

@@ -35,9 +35,9 @@ from mftgit.model.config import (
     Role,
     Source,
     Transfer,
-    WatchTrigger,
 )
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.triggers import WatchTrigger
 
 CLOCK = SystemClock()
 T, U = TransferName("t"), TransferName("u")

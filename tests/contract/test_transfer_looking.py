@@ -126,8 +126,8 @@ def test_a_transfer_is_shown_as_this_member_runs_it_and_without_a_secret(
     assert definition["source"]["path"] == "reports/emea"
     assert definition["source"]["location"] == {"name": "inbox", "type": "local", "path": "inbox"}
     assert definition["destination"]["location"]["auth"] == [
-        {"way": "password", "file": None, "secret": "partner-password"},
-        {"way": "private_key", "file": "partner.key", "secret": None},
+        {"password": {"secret": "partner-password"}},
+        {"private_key": {"file": "partner.key"}},
     ]
     assert definition["trigger"] == {
         "cron": {"expression": "30 1 * * *", "timezone": "Europe/Berlin"}

@@ -29,7 +29,6 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    IntervalTrigger,
     LocalLocation,
     Location,
     Member,
@@ -37,10 +36,10 @@ from mftgit.model.config import (
     Role,
     Source,
     Transfer,
-    WatchTrigger,
 )
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.triggers import IntervalTrigger, WatchTrigger
 
 SOURCE, TARGET = LocationName("here"), LocationName("there")
 CLOCK = SystemClock()

@@ -19,9 +19,7 @@ from mftgit.model.config import (
     AfterSuccess,
     Client,
     Cluster,
-    CronTrigger,
     Destination,
-    IntervalTrigger,
     Jump,
     LocalLocation,
     Member,
@@ -32,13 +30,21 @@ from mftgit.model.config import (
     SftpLocation,
     Source,
     Transfer,
-    Trigger,
     Verify,
-    WatchTrigger,
 )
 from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.source import Marker, Order, Regex
+from mftgit.model.triggers import (
+    AfterTrigger,
+    CronTrigger,
+    IntervalTrigger,
+    ManualTrigger,
+    Trigger,
+    WatchBy,
+    WatchTrigger,
+    calendar_of,
+)
 
 A, B, T = LocationName("a"), LocationName("b"), TransferName("t")
 LEAST: dict[str, Any] = {
@@ -277,9 +283,18 @@ def test_a_transfer_takes_what_the_document_says() -> None:
         ),
         ({"interval": {"every_s": 2}}, IntervalTrigger(every_s=2.0)),
         ({"watch": {"every_s": 0.5}}, WatchTrigger(every_s=0.5)),
+        (
+            {"watch": {"by": "polling", "calendar": "off"}},
+            WatchTrigger(by=WatchBy.POLLING, calendar="off"),
+        ),
+        (
+            {"after": {"transfer": "u", "calendar": "off"}},
+            AfterTrigger(transfer=TransferName("u"), calendar="off"),
+        ),
+        ({"manual": {}}, ManualTrigger()),
     ],
 )
-def test_a_trigger_has_three_forms(value: object, trigger: Trigger) -> None:
+def test_a_trigger_has_five_forms(value: object, trigger: Trigger) -> None:
     assert build_transfer(T, {**LEAST, "trigger": value}).trigger == trigger
 
 
@@ -287,6 +302,12 @@ def test_for_how_long_the_ledger_is_kept_is_part_of_the_cluster() -> None:
     assert build_cluster({"name": "acme"}).ledger_days == 400
     assert build_cluster({"name": "acme", "retention": {}}).ledger_days == 400
     assert build_cluster({"name": "acme", "retention": {"ledger_days": 9.0}}).ledger_days == 9
+
+
+def test_every_trigger_but_the_manual_one_may_have_a_calendar() -> None:
+    assert calendar_of(WatchTrigger(calendar="off")) == "off"
+    assert calendar_of(WatchTrigger()) is None
+    assert calendar_of(ManualTrigger()) is None
 
 
 def test_the_number_of_the_trust_policy_is_part_of_the_cluster() -> None:

@@ -94,6 +94,8 @@ def test_a_changed_transfer_names_its_fields_as_the_document_does() -> None:
     }
     include = INVOICES.replace("{location: inbox}", "{location: inbox, include: ['*.csv']}")
     assert of_invoices(INVOICES, include) == {"source.include": (("*",), ("*.csv",))}
+    regex = INVOICES.replace("{location: inbox}", "{location: inbox, include: [{regex: a+}]}")
+    assert of_invoices(INVOICES, regex) == {"source.include": (("*",), ("regex a+",))}
     assert of_invoices(INVOICES, INVOICES + "after_success: {action: archive, path: sent}\n") == {
         "after_success.action": ("delete", "archive"),
         "after_success.path": (None, "sent"),
@@ -113,6 +115,7 @@ def test_another_kind_of_trigger_is_told_with_the_fields_of_both() -> None:
     cron = INVOICES.replace("watch: {every_s: 1}", 'cron: {expression: "0 2 * * *"}')
     assert of_invoices(INVOICES, cron) == {
         "trigger.watch.every_s": (1.0, None),
+        "trigger.watch.by": ("auto", None),
         "trigger.cron.expression": (None, "0 2 * * *"),
         "trigger.cron.timezone": (None, "UTC"),
     }
@@ -120,6 +123,7 @@ def test_another_kind_of_trigger_is_told_with_the_fields_of_both() -> None:
     assert of_invoices(interval, INVOICES) == {
         "trigger.interval.every_s": (1.0, None),
         "trigger.watch.every_s": (None, 1.0),
+        "trigger.watch.by": (None, "auto"),
     }
 
 

@@ -7,24 +7,28 @@ import pytest
 
 from mftgit.model.config import (
     Cluster,
-    CronTrigger,
     Destination,
     Generation,
-    IntervalTrigger,
-    KeyAuth,
     LocalLocation,
     Member,
-    PasswordAuth,
+    Preserve,
     Role,
     SftpLocation,
     Source,
     Transfer,
+)
+from mftgit.model.definition import describe_location, describe_trigger, tell_definition
+from mftgit.model.login import KeyAuth, PasswordAuth
+from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.secret_value import SecretValue
+from mftgit.model.triggers import (
+    AfterTrigger,
+    CronTrigger,
+    IntervalTrigger,
+    ManualTrigger,
     Trigger,
     WatchTrigger,
 )
-from mftgit.model.definition import describe_location, describe_trigger, tell_definition
-from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
-from mftgit.model.secret_value import SecretValue
 
 HERE = LocalLocation(name=LocationName("here"), path="in")
 THERE = SftpLocation(
@@ -37,7 +41,7 @@ THERE = SftpLocation(
 TRANSFER = Transfer(
     name=TransferName("t"),
     source=Source(location=HERE.name),
-    destination=Destination(location=THERE.name),
+    destination=Destination(location=THERE.name, preserve=frozenset(Preserve)),
     trigger=WatchTrigger(every_s=2),
 )
 GENERATION = Generation(
@@ -52,10 +56,11 @@ def test_a_definition_has_both_places_and_no_secret() -> None:
     told = tell_definition(TRANSFER, GENERATION)
     assert told["source"]["location"] == {"name": "here", "type": "local", "path": "in"}
     assert told["destination"]["location"]["auth"] == [
-        {"way": "password", "file": None, "secret": "s"},
-        {"way": "private_key", "file": "k", "secret": None},
+        {"password": {"secret": "s"}},
+        {"private_key": {"file": "k"}},
     ]
     assert told["destination"]["overwrite"] == "fail"
+    assert told["destination"]["preserve"] == ["mode", "times"]
     assert told["after_success"] == {"action": "delete", "path": None}
     assert "planted" not in str(told)
 
@@ -63,13 +68,19 @@ def test_a_definition_has_both_places_and_no_secret() -> None:
 @pytest.mark.parametrize(
     ("trigger", "told", "words"),
     [
-        (WatchTrigger(every_s=2), {"watch": {"every_s": 2}}, "looking every 2 s"),
+        (WatchTrigger(every_s=2), {"watch": {"every_s": 2, "by": "auto"}}, "looking every 2 s"),
         (IntervalTrigger(every_s=90), {"interval": {"every_s": 90}}, "every 90 s"),
         (
             CronTrigger(expression="0 1 * * *"),
             {"cron": {"expression": "0 1 * * *", "timezone": "UTC"}},
             "by cron '0 1 * * *' in UTC",
         ),
+        (
+            AfterTrigger(transfer=TransferName("u"), calendar="off"),
+            {"after": {"transfer": "u", "calendar": "off"}},
+            "after a run of u that succeeded",
+        ),
+        (ManualTrigger(), {"manual": {}}, "by hand only"),
     ],
 )
 def test_a_trigger_is_told_by_its_kind(trigger: Trigger, told: dict[str, Any], words: str) -> None:

@@ -15,12 +15,12 @@ from mftgit.model.config import (
     SftpLocation,
     Source,
     Transfer,
-    WatchTrigger,
 )
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.plan import jobs, plan
 from mftgit.model.secret_value import SecretValue
+from mftgit.model.triggers import WatchTrigger
 
 HERE, THERE = LocationName("here"), LocationName("there")
 

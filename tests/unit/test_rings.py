@@ -15,12 +15,12 @@ from mftgit.model.config import (
     Overwrite,
     Source,
     Transfer,
-    WatchTrigger,
 )
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.rings import Leg, Ring, find_rings
 from mftgit.model.source import Marker, Pattern, Regex
 from mftgit.model.transfer_rules import check_folders, legs_of
+from mftgit.model.triggers import WatchTrigger
 
 ROOT = LocalLocation(name=LocationName("root"), path=".")
 MANY = 60  # deliveries of one file that never come to an end

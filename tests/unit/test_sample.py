@@ -4,17 +4,15 @@ from config_tree import tree, validator
 
 from mftgit.model.config import (
     AfterSuccess,
-    CronTrigger,
     Generation,
-    IntervalTrigger,
     LocalLocation,
     Ownership,
     Role,
     SftpLocation,
-    WatchTrigger,
 )
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.render import render
+from mftgit.model.triggers import CronTrigger, IntervalTrigger, WatchTrigger
 from mftgit.resources import read_sample
 
 INVOICES = TransferName("invoices")

@@ -11,7 +11,7 @@ from apscheduler.triggers.base import BaseTrigger
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler, _apscheduler_trigger
-from mftgit.model.config import CronTrigger, IntervalTrigger, Trigger, WatchTrigger
+from mftgit.model.triggers import CronTrigger, IntervalTrigger, ManualTrigger, Trigger, WatchTrigger
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -91,6 +91,86 @@ def test_a_time_in_the_hour_that_is_repeated_fires_once() -> None:
 def test_a_time_in_the_hour_that_is_left_out_is_not_lost() -> None:
     found = firings("30 2 * * *", datetime(2026, 3, 28, 12, tzinfo=BERLIN), 2)
     assert [each.day for each in found] == [29, 30]
+
+
+def local_firings(expression: str, zone: str, start: datetime, count: int) -> list[str]:
+    """Return when it fires after ``start``, as the clocks there show it, with what they are ahead of UTC."""
+    trigger = _apscheduler_trigger(CronTrigger(expression=expression, timezone=zone), SystemClock())
+    found, previous = [], None
+    for _ in range(count):
+        previous = trigger.get_next_fire_time(previous, start)
+        assert previous is not None
+        found.append(f"{previous.astimezone(ZoneInfo(zone)):%d %H:%M %z}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "start", "expected"),
+    [
+        # Forward: the hour that is left out is made up for when it would have ended (Debian's cron).
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            datetime(2026, 3, 28, 12, tzinfo=UTC),
+            ["29 03:00 +0200", "30 02:30 +0200"],
+        ),
+        (
+            "30 2 * * *",
+            "America/New_York",
+            datetime(2026, 3, 7, 12, tzinfo=UTC),
+            ["08 03:00 -0400", "09 02:30 -0400"],
+        ),
+        (
+            "15 2 * * *",
+            "Australia/Lord_Howe",
+            datetime(2026, 10, 3, 3, tzinfo=UTC),
+            ["04 02:30 +1100", "05 02:15 +1100"],
+        ),
+        # Back: a fixed time in the hour that is repeated fires once.
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            datetime(2026, 10, 24, 12, tzinfo=UTC),
+            ["25 02:30 +0200", "26 02:30 +0100"],
+        ),
+        (
+            "30 1 * * *",
+            "America/New_York",
+            datetime(2026, 10, 31, 12, tzinfo=UTC),
+            ["01 01:30 -0400", "02 01:30 -0500"],
+        ),
+        (
+            "45 1 * * *",
+            "Australia/Lord_Howe",
+            datetime(2026, 4, 4, 3, tzinfo=UTC),
+            ["05 01:45 +1100", "06 01:45 +1030"],
+        ),
+        # What has a wildcard goes on through both.
+        (
+            "0 * * * *",
+            "Europe/Berlin",
+            datetime(2026, 10, 24, 23, 30, tzinfo=UTC),
+            ["25 02:00 +0200", "25 02:00 +0100", "25 03:00 +0100"],
+        ),
+        (
+            "*/30 * * * *",
+            "Australia/Lord_Howe",
+            datetime(2026, 4, 4, 14, 10, tzinfo=UTC),
+            ["05 01:30 +1100", "05 01:30 +1030", "05 02:00 +1030"],
+        ),
+    ],
+)
+def test_days_on_which_clocks_are_set_fire_as_in_crontab(
+    expression: str, zone: str, start: datetime, expected: list[str]
+) -> None:
+    assert local_firings(expression, zone, start, len(expected)) == expected
+
+
+def test_what_is_run_by_hand_is_never_called(scheduler: Scheduler) -> None:
+    put(scheduler, "k", ManualTrigger(), lambda: None)
+    assert scheduler._scheduler.get_job("k").next_run_time is None
+    scheduler._move_along(100.0)
+    scheduler.remove("k")
 
 
 def test_a_watch_looks_at_once_and_an_interval_after_its_time(scheduler: Scheduler) -> None:

@@ -348,12 +348,12 @@ def transfer(**fields: str) -> str:
         (
             "transfer",
             transfer(trigger="{}"),
-            "3:10 /trigger [size] must have exactly 1 of cron, interval, watch, has 0",
+            "3:10 /trigger [size] must have exactly 1 of cron, interval, watch, after, manual, has 0",
         ),
         (
             "transfer",
             transfer(trigger="{watch: {}, interval: {every_s: 1}}"),
-            "3:10 /trigger [size] must have exactly 1 of cron, interval, watch, has 2",
+            "3:10 /trigger [size] must have exactly 1 of cron, interval, watch, after, manual, has 2",
         ),
         (
             "transfer",

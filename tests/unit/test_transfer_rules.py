@@ -9,20 +9,18 @@ from hypothesis import strategies as st
 
 from mftgit.model.config import (
     AfterSuccess,
-    CronTrigger,
     Destination,
     LocalLocation,
     Location,
     SftpLocation,
     Source,
     Transfer,
-    Trigger,
-    WatchTrigger,
 )
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.source import Regex
 from mftgit.model.transfer_rules import check_folders, check_transfer
+from mftgit.model.triggers import CronTrigger, Trigger, WatchTrigger
 
 ZONES = frozenset(zoneinfo.available_timezones())
 A, B = LocationName("a"), LocationName("b")

@@ -10,11 +10,11 @@ from mftgit.model.config import (
     Overwrite,
     Source,
     Transfer,
-    WatchTrigger,
 )
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.rings import Leg, find_rings, going_round
 from mftgit.model.transfer_rules import legs_of
+from mftgit.model.triggers import WatchTrigger
 from mftgit.model.ways import Ways
 
 ROOT = LocalLocation(name=LocationName("root"), path=".")

@@ -140,13 +140,16 @@ def _show(here: Here, active: Active, transfer: Transfer, status: TransferStatus
 def _definition(active: Active, transfer: Transfer) -> list[tuple[str, str]]:
     locations = active.generation.locations
     source, destination = transfer.source, transfer.destination
-    but_for = f" but for {', '.join(source.exclude)}" if source.exclude else ""
+    but_for = f" but for {', '.join(map(str, source.exclude))}" if source.exclude else ""
     below = ", and in the folders below" if source.recursive else ""
     archive = f" to {transfer.archive_path}" if transfer.archive_path else ""
     return [
         ("revision", active.revision),
         ("from", f"{describe_location(locations[source.location])}, {source.path}{below}"),
-        ("files", f"{', '.join(source.include)}{but_for}, unchanged for {source.stable_s:g} s"),
+        (
+            "files",
+            f"{', '.join(map(str, source.include))}{but_for}, unchanged for {source.stable_s:g} s",
+        ),
         ("to", f"{describe_location(locations[destination.location])}, {destination.path}"),
         ("overwrite", destination.overwrite.value),
         ("runs", describe_trigger(transfer.trigger)),

@@ -13,7 +13,7 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
-from mftgit.model.config import AfterSuccess, Generation, Transfer, WatchTrigger
+from mftgit.model.config import AfterSuccess, Generation, Transfer
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.transfer_status import (
     NOTHING_WAITS,
@@ -21,6 +21,7 @@ from mftgit.model.transfer_status import (
     TransferState,
     TransferStatus,
 )
+from mftgit.model.triggers import AfterTrigger, WatchTrigger
 
 
 @unique
@@ -31,9 +32,11 @@ class Look(IntEnum):
     """End what was begun; nothing is told where there is nothing."""
     FOUND = 2
     """That, and take what is new; nothing is told where there is nothing."""
-    SETTLED = 3
+    NOTICED = 3
+    """The same, for news of the folder: also after a run that is under way, which may not have seen it."""
+    SETTLED = 4
     """Take what was too fresh for the last run; nothing is told where there is nothing."""
-    FIRED = 4
+    FIRED = 5
     """End what was begun, take what is new, and say so also when there was nothing."""
 
 
@@ -77,13 +80,27 @@ class Line:
         self.reason: str | None = None  # why, while it is failing
         self.retry_at: str | None = None
         self.waiting = NOTHING_WAITS
+        self.told_delivered = 0  # as far as this member has told of a success
         self.stopping = threading.Event()
         self.opened: list[Endpoint] = []  # by the run under way
 
     @property
+    def follows(self) -> TransferName | None:
+        """Return the transfer whose successes it runs after, None where it has another trigger."""
+        trigger = None if self.transfer is None else self.transfer.trigger
+        return trigger.transfer if isinstance(trigger, AfterTrigger) else None
+
+    @property
+    def watches(self) -> bool:
+        """Tell whether it is looked at without an event that says so: by a watch, or after another transfer."""
+        return self.transfer is not None and isinstance(
+            self.transfer.trigger, WatchTrigger | AfterTrigger
+        )
+
+    @property
     def on_schedule(self) -> bool:
         """Tell whether it takes files at certain times only."""
-        return self.transfer is not None and not isinstance(self.transfer.trigger, WatchTrigger)
+        return self.transfer is not None and not self.watches
 
 
 def fresh_memory(transfer: Transfer | None, state: Path) -> Memory:

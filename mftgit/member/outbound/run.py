@@ -15,10 +15,11 @@ from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.member.outbound.parcel import Results
 from mftgit.member.outbound.select import Selection
 from mftgit.model.claim import ClaimId
-from mftgit.model.config import AfterSuccess, Transfer, WatchTrigger
+from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Epoch
 from mftgit.model.run import Pace, RunState, RunStep, advance_run
+from mftgit.model.triggers import WatchTrigger
 
 _ENDS_THE_RUN = (EndpointLostError, HostKeyError, LoginError, StateUnavailableError)
 """Errors of a whole endpoint: the next file would fail alike."""

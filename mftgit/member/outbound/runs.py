@@ -18,6 +18,7 @@ from mftgit.member.outbound.line import Line, Look
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
+from mftgit.member.outbound.successes import Followed, Successes
 from mftgit.model.config import LocalLocation, Location
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import MemberName, SecretName
@@ -54,6 +55,8 @@ class Runs:
         clock: Clock,
         record: Record,
         finished: Callable[[Line, RunOutcome | None], None],
+        successes: Successes,
+        listen: Callable[[Line], None],
     ) -> None:
         self._lock = lock
         self._idle = threading.Condition(lock)
@@ -63,6 +66,8 @@ class Runs:
         self._clock = clock
         self._record = record
         self._finished = finished
+        self._successes = successes
+        self._listen = listen
         self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
         self._stopping = False
 
@@ -115,13 +120,16 @@ class Runs:
         outcome: RunOutcome | None = None
         try:
             context = self._context(line, ownership)
-            if self._is_due(line, context, look):
-                outcome = self._carry_out(line, context, look)
+            self._listen(line)
+            number = self._follows(line, context, look)
+            if number is not None or self._is_due(line, context, look):
+                outcome = self._carry_out(line, context, look, follows=number is not None)
                 self._note(line, outcome)
                 self._tidy(line, context, outcome)
             elif context.memory.is_quiet(self._clock.boottime()):
                 line.failing, line.reason = False, None  # what failed is not there any more
             self._note_waiting(line, context)
+            self._note_success(line, context, outcome, number)
         except Exception:  # noqa: BLE001  one transfer must not end the others
             logger.opt(exception=True).error("a run failed unexpectedly", transfer=line.name)
             self._note(line, None)
@@ -136,12 +144,51 @@ class Runs:
             self.submit(line, again)
 
     @staticmethod
-    def _carry_out(line: Line, context: RunContext, look: Look) -> RunOutcome:
+    def _carry_out(line: Line, context: RunContext, look: Look, *, follows: bool) -> RunOutcome:
         if line.transfer is None:
             return end_begun(context)
         return run_once(
-            line.transfer, context, fresh=look is not Look.BEGUN, settled=look is Look.SETTLED
+            line.transfer,
+            context,
+            fresh=follows or _takes_fresh(line, look),
+            settled=look is Look.SETTLED,
         )
+
+    def _follows(self, line: Line, context: RunContext, look: Look) -> int | None:
+        """Return the success of another transfer that the run is to be for, None where there is none.
+
+        While what failed waits for its next try, there is none; a run that failed as a whole is tried again so.
+        """
+        quiet = context.memory.is_quiet(self._clock.boottime())
+        if look is not Look.FOUND or line.follows is None or not quiet:
+            return None
+        try:
+            return Followed(line.state, self._successes).news(line.follows)
+        except MftgitError as error:
+            logger.debug("no success looked for", transfer=line.name, reason=str(error))
+            return None
+
+    def _note_success(
+        self, line: Line, context: RunContext, outcome: RunOutcome | None, number: int | None
+    ) -> None:
+        """Write down for which success a run was, and that it was one, for those that run after it.
+
+        A success is that no file failed and none is left over to the next run. It is looked at after each look, so that
+        what a member did not come to write down is written by the next one. A run that ended because its owner did is
+        gone on with by the next owner, and is not noted.
+        """
+        how = None if outcome is None else outcome.outcome
+        if not context.ownership.valid() or how is RunState.ENDED:
+            return
+        try:
+            if number is not None and line.follows is not None and how is not RunState.FAILED:
+                Followed(line.state, self._successes).note(line.follows, number)
+            delivered = context.memory.ledger.delivered
+            if delivered > line.told_delivered and _is_good(outcome, context, self._clock):
+                self._successes.tell(line.name, line.key, delivered)
+                line.told_delivered = delivered
+        except MftgitError as error:
+            logger.warning("a success was not noted", transfer=line.name, reason=str(error))
 
     @staticmethod
     def _tidy(line: Line, context: RunContext, outcome: RunOutcome) -> None:
@@ -158,7 +205,7 @@ class Runs:
         if look is Look.FIRED:
             return True
         try:
-            return has_work(line.transfer, context, fresh=look is not Look.BEGUN)
+            return has_work(line.transfer, context, fresh=_takes_fresh(line, look))
         except MftgitError:
             return True  # the run says by its events what is wrong, and the next one waits longer
 
@@ -224,3 +271,21 @@ class Runs:
             files=0 if outcome is None else outcome.files,
             size_bytes=0 if outcome is None else outcome.size_bytes,
         )
+
+
+def _takes_fresh(line: Line, look: Look) -> bool:
+    """Tell whether new files are taken; one that follows another takes them for a success of that one alone."""
+    return look is not Look.BEGUN and not (look is Look.FOUND and line.follows is not None)
+
+
+def _is_good(outcome: RunOutcome | None, context: RunContext, clock: Clock) -> bool:
+    """Tell whether all that was taken is delivered, and nothing waits for the next run.
+
+    A run that found nothing says so of those before it only where no file of theirs waits because it failed.
+    """
+    if outcome is not None and outcome.again_in_s is not None:
+        return False
+    if outcome is not None and outcome.outcome is RunState.SUCCEEDED:
+        return True
+    idle = outcome is None or outcome.outcome is RunState.IDLE
+    return idle and context.memory.is_quiet(clock.boottime())

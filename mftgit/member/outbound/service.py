@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from mftgit.adapters.clock import Clock, SystemClock, rfc3339
+from mftgit.adapters.clock import Clock, SystemClock, find_zone, rfc3339
 from mftgit.adapters.coordinator import View
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
 from mftgit.adapters.sftp_login import prepare as prepare_login
@@ -18,15 +18,18 @@ from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of
 from mftgit.member.outbound.line import Basis, Line, Look, describe, fresh_memory, read_shared
+from mftgit.member.outbound.notices import Notices
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.run import RunOutcome
 from mftgit.member.outbound.runs import Record, Runs
-from mftgit.model.config import Generation, SftpLocation, Transfer, WatchTrigger
+from mftgit.member.outbound.successes import Successes
+from mftgit.model.config import Generation, SftpLocation, Transfer
 from mftgit.model.events import EventName
 from mftgit.model.lease import preference_delay_s
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.plan import Plan
 from mftgit.model.transfer_status import NOTHING_WAITS, TransferStatus
+from mftgit.model.triggers import WatchTrigger, calendar_of
 
 STATE = ".mftgit"
 """Below the files root: leases, intents and ledgers, which the members share."""
@@ -89,6 +92,14 @@ class Outbound:
             clock=self._clock,
             record=record,
             finished=self._finished,
+            successes=Successes(self._shared / "succeeded"),
+            listen=self._listen,
+        )
+        self._notices = Notices(
+            files_root=Path(bootstrap.files_root),
+            scheduler=self._scheduler,
+            clock=self._clock,
+            look=self._notice,
         )
 
     def start(self) -> None:
@@ -139,6 +150,7 @@ class Outbound:
         for transfer in changed:
             key = self._key(transfer)
             trigger = prepared.triggers[transfer.name]
+            self._notices.forget(key)
             self._scheduler.put(key, trigger, lambda key=key: self._fire(key))  # type: ignore[misc]
         looks = self._scheduler.make(WatchTrigger(every_s=LOOK_S))
         self._scheduler.put(_LEFTOVERS, looks, self._look_for_leftovers)
@@ -201,6 +213,7 @@ class Outbound:
     def stop(self) -> None:
         """Finish the files at hand, give the leases back, and end."""
         self._stopping = True
+        self._notices.stop()
         self._scheduler.stop()
         with self._lock:
             lines = list(self._lines.values())
@@ -276,6 +289,7 @@ class Outbound:
                 self._stop_line(self._lines[key])
         for key in keys:
             self._scheduler.remove(key)
+            self._notices.forget(key)
 
     def _stop_line(self, line: Line) -> None:
         """Let its run come to an end and the line go; the lock is held."""
@@ -363,6 +377,8 @@ class Outbound:
 
     def _at_takeover(self, line: Line) -> Look:
         """Say what to do at once: what a predecessor began, and what it would have done but for its end."""
+        if line.transfer is not None and self._is_day_off(line.transfer):
+            return Look.BEGUN
         if not line.on_schedule:
             return Look.FOUND
         fired_at, line.fired_at = line.fired_at, None
@@ -398,8 +414,34 @@ class Outbound:
         line = self._lines.get(key)
         if line is None or self._draining:
             return
+        if line.transfer is not None and self._is_day_off(line.transfer):
+            logger.debug("nothing runs today, by its calendar", transfer=line.name)
+            if line.watches:
+                self._runs.submit(line, Look.BEGUN)
+            return
         if not self._runs.submit(line, Look.FIRED if line.on_schedule else Look.FOUND):
             line.fired_at = self._clock.boottime()
+
+    def _listen(self, line: Line) -> None:
+        """Listen to the folder of a transfer that is about to be looked at: so nothing comes between."""
+        if line.transfer is not None and line.wanted:
+            self._notices.keep(line.key, line.transfer, line.basis.generation)
+
+    def _notice(self, key: TransferName) -> None:
+        """Look at once, because there is news of a folder."""
+        line = self._lines.get(key)
+        if line is None or self._draining or not line.watches or line.transfer is None:
+            return
+        if not self._is_day_off(line.transfer):
+            self._runs.submit(line, Look.NOTICED)
+
+    def _is_day_off(self, transfer: Transfer) -> bool:
+        """Tell whether the calendar of the trigger says that nothing runs today."""
+        basis, name = self._basis, calendar_of(transfer.trigger)
+        if basis is None or name is None:
+            return False
+        calendar = basis.generation.cluster.calendars.get(name)
+        return calendar is not None and calendar.is_off(self._clock.now(), find_zone)
 
     def _finished(self, line: Line, outcome: RunOutcome | None) -> None:
         """Take note of a run's end; the lock is held."""
