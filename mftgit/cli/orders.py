@@ -13,7 +13,7 @@ from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.errors import ConfigError
 from mftgit.member.kept import read_orders, read_record, write_orders
 from mftgit.model.config import Role
-from mftgit.model.names import MAIN, Revision
+from mftgit.model.names import MAIN, Revision, TransferName
 from mftgit.model.orders import Order, Verb, give
 from mftgit.model.record import Record
 
@@ -107,22 +107,38 @@ def drain(end: bool, folder: StateFolder, as_json: bool) -> None:
         _give(folder, Verb.DRAIN, "ends its runs and hands its transfers over", as_json=as_json)
 
 
-def _give(
-    folder: StateFolder, verb: Verb, said: str, *, revision: Revision | None = None, as_json: bool
-) -> None:
-    name = folder.read_bootstrap().name
+def give_order(
+    folder: StateFolder,
+    verb: Verb,
+    *,
+    revision: Revision | None = None,
+    transfer: TransferName | None = None,
+) -> bool:
+    """Write an order down for the member in ``folder``, wake it, and return whether it runs.
+
+    Raises:
+        MftgitError: the order could not be written down; nothing was ordered.
+    """
     folder.check_user()
     now = SystemClock().now()
     order = Order(
         number=int(now.timestamp() * 1000),
         verb=verb,
         revision=revision,
-        by=_user(),
+        transfer=transfer,
+        by=user(),
         at=rfc3339(now),
     )
     with one_at_a_time(folder.root):
         write_orders(folder.orders, give(read_orders(folder.orders), order))
-    running = wake(folder.root)
+    return wake(folder.root)
+
+
+def _give(
+    folder: StateFolder, verb: Verb, said: str, *, revision: Revision | None = None, as_json: bool
+) -> None:
+    name = folder.read_bootstrap().name
+    running = give_order(folder, verb, revision=revision)
     if as_json:
         print_json({"name": name, "order": verb.value, "revision": revision, "running": running})
         return
@@ -131,7 +147,8 @@ def _give(
         click.echo("It does not run now: this holds from its next start on.")
 
 
-def _user() -> str:
+def user() -> str:
+    """Return who says this, for people."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -113,7 +113,7 @@ def show_status(found: ClusterStatus, console: Console) -> None:
                 each["name"],
                 one["owner"] or "-",
                 "-" if one["epoch"] is None else str(one["epoch"]),
-                one["state"],
+                f"{one['state']}, paused" if one["paused"] else one["state"],
                 _run(one["last_run"]),
                 str(one["delivered"]),
             )

@@ -61,10 +61,11 @@ class Operator:
         facts: dict[str, Fact] = {
             "order": order.verb.value,
             "by": order.by,
-            "argument": order.revision,
+            "argument": order.revision or order.transfer,
         }
         once = f"order/{order.number}"
         self._journal.told(EventName.ORDER_CARRIED_OUT, facts=facts, once=once)
+        self._run_transfer(order)
         before, after = self._journal.record, replace(self._ordered(order), obeyed=order.number)
         if activation.is_pending(before) and after.attempted != before.attempted:
             reason = f"{order.by} ordered {order.verb.value}"
@@ -72,6 +73,15 @@ class Operator:
         else:
             self._journal.keep(after)
         logger.warning("an order is carried out", order=order.verb.value, by=order.by)
+
+    def _run_transfer(self, order: Order) -> None:
+        """Begin the run that was ordered; where a crash keeps that from being written down, it begins twice."""
+        if order.verb is not Verb.RUN_TRANSFER or order.transfer is None:
+            return
+        if not self._running.run_now(order.transfer):
+            logger.error(
+                "a run was ordered of a transfer that is not ours", transfer=order.transfer
+            )
 
     def _ordered(self, order: Order) -> Record:
         """Return the record with ``order`` carried out; what was ordered in vain changes nothing."""

@@ -8,7 +8,7 @@ from mftgit.member.outbound.service import Outbound, Prepared
 from mftgit.member.told import Told
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import Revision
+from mftgit.model.names import Revision, TransferName
 from mftgit.model.plan import Plan, jobs, plan
 
 
@@ -73,6 +73,10 @@ class Running:
     def drain(self, *, on: bool) -> None:
         """See `Outbound.drain`."""
         self._outbound.drain(on=on)
+
+    def run_now(self, name: TransferName) -> bool:
+        """See `Outbound.run_now`."""
+        return self._outbound.run_now(name)
 
     @property
     def drained(self) -> bool:

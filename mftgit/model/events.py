@@ -58,6 +58,8 @@ class EventName(Enum):
     DELIVERY_SUCCEEDED = "DeliverySucceeded"
     DELIVERY_FAILED = "DeliveryFailed"
     DELIVERY_SKIPPED = "DeliverySkipped"
+    TRANSFER_PAUSED = "TransferPaused"
+    TRANSFER_RESUMED = "TransferResumed"
 
 
 _FIXED = ("member", "seq", "at", "event", "revision", "epoch")

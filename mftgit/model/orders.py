@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum, unique
 from typing import Any, Final
 
-from mftgit.model.names import Revision, parse_revision
+from mftgit.model.names import Revision, TransferName, parse_name, parse_revision
 
 KEPT: Final = 32
 """So many orders are remembered; a member that does not run carries out no more than these."""
@@ -24,15 +24,20 @@ class Verb(Enum):
     REANCHOR = "reanchor"
     DRAIN = "drain"
     END_DRAIN = "end-drain"
+    RUN_TRANSFER = "run-transfer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One order; ``number`` only rises. ``at`` is RFC 3339, ``by`` the user of the machine, for people."""
+    """One order; ``number`` only rises. ``at`` is RFC 3339, ``by`` the user of the machine, for people.
+
+    ``revision`` or ``transfer`` is what it is about, where it is about one.
+    """
 
     number: int
     verb: Verb
     revision: Revision | None = None
+    transfer: TransferName | None = None
     by: str
     at: str
 
@@ -98,9 +103,14 @@ def _parse_all(values: Iterable[Any]) -> Iterable[Order]:
             number=int(value["number"]),
             verb=Verb(value["verb"]),
             revision=_revision(value["revision"]),
+            transfer=_transfer(value.get("transfer")),
             by=str(value["by"]),
             at=str(value["at"]),
         )
+
+
+def _transfer(value: Any) -> TransferName | None:
+    return None if value is None else TransferName(parse_name(value))
 
 
 def _revision(value: Any) -> Revision | None:

@@ -6,6 +6,7 @@ from enum import Enum, unique
 from typing import Any, Final
 
 from mftgit.model.names import Epoch, MemberName, TransferName, parse_name
+from mftgit.model.pause import Pause, read_pause_fields
 
 MAX_REASON: Final = 500
 """How many characters are told of what went wrong; the events have all of it."""
@@ -71,6 +72,7 @@ class TransferStatus:
     reason: str | None = None
     retry_at: str | None = None
     waiting: Waiting = NOTHING_WAITS
+    paused: Pause | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape that ``status --json`` documents."""
@@ -84,6 +86,7 @@ class TransferStatus:
             "reason": self.reason,
             "retry_at": self.retry_at,
             "waiting": asdict(self.waiting),
+            "paused": None if self.paused is None else self.paused.as_json(),
         }
 
 
@@ -94,6 +97,7 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
         ValueError, KeyError, TypeError, OverflowError: it is not of that shape.
     """
     run, owner, epoch = value["last_run"], value["owner"], value["epoch"]
+    paused = value.get("paused")
     waiting = value.get("waiting") or {}
     return TransferStatus(
         name=TransferName(parse_name(value["name"])),
@@ -114,6 +118,7 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
         waiting=Waiting(
             too_fresh=int(waiting.get("too_fresh", 0)), failed=int(waiting.get("failed", 0))
         ),
+        paused=None if paused is None else read_pause_fields(paused),
     )
 
 

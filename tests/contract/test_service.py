@@ -18,6 +18,7 @@ from sshd import running_sshd
 from mftgit.adapters.inotify import tells
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.leftover import find_leftovers
+from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.runs import PARALLEL_RUNS
 from mftgit.member.outbound.service import Outbound
 from mftgit.model.calendars import Calendar
@@ -40,6 +41,7 @@ from mftgit.model.config import (
 from mftgit.model.events import EventName
 from mftgit.model.intent import Intent, Place, format_intents, parse_intents
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
+from mftgit.model.pause import Pause
 from mftgit.model.plan import plan
 from mftgit.model.run import DeliveryState
 from mftgit.model.transfer_status import TransferState, Waiting
@@ -889,3 +891,84 @@ def test_a_run_after_another_transfer_that_fails_as_a_whole_is_tried_again(
     (site.root / "here/more").unlink(missing_ok=True)
     put_more(site, "late")
     until(lambda: "late" in site.arrived())
+
+
+PAUSE = Pause(by="ann", member="one", at="2026-11-28T08:00:00.000Z")
+T = TransferName("t")
+
+
+def pauses(site: Site) -> Pauses:
+    return Pauses(site.root / ".mftgit")
+
+
+def test_a_paused_transfer_begins_nothing_on_any_member_also_after_a_restart(site: Site) -> None:
+    pauses(site).begin(T, PAUSE)
+    site.drop("a")
+    first = site.add("one")
+    site.run(first, transfer(), transfer(name="other", source_path="elsewhere"))
+    until(lambda: first.status()[1].owner == "one" and first.status()[1].paused == PAUSE)
+    first.stop()
+    second = site.add("two")
+    site.run(second, transfer(), transfer(name="other", source_path="elsewhere"))
+    until(lambda: all(each.owner == "two" for each in second.status()))
+    (site.root / "here" / "elsewhere").mkdir(parents=True, exist_ok=True)
+    (site.root / "here" / "elsewhere" / "b").write_text("b", encoding="utf-8")
+    until(lambda: site.arrived() == ["b"])  # ten looks a second are taken meanwhile
+    assert {facts["transfer"] for facts in site.named(EventName.RUN_STARTED)} == {"other"}
+    pauses(site).end(T)
+    until(lambda: second.status()[1].paused is None and site.arrived() == ["a", "b"])
+
+
+@pytest.mark.parametrize("trigger", [OFTEN, NEVER])
+def test_a_pause_ends_a_batch_behind_the_file_at_hand_and_resume_goes_on_with_it(
+    site: Site, trigger: Trigger
+) -> None:
+    names = [f"{number:03}" for number in range(80)]
+    site.drop(*names)
+    member = site.add("one")
+    site.run(member, transfer(trigger))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    member.run_now(T)
+    until(site.arrived)
+    pauses(site).begin(T, PAUSE)
+    until(lambda: member.status()[0].paused)
+    until(lambda: member.status()[0].state is TransferState.IDLE)
+    stopped_with = site.arrived()
+    assert stopped_with == names[: len(stopped_with)] != names
+    pauses(site).end(T)
+    until(lambda: member.status()[0].paused is None and site.arrived() == names)
+    assert len(site.named(EventName.DELIVERY_SUCCEEDED)) == len(names)
+
+
+def test_where_nobody_can_tell_whether_it_is_paused_nothing_begins_and_that_is_told(
+    site: Site,
+) -> None:
+    (site.root / ".mftgit").mkdir()
+    (site.root / ".mftgit" / "paused").write_text("no folder", encoding="utf-8")
+    site.drop("a")
+    member = site.add("one")
+    site.run(member, transfer())
+    until(lambda: site.named(EventName.RUN_FAILED))
+    (failed,) = site.named(EventName.RUN_FAILED)
+    assert "whether the transfer is paused cannot be told" in failed["errors"][0]
+    assert site.arrived() == []
+    (site.root / ".mftgit" / "paused").unlink()
+    assert member.run_now(T)  # what failed need not wait then
+    until(lambda: site.arrived() == ["a"])
+
+
+def test_a_transfer_is_run_by_hand_whatever_its_trigger_says_and_by_its_owner_only(
+    site: Site,
+) -> None:
+    first, second = site.add("one"), site.add("two")
+    site.run(first, transfer(NEVER))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    site.run(second, transfer(NEVER))
+    site.drop("a")
+    assert not second.run_now(T)
+    assert not first.run_now(TransferName("nothing"))
+    assert site.arrived() == []
+    assert first.run_now(T)
+    until(lambda: site.arrived() == ["a"])
+    first.drain(on=True)
+    assert not first.run_now(T)

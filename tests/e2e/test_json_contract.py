@@ -36,6 +36,10 @@ def check_status(made: Cluster, *names: str) -> None:
         check(mftgit_json("status", "--dir", made.dir(name), cwd=made.root), "status")
 
 
+def has_happened(made: Cluster, event: str) -> bool:
+    return any(each["event"] == event for each in printed_events(made, "node-1"))
+
+
 def check_transfers(made: Cluster) -> None:
     node = made.dir("node-1")
     found = mftgit_json("transfer", "list", "--dir", node, cwd=made.root)
@@ -43,9 +47,10 @@ def check_transfers(made: Cluster) -> None:
     assert found["running"]
     assert any(each["next_at"] for each in found["transfers"])
     made.until("its copy is there", (node / "active.json").exists)
-    check(
-        mftgit_json("transfer", "show", "invoices", "--dir", node, cwd=made.root), "transfer-show"
-    )
+    for verb in ("show", "run", "pause", "resume"):
+        told = mftgit_json("transfer", verb, "invoices", "--dir", node, cwd=made.root)
+        check(told, f"transfer-{verb}")
+    made.until("it ran", lambda: has_happened(made, "OrderCarriedOut"))
 
 
 def printed_events(made: Cluster, name: str) -> list[dict[str, Any]]:

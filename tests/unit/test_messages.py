@@ -23,6 +23,7 @@ from mftgit.model.messages import (
     parse_member_status,
 )
 from mftgit.model.names import Epoch, MemberName, Revision, TransferName
+from mftgit.model.pause import Pause
 from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus, Waiting
 
 OID = Revision("a" * 40)
@@ -45,6 +46,7 @@ transfers = st.builds(
     delivered=st.integers(0, 1 << 30),
     reason=st.none() | st.text(max_size=500),
     retry_at=st.none() | st.just("2026-11-23T08:00:00.000Z"),
+    paused=st.none() | st.builds(Pause, by=st.text(max_size=9), member=names, at=names),
     waiting=st.builds(Waiting, too_fresh=st.integers(0, 9), failed=st.integers(0, 9)),
 )
 statuses = st.builds(

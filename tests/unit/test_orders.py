@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.names import Revision
+from mftgit.model.names import Revision, TransferName
 from mftgit.model.orders import KEPT, Order, Orders, Verb, format_orders, give, parse_orders
 
 A = Revision("a" * 40)
@@ -17,6 +17,7 @@ orders = st.lists(
         number=st.integers(0, 9),
         verb=st.sampled_from(Verb),
         revision=st.none() | st.just(A),
+        transfer=st.none() | st.just(TransferName("t")),
         by=st.text(),
         at=st.text(),
     ),
@@ -62,3 +63,15 @@ def test_orders_are_read_as_they_were_written(these: list[Order]) -> None:
 def test_damaged_orders_are_noticed(content: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_orders(content)
+
+
+def test_orders_of_an_older_version_are_of_no_transfer() -> None:
+    value = json.loads(format_orders(given_all([Order(number=1, verb=Verb.DRAIN, by="a", at="b")])))
+    del value["given"][0]["transfer"]
+    assert parse_orders(json.dumps(value).encode()).given[0].transfer is None
+
+
+def test_a_run_that_is_ordered_holds_nothing() -> None:
+    order = Order(number=1, verb=Verb.RUN_TRANSFER, transfer=TransferName("t"), by="a", at="b")
+    held = give(Orders(), order)
+    assert held == Orders(given=(order,))

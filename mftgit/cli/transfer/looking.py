@@ -15,6 +15,7 @@ from mftgit.model.amounts import format_bytes
 from mftgit.model.config import Transfer
 from mftgit.model.definition import describe_location, describe_trigger, tell_definition
 from mftgit.model.names import TransferName
+from mftgit.model.pause import read_pause_fields
 from mftgit.model.printable import printable
 from mftgit.model.transfer_status import TransferStatus
 
@@ -50,13 +51,15 @@ def list_transfers(folder: StateFolder, as_json: bool) -> None:
             each["name"],
             each["owner"] or "-",
             "-" if each["epoch"] is None else str(each["epoch"]),
-            f"[{colour}]{each['state']}[/]",
+            f"[{colour}]{state(each)}[/]",
             _safe(each["next_at"] or "-"),
             _safe(last_run(each)),
             waiting(each),
         )
     console.print(table)
     for each in told:
+        if each["paused"]:
+            console.print(f"{each['name']}: {_paused(each)}", markup=False)
         if each["reason"]:
             console.print(f"{each['name']}: {printable(trouble(each))}", markup=False)
 
@@ -96,6 +99,11 @@ def show(name: TransferName, folder: StateFolder, as_json: bool) -> None:
     )
 
 
+def state(told: dict[str, Any]) -> str:
+    """Return what it is doing, for people."""
+    return f"{told['state']}, paused" if told["paused"] else str(told["state"])
+
+
 def last_run(told: dict[str, Any]) -> str:
     """Return how the last run went, for people."""
     run = told["last_run"]
@@ -125,7 +133,9 @@ def _show(here: Here, active: Active, transfer: Transfer, status: TransferStatus
         _row("state", "not told by the member yet")
     else:
         told = here.tell(status)
-        _row("state", told["state"])
+        _row("state", state(told))
+        if told["paused"]:
+            _row("paused", _paused(told))
         _row("owner", f"{told['owner'] or '-'}, epoch {told['epoch'] or '-'}")
         _row("next firing", told["next_at"] or "-")
         _row("last run", last_run(told))
@@ -156,6 +166,10 @@ def _definition(active: Active, transfer: Transfer) -> list[tuple[str, str]]:
         ("after", f"{transfer.after_success.value}{archive}"),
         ("ownership", ", ".join((transfer.ownership.value, *transfer.prefer))),
     ]
+
+
+def _paused(told: dict[str, Any]) -> str:
+    return printable(str(read_pause_fields(told["paused"])))
 
 
 def _row(label: str, text: str) -> None:

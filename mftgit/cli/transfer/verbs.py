@@ -2,14 +2,15 @@
 
 import click
 
+from mftgit.cli.transfer.acting import pause, resume, run
 from mftgit.cli.transfer.history import history
 from mftgit.cli.transfer.looking import list_transfers, show
 
 
 @click.group()
 def transfer() -> None:
-    """Look at the transfers of this member, and at what was delivered."""
+    """Look at the transfers of this member and at what was delivered; run, pause and resume them."""
 
 
-for _each in (list_transfers, show, history):
+for _each in (list_transfers, show, history, run, pause, resume):
     transfer.add_command(_each)

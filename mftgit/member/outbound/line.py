@@ -13,8 +13,10 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.pauses import Pauses
 from mftgit.model.config import AfterSuccess, Generation, Transfer
 from mftgit.model.names import MemberName, Revision, TransferName
+from mftgit.model.pause import Pause
 from mftgit.model.transfer_status import (
     NOTHING_WAITS,
     LastRun,
@@ -81,6 +83,7 @@ class Line:
         self.retry_at: str | None = None
         self.waiting = NOTHING_WAITS
         self.told_delivered = 0  # as far as this member has told of a success
+        self.pause: Pause | None = None  # as of the last look
         self.stopping = threading.Event()
         self.opened: list[Endpoint] = []  # by the run under way
 
@@ -123,17 +126,29 @@ def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus
         reason=line.reason,
         retry_at=line.retry_at,
         waiting=line.waiting,
+        paused=line.pause,
     )
     if mine or view is None or view.owner == me:
         return status
     return replace(status, owner=view.owner, epoch=view.epoch or None)
 
 
-def read_shared(line: Line, coordinator: Coordinator | None) -> View | None:
-    """Count what was delivered, and return who owns the transfer, both as the members' storage tells. It may hang."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the members' storage told of a transfer: who owns it, and whether it is paused."""
+
+    view: View | None
+    pause: Pause | None
+
+
+def read_shared(line: Line, coordinator: Coordinator | None, pauses: Pauses) -> Seen | None:
+    """Count what was delivered, and return what the members' storage tells; None where it does not. It may hang."""
     try:
         line.counted.refresh()
-        return None if coordinator is None else coordinator.observe(line.key)
+        return Seen(
+            view=None if coordinator is None else coordinator.observe(line.key),
+            pause=pauses.read(line.name),
+        )
     except MftgitError as error:
         logger.debug("shared state not read", transfer=line.name, error=str(error))
     return None

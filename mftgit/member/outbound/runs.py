@@ -16,6 +16,7 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.line import Line, Look
 from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.member.outbound.successes import Followed, Successes
@@ -57,6 +58,7 @@ class Runs:
         finished: Callable[[Line, RunOutcome | None], None],
         successes: Successes,
         listen: Callable[[Line], None],
+        pauses: Pauses,
     ) -> None:
         self._lock = lock
         self._idle = threading.Condition(lock)
@@ -68,6 +70,7 @@ class Runs:
         self._finished = finished
         self._successes = successes
         self._listen = listen
+        self._pauses = pauses
         self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
         self._stopping = False
 
@@ -121,6 +124,8 @@ class Runs:
         try:
             context = self._context(line, ownership)
             self._listen(line)
+            if self._is_held(line, context):
+                return
             number = self._follows(line, context, look)
             if number is not None or self._is_due(line, context, look):
                 outcome = self._carry_out(line, context, look, follows=number is not None)
@@ -142,6 +147,34 @@ class Runs:
                 self._idle.notify_all()
         if again is not None:
             self.submit(line, again)
+
+    def _is_held(self, line: Line, context: RunContext) -> bool:
+        """Tell whether nothing may begin: it is paused, or nobody can tell. A former transfer comes to its end."""
+        if line.transfer is None:
+            return False
+        try:
+            pause = self._pauses.read(line.name)
+        except MftgitError as error:
+            self._fail(line, context, error)
+            return True
+        if (
+            pause is not None
+        ):  # that it is over is for the status to find, which then goes on with what was stopped
+            line.pause = pause
+        return pause is not None
+
+    def _fail(self, line: Line, context: RunContext, error: MftgitError) -> None:
+        """Tell of a run that did not come about, and not again at every look."""
+        memory, now = context.memory, self._clock.boottime()
+        if memory.is_put_off("", None, now):
+            return
+        memory.failed("", None, now)
+        failed = RunOutcome(outcome=RunState.FAILED, files=0, size_bytes=0, errors=(str(error),))
+        context.record(EventName.RUN_STARTED, {})
+        facts = {"outcome": failed.outcome.value, "files": 0, "size_bytes": 0}
+        context.record(EventName.RUN_FAILED, {**facts, "errors": [str(error)]})
+        self._note(line, failed)
+        self._note_waiting(line, context)
 
     @staticmethod
     def _carry_out(line: Line, context: RunContext, look: Look, *, follows: bool) -> RunOutcome:

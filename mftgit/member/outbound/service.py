@@ -8,7 +8,6 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock, find_zone, rfc3339
-from mftgit.adapters.coordinator import View
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
 from mftgit.adapters.sftp_login import prepare as prepare_login
 from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
@@ -17,9 +16,18 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of
-from mftgit.member.outbound.line import Basis, Line, Look, describe, fresh_memory, read_shared
+from mftgit.member.outbound.line import (
+    Basis,
+    Line,
+    Look,
+    Seen,
+    describe,
+    fresh_memory,
+    read_shared,
+)
 from mftgit.member.outbound.notices import Notices
 from mftgit.member.outbound.own import Keeper, Ownership
+from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.run import RunOutcome
 from mftgit.member.outbound.runs import Record, Runs
 from mftgit.member.outbound.successes import Successes
@@ -27,6 +35,7 @@ from mftgit.model.config import Generation, SftpLocation, Transfer
 from mftgit.model.events import EventName
 from mftgit.model.lease import preference_delay_s
 from mftgit.model.names import MemberName, Revision, TransferName
+from mftgit.model.pause import Pause
 from mftgit.model.plan import Plan
 from mftgit.model.transfer_status import NOTHING_WAITS, TransferStatus
 from mftgit.model.triggers import WatchTrigger, calendar_of
@@ -80,7 +89,8 @@ class Outbound:
         self._coordinator: SharedFolderCoordinator | None = None
         self._ttl_s = 0.0
         self._basis: Basis | None = None
-        self._views = InTime[dict[TransferName, View | None]]("shared-state", within_s=_SHARED_S)
+        self._seen = InTime[dict[TransferName, Seen | None]]("shared-state", within_s=_SHARED_S)
+        self._pauses = Pauses(self._shared)
         self._stopping = False
         self._draining = False
         self._secrets_dir = folder.secrets
@@ -94,6 +104,7 @@ class Outbound:
             finished=self._finished,
             successes=Successes(self._shared / "succeeded"),
             listen=self._listen,
+            pauses=self._pauses,
         )
         self._notices = Notices(
             files_root=Path(bootstrap.files_root),
@@ -199,9 +210,26 @@ class Outbound:
         with self._lock:
             lines = [line for _, line in sorted(self._lines.items()) if line.wanted]
         coordinator = self._coordinator
-        self._views.ask(lambda: {line.key: read_shared(line, coordinator) for line in lines})
-        views = self._views.last or {}
-        return [describe(line, views.get(line.key), me=self._me) for line in lines]
+        self._seen.ask(
+            lambda: {line.key: read_shared(line, coordinator, self._pauses) for line in lines}
+        )
+        found = [(line, (self._seen.last or {}).get(line.key)) for line in lines]
+        for line, seen in found:
+            if seen is not None:
+                self._take_note_of_pause(line, seen.pause)
+        return [describe(line, seen.view if seen else None, me=self._me) for line, seen in found]
+
+    def run_now(self, name: TransferName) -> bool:
+        """Run a transfer at once, what failed a while ago too, or after the run under way; tell whether it is ours."""
+        with self._lock:
+            lines = [
+                line
+                for line in self._lines.values()
+                if line.name == name and line.wanted and not self._draining
+            ]
+            for line in lines:
+                line.memory.failures = {}
+        return any(self._runs.submit(line, Look.FIRED) for line in lines)
 
     def next_firings(self) -> dict[TransferName, str]:
         """Return when each transfer on a schedule fires next, RFC 3339, whoever will own it then."""
@@ -223,6 +251,19 @@ class Outbound:
                 if not line.running:
                     self._keeper.ended(line.key)
             self._keeper.stop()
+
+    def _take_note_of_pause(self, line: Line, pause: Pause | None) -> None:
+        """Let a run that is under way end after the file at hand, or let the transfer go on where it was stopped."""
+        with self._lock:
+            before, line.pause = line.pause, pause
+            if pause is not None:
+                if line.running and line.transfer is not None:
+                    line.stopping.set()
+                return
+            if before is None or self._stopping or not line.wanted:
+                return
+            line.stopping = threading.Event()
+        self._runs.submit(line, Look.BEGUN if line.on_schedule else Look.FOUND)
 
     # Plans
 
