@@ -17,6 +17,7 @@ from sshd import running_sshd
 
 from mftgit.adapters.inotify import tells
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.member.outbound.copy import SMALL_BYTES
 from mftgit.member.outbound.leftover import find_leftovers
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.runs import PARALLEL_RUNS
@@ -925,6 +926,8 @@ def test_a_pause_ends_a_batch_behind_the_file_at_hand_and_resume_goes_on_with_it
 ) -> None:
     names = [f"{number:03}" for number in range(80)]
     site.drop(*names)
+    for name in names:
+        os.truncate(site.root / "here" / name, SMALL_BYTES + 1)  # each goes alone
     member = site.add("one")
     site.run(member, transfer(trigger))
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))

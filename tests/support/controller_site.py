@@ -94,7 +94,10 @@ def open_node(parts: Parts, upstream: RemoteUpstream) -> Node:
     events = EventStore(parts.folder.events, member=NODE, now=NOW)
 
     def tell(event: EventName, **rest: Any) -> None:
-        events.append(event, **rest)
+        if "each" in rest:
+            events.append_each(event, rest.pop("each"), **rest)
+        else:
+            events.append(event, **rest)
 
     outbound = Outbound(
         folder=parts.folder,
