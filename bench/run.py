@@ -17,7 +17,16 @@ from typing import Any, Final, Protocol, cast
 _ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "tests" / "support")]
 
-SECTIONS: Final = ("activation", "fleet", "curve", "validate", "transfer", "takeover", "git_load")
+SECTIONS: Final = (
+    "activation",
+    "fleet",
+    "curve",
+    "validate",
+    "transfer",
+    "takeover",
+    "git_load",
+    "schedule",
+)
 """In the order in which they run; each is a module of this folder with a function ``measure``."""
 
 INTERRUPTED: Final = 130

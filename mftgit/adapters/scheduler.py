@@ -113,10 +113,14 @@ class _Never(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeTrigger:
-    """A trigger of which nothing can fail any more; ``at_once``: it fires as soon as it is put."""
+    """A trigger of which nothing can fail any more; ``at_once``: it fires as soon as it is put.
+
+    ``told`` is what it was made of.
+    """
 
     trigger: BaseTrigger
     at_once: bool
+    told: Trigger | None = None
 
 
 class _Background(BackgroundScheduler):  # type: ignore[misc]  # apscheduler has no types
@@ -138,6 +142,7 @@ class Scheduler:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
             timezone=UTC,
         )
+        self._told: dict[str, Trigger | None] = {}
         self._offset = self._since_boot()
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._watch_clock, name="clock", daemon=True)
@@ -152,10 +157,20 @@ class Scheduler:
         return MadeTrigger(
             trigger=_apscheduler_trigger(trigger, self._clock),
             at_once=isinstance(trigger, WatchTrigger | AfterTrigger),
+            told=trigger,
         )
 
     def put(self, key: str, made: MadeTrigger, call: Callable[[], None]) -> None:
-        """Call ``call`` on ``made`` from now on, instead of what ``key`` stood for."""
+        """Call ``call`` on ``made`` from now on, instead of what ``key`` stood for.
+
+        One that is made of the same goes on to its next firing: an interval would else begin anew with every revision
+        that changes anything else of its transfer, and might never come to its end.
+        """
+        if made.told is not None and not made.at_once and self._told.get(key) == made.told:
+            with suppress(JobLookupError):
+                self._scheduler.modify_job(key, func=call)
+                return
+        self._told[key] = made.told
         extra = {"next_run_time": self._clock.now()} if made.at_once else {}
         self._scheduler.add_job(call, made.trigger, id=key, replace_existing=True, **extra)
 
@@ -172,6 +187,7 @@ class Scheduler:
 
     def remove(self, key: str) -> None:
         """Call no more for ``key``."""
+        self._told.pop(key, None)
         for each in (key, f".once.{key}"):
             self._scheduler.remove_job(each)
 

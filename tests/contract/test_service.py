@@ -522,6 +522,8 @@ def test_what_cannot_be_read_is_nobody_s_to_end(site: Site) -> None:
     wanted = generation(ttl_s=2.0)
     (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
     assert leftovers(site, wanted) == [("t", "t")]
+    folder, active = site.root / ".mftgit/transfers", {TransferName("t")}
+    assert list(find_leftovers(folder, wanted, knows=lambda _: True, active=active)) == []
     record.write_bytes(b"{}")
     assert leftovers(site, wanted) == []
     assert list(find_leftovers(record / "no folder", wanted, knows=lambda _: True)) == []
@@ -975,3 +977,55 @@ def test_a_transfer_is_run_by_hand_whatever_its_trigger_says_and_by_its_owner_on
     until(lambda: site.arrived() == ["a"])
     first.drain(on=True)
     assert not first.run_now(T)
+
+
+def test_a_change_of_anything_else_keeps_the_next_firing(site: Site) -> None:
+    member = site.add("one")
+    hourly = IntervalTrigger(every_s=3600)
+    site.run(member, transfer(hourly))
+    job = member._scheduler._scheduler.get_job("t")
+    due = job.next_run_time
+    site.run(member, transfer(hourly, source_path="elsewhere"))
+    assert member._scheduler._scheduler.get_job("t").next_run_time == due
+
+
+def test_the_status_reads_nothing_of_what_is_ours_and_has_not_run(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = site.add("one")
+    site.run(member, transfer(IntervalTrigger(every_s=3600)))
+    until(lambda: member.status()[0].owner == "one" and member._lines[TransferName("t")].runs)
+    member.status()
+    read: list[str] = []
+    monkeypatch.setattr(
+        "mftgit.member.outbound.service.read_shared", lambda line, _: read.append(line.name)
+    )
+    member.status()
+    assert read == []
+    site.drop("a")
+    member._fire(TransferName("t"))
+    until(lambda: site.named(EventName.RUN_FINISHED))
+    until(lambda: (member.status(), read)[1])
+
+
+def test_firings_that_find_the_run_under_way_are_caught_up_by_one_when_it_ends(site: Site) -> None:
+    member, key = site.add("one"), TransferName("t")
+    site.run(member, transfer(NEVER))
+    until(lambda: member._lines[key].runs == 1)  # the look of a new owner
+    began, go_on = threading.Event(), threading.Event()
+    record = member._runs._record
+
+    def hold(event: EventName, **rest: Any) -> None:
+        record(event, **rest)
+        if event is EventName.RUN_STARTED:
+            began.set()
+            go_on.wait(WAIT_S)
+
+    member._runs._record = hold
+    member._fire(key)
+    assert began.wait(WAIT_S)
+    for _ in range(3):
+        member._fire(key)
+    go_on.set()
+    until(lambda: member._lines[key].runs == 3 and not member._lines[key].running)
+    assert len(site.named(EventName.RUN_FINISHED)) == 2

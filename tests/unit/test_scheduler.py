@@ -223,6 +223,48 @@ def test_what_is_to_be_called_once_is_called_once_and_replaced_by_the_next(
     assert scheduler._scheduler.get_jobs() == []
 
 
+@pytest.mark.parametrize(
+    "trigger", [IntervalTrigger(every_s=3600), CronTrigger(expression="0 0 1 1 *")]
+)
+def test_what_is_put_again_on_the_same_trigger_keeps_its_next_firing(
+    scheduler: Scheduler, trigger: Trigger
+) -> None:
+    called: list[int] = []
+    put(scheduler, "k", trigger, lambda: called.append(1))
+    job = scheduler._scheduler.get_job("k")
+    due = job.next_run_time
+    put(scheduler, "k", trigger, lambda: called.append(2))
+    again = scheduler._scheduler.get_job("k")
+    assert again.next_run_time == due
+    again.func()
+    assert called == [2]
+    put(scheduler, "k", IntervalTrigger(every_s=7200), lambda: None)
+    assert scheduler._scheduler.get_job("k").next_run_time != due
+
+
+def test_what_was_removed_begins_anew(scheduler: Scheduler) -> None:
+    put(scheduler, "k", IntervalTrigger(every_s=3600), lambda: None)
+    due = scheduler._scheduler.get_job("k").next_run_time
+    scheduler.remove("k")
+    put(scheduler, "k", IntervalTrigger(every_s=3600), lambda: None)
+    assert scheduler._scheduler.get_job("k").next_run_time > due
+
+
+def test_a_firing_that_a_thread_comes_to_late_is_not_dropped(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HourAhead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(hours=1)  # noqa: TID251
+
+    # Where the library asks how late it is, as after a wait for a free thread; its default drops what is 1 s late.
+    monkeypatch.setattr("apscheduler.executors.base.datetime", HourAhead)
+    called = threading.Event()
+    scheduler.once("late", 0.0, called.set)
+    assert called.wait(20)
+
+
 class Wall:
     """The machine's clocks, the one on the wall set forward or back; APScheduler is made to look at it, too."""
 

@@ -1,6 +1,6 @@
 """Transfers that are not configured any more, and have deliveries under way on the members' storage."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from loguru import logger
@@ -21,18 +21,28 @@ def key_of(transfer: TransferName, ownership: Ownership, member: MemberName) -> 
     return TransferName(f"{transfer}.{member}")
 
 
+def keys_of(transfer: TransferName, member: MemberName) -> tuple[TransferName, ...]:
+    """Return every key under which ``member`` may have ``transfer``."""
+    return tuple(key_of(transfer, ownership, member) for ownership in Ownership)
+
+
 def find_leftovers(
-    transfers: Path, generation: Generation, *, knows: Callable[[Revision], bool]
+    transfers: Path,
+    generation: Generation,
+    *,
+    knows: Callable[[Revision], bool],
+    active: Collection[TransferName] = (),
 ) -> Iterator[tuple[TransferName, TransferName]]:
     """Give key and name of each transfer below ``transfers`` that this member has to bring to its end.
 
     That is one whose document is gone, or that is owned otherwise now, or is this member's own and not active here any
     more, with a record of a delivery that is for this member to end. ``knows`` tells whether a revision is the one in
-    force here or came before it: of what others began under a newer one, a member that is behind knows nothing.
+    force here or came before it: of what others began under a newer one, a member that is behind knows nothing. Below
+    the keys ``active``, those of configured transfers, nothing is left over, and nothing is read.
     """
     try:
-        folders = sorted(transfers.iterdir()) if transfers.is_dir() else []
-        for folder in folders:
+        folders = transfers.iterdir() if transfers.is_dir() else ()
+        for folder in sorted(each for each in folders if each.name not in active):
             key = TransferName(folder.name)
             for intent in left_records(folder):
                 known = intent.revision is None or knows(intent.revision)

@@ -13,7 +13,6 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
-from mftgit.member.outbound.pauses import Pauses
 from mftgit.model.config import AfterSuccess, Generation, Transfer
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
@@ -74,6 +73,8 @@ class Line:
         self.counted = Ledger(state)  # for the status, whose thread is not the run's
         self.ownership: Ownership | None = None
         self.running = False
+        self.runs = 0  # that have ended
+        self.counted_runs = -1  # how many had when `counted` was read
         self.again: Look | None = None  # asked for while it was running
         self.fired_at: float | None = None  # the last firing that found another owner
         self.wanted = True
@@ -141,14 +142,11 @@ class Seen:
     pause: Pause | None
 
 
-def read_shared(line: Line, coordinator: Coordinator | None, pauses: Pauses) -> Seen | None:
-    """Count what was delivered, and return what the members' storage tells; None where it does not. It may hang."""
+def read_shared(line: Line, coordinator: Coordinator | None) -> View | None:
+    """Count what was delivered, and return who owns the transfer, both as the members' storage tells. It may hang."""
     try:
         line.counted.refresh()
-        return Seen(
-            view=None if coordinator is None else coordinator.observe(line.key),
-            pause=pauses.read(line.name),
-        )
+        return None if coordinator is None else coordinator.observe(line.key)
     except MftgitError as error:
         logger.debug("shared state not read", transfer=line.name, error=str(error))
     return None

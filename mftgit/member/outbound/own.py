@@ -76,6 +76,7 @@ class _Held:
 
 NO_LONGER_WANTED: Final = "given back"
 _STOP_S: Final = 5.0
+_TOGETHER_S: Final = 0.5
 
 
 class Keeper:
@@ -183,7 +184,7 @@ class Keeper:
                 self._guarded(name, lambda n=name, p=pause_s: self._give_back(n, pause_s=p))  # type: ignore[misc]
             if stopping:
                 break
-            for name in list(self._held):
+            for name in self._due():
                 self._guarded(name, lambda n=name: self._renew(n))  # type: ignore[misc]
             for name, delay_s in [each for each in wanted.items() if each[0] not in self._held]:
                 self._guarded(name, lambda n=name, d=delay_s: self._contend(n, d))  # type: ignore[misc]
@@ -206,7 +207,18 @@ class Keeper:
         due = [held.renew_at - now for held in self._held.values()]
         if any(name not in self._held for name in wanted):
             due.append(watch_every_s(self._ttl_s))
-        return max(0.01, min(due, default=self._ttl_s))
+        # Thousands of leases are due at thousands of moments, and each time all are looked at.
+        together_s = min(_TOGETHER_S, self._ttl_s / 100)
+        return max(together_s, min(due, default=self._ttl_s))
+
+    def _due(self) -> list[TransferName]:
+        """Return what has to be renewed by now, or cannot be any more."""
+        now = self._clock.boottime()
+        return [
+            name
+            for name, held in self._held.items()
+            if held.renew_at <= now or not held.ownership.valid()
+        ]
 
     def _contend(self, name: TransferName, delay_s: float) -> None:
         now = self._clock.boottime()

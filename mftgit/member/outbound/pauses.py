@@ -36,6 +36,17 @@ class Pauses:
         except OSError as error:
             raise _unavailable(path, error) from error
 
+    def all(self) -> dict[TransferName, Pause]:
+        """Return every pause; raises StateUnavailableError."""
+        try:
+            names = [TransferName(path.stem) for path in self._folder.iterdir()]
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise _unavailable(self._folder, error) from error
+        found = {name: self.read(name) for name in names if not name.startswith(".")}
+        return {name: pause for name, pause in found.items() if pause is not None}
+
     def begin(self, name: TransferName, pause: Pause) -> None:
         """Pause a transfer, and make that last; raises StateUnavailableError."""
         path = self._path(name)

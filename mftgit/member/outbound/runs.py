@@ -141,6 +141,7 @@ class Runs:
         finally:
             with self._lock:
                 line.running = False
+                line.runs += 1
                 line.opened = []
                 again, line.again = line.again, None
                 self._finished(line, outcome)

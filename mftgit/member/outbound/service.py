@@ -8,6 +8,7 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock, find_zone, rfc3339
+from mftgit.adapters.coordinator import View
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
 from mftgit.adapters.sftp_login import prepare as prepare_login
 from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
@@ -15,7 +16,7 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
-from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of
+from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of, keys_of
 from mftgit.member.outbound.line import (
     Basis,
     Line,
@@ -210,9 +211,8 @@ class Outbound:
         with self._lock:
             lines = [line for _, line in sorted(self._lines.items()) if line.wanted]
         coordinator = self._coordinator
-        self._seen.ask(
-            lambda: {line.key: read_shared(line, coordinator, self._pauses) for line in lines}
-        )
+        last = self._seen.last or {}
+        self._seen.ask(lambda: self._look_at_shared(lines, coordinator, last))
         found = [(line, (self._seen.last or {}).get(line.key)) for line in lines]
         for line, seen in found:
             if seen is not None:
@@ -237,6 +237,26 @@ class Outbound:
         with self._lock:
             lines = [line for line in self._lines.values() if line.wanted and line.on_schedule]
         return {line.name: rfc3339(due[line.key]) for line in lines if line.key in due}
+
+    def _look_at_shared(
+        self,
+        lines: list[Line],
+        coordinator: SharedFolderCoordinator | None,
+        last: Mapping[TransferName, Seen | None],
+    ) -> dict[TransferName, Seen | None]:
+        """Read what the members' storage tells of transfers, by key; None where it does not. It may hang."""
+        try:
+            paused = self._pauses.all()
+        except MftgitError as error:
+            logger.debug("pauses not read", error=str(error))
+            return dict.fromkeys((line.key for line in lines), None)
+        return {
+            line.key: Seen(
+                view=_shared_view(line, coordinator, last.get(line.key)),
+                pause=paused.get(line.name),
+            )
+            for line in lines
+        }
 
     def stop(self) -> None:
         """Finish the files at hand, give the leases back, and end."""
@@ -325,7 +345,8 @@ class Outbound:
     def _unwant(self, name: TransferName, *, but: TransferName | None = None) -> None:
         """Stop every line of the transfer ``name``, except under the key ``but``."""
         with self._lock:
-            keys = [key for key, line in self._lines.items() if line.name == name and key != but]
+            known = keys_of(name, self._me)
+            keys = [key for key in known if key != but and key in self._lines]
             for key in keys:
                 self._stop_line(self._lines[key])
         for key in keys:
@@ -368,8 +389,12 @@ class Outbound:
         basis = self._basis
         if basis is None:
             return
+        with self._lock:
+            active = {key for key, line in self._lines.items() if line.transfer is not None}
         found = dict(
-            find_leftovers(self._shared / "transfers", basis.generation, knows=self._knows)
+            find_leftovers(
+                self._shared / "transfers", basis.generation, knows=self._knows, active=active
+            )
         )
         with self._lock:
             if self._basis is not basis:
@@ -500,3 +525,15 @@ class Outbound:
             self._scheduler.once(
                 line.key, outcome.again_in_s, lambda: self._runs.submit(line, Look.SETTLED)
             )
+
+
+def _shared_view(
+    line: Line, coordinator: SharedFolderCoordinator | None, last: Seen | None
+) -> View | None:
+    """Read who owns a transfer and what it delivered, unless it is ours and has not run since that was read."""
+    runs, ownership = line.runs, line.ownership
+    if ownership is not None and ownership.valid() and line.counted_runs == runs:
+        return last.view if last else None
+    view = read_shared(line, coordinator)
+    line.counted_runs = runs
+    return view
