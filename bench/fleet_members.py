@@ -280,7 +280,10 @@ class Simulated:
             _pause.wait(back_off_s(1))
 
     def _tell(self, event: EventName, **rest: Any) -> None:
-        self._events.append(event, **rest)
+        if "each" in rest:
+            self._events.append_each(event, rest.pop("each"), **rest)
+        else:
+            self._events.append(event, **rest)
         self._report_soon()
 
     def _report_soon(self) -> None:
