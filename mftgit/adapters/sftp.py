@@ -20,7 +20,7 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_inside
-from mftgit.adapters.sftp_connect import open_channel
+from mftgit.adapters.sftp_connect import STAGES, Passed, open_channel, pass_by
 from mftgit.adapters.sftp_conversation import Conversation, Line
 from mftgit.adapters.sftp_folder import SftpFolder
 from mftgit.adapters.sftp_openssh import open_child
@@ -45,11 +45,12 @@ def connect(
     secrets_dir: Path,
     secrets: Mapping[SecretName, SecretValue] | None = None,
     clock: Clock | None = None,
+    passed: Passed = pass_by,
 ) -> "SftpEndpoint":
     """Connect and log in to ``location`` with files in ``secrets_dir``, or with ``secrets`` of the repository.
 
-    ``clock``, by default the machine's, tells whether a host's certificate is valid; OpenSSH's client looks
-    at the machine's.
+    ``clock``, by default the machine's, tells whether a host's certificate is valid; OpenSSH's client looks at the
+    machine's. ``passed`` is told of each of `mftgit.adapters.sftp_connect.STAGES` as it is done.
 
     Raises:
         ConfigError: a secret is missing or open to others; `HostKeyError` and `LoginError` are of this kind.
@@ -60,14 +61,20 @@ def connect(
     connection: Line
     if location.client is Client.OPENSSH:
         connection = open_child(location, secrets_dir=secrets_dir, values=values)
+        for stage in STAGES[:-1]:  # ssh does not tell of them one by one
+            passed(stage)
     else:
         now = (clock or SystemClock()).now()
-        connection = open_channel(location, secrets_dir=secrets_dir, values=values, now=now)
+        connection = open_channel(
+            location, secrets_dir=secrets_dir, values=values, now=now, passed=passed
+        )
     try:
-        return SftpEndpoint(location, connection)
+        endpoint = SftpEndpoint(location, connection)
     except BaseException:
         connection.close()
         raise
+    passed(STAGES[-1])
+    return endpoint
 
 
 class SftpEndpoint:

@@ -1,11 +1,12 @@
 """From a location to an open SFTP channel: its secrets, the pinned host keys, the logins, the subsystem."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Timer
+from typing import Final
 
 import paramiko
 
@@ -20,7 +21,17 @@ from mftgit.adapters.sftp_transport import TROUBLE, hang_up, reason
 from mftgit.model.config import SftpLocation
 from mftgit.model.hop import Hop
 
+STAGES: Final = ("read secrets", "connect", "log in", "start SFTP")
+"""What is done one after the other until files can be asked for. Connecting includes the host key, and a jump host."""
+
+Passed = Callable[[str], None]
+"""Is told of each of `STAGES` as it is done."""
+
 _SETTLE_S = 0.5  # in which the loss of a jump host reaches its own thread
+
+
+def pass_by(_stage: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +68,19 @@ class Connection:
 
 
 def open_channel(
-    location: SftpLocation, *, secrets_dir: Path, values: Values, now: datetime
+    location: SftpLocation,
+    *,
+    secrets_dir: Path,
+    values: Values,
+    now: datetime,
+    passed: Passed = pass_by,
 ) -> Connection:
     """Connect to ``location``, check its host key, log in and start SFTP; ``now`` is for certificates.
 
     A jump host is connected to before, with a host key and a login of its own. Errors name the server that they are
     of.
+
+    ``passed`` is told of each of `STAGES` but the last.
 
     Raises:
         ConfigError: a secret is missing, empty, unreadable, or open to other users of this machine.
@@ -73,22 +91,27 @@ def open_channel(
         EndpointLostError: it cannot be reached or does not answer in time.
     """
     ways = prepare(location, secrets_dir=secrets_dir, values=values)
+    passed(STAGES[0])
     *before, server = ways
     if not before:
-        return _connect(server, ways[server], now, None)
+        return _connect(server, ways[server], now, None, passed)
     through = before[0]
     with _telling(through):
-        jump = ThroughJump(transport=_enter(through, ways[through], now, None), hop=through)
+        jump = ThroughJump(
+            transport=_enter(through, ways[through], now, None, pass_by), hop=through
+        )
     try:
-        return _connect(server, ways[server], now, jump)
+        return _connect(server, ways[server], now, jump, passed)
     except BaseException:
         jump.close()
         raise
 
 
-def _connect(server: Hop, ways: list[Way], now: datetime, jump: ThroughJump | None) -> Connection:
+def _connect(
+    server: Hop, ways: list[Way], now: datetime, jump: ThroughJump | None, passed: Passed
+) -> Connection:
     with _telling(server):
-        transport = _enter(server, ways, now, jump)
+        transport = _enter(server, ways, now, jump, passed)
         try:
             channel = _sftp_channel(transport, server)
         except BaseException:
@@ -98,12 +121,14 @@ def _connect(server: Hop, ways: list[Way], now: datetime, jump: ThroughJump | No
 
 
 def _enter(
-    hop: Hop, ways: list[Way], now: datetime, jump: ThroughJump | None
+    hop: Hop, ways: list[Way], now: datetime, jump: ThroughJump | None, passed: Passed
 ) -> paramiko.Transport:
     """Connect to ``hop``, check its host key and log in."""
     transport = open_pinned_transport(hop, now=now, jump=jump)
     try:
+        passed(STAGES[1])
         log_in(transport, hop, ways)
+        passed(STAGES[2])
         transport.set_keepalive(hop.keepalive_s)
     except BaseException:
         hang_up(transport)

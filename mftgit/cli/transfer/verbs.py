@@ -5,12 +5,13 @@ import click
 from mftgit.cli.transfer.acting import pause, resume, run
 from mftgit.cli.transfer.history import history
 from mftgit.cli.transfer.looking import list_transfers, show
+from mftgit.cli.transfer.trying import test
 
 
 @click.group()
 def transfer() -> None:
-    """Look at the transfers of this member and at what was delivered; run, pause and resume them."""
+    """Look at the transfers of this member and at what was delivered; run, pause, resume and try them."""
 
 
-for _each in (list_transfers, show, history, run, pause, resume):
+for _each in (list_transfers, show, history, run, pause, resume, test):
     transfer.add_command(_each)

@@ -10,21 +10,19 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.endpoint import Endpoint
-from mftgit.adapters.local import open_local
-from mftgit.adapters.sftp import connect
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.line import Line, Look
+from mftgit.member.outbound.opening import open_location
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.member.outbound.successes import Followed, Successes
-from mftgit.model.config import LocalLocation, Location
+from mftgit.model.config import Location
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import MemberName, SecretName
+from mftgit.model.names import MemberName
 from mftgit.model.run import RunState
-from mftgit.model.secret_value import SecretValue
 from mftgit.model.transfer_status import MAX_REASON, LastRun
 
 PARALLEL_RUNS = 8
@@ -255,7 +253,14 @@ class Runs:
             )
 
         def open_endpoint(location: Location, make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
-            opened = self._open(location, basis.generation.secrets, make=make)
+            opened = open_location(
+                location,
+                files_root=self._files_root,
+                secrets_dir=self._secrets_dir,
+                secrets=basis.generation.secrets,
+                make=make,
+                clock=self._clock,
+            )
             with self._lock:
                 line.opened.append(opened)
             return opened
@@ -273,13 +278,6 @@ class Runs:
             stopping=line.stopping,
             unwanted=lambda: not line.wanted,
         )
-
-    def _open(
-        self, location: Location, secrets: Mapping[SecretName, SecretValue], *, make: bool
-    ) -> Endpoint:
-        if isinstance(location, LocalLocation):
-            return open_local(location, files_root=self._files_root, make=make)
-        return connect(location, secrets_dir=self._secrets_dir, secrets=secrets, clock=self._clock)
 
     def _note_waiting(self, line: Line, context: RunContext) -> None:
         """Say what waits after this look, and when what failed is tried again, unless that is the next firing."""

@@ -1,0 +1,111 @@
+"""``mftgit transfer test``: whether both sides of a transfer work from this machine."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import click
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.options import Name, dir_option, json_option, print_json
+from mftgit.cli.transfer.here import Active, read_active
+from mftgit.member.outbound.opening import open_location
+from mftgit.member.outbound.trial import Step, try_destination, try_source
+from mftgit.member.secrets import Unsealer
+from mftgit.model.config import Location
+from mftgit.model.definition import describe_location
+from mftgit.model.names import SecretName, TransferName
+from mftgit.model.needs import secrets_of
+from mftgit.model.printable import printable
+from mftgit.model.secret_value import SecretValue
+
+FAILED: Final = 1
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mftgit transfer test invoices --dir /var/lib/mftgit
+  mftgit transfer test invoices --dir /var/lib/mftgit --json
+"""
+)
+@click.argument("name", type=Name())
+@dir_option
+@json_option
+def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
+    """Try both sides of transfer NAME from this machine, step by step, whether the member runs or not.
+
+    At the source it lists, and reads one byte of the first file. At the destination it writes a hidden file of its own,
+    reads it back, renames and removes it. It touches no other file. It exits with 1 where a step fails.
+    """
+    active = read_active(folder)
+    transfer = active.transfer(name)
+    steps: list[Step] = []
+    files_root = Path(folder.read_bootstrap().files_root)
+
+    def tell(step: Step) -> None:
+        steps.append(step)
+        if not as_json:
+            _print(step)
+
+    def open_endpoint(location: Location, passed: Callable[[str], None]) -> Endpoint:
+        return open_location(
+            location,
+            files_root=files_root,
+            secrets_dir=folder.secrets,
+            secrets=_secrets(folder, active, location),
+            make=False,
+            passed=passed,
+        )
+
+    locations, clock = active.generation.locations, SystemClock()
+    for place, attempt in (
+        (transfer.source.location, try_source),
+        (transfer.destination.location, try_destination),
+    ):
+        if not as_json:
+            click.secho(printable(describe_location(locations[place])), bold=True)
+        attempt(transfer, locations[place], open_endpoint=open_endpoint, clock=clock, tell=tell)
+    good = all(step.ok for step in steps)
+    if as_json:
+        print_json(
+            {
+                "member": active.generation.member.name,
+                "transfer": name,
+                "revision": active.revision,
+                "ok": good,
+                "steps": [step.as_json() for step in steps],
+            }
+        )
+    return 0 if good else FAILED
+
+
+def _secrets(
+    folder: StateFolder, active: Active, location: Location
+) -> dict[SecretName, SecretValue]:
+    """Return the secrets that ``location`` names, decrypted with the member's key as the running member does it.
+
+    Raises:
+        ConfigError: one cannot be decrypted here.
+    """
+    generation = active.generation
+    needed = {name for _, name in secrets_of(location)}
+    alone = replace(
+        generation,
+        locations={location.name: location},
+        sealed={name: each for name, each in generation.sealed.items() if name in needed},
+    )
+    unsealed = Unsealer(folder.age_key).unseal(alone, active.parts, fresh=True)
+    return dict(unsealed.secrets)
+
+
+def _print(step: Step) -> None:
+    word = click.style("ok    ", fg="green") if step.ok else click.style("FAILED", fg="red")
+    click.echo(f"  {step.step:14} {word} {step.ms:9.1f} ms  {printable(step.note or '')}".rstrip())
+    if step.error is not None:
+        click.echo(f"    {step.side}: {printable(step.error)}")
+        if step.way_out is not None:
+            click.echo(f"    way out: {step.way_out}")

@@ -1,0 +1,270 @@
+"""Try the two sides of a transfer, step by step, without touching a file of anybody.
+
+The source is listed, and one byte of its first file is read. At the destination a small file under a name that is
+reserved for the cluster is written, read back, renamed and removed. What fails keeps the steps after it from being
+tried, but for those that tell something of their own.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any, Final, TypeVar
+
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.endpoint import (
+    Endpoint,
+    EndpointFullError,
+    EndpointLostError,
+    EndpointRefusedError,
+    FileExistsAtEndpointError,
+    FileMissingError,
+    HostKeyError,
+    LoginError,
+)
+from mftgit.adapters.sftp_connect import STAGES
+from mftgit.errors import ConfigError, MftgitError
+from mftgit.model.claim import join
+from mftgit.model.config import LocalLocation, Location, Overwrite, Transfer
+from mftgit.model.selection import is_selected
+
+Open = Callable[[Location, Callable[[str], None]], Endpoint]
+"""(location, passed): open it without making a folder; ``passed`` is told of each stage that was come through."""
+
+
+class ProbeDiffersError(MftgitError):
+    """What was read back is not what was written."""
+
+
+T = TypeVar("T")
+
+_NOT_YET: Final = "{} is not there yet, and the first file makes it; tried in {}"
+_PROBE: Final = ".mftgit-probe-"
+_PROBE_BYTES: Final = 64
+_WAYS_OUT: Final[tuple[tuple[type[MftgitError], str], ...]] = (
+    (ProbeDiffersError, "see what else works on files there, and whether that server keeps what it is given"),
+    (HostKeyError, "compare the fingerprint with the partner, then name it in host_keys of the location"),
+    (LoginError, "see that the partner knows this user name, and the key or password that the location names"),
+    (ConfigError, "put it right, as it says"),
+    (EndpointLostError, "see that it runs and can be reached from this machine: address, port, firewall, mount"),
+    (EndpointFullError, "see how much room there is, and whether there is a quota"),
+    (FileMissingError, "make the folder, or put the path of the location or the transfer right"),
+    (FileExistsAtEndpointError, "try again; if that helps not, see what has the name of the probe"),
+    (EndpointRefusedError, "have the user of the location given the right to do this there"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step on one ``side`` of a transfer: how long it took and, where it failed, why and what helps."""
+
+    side: str
+    step: str
+    ms: float
+    error: str | None = None
+    way_out: str | None = None
+    note: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether it went well."""
+        return self.error is None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that ``transfer test --json`` documents."""
+        return {**asdict(self), "ms": round(self.ms, 1), "ok": self.ok}
+
+
+Tell = Callable[[Step], None]
+
+
+def try_source(
+    transfer: Transfer, location: Location, *, open_endpoint: Open, clock: Clock, tell: Tell
+) -> None:
+    """Take the steps at the source, none of which has an effect there, and tell each as it is done."""
+    side = _Side("source", location, clock=clock, tell=tell)
+    with side.opened(open_endpoint) as endpoint:
+        if endpoint is None:
+            return
+        source = transfer.source
+        found = side.take("list", lambda: _first(endpoint, transfer), note=_say_first)
+        if found:
+            path = join(source.path, found[0])
+            side.take("read", lambda: _read_a_byte(endpoint, path), note=_say_gone)
+
+
+def try_destination(
+    transfer: Transfer, location: Location, *, open_endpoint: Open, clock: Clock, tell: Tell
+) -> None:
+    """Take the steps at the destination, where nothing of them is left however this ends, and tell each."""
+    side = _Side("destination", location, clock=clock, tell=tell)
+    wanted = transfer.destination.path
+    with side.opened(open_endpoint) as endpoint:
+        if endpoint is None:
+            return
+        folder = side.take(
+            "list",
+            lambda: _nearest_folder(endpoint, wanted),
+            note=lambda found: None if found == wanted else _NOT_YET.format(wanted, found),
+        )
+        if folder is not None:
+            name = join(folder, f"{_PROBE}{secrets.token_hex(8)}")
+            replaces = transfer.destination.overwrite is Overwrite.OVERWRITE
+            _probe(side, endpoint, name, replaces=replaces)
+
+
+def _probe(side: "_Side", endpoint: Endpoint, name: str, *, replaces: bool) -> None:
+    """Write, read, rename and remove a file of the cluster's own; remove what a step has left behind."""
+    renamed, content = f"{name}-renamed", secrets.token_bytes(_PROBE_BYTES)
+    left = {name, renamed}
+    try:
+        if not side.take("write", lambda: _write(endpoint, name, content)):
+            return
+        # A destination that may not be read still takes files: what follows tells something too.
+        side.take("read back", lambda: _read_back(endpoint, name, content))
+        moved = side.take("rename", lambda: _rename(endpoint, name, renamed, replaces=replaces))
+        at = renamed if moved else name
+        left -= {name} if moved else set()
+        if side.take("remove", lambda: _remove(endpoint, at)):
+            left.discard(at)
+    finally:
+        if left:
+            _clear_away(side, endpoint, left)
+
+
+def _clear_away(side: "_Side", endpoint: Endpoint, left: set[str]) -> None:
+    """Remove what is there of ``left``, and tell of it only where that fails."""
+    note = f"{', '.join(sorted(left))} may be left there: remove it by hand"
+    try:
+        folder = str(PurePosixPath(next(iter(left))).parent)
+        there = endpoint.list_names(folder)
+        for each in left:
+            if PurePosixPath(each).name in there:
+                endpoint.remove(each)
+    except MftgitError as error:
+        side.failed("clear away", error, note=note)
+
+
+class _Side:
+    """One side of the transfer, whose steps are timed and told."""
+
+    def __init__(self, name: str, location: Location, *, clock: Clock, tell: Tell) -> None:
+        self._name = name
+        self._location = location
+        self._clock = clock
+        self._tell = tell
+
+    @contextmanager
+    def opened(self, open_endpoint: Open) -> Iterator[Endpoint | None]:
+        """Give the endpoint, None where it could not be opened; the stages on the way to it are told."""
+        is_local = isinstance(self._location, LocalLocation)
+        stages = ["open"] if is_local else list(STAGES)
+        begun = self._clock.boottime()
+
+        def passed(_stage: str) -> None:
+            nonlocal begun
+            self._tell(self._step(stages.pop(0), begun))
+            begun = self._clock.boottime()
+
+        try:
+            endpoint = open_endpoint(self._location, passed)
+        except MftgitError as error:
+            self.failed(stages[0], error, begun=begun)
+            yield None
+            return
+        try:
+            yield endpoint
+        finally:
+            endpoint.close()
+
+    def take(
+        self, what: str, do: Callable[[], T], *, note: Callable[[T], str | None] = lambda _: None
+    ) -> T | None:
+        """Take one step and tell it; return what it gave, or None where it failed."""
+        begun = self._clock.boottime()
+        try:
+            found = do()
+        except MftgitError as error:
+            self.failed(what, error, begun=begun)
+            return None
+        self._tell(replace(self._step(what, begun), note=note(found)))
+        return found
+
+    def failed(
+        self, what: str, error: MftgitError, *, begun: float | None = None, note: str | None = None
+    ) -> None:
+        """Tell of a step that failed, and what helps."""
+        step = self._step(what, self._clock.boottime() if begun is None else begun)
+        self._tell(replace(step, error=str(error), way_out=_way_out(error), note=note))
+
+    def _step(self, what: str, begun: float) -> Step:
+        return Step(side=self._name, step=what, ms=(self._clock.boottime() - begun) * 1000)
+
+
+def _way_out(error: MftgitError) -> str | None:
+    return next((way_out for kind, way_out in _WAYS_OUT if isinstance(error, kind)), None)
+
+
+def _first(endpoint: Endpoint, transfer: Transfer) -> list[str]:
+    """Return the first file that the transfer would take, in a list that may be empty."""
+    entries = endpoint.list_files(transfer.source.path, recursive=transfer.source.recursive)
+    return list(islice((each.path for each in entries if is_selected(each.path, transfer)), 1))
+
+
+def _say_first(found: list[str]) -> str:
+    return f"first file: {found[0]}" if found else "no file that would be taken"
+
+
+def _read_a_byte(endpoint: Endpoint, path: str) -> bool:
+    """Read the file's first byte; return False where it was taken away meanwhile."""
+    try:
+        with endpoint.open_read(path) as stream:
+            stream.read(1)
+    except FileMissingError:
+        return False
+    return True
+
+
+def _say_gone(is_there: bool) -> str | None:  # noqa: FBT001  what the step gave
+    return None if is_there else "it was taken meanwhile"
+
+
+def _nearest_folder(endpoint: Endpoint, folder: str) -> str:
+    """Return ``folder`` or the nearest one above it that is there; the location itself has to be."""
+    place = PurePosixPath(folder)
+    while True:
+        try:
+            endpoint.list_names(str(place))
+        except FileMissingError:
+            if place == place.parent:
+                raise
+            place = place.parent
+        else:
+            return str(place)
+
+
+def _write(endpoint: Endpoint, name: str, content: bytes) -> bool:
+    written = endpoint.write(name, iter([content]), on_chunk=lambda _: None)
+    if written != len(content):
+        raise ProbeDiffersError(f"{name} has {written} bytes after {len(content)} were written")
+    return True
+
+
+def _read_back(endpoint: Endpoint, name: str, content: bytes) -> bool:
+    with endpoint.open_read(name) as stream:
+        found = stream.read(len(content) + 1)
+    if found != content:
+        raise ProbeDiffersError(f"another content was read from {name} than was written")
+    return True
+
+
+def _rename(endpoint: Endpoint, old: str, new: str, *, replaces: bool) -> bool:
+    endpoint.rename(old, new, replace=replaces)
+    return True
+
+
+def _remove(endpoint: Endpoint, name: str) -> bool:
+    endpoint.remove(name)
+    return True
