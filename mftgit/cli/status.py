@@ -21,6 +21,7 @@ from mftgit.model.config import Role
 from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
 from mftgit.model.printable import printable
 from mftgit.model.rollout import describe
+from mftgit.model.under_way import describe_under_way, parse_under_way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,17 @@ def show_status(found: ClusterStatus, console: Console) -> None:
             console.print(f"{each['name']}: {reason}", markup=False)
     if transfers.rows:
         console.print(transfers)
+    _show_progress(found, console)
     _show_trouble(found, console)
+
+
+def _show_progress(found: ClusterStatus, console: Console) -> None:
+    """Print the files that are on their way, one a line."""
+    for each in found.members:
+        for one in each["transfers"]:
+            for way in parse_under_way(one["under_way"]):
+                words = f"{one['name']} on {each['name']}: {printable(describe_under_way(way))}"
+                console.print(words, markup=False, soft_wrap=True)
 
 
 def _show_trouble(found: ClusterStatus, console: Console) -> None:

@@ -43,17 +43,15 @@ def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any
 
 def describe_trigger(trigger: Trigger) -> str:
     """Return when it fires, for people."""
-    match trigger:
-        case CronTrigger(expression=expression, timezone=timezone):
-            return f"by cron {expression!r} in {timezone}"
-        case IntervalTrigger(every_s=every_s):
-            return f"every {every_s:g} s"
-        case WatchTrigger(every_s=every_s):
-            return f"when a file is there, looking every {every_s:g} s"
-        case AfterTrigger(transfer=transfer):
-            return f"after a run of {transfer} that succeeded"
-        case ManualTrigger():
-            return "by hand only"
+    if isinstance(trigger, CronTrigger):
+        return f"by cron {trigger.expression!r} in {trigger.timezone}"
+    if isinstance(trigger, IntervalTrigger):
+        return f"every {trigger.every_s:g} s"
+    if isinstance(trigger, WatchTrigger):
+        return f"when a file is there, looking every {trigger.every_s:g} s"
+    if isinstance(trigger, AfterTrigger):
+        return f"after a run of {trigger.transfer} that succeeded"
+    return "by hand only"
 
 
 def describe_location(location: Location) -> str:

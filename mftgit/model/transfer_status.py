@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mftgit.model.names import Epoch, MemberName, TransferName, parse_name
 from mftgit.model.pause import Pause, read_pause_fields
+from mftgit.model.under_way import UnderWay, parse_under_way
 
 MAX_REASON: Final = 500
 """How many characters are told of what went wrong; the events have all of it."""
@@ -73,6 +74,7 @@ class TransferStatus:
     retry_at: str | None = None
     waiting: Waiting = NOTHING_WAITS
     paused: Pause | None = None
+    under_way: tuple[UnderWay, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape that ``status --json`` documents."""
@@ -87,6 +89,7 @@ class TransferStatus:
             "retry_at": self.retry_at,
             "waiting": asdict(self.waiting),
             "paused": None if self.paused is None else self.paused.as_json(),
+            "under_way": [each.as_json() for each in self.under_way],
         }
 
 
@@ -119,6 +122,7 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
             too_fresh=int(waiting.get("too_fresh", 0)), failed=int(waiting.get("failed", 0))
         ),
         paused=None if paused is None else read_pause_fields(paused),
+        under_way=parse_under_way(value.get("under_way", ())),
     )
 
 

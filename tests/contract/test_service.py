@@ -55,6 +55,7 @@ from mftgit.model.triggers import (
     WatchBy,
     WatchTrigger,
 )
+from mftgit.model.under_way import Side
 from mftgit.model.windows import DAYS
 
 HERE, THERE = LocationName("here"), LocationName("there")
@@ -894,6 +895,16 @@ def test_a_run_after_another_transfer_that_fails_as_a_whole_is_tried_again(
     (site.root / "here/more").unlink(missing_ok=True)
     put_more(site, "late")
     until(lambda: "late" in site.arrived())
+
+
+def test_what_a_run_moves_is_told_by_the_status(site: Site) -> None:
+    member = site.add("one")
+    site.run(member, transfer())
+    with member.progress.begin(T, "a.csv", side=Side.DESTINATION, size_bytes=10) as way:
+        way.advance(4)
+        (told,) = member.status()[0].under_way
+        assert (told.path, told.done_bytes, told.size_bytes) == ("a.csv", 4, 10)
+    assert member.status()[0].under_way == ()
 
 
 PAUSE = Pause(by="ann", member="one", at="2026-11-28T08:00:00.000Z")

@@ -1,6 +1,7 @@
 """How the transfers of a member are, and their definitions, as the member's own folder has them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.errors import ConfigError, TransientError
 from mftgit.model.names import Epoch, MemberName, TransferName
 from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus, Waiting
+from mftgit.model.under_way import Side, UnderWay
 from mftgit.resources import load_schemas
 
 PLANTED = "planted-s3cret-0123456789"
@@ -177,6 +179,28 @@ def test_a_transfer_that_does_not_run_here_is_told_apart(
 ) -> None:
     with pytest.raises(ConfigError, match=why):
         say(folder, "transfer", "show", name)
+
+
+def test_files_that_are_on_their_way_are_shown_with_a_bar(folder: StateFolder) -> None:
+    way = UnderWay(
+        path="bad\x1b[31m.csv",
+        side=Side.DESTINATION,
+        size_bytes=4000,
+        done_bytes=1000,
+        elapsed_s=1.0,
+        bytes_per_s=1000.0,
+        remaining_s=3.0,
+    )
+    leave_status(folder, replace(FAILING, state=TransferState.RUNNING, under_way=(way,)), STANDBY)
+    assert told(folder, "show", "invoices")["status"]["under_way"] == [way.as_json()]
+    assert told(folder, "list")["transfers"][0]["under_way"] == [way.as_json()]
+    for words in (("transfer", "show", "invoices"), ("status",)):
+        text = say(folder, *words).stdout
+        assert "[#####...............]  25 %  1.00 kB of 4.00 kB, 1.00 kB/s, 3.00 s left" in text
+        assert "bad\\x1b[31m.csv" in text
+    jsonschema.Draft202012Validator(load_schemas()["output-status"]).validate(
+        say_json(folder, "status")
+    )
 
 
 def test_a_copy_that_was_edited_is_not_taken_for_the_revision(folder: StateFolder) -> None:

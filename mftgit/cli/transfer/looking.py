@@ -18,6 +18,7 @@ from mftgit.model.names import TransferName
 from mftgit.model.pause import read_pause_fields
 from mftgit.model.printable import printable
 from mftgit.model.transfer_status import TransferStatus
+from mftgit.model.under_way import describe_under_way
 
 _COLOURS: Final = {"failing": "red", "running": "green", "ending": "yellow"}
 
@@ -141,6 +142,8 @@ def _show(here: Here, active: Active, transfer: Transfer, status: TransferStatus
         _row("last run", last_run(told))
         _row("waiting", waiting(told))
         _row("delivered", f"{told['delivered']:,} files, by all members")
+        for way in status.under_way:
+            _row("under way", describe_under_way(way))
         if told["reason"]:
             _row("trouble", trouble(told))
     for label, text in _definition(active, transfer):

@@ -7,12 +7,13 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol, Self
 
-from mftgit.adapters.clock import Clock
+from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.errors import ConfigError
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.progress import Progress
 from mftgit.model.claim import ClaimId, make_id
 from mftgit.model.config import Generation, LocalLocation, Location
 from mftgit.model.events import EventName, Fact
@@ -113,8 +114,9 @@ class RunContext:
 
     ``generation`` is the one that the run ends on. ``state`` is the transfer's folder on storage that the members share
     (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives a fresh endpoint,
-    which the run closes. ``record`` writes an event. ``stopping`` ends a run after the file at hand; a scheduled one
-    that is stopped so is gone on with later, unless ``unwanted``. ``nonce`` makes ids that are never given twice.
+    which the run closes. ``record`` writes an event. ``progress`` is told of bytes that are moved. ``stopping`` ends a
+    run after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``. ``nonce``
+    makes ids that are never given twice.
     """
 
     ownership: Ownership
@@ -126,6 +128,7 @@ class RunContext:
     open_endpoint: OpenEndpoint
     record: RecordEvent
     memory: Memory
+    progress: Progress = field(default_factory=lambda: Progress(clock=SystemClock()))
     stopping: Event = field(default_factory=Event)
     unwanted: Callable[[], bool] = lambda: False
     nonce: Callable[[], str] = lambda: secrets.token_hex(6)

@@ -16,6 +16,7 @@ from mftgit.member.outbound.line import Line, Look
 from mftgit.member.outbound.opening import open_location
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
+from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.member.outbound.successes import Followed, Successes
@@ -57,6 +58,7 @@ class Runs:
         successes: Successes,
         listen: Callable[[Line], None],
         pauses: Pauses,
+        progress: Progress,
     ) -> None:
         self._lock = lock
         self._idle = threading.Condition(lock)
@@ -69,6 +71,7 @@ class Runs:
         self._successes = successes
         self._listen = listen
         self._pauses = pauses
+        self._progress = progress
         self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
         self._stopping = False
 
@@ -275,6 +278,7 @@ class Runs:
             open_endpoint=open_endpoint,
             record=record,
             memory=line.memory,
+            progress=self._progress,
             stopping=line.stopping,
             unwanted=lambda: not line.wanted,
         )

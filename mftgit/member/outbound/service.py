@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loguru import logger
@@ -29,6 +29,7 @@ from mftgit.member.outbound.line import (
 from mftgit.member.outbound.notices import Notices
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.pauses import Pauses
+from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.run import RunOutcome
 from mftgit.member.outbound.runs import Record, Runs
 from mftgit.member.outbound.successes import Successes
@@ -92,6 +93,7 @@ class Outbound:
         self._basis: Basis | None = None
         self._seen = InTime[dict[TransferName, Seen | None]]("shared-state", within_s=_SHARED_S)
         self._pauses = Pauses(self._shared)
+        self.progress = Progress(clock=self._clock)
         self._stopping = False
         self._draining = False
         self._secrets_dir = folder.secrets
@@ -106,6 +108,7 @@ class Outbound:
             successes=Successes(self._shared / "succeeded"),
             listen=self._listen,
             pauses=self._pauses,
+            progress=self.progress,
         )
         self._notices = Notices(
             files_root=Path(bootstrap.files_root),
@@ -217,7 +220,13 @@ class Outbound:
         for line, seen in found:
             if seen is not None:
                 self._take_note_of_pause(line, seen.pause)
-        return [describe(line, seen.view if seen else None, me=self._me) for line, seen in found]
+        return [
+            replace(
+                describe(line, seen.view if seen else None, me=self._me),
+                under_way=self.progress.under_way(line.name),
+            )
+            for line, seen in found
+        ]
 
     def run_now(self, name: TransferName) -> bool:
         """Run a transfer at once, what failed a while ago too, or after the run under way; tell whether it is ours."""
