@@ -11,7 +11,7 @@ import pytest
 from outbound_site import LARGE, Site, Watched, site
 
 from mftgit.adapters.endpoint import EndpointRefusedError
-from mftgit.member.outbound.run import RunOutcome
+from mftgit.member.outbound.run import RunOutcome, run_once
 from mftgit.model.config import AfterSuccess, Overwrite, Preserve, Verify
 from mftgit.model.events import EventName
 from mftgit.model.run import RunState
@@ -191,3 +191,32 @@ def test_a_partner_that_forbids_times_is_told_with_the_way_out(
     outcome = there.run(1)
     assert "take that out of destination.preserve of transfers/t.yaml" in outcome.errors[0]
     assert there.left_at_target() == []
+
+
+def test_how_far_a_large_file_is_can_be_seen_while_it_is_sent(root: Path) -> None:
+    there = site(root)
+    there.put("a.csv", LARGE + LARGE)
+    context = there.context(1)
+    seen: list[int] = []
+    endpoint_write = Watched.write
+
+    class Looking(Watched):
+        """A partner at whose every chunk somebody asks how far it is."""
+
+        def write(self, path: str, chunks: Any, *, on_chunk: Any) -> int:
+            def ask(written: int) -> None:
+                on_chunk(written)
+                (way,) = context.progress.under_way(there.transfer.name)
+                assert (way.path, way.size_bytes) == ("a.csv", 2 * len(LARGE))
+                seen.append(way.done_bytes)
+
+            return endpoint_write(self, path, chunks, on_chunk=ask)
+
+    looking = replace(
+        context,
+        open_endpoint=lambda location, _make: Looking(root / location.path, None, lambda _: None),
+    )
+    assert run_once(there.transfer, looking).files == 1
+    assert seen == sorted(set(seen))
+    assert len(seen) > 1
+    assert context.progress.under_way(there.transfer.name) == ()

@@ -18,9 +18,11 @@ from mftgit.member.outbound.context import Endpoints
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import into
 from mftgit.member.outbound.parcel import Parcel, Results, source_path
+from mftgit.member.outbound.progress import Progress
 from mftgit.model.config import Destination, Preserve, Verify
 from mftgit.model.intent import Intent
 from mftgit.model.run import DeliveryStep, advance
+from mftgit.model.under_way import Side
 
 SMALL_BYTES: Final = 1 << 20
 """Up to this size a file is held in memory as a whole, and sent side by side with others."""
@@ -43,9 +45,17 @@ class OtherContentError(TransientError):
 class Copying:
     """The copying of one run. ``rules`` are those of the transfer's destination."""
 
-    def __init__(self, rules: Destination, *, endpoints: Endpoints, not_sent: NotSent) -> None:
+    def __init__(
+        self,
+        rules: Destination,
+        *,
+        endpoints: Endpoints,
+        progress: Progress,
+        not_sent: NotSent,
+    ) -> None:
         self._rules = rules
         self._endpoints = endpoints
+        self._progress = progress
         self._not_sent = not_sent
 
     def copy(
@@ -72,7 +82,7 @@ class Copying:
                 self._not_sent(parcel, content)
             elif content.before.size_bytes > SMALL_BYTES:
                 with self._each(parcel, results):
-                    sent.append(_piecewise(parcel, source, destination))
+                    sent.append(self._piecewise(parcel, source, destination))
             elif _mark(content.before) != _mark(content.after) or _is_short(content):
                 self._not_sent(parcel, _changed(parcel.intent))
             else:
@@ -126,6 +136,33 @@ class Copying:
                 good.append((parcel, entry))
         return good
 
+    def _piecewise(
+        self, parcel: Parcel, source: FencedEndpoint, destination: FencedEndpoint
+    ) -> _Sent:
+        intent, path = parcel.intent, source_path(parcel)
+        before = source.stat(path)
+        reading = Reading()
+        with (
+            self._progress.begin(
+                intent.transfer, intent.path, side=Side.DESTINATION, size_bytes=before.size_bytes
+            ) as way,
+            source.open_read(path) as stream,
+            ExitStack() as threads,
+        ):
+            chunks = reading.chunks(stream)
+            if source is not destination:  # which is for one thread at a time
+                chunks = threads.enter_context(ahead(chunks))
+            size = destination.write(intent.temporary, chunks, on_chunk=way.advance)
+        sent = reading.size_bytes
+        if size != sent:
+            raise EndpointFullError(
+                f"{intent.destination.location.name} holds {size} bytes of {intent.path}, of {sent} that were sent"
+            )
+        after = source.stat(path)
+        if _mark(after) != _mark(before) or sent != before.size_bytes:
+            raise _changed(intent)
+        return _sent(parcel, after, reading.sha256), after
+
     @contextmanager
     def _each(self, parcel: Parcel, results: Results) -> Iterator[None]:
         """See to an error of one file; what ends the run is raised."""
@@ -134,26 +171,6 @@ class Copying:
         error = results.get(parcel.intent.id)
         if isinstance(error, MftgitError):
             self._not_sent(parcel, error)
-
-
-def _piecewise(parcel: Parcel, source: FencedEndpoint, destination: FencedEndpoint) -> _Sent:
-    intent, path = parcel.intent, source_path(parcel)
-    before = source.stat(path)
-    reading = Reading()
-    with source.open_read(path) as stream, ExitStack() as threads:
-        chunks = reading.chunks(stream)
-        if source is not destination:  # which is for one thread at a time
-            chunks = threads.enter_context(ahead(chunks))
-        size = destination.write(intent.temporary, chunks, on_chunk=lambda _: None)
-    sent = reading.size_bytes
-    if size != sent:
-        raise EndpointFullError(
-            f"{intent.destination.location.name} holds {size} bytes of {intent.path}, of {sent} that were sent"
-        )
-    after = source.stat(path)
-    if _mark(after) != _mark(before) or sent != before.size_bytes:
-        raise _changed(intent)
-    return _sent(parcel, after, reading.sha256), after
 
 
 def _require_same(intent: Intent, content: Content, destination: FencedEndpoint) -> None:

@@ -206,6 +206,7 @@ class Delivery:
         copying = Copying(
             self._transfer.destination,
             endpoints=self._endpoints,
+            progress=self._context.progress,
             not_sent=lambda parcel, error: self._not_sent(parcel, error, results),
         )
         sent = copying.copy(named.sent, results, destination)
