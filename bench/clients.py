@@ -70,8 +70,9 @@ def _measured(command: list[str], *, given: str = "") -> Cost:
     return Cost(wall_s=taken[0], cpu_s=cpu_s)
 
 
-def _mftgit(job: Job) -> Cost:
+def _mftgit(job: Job, *, flush: bool = True) -> Cost:
     plan = {
+        "flush": flush,
         "port": job.server.port,
         "username": getpass.getuser(),
         "up": job.up,
@@ -127,6 +128,7 @@ CLIENTS: Final[dict[str, Callable[[Job], Cost]]] = {
     "sftp": _sftp,
     "sftp, fsync": lambda job: _sftp(job, option="-f"),
     "mftgit": _mftgit,
+    "mftgit, flush: false": lambda job: _mftgit(job, flush=False),
     "lftp": _lftp,
     "rclone": _rclone,
     "rclone, no hash": lambda job: _rclone(job, "--ignore-checksum", "--sftp-disable-hashcheck"),

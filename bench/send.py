@@ -79,6 +79,7 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
         path=plan["there"],
         host_keys=tuple(plan["host_keys"]),
         auth=(KeyAuth(file="client"),),
+        flush=plan["flush"],
     )
 
     here = LocalLocation(name=_HERE, path=plan["here"])

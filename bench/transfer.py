@@ -154,8 +154,8 @@ def _table(name: str, size: int, clients: list[str], found: list[dict[str, Cost]
             f"medians; ratios are medians of the ratios within a round; cipher {CIPHER} for all",
             "mftgit without the start of Python, the others from start to end of their process",
             (
-                "mftgit flushes each file at the server, and its own records, to disk; of the others, "
-                "only 'sftp, fsync' (`put -f`) flushes the file"
+                "mftgit flushes its own records to disk, and each file where it arrives, but with 'flush: false' not "
+                "at the server; of the others, only 'sftp, fsync' (`-f`) flushes the file"
             ),
             "rclone sends four files at once, the others one",
         ),

@@ -25,6 +25,7 @@ from mftgit.adapters.sftp_conversation import Conversation, Line
 from mftgit.adapters.sftp_folder import SftpFolder
 from mftgit.adapters.sftp_openssh import open_child
 from mftgit.adapters.sftp_overlap import Exchange, done, overlap
+from mftgit.adapters.sftp_session import FSYNC
 from mftgit.adapters.sftp_small import SmallFiles, entry_of
 from mftgit.adapters.sftp_transfer import Download, Upload
 from mftgit.adapters.sftp_wire import Attributes, StatusError, text
@@ -88,6 +89,8 @@ class SftpEndpoint:
         self._server = server_of(location).name
         self._conversation = Conversation(connection, server=self._server)
         self._session = self._conversation.session
+        if not location.flush:
+            self._session.leave_out(FSYNC)
         self._telling = self._conversation.telling
         self._folder = SftpFolder(self._session, base=location.path, server=self._server)
         self._small = SmallFiles(
@@ -96,6 +99,20 @@ class SftpEndpoint:
             server=self._server,
             meaning=self._conversation.meaning,
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has neither been closed nor lost, as far as is known."""
+        return not self._conversation.closed
+
+    def is_alive(self) -> bool:
+        """Ask the server for something, and tell whether it answered; waits as long as any call."""
+        try:
+            with self._telling("."), suppress(StatusError):
+                self._session.attributes(wire.CMD_STAT, self._folder.remote("."))
+        except EndpointLostError:
+            return False
+        return True
 
     def list_files(
         self, folder: str, *, recursive: bool, depth: int | None = None

@@ -39,7 +39,7 @@ class Conversation:
     def __init__(self, connection: Line, *, server: str) -> None:
         self.server = server
         self._connection = connection
-        self._closed = False
+        self.closed = False
         with self.telling("."):
             self.session = connection.greet()
 
@@ -52,7 +52,7 @@ class Conversation:
         Raises:
             EndpointLostError: the connection was lost, or closed before.
         """
-        if self._closed:
+        if self.closed:
             raise EndpointLostError(f"{self.server}: the connection is closed: connect again")
         named = " to ".join(repr(path) for path in paths)
         try:
@@ -75,5 +75,5 @@ class Conversation:
 
     def close(self) -> None:
         """End the connection and wait for its thread."""
-        self._closed = True
+        self.closed = True
         self._connection.close()

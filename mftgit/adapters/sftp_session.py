@@ -38,6 +38,10 @@ class Session:
         self.extensions = self._greet()
         self.read_bytes, self.write_bytes = self._limits()
 
+    def leave_out(self, extension: bytes) -> None:
+        """Do as if the server did not have ``extension``."""
+        self.extensions -= {extension}
+
     def send(self, command: int, *fields: bytes) -> int:
         """Send a request and return the number that its answer will have (6).
 

@@ -137,6 +137,7 @@ class SftpLocation:
     timeout_s: float = 30.0
     connect_timeout_s: float | None = None
     keepalive_s: int = 15
+    flush: bool = True
     idle_s: float = 60.0
     max_connections: int = 4
 

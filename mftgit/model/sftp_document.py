@@ -31,6 +31,7 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
             timeout_s=float,
             connect_timeout_s=float,
             keepalive_s=int,
+            flush=bool,
             idle_s=float,
             max_connections=int,
         ),
@@ -67,6 +68,7 @@ def format_sftp(location: SftpLocation) -> dict[str, Any]:
         "algorithms": asdict(location.algorithms),
         "timeout_s": location.timeout_s,
         "keepalive_s": location.keepalive_s,
+        "flush": location.flush,
         "idle_s": location.idle_s,
         "max_connections": location.max_connections,
     }

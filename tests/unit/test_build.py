@@ -147,6 +147,7 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
         "algorithms": {"kex": ["curve25519-sha256"], "host_keys": ["rsa-sha2-256", "ssh-ed25519"]},
         "connect_timeout_s": 5,
         "keepalive_s": 0,
+        "flush": False,
         "idle_s": 0,
         "max_connections": 1,
     }
@@ -164,6 +165,7 @@ def test_an_sftp_location_takes_what_the_document_says() -> None:
         ),
         connect_timeout_s=5.0,
         keepalive_s=0,
+        flush=False,
         idle_s=0.0,
         max_connections=1,
     )

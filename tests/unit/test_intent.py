@@ -71,6 +71,7 @@ locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) |
     timeout_s=st.floats(1, 600),
     connect_timeout_s=st.none() | st.floats(1, 600),
     keepalive_s=st.integers(0, 600),
+    flush=st.booleans(),
     idle_s=st.floats(0, 600),
     max_connections=st.integers(1, 64),
 )

@@ -112,11 +112,11 @@ class Memory:
 class RunContext:
     """What a run of a transfer is given.
 
-    ``generation`` is the one that the run ends on. ``state`` is the transfer's folder on storage that the members share
-    (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives a fresh endpoint,
-    which the run closes. ``record`` writes an event. ``progress`` is told of bytes that are moved. ``stopping`` ends a
-    run after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``. ``nonce``
-    makes ids that are never given twice.
+    ``generation`` is the one that the run ends on. ``state`` is the transfer's folder on storage that the members
+    share (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives an endpoint
+    for the run alone, and ``give_back`` takes it when the run is done with it. ``record`` writes an event.
+    ``progress`` is told of bytes that are moved. ``stopping`` ends a run after the file at hand; a scheduled one
+    that is stopped so is gone on with later, unless ``unwanted``. ``nonce`` makes ids that are never given twice.
     """
 
     ownership: Ownership
@@ -127,6 +127,7 @@ class RunContext:
     clock: Clock
     open_endpoint: OpenEndpoint
     record: RecordEvent
+    give_back: Callable[[Endpoint], None] = lambda endpoint: endpoint.close()
     memory: Memory
     progress: Progress = field(default_factory=lambda: Progress(clock=SystemClock()))
     stopping: Event = field(default_factory=Event)
@@ -156,7 +157,8 @@ class Endpoints:
         self._open = context.open_endpoint
         self._generation = context.generation
         self._ownership = context.ownership
-        self._opened: list[FencedEndpoint] = []
+        self._give_back = context.give_back
+        self._opened: list[Endpoint] = []
         self._found: dict[Location, tuple[FencedEndpoint, bool]] = {}
 
     def at(self, location: Location, *, make: bool = True) -> FencedEndpoint:
@@ -166,8 +168,9 @@ class Endpoints:
         """
         endpoint, made = self._found.get(location, (None, False))
         if endpoint is None or (make and not made):
-            endpoint = FencedEndpoint(self._open(location, make), self._ownership)
-            self._opened.append(endpoint)
+            opened = self._open(location, make)
+            self._opened.append(opened)
+            endpoint = FencedEndpoint(opened, self._ownership)
             self._found[location] = endpoint, make or not isinstance(location, LocalLocation)
         return endpoint
 
@@ -190,4 +193,4 @@ class Endpoints:
 
     def __exit__(self, *_: object) -> None:
         for endpoint in self._opened:
-            endpoint.close()
+            self._give_back(endpoint)

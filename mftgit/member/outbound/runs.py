@@ -10,17 +10,19 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.local import open_local
+from mftgit.adapters.sftp import SftpEndpoint, connect
 from mftgit.errors import MftgitError
+from mftgit.member.outbound.connections import Connections, Secrets
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.line import Line, Look
-from mftgit.member.outbound.opening import open_location
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.member.outbound.successes import Followed, Successes
-from mftgit.model.config import Location
+from mftgit.model.config import LocalLocation, Location
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import MemberName
 from mftgit.model.run import RunState
@@ -72,6 +74,7 @@ class Runs:
         self._listen = listen
         self._pauses = pauses
         self._progress = progress
+        self.connections = Connections(clock=clock)
         self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
         self._stopping = False
 
@@ -104,6 +107,7 @@ class Runs:
                 self._cut_off([line for line in lines if line.running])
                 self._wait(lines, ABORT_S)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self.connections.close()
 
     def _wait(self, lines: list[Line], timeout_s: float) -> bool:
         """Wait until none of ``lines`` is running; the lock is held."""
@@ -256,14 +260,7 @@ class Runs:
             )
 
         def open_endpoint(location: Location, make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
-            opened = open_location(
-                location,
-                files_root=self._files_root,
-                secrets_dir=self._secrets_dir,
-                secrets=basis.generation.secrets,
-                make=make,
-                clock=self._clock,
-            )
+            opened = self._open(location, basis.generation.secrets, make=make)
             with self._lock:
                 line.opened.append(opened)
             return opened
@@ -277,11 +274,23 @@ class Runs:
             clock=self._clock,
             open_endpoint=open_endpoint,
             record=record,
+            give_back=self.connections.give_back,
             memory=line.memory,
             progress=self._progress,
             stopping=line.stopping,
             unwanted=lambda: not line.wanted,
         )
+
+    def _open(self, location: Location, secrets: Secrets, *, make: bool) -> Endpoint:
+        if isinstance(location, LocalLocation):
+            return open_local(location, files_root=self._files_root, make=make)
+
+        def connecting() -> SftpEndpoint:
+            return connect(
+                location, secrets_dir=self._secrets_dir, secrets=secrets, clock=self._clock
+            )
+
+        return self.connections.lend(location, secrets, connecting)
 
     def _note_waiting(self, line: Line, context: RunContext) -> None:
         """Say what waits after this look, and when what failed is tried again, unless that is the next firing."""

@@ -14,6 +14,7 @@ from mftgit.adapters.sftp_login import prepare as prepare_login
 from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
+from mftgit.member.outbound.connections import SWEEP_S
 from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of, keys_of
@@ -40,7 +41,7 @@ from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.plan import Plan
 from mftgit.model.transfer_status import NOTHING_WAITS, TransferStatus
-from mftgit.model.triggers import WatchTrigger, calendar_of
+from mftgit.model.triggers import IntervalTrigger, WatchTrigger, calendar_of
 
 STATE = ".mftgit"
 """Below the files root: leases, intents and ledgers, which the members share."""
@@ -48,7 +49,7 @@ STATE = ".mftgit"
 CATCH_UP_TTLS = 2.0
 """A firing that came so many ttl before this member took the transfer is caught up: its owner was gone by then."""
 
-_LEFTOVERS, _PROBE = ".leftovers", ".probe"  # no transfer is called so
+_LEFTOVERS, _PROBE, _SWEEP = ".leftovers", ".probe", ".connections"  # no transfer is called so
 _PROBE_S = 10.0
 _SHARED_S = 1.0
 
@@ -120,6 +121,8 @@ class Outbound:
     def start(self) -> None:
         """Begin to schedule; there is nothing to run before the first plan."""
         self._scheduler.start()
+        sweeps = self._scheduler.make(IntervalTrigger(every_s=SWEEP_S))
+        self._scheduler.put(_SWEEP, sweeps, self._runs.connections.sweep)
 
     def prepare(self, plan: Plan, generation: Generation, *, fresh: bool) -> "Prepared":
         """Build everything of ``generation`` that can fail; what runs is not touched.
