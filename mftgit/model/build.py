@@ -26,6 +26,7 @@ from mftgit.model.controller_line import build_line
 from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.retry import Retry
 from mftgit.model.sftp_document import build_sftp
 from mftgit.model.source import Marker, Order, Pattern, Regex
 from mftgit.model.triggers import (
@@ -118,6 +119,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         source=_source,
         destination=_destination,
         trigger=_trigger,
+        retry=_retry,
         ownership=Ownership,
         prefer=tuple,
     )
@@ -173,6 +175,12 @@ def _destination(value: Value) -> Destination:
             preserve=lambda names: frozenset(map(Preserve, names)),
             verify=Verify,
         ),
+    )
+
+
+def _retry(value: Value) -> Retry:
+    return Retry(
+        **given(value, first_s=float, longest_s=float, jitter=float, attempts=int, quarantine=str)
     )
 
 

@@ -16,6 +16,7 @@ from mftgit.model.ledger_line import LEDGER_DAYS
 from mftgit.model.limits import Limits
 from mftgit.model.login import Auth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.retry import Retry
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
 from mftgit.model.source import Marker, Order, Pattern
@@ -258,6 +259,7 @@ class Transfer:
     source: Source
     destination: Destination
     trigger: Trigger
+    retry: Retry = field(default_factory=Retry)
     after_success: AfterSuccess = AfterSuccess.DELETE
     archive_path: str | None = None
     ownership: Ownership = Ownership.SINGLE

@@ -34,6 +34,7 @@ def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any
     }
     return {
         **ends,
+        "retry": _tell(transfer.retry),
         "trigger": {_TRIGGERS[type(transfer.trigger)]: _tell(transfer.trigger)},
         "after_success": {"action": transfer.after_success.value, "path": transfer.archive_path},
         "ownership": transfer.ownership.value,

@@ -58,6 +58,7 @@ class EventName(Enum):
     DELIVERY_SUCCEEDED = "DeliverySucceeded"
     DELIVERY_FAILED = "DeliveryFailed"
     DELIVERY_SKIPPED = "DeliverySkipped"
+    DELIVERY_GIVEN_UP = "DeliveryGivenUp"
     TRANSFER_PAUSED = "TransferPaused"
     TRANSFER_RESUMED = "TransferResumed"
 

@@ -24,6 +24,7 @@ class DeliveryState(Enum):
     SKIPPED = "skipped"
     DONE = "done"
     LEFT = "left"
+    GIVEN_UP = "given up"
 
 
 @unique
@@ -38,6 +39,7 @@ class DeliveryStep(Enum):
     RECORD = "record"
     SKIP = "skip"
     SETTLE = "settle"
+    GIVE_UP = "give up"
     LEAVE = "leave"
 
 
@@ -49,6 +51,7 @@ NEXT_DELIVERY: Final[Mapping[tuple[DeliveryState, DeliveryStep], DeliveryState]]
     (_D.TAKEN, _S.SEND): _D.SENT,
     (_D.TAKEN, _S.SKIP): _D.SKIPPED,
     (_D.TAKEN, _S.LEAVE): _D.LEFT,  # the file goes back to where it was, or was never taken
+    (_D.TAKEN, _S.GIVE_UP): _D.GIVEN_UP,  # it failed too often, and is set aside
     (_D.SENT, _S.INTEND): _D.READY,
     (
         _D.READY,
@@ -165,13 +168,3 @@ class Pace:
             self.files = min(self.files * 2, MOST_TOGETHER)
         elif seconds > LONGEST_TOGETHER_S:
             self.files = max(self.files // 2, 1)
-
-
-FIRST_BACKOFF_S: Final = 10.0
-LONGEST_BACKOFF_S: Final = 600.0
-
-
-def backoff_s(failures: int) -> float:
-    """Return how long to wait after so many failures in a row: doubled each time, ten minutes at the most."""
-    doubled = FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 16)
-    return min(doubled, LONGEST_BACKOFF_S)

@@ -110,17 +110,21 @@ def check_folders(transfer: Transfer, source: Location, destination: Location) -
             hint="use another folder"
             + (", outside of the source's, or recursive: false" if recursive else ""),
         )
-    if transfer.archive_path is None:
-        return
-    kept = _folder(source, fixed_folder(transfer.archive_path))
-    if kept == taken or (recursive and kept.is_relative_to(taken)):
-        yield Fault(
-            pointer="/after_success/path",
-            rule="feeds-itself",
-            message="the archive is where the files are taken from",
-            hint="use another folder"
-            + (", outside of the source's, or recursive: false" if recursive else ""),
-        )
+    aside = {"/after_success/path": ("archive", transfer.archive_path)}
+    if transfer.retry.attempts is not None:
+        aside["/retry/quarantine"] = ("quarantine", transfer.retry.quarantine)
+    for pointer, (what, path) in aside.items():
+        if path is None:
+            continue
+        kept = _folder(source, fixed_folder(path))
+        if kept == taken or (recursive and kept.is_relative_to(taken)):
+            yield Fault(
+                pointer=pointer,
+                rule="feeds-itself",
+                message=f"the {what} is where the files are taken from",
+                hint="use another folder"
+                + (", outside of the source's, or recursive: false" if recursive else ""),
+            )
 
 
 def legs_of(

@@ -44,6 +44,7 @@ from mftgit.model.intent import Intent, Place, format_intents, parse_intents
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.plan import plan
+from mftgit.model.retry import Retry
 from mftgit.model.run import DeliveryState
 from mftgit.model.transfer_status import TransferState, Waiting
 from mftgit.model.triggers import (
@@ -879,14 +880,11 @@ def test_a_run_with_a_failure_is_no_success_before_the_failure_is_mended(site: S
     assert not (site.root / ".mftgit/succeeded/t/t").exists()
 
 
-def test_a_run_after_another_transfer_that_fails_as_a_whole_is_tried_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mftgit.model.run.FIRST_BACKOFF_S", 0.1)
+def test_a_run_after_another_transfer_that_fails_as_a_whole_is_tried_again(site: Site) -> None:
     member = site.add("one")
     first = transfer()
     first = replace(first, source=replace(first.source, exclude=("more",)))
-    site.run(member, first, following())
+    site.run(member, first, replace(following(), retry=Retry(first_s=0.1)))
     until((site.root / ".mftgit/transfers/next/after.json").exists)
     (site.root / "here").mkdir(exist_ok=True)
     (site.root / "here/more").write_text("a file where a folder should be", encoding="utf-8")

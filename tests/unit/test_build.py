@@ -34,6 +34,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.retry import Retry
 from mftgit.model.source import Marker, Order, Regex
 from mftgit.model.triggers import (
     AfterTrigger,
@@ -246,6 +247,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             "verify": "read_back",
         },
         "trigger": {"interval": {"every_s": 9}},
+        "retry": {"first_s": 1, "longest_s": 9, "jitter": 0, "attempts": 3, "quarantine": "bad"},
         "after_success": {"action": "archive", "path": "s"},
         "ownership": "each",
         "prefer": ["m"],
@@ -268,6 +270,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             verify=Verify.READ_BACK,
         ),
         trigger=IntervalTrigger(every_s=9.0),
+        retry=Retry(first_s=1.0, longest_s=9.0, jitter=0.0, attempts=3, quarantine="bad"),
         after_success=AfterSuccess.ARCHIVE,
         archive_path="s",
         ownership=Ownership.EACH,

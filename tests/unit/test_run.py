@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.run import (
-    LONGEST_BACKOFF_S,
     LONGEST_TOGETHER_S,
     MOST_TOGETHER,
     NEXT_DELIVERY,
@@ -19,7 +18,6 @@ from mftgit.model.run import (
     RunStep,
     advance,
     advance_run,
-    backoff_s,
 )
 
 ENDS = {RunState.SUCCEEDED, RunState.PARTLY, RunState.FAILED, RunState.IDLE, RunState.ENDED}
@@ -53,11 +51,13 @@ def test_what_has_an_intent_is_never_sent_again_but_by_who_saw_it_vanish_untried
             for (before, step), after in NEXT_DELIVERY.items()
             if before in reached and step is not DeliveryStep.VANISH
         }
-    assert reached.isdisjoint({DeliveryState.TAKEN, DeliveryState.SENT, DeliveryState.LEFT})
+    assert reached.isdisjoint(
+        {DeliveryState.TAKEN, DeliveryState.SENT, DeliveryState.LEFT, DeliveryState.GIVEN_UP}
+    )
 
 
 def test_every_delivery_can_come_to_an_end() -> None:
-    ends = {DeliveryState.DONE, DeliveryState.LEFT}
+    ends = {DeliveryState.DONE, DeliveryState.LEFT, DeliveryState.GIVEN_UP}
     for _ in DeliveryState:
         ends |= {before for (before, _), after in NEXT_DELIVERY.items() if after in ends}
     assert ends == set(DeliveryState)
@@ -80,11 +80,6 @@ def test_how_a_run_ended_tells_what_happened_in_it(steps: list[RunStep]) -> None
             (True, True): RunState.PARTLY,
         }[RunStep.DELIVER in steps, RunStep.FAIL in steps]
     )
-
-
-def test_the_wait_after_failures_doubles_up_to_ten_minutes() -> None:
-    assert [backoff_s(count) for count in (1, 2, 3)] == [10, 20, 40]
-    assert backoff_s(1000) == LONGEST_BACKOFF_S == 600
 
 
 @given(st.lists(st.floats(0, 60)))

@@ -18,6 +18,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
+from mftgit.model.retry import Retry
 from mftgit.model.source import Regex
 from mftgit.model.transfer_rules import check_folders, check_transfer
 from mftgit.model.triggers import CronTrigger, Trigger, WatchTrigger
@@ -268,3 +269,11 @@ def test_what_a_pattern_gives_counts_as_being_below_its_fixed_folder() -> None:
     looping = transfer(source=Source(location=A, path="in", recursive=True), to="in/{date:%Y}")
     (fault,) = check_folders(looping, local("x"), local("x"))
     assert fault.rule == "feeds-itself"
+
+
+def test_a_quarantine_where_files_are_taken_from_is_a_problem_only_where_it_is_used() -> None:
+    inside = transfer(source=Source(location=A, path="in", recursive=True))
+    for attempts, expected in ((None, []), (3, ["/retry/quarantine"])):
+        retry = Retry(attempts=attempts, quarantine="in/aside")
+        found = check_folders(replace(inside, retry=retry), local("x"), local("y"))
+        assert [fault.pointer for fault in found] == expected

@@ -1,11 +1,12 @@
 """What a run is given, and what a member remembers of a transfer between its runs."""
 
+import random
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import Endpoint
@@ -19,7 +20,7 @@ from mftgit.model.config import Generation, LocalLocation, Location
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Place
 from mftgit.model.names import Epoch, MemberName, Revision
-from mftgit.model.run import LONGEST_BACKOFF_S, backoff_s
+from mftgit.model.retry import Retry
 from mftgit.model.selection import Sighting
 from mftgit.model.transfer_status import Waiting
 
@@ -38,6 +39,9 @@ class RecordEvent(Protocol):
 OpenEndpoint = Callable[[Location, bool], Endpoint]
 """(location, make): open it; with ``make`` a folder of this machine that is missing is made."""
 
+FORGOTTEN_S: Final = 2 * 86_400.0
+"""So long after it might have been tried again a failure counts no more; longer than a day, for what runs daily."""
+
 Fence = tuple[Epoch, Location | None, str, bool]
 
 
@@ -46,6 +50,7 @@ class _Failure:
     count: int
     mark: tuple[int, int] | None
     until: float
+    spent: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +72,8 @@ class Memory:
     counter: int = 0
     strange_markers: set[str] = field(default_factory=set)
     tidied_at: float | None = None
+    retry: Retry = field(default_factory=Retry)
+    chance: Callable[[], float] = random.random
 
     def failed(self, what: str, mark: tuple[int, int] | None, now: float) -> None:
         """Remember that ``what`` (a path, an id, or "" for the run) failed; ``mark`` tells when it is another file."""
@@ -75,9 +82,16 @@ class Memory:
         self.failures = {
             key: failure
             for key, failure in self.failures.items()
-            if now < failure.until + LONGEST_BACKOFF_S
+            if now < failure.until + FORGOTTEN_S
         }
-        self.failures[what] = _Failure(count=count, mark=mark, until=now + backoff_s(count))
+        until = now + self.retry.wait_s(count, self.chance())
+        spent = self.retry.is_spent(count)
+        self.failures[what] = _Failure(count=count, mark=mark, until=until, spent=spent)
+
+    def is_spent(self, what: str, mark: tuple[int, int] | None) -> bool:
+        """Tell whether ``what`` failed so often in a row that it is given up, and has not changed since."""
+        known = self.failures.get(what)
+        return known is not None and known.mark == mark and known.spent
 
     def succeeded(self, what: str) -> None:
         """Forget the failures of ``what``."""

@@ -14,19 +14,20 @@ from loguru import logger
 from mftgit.adapters.clock import rfc3339
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.begun import Begun
-from mftgit.member.outbound.claims import Claim
+from mftgit.member.outbound.claims import Claim, archive
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.copy import Copying
 from mftgit.member.outbound.finish import Finish, NameTakenError, into
 from mftgit.member.outbound.name import name
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results
-from mftgit.model.claim import ClaimId, temporary_name
+from mftgit.model.claim import ClaimId, join, temporary_name
 from mftgit.model.config import AfterSuccess, Transfer
+from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Intent, Place
 from mftgit.model.names import LocationName
 from mftgit.model.naming import dated, final_path, fixed_folder
-from mftgit.model.run import DeliveryState, DeliveryStep
+from mftgit.model.run import DeliveryState, DeliveryStep, advance
 
 S = DeliveryStep
 
@@ -83,6 +84,43 @@ class Delivery:
             self._send_claim(described, parcel.claim, results)
         else:
             self._put_back(parcel, results)
+
+    def give_up(self, intent: Intent, results: Results) -> None:
+        """Set a file aside that failed too often; what is whole at its destination is gone on with all the same."""
+        claim = self._begun.claim_of(intent)
+        if intent.state is not DeliveryState.TAKEN or claim is None or self._transfer is None:
+            self.resume(intent, results)
+            return
+        parcel = Parcel(intent=intent, claim=claim)
+        self._clear_away(parcel)
+        self._quarantine(self._transfer, [parcel], results)
+
+    def set_aside(self, transfer: Transfer, files: Mapping[ClaimId, str], results: Results) -> None:
+        """Set ``files`` aside that failed too often and lie at their source; raises as `deliver`."""
+        described = [self._describe(transfer, *file) for file in files.items()]
+        taken = self._finish.write(
+            [Parcel(intent=intent, claim=None) for intent in described], S.TAKE
+        )
+        self._quarantine(transfer, self._claim(taken, results), results)
+
+    def tell_given_up(self, claim: ClaimId, path: str, *, moved_to: str | None) -> None:
+        """Tell that no further try is made to deliver a file."""
+        facts: dict[str, Fact] = {"id": claim, "path": path, "moved_to": moved_to}
+        self._context.record(EventName.DELIVERY_GIVEN_UP, facts)
+
+    def _quarantine(self, transfer: Transfer, parcels: Sequence[Parcel], results: Results) -> None:
+        moves = [
+            (each.claim, join(transfer.retry.quarantine, each.intent.path))
+            for each in parcels
+            if each.claim is not None
+        ]
+        for parcel, (_, target), error in zip(parcels, moves, archive(moves), strict=True):
+            intent = parcel.intent
+            results[intent.id] = error or NOTHING
+            if error is None:
+                advance(intent.state, S.GIVE_UP)
+                self.tell_given_up(intent.id, intent.path, moved_to=target)
+                self._begun.intents.drop([intent.id])
 
     def adopt(self, transfer: Transfer, claim: Claim, results: Results) -> None:
         """Send a claim that has no record, as where the members' storage was lost and the source was not."""

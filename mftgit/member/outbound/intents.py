@@ -89,6 +89,10 @@ class Intents:
         self._file_of = {claim: name for name, each in self._files.items() for claim in each}
         return [intent for each in self._files.values() for intent in each.values()]
 
+    def holds(self, claim: ClaimId) -> bool:
+        """Tell whether there is a record of ``claim``, as of the last `all` or `write`."""
+        return claim in self._file_of
+
     def write(self, intents: Sequence[Intent]) -> None:
         """Write or replace these records, and make them last; those that are new share one file.
 

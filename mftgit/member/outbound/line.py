@@ -16,6 +16,7 @@ from mftgit.member.outbound.own import Ownership
 from mftgit.model.config import AfterSuccess, Generation, Transfer
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
+from mftgit.model.retry import Retry
 from mftgit.model.transfer_status import (
     NOTHING_WAITS,
     LastRun,
@@ -110,7 +111,8 @@ class Line:
 def fresh_memory(transfer: Transfer | None, state: Path) -> Memory:
     """Return what a member knows of a transfer that it has not run yet."""
     keeps = transfer is not None and transfer.after_success is AfterSuccess.KEEP
-    return Memory(ledger=Ledger(state, keeps=keeps))
+    retry = Retry() if transfer is None else transfer.retry
+    return Memory(ledger=Ledger(state, keeps=keeps), retry=retry)
 
 
 def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus:

@@ -220,9 +220,11 @@ def _end_begun(
     for intent in begun.records():
         if context.stopping.is_set():
             return delivery
+        spent = context.memory.is_spent(intent.id, None)
+        go_on = delivery.give_up if spent else delivery.resume
         run.attempt(
             {intent.id: intent.path},
-            lambda results, i=intent: delivery.resume(i, results),  # type: ignore[misc]
+            lambda results, i=intent, go=go_on: go(i, results),  # type: ignore[misc]
             alone=not delivery.is_ours(intent),
         )
     begun.intents.tidy()
@@ -239,6 +241,7 @@ class _Going:
         self._endpoints = endpoints
         self._begun = Begun(run.context, endpoints, transfer=transfer)
         self._selection = Selection(transfer, run.context, endpoints)
+        self._keeps = transfer.after_success is AfterSuccess.KEEP
         self._on_schedule = not isinstance(transfer.trigger, WatchTrigger)
 
     def go(self, *, fresh: bool, settled: bool) -> None:
@@ -291,7 +294,13 @@ class _Going:
 
     def _take_together(self, delivery: Delivery, files: Sequence[_File]) -> None:
         memory, clock = self._context.memory, self._context.clock
-        claims = {self._context.make_id(): file for file in files}
+        spent = [file for file in files if memory.is_spent(*file)]
+        if spent:
+            asked = {self._context.make_id(): path for path, _ in spent}
+            self._run.attempt(
+                asked, lambda results: delivery.set_aside(self._transfer, asked, results)
+            )
+        claims = {self._context.make_id(): file for file in files if file not in spent}
         failed = self._run.attempt(
             {claim: path for claim, (path, _) in claims.items()},
             lambda results: delivery.deliver(
@@ -302,6 +311,10 @@ class _Going:
         for claim, (path, mark) in claims.items():
             if claim in failed:
                 memory.failed(path, mark, clock.boottime())
+                if not self._begun.intents.holds(claim):
+                    memory.succeeded(claim)  # it is at its place, and known by its path
+                if memory.is_spent(path, mark) and self._keeps:
+                    delivery.tell_given_up(claim, path, moved_to=None)
                 continue
             memory.succeeded(path)
             self._selection.done(path)

@@ -22,6 +22,7 @@ class Selection:
     def __init__(self, transfer: Transfer, context: RunContext, endpoints: Endpoints) -> None:
         self._transfer = transfer
         self._source = transfer.source
+        self._keeps = transfer.after_success is AfterSuccess.KEEP
         self._context = context
         self._endpoints = endpoints
         self._now_ns = 0
@@ -121,6 +122,7 @@ class Selection:
             and seen.is_stable(now, source.stable_s)
             and self._is_wanted(path, seen)
             and not memory.is_put_off(path, seen.mark, now)
+            and not (self._keeps and memory.is_spent(path, seen.mark))
             and not self._is_kept_already(path, seen)
         )
 
@@ -132,8 +134,7 @@ class Selection:
         return seen.fits(self._source, self._now_ns)
 
     def _is_kept_already(self, path: str, seen: Sighting) -> bool:
-        keeps = self._transfer.after_success is AfterSuccess.KEEP
-        return keeps and self._context.memory.ledger.contains(path, *seen.mark)
+        return self._keeps and self._context.memory.ledger.contains(path, *seen.mark)
 
     def _is_too_fresh(self) -> bool:
         now, stable_s = self._context.clock.boottime(), self._source.stable_s

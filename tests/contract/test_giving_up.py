@@ -1,0 +1,109 @@
+"""A file that fails again and again is set aside, and keeps no other from being delivered."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from outbound_site import CLOCK, LARGE, Site, site
+
+from mftgit.adapters.endpoint import EndpointRefusedError
+from mftgit.member.outbound.context import Memory
+from mftgit.model.config import AfterSuccess, Overwrite
+from mftgit.model.events import EventName
+from mftgit.model.retry import Retry
+
+RETRY = Retry(attempts=3, quarantine="aside", jitter=0)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "target").mkdir()
+    return tmp_path
+
+
+def trying(root: Path, *, after: AfterSuccess = AfterSuccess.DELETE) -> tuple[Site, Memory]:
+    there = site(root, after=after)
+    there.transfer = replace(there.transfer, retry=RETRY)
+    memory = there.memory()
+    memory.retry = RETRY
+    return there, memory
+
+
+def run_when_due(there: Site, memory: Memory, times: int) -> int:
+    """Run so many times, each after all waits are over; return how many files were delivered."""
+    files = 0
+    for _ in range(times):
+        now = CLOCK.boottime()
+        memory.failures = {
+            what: replace(failure, until=now) for what, failure in memory.failures.items()
+        }
+        files += there.run(1, memory).files
+    return files
+
+
+def refuse(there: Site, name: str) -> None:
+    """Let the partner refuse every file that is called ``name``."""
+
+    def look(call: str) -> None:
+        if call == "write" and list(there.target.glob(f".{name}.*")):
+            for path in there.target.glob(f".{name}.*"):
+                path.unlink()
+            raise EndpointRefusedError("not this one")
+
+    there.after = look
+
+
+@pytest.mark.parametrize("content", [b"poison", LARGE], ids=["small", "large"])
+def test_a_file_that_fails_too_often_is_moved_aside_and_told_of(root: Path, content: bytes) -> None:
+    there, memory = trying(root)
+    there.put("bad", content)
+    refuse(there, "bad")
+    run_when_due(there, memory, 3)
+    assert len(there.happened(EventName.DELIVERY_FAILED)) == 3
+    assert not (there.source / "aside").exists()
+    there.put("good", b"1")
+    assert run_when_due(there, memory, 1) == 1
+    (told,) = there.happened(EventName.DELIVERY_GIVEN_UP)
+    assert (told["path"], told["moved_to"]) == ("bad", "aside/bad")
+    assert (there.source / "aside" / "bad").read_bytes() == content
+    assert there.records() == []
+    assert there.left_at_target() == ["good"]
+    assert run_when_due(there, memory, 2) == 0
+    assert len(there.happened(EventName.DELIVERY_GIVEN_UP)) == 1
+
+
+def test_a_file_whose_name_stays_taken_is_moved_aside_too(root: Path) -> None:
+    there, memory = trying(root)
+    assert there.transfer.destination.overwrite is Overwrite.FAIL
+    (there.target / "a").write_bytes(b"is there")
+    there.put("a", b"1")
+    run_when_due(there, memory, 4)
+    assert (there.source / "aside" / "a").read_bytes() == b"1"
+    assert len(there.happened(EventName.DELIVERY_GIVEN_UP)) == 1
+    assert there.records() == []
+
+
+def test_a_kept_file_is_left_alone_until_it_changes(root: Path) -> None:
+    there, memory = trying(root, after=AfterSuccess.KEEP)
+    there.put("bad", b"1")
+    refuse(there, "bad")
+    run_when_due(there, memory, 6)
+    assert len(there.happened(EventName.DELIVERY_FAILED)) == 3
+    (told,) = there.happened(EventName.DELIVERY_GIVEN_UP)
+    assert told["moved_to"] is None
+    there.after = lambda _: None
+    assert run_when_due(there, memory, 1) == 0
+    there.put("bad", b"22")
+    assert run_when_due(there, memory, 1) == 1
+
+
+def test_a_file_of_that_name_in_quarantine_is_not_replaced(root: Path) -> None:
+    there, memory = trying(root)
+    (there.source / "aside").mkdir()
+    (there.source / "aside" / "bad").write_bytes(b"an earlier one")
+    there.put("bad", b"1")
+    refuse(there, "bad")
+    run_when_due(there, memory, 4)
+    assert (there.source / "aside" / "bad").read_bytes() == b"an earlier one"
+    assert len(list((there.source / "aside").iterdir())) == 2
