@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mftgit.adapters.active_copy import CopyError, read_copy
+from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.process_lock import is_running
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.rules import make_validator
+from mftgit.cli.transfer.patience import Patience
 from mftgit.errors import ConfigError, TransientError
 from mftgit.member.kept import read_record
 from mftgit.model.config import Generation, Transfer
@@ -111,12 +113,10 @@ def read_active(folder: StateFolder) -> Active:
         raise TransientError(
             f"{error}: the running member puts it right within a minute; try again then"
         ) from error
-    validation = make_validator().validate(tree)
-    return Active(
-        revision=revision,
-        generation=render(validation, bootstrap.name, bootstrap.role),
-        parts=validation.parts,
-    )
+    with Patience("reading the confirmed revision", clock=SystemClock()):
+        validation = make_validator().validate(tree)
+        generation = render(validation, bootstrap.name, bootstrap.role)
+    return Active(revision=revision, generation=generation, parts=validation.parts)
 
 
 def not_running(here: Here) -> str | None:

@@ -1,6 +1,7 @@
 """``mftgit transfer history``: what was delivered, out of the ledger that the members share."""
 
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ import click
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
-from mftgit.cli.transfer.patience import patience
+from mftgit.cli.transfer.patience import Patience
 from mftgit.errors import ConfigError
 from mftgit.member.outbound.history import ledgers, newest_first
 from mftgit.member.outbound.service import STATE
@@ -86,13 +87,12 @@ def history(
             f"{transfers} has no transfer {name}: look at `mftgit transfer history` without a name; one that has "
             "delivered nothing yet is not there"
         )
-    with patience("deliveries looked through", clock=SystemClock()) as progress:
-        lines = newest_first(found, asked, passed=progress.step)
+    with Patience("deliveries looked through", clock=SystemClock()) as patience:
+        lines = newest_first(found, asked, passed=patience.step)
         for place, line in enumerate(islice(lines, limit)):
-            progress.clear()
             if place == 0 and not as_json:
-                click.secho(_HEAD, bold=True)
-            _print(line, as_json=as_json)
+                patience.aside(lambda: click.secho(_HEAD, bold=True))
+            patience.aside(partial(_print, line, as_json=as_json))
 
 
 def _print(line: Line, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from mftgit.adapters.endpoint import Endpoint
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.transfer.here import Active, read_active
+from mftgit.cli.transfer.patience import Patience
 from mftgit.member.outbound.opening import open_location
 from mftgit.member.outbound.trial import Step, try_destination, try_source
 from mftgit.member.secrets import Unsealer
@@ -49,7 +50,7 @@ def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
     def tell(step: Step) -> None:
         steps.append(step)
         if not as_json:
-            _print(step)
+            patience.aside(lambda: _print(step))
 
     def open_endpoint(location: Location, passed: Callable[[str], None]) -> Endpoint:
         return open_location(
@@ -68,7 +69,8 @@ def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
     ):
         if not as_json:
             click.secho(printable(describe_location(locations[place])), bold=True)
-        attempt(transfer, locations[place], open_endpoint=open_endpoint, clock=clock, tell=tell)
+        with Patience("waiting for the other side", clock=clock) as patience:
+            attempt(transfer, locations[place], open_endpoint=open_endpoint, clock=clock, tell=tell)
     good = all(step.ok for step in steps)
     if as_json:
         print_json(

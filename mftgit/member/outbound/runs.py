@@ -163,10 +163,8 @@ class Runs:
         except MftgitError as error:
             self._fail(line, context, error)
             return True
-        if (
-            pause is not None
-        ):  # that it is over is for the status to find, which then goes on with what was stopped
-            line.pause = pause
+        if pause is not None:
+            line.pause = pause  # that it is over is for the status to find, which goes on with what was stopped
         return pause is not None
 
     def _fail(self, line: Line, context: RunContext, error: MftgitError) -> None:
@@ -232,7 +230,7 @@ class Runs:
     @staticmethod
     def _tidy(line: Line, context: RunContext, outcome: RunOutcome) -> None:
         """Let go of what is old in the ledger; where that fails, the next look after an hour does it."""
-        if line.transfer is None or outcome.outcome is RunState.ENDED:
+        if line.transfer is None or outcome.outcome is RunState.ENDED or line.stopping.is_set():
             return
         try:
             tidy(line.transfer, context)
