@@ -58,6 +58,9 @@ class Intents:
             _BASE,
             self._ownership.epoch,
         )
+        with self._fence():
+            for half in self._own.glob(".*.new"):  # of a `write_file` that was killed
+                half.unlink(missing_ok=True)
 
     def left_over(self, *, own: bool) -> bool:
         """Tell whether another epoch's folder holds anything, or, with ``own``, this one's."""
