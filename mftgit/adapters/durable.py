@@ -51,6 +51,18 @@ def append_line(path: Path, line: bytes) -> None:
         os.close(descriptor)
 
 
+def names_in(folder: Path) -> list[Path]:
+    """Return what is in ``folder``, nothing where it is not there.
+
+    Raises:
+        OSError: it cannot be read; `Path.glob` would say, from Python 3.13 on, that nothing is there.
+    """
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
 def sync_folder(folder: Path) -> None:
     """Flush the names in ``folder`` to disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

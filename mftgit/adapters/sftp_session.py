@@ -102,6 +102,8 @@ class Session:
         kind, message = self._packet()
         number = message.u32()
         if number not in self._awaited:
+            if number > self._number:
+                raise paramiko.SFTPError(f"an answer to the request {number}, which was never made")
             return None
         self._awaited.remove(number)
         self._answers[number] = kind, message

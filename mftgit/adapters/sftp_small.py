@@ -117,7 +117,8 @@ class SmallFiles:
             if before.mode is not None:
                 self._require_file(path, before)
             size_bytes = before.size_bytes or 0
-            length = size_bytes if size_bytes <= most_bytes else 0
+            # One byte more than it should have, so that one of which the size is not told is not taken for empty.
+            length = size_bytes + 1 if size_bytes <= most_bytes else 0
             data = yield from self._pieces(handle, length)
             after = yield from self._folder.attributes(wire.CMD_FSTAT, handle)
         finally:

@@ -15,7 +15,11 @@ from mftgit.adapters.coordinator import Grant
 from mftgit.adapters.local import open_local
 from mftgit.member.outbound import ledger as module
 from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.intents import StateUnavailableError, highest_epoch
+from mftgit.member.outbound.intents import (
+    RecordUnreadableError,
+    StateUnavailableError,
+    highest_epoch,
+)
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership, OwnershipEndedError
 from mftgit.member.outbound.retention import tidy
@@ -293,12 +297,13 @@ def test_an_empty_source_may_be_one_that_is_not_mounted_and_a_missing_one_is_not
     assert numbers(tmp_path) == [1]
 
 
-def test_a_delivery_whose_record_is_still_there_is_not_forgotten(tmp_path: Path) -> None:
+def test_where_a_record_cannot_be_read_nothing_is_forgotten(tmp_path: Path) -> None:
     Ledger(tmp_path).append([line(1), line(2)])
     (tmp_path / "intents" / "1").mkdir(parents=True)
     write(tmp_path / "intents" / "1" / f"{line(2).id}.json")
-    assert tidy(*context(tmp_path, days=1000)) == 1
-    assert numbers(tmp_path) == [2]
+    with pytest.raises(RecordUnreadableError):
+        tidy(*context(tmp_path, days=1000))
+    assert numbers(tmp_path) == [1, 2]
 
 
 def test_what_an_earlier_owner_writes_while_its_file_is_tidied_is_not_lost(tmp_path: Path) -> None:

@@ -952,6 +952,7 @@ def test_a_pause_ends_a_batch_behind_the_file_at_hand_and_resume_goes_on_with_it
     assert stopped_with == names[: len(stopped_with)] != names
     pauses(site).end(T)
     until(lambda: member.status()[0].paused is None and site.arrived() == names)
+    until(lambda: len(site.named(EventName.DELIVERY_SUCCEEDED)) >= len(names))
     assert len(site.named(EventName.DELIVERY_SUCCEEDED)) == len(names)
 
 

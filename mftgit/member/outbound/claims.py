@@ -11,6 +11,7 @@ from typing import Final
 
 from mftgit.adapters.endpoint import (
     Endpoint,
+    EndpointLostError,
     EndpointRefusedError,
     FileExistsAtEndpointError,
     FileMissingError,
@@ -213,19 +214,40 @@ def archive(moves: Sequence[tuple[Claim, str]]) -> list[MftgitError | None]:
     if not moves:
         return []
     source = moves[0][0].source
-    for folder in dict.fromkeys(target.rpartition("/")[0] or "." for _, target in moves):
-        source.make_folder(folder)
-    ended = source.rename_all(((claim.at, target) for claim, target in moves), replace=False)
-    taken = [at for at, error in enumerate(ended) if isinstance(error, FileExistsAtEndpointError)]
+    faults = _make_folders(source, [target for _, target in moves])
+    fit = [at for at, (_, target) in enumerate(moves) if _above(target) not in faults]
+    ended: list[MftgitError | None] = [faults.get(_above(target)) for _, target in moves]
+    first = source.rename_all(((moves[at][0].at, moves[at][1]) for at in fit), replace=False)
+    for at, error in zip(fit, first, strict=True):
+        ended[at] = None if isinstance(error, FileMissingError) else error
+    taken = [at for at in fit if isinstance(ended[at], FileExistsAtEndpointError)]
     beside = source.rename_all(
         ((moves[at][0].at, unique_name(moves[at][1], moves[at][0].id)) for at in taken),
         replace=False,
     )
     for at, error in zip(taken, beside, strict=True):
-        ended[at] = (
-            _both_taken(*moves[at]) if isinstance(error, FileExistsAtEndpointError) else error
-        )
-    return [None if isinstance(each, FileMissingError) else each for each in ended]
+        both = isinstance(error, FileExistsAtEndpointError)
+        ended[at] = _both_taken(*moves[at]) if both else error
+        if isinstance(error, FileMissingError):
+            ended[at] = None
+    return ended
+
+
+def _above(path: str) -> str:
+    return path.rpartition("/")[0] or "."
+
+
+def _make_folders(source: Endpoint, targets: Sequence[str]) -> dict[str, MftgitError]:
+    """Make the folders of ``targets``, and return what is wrong with those that cannot be made."""
+    faults: dict[str, MftgitError] = {}
+    for folder in dict.fromkeys(map(_above, targets)):
+        try:
+            source.make_folder(folder)
+        except (EndpointLostError, OwnershipEndedError):
+            raise
+        except MftgitError as error:
+            faults[folder] = error
+    return faults
 
 
 def _both_taken(claim: Claim, target: str) -> FileExistsAtEndpointError:

@@ -87,7 +87,9 @@ class Copying:
                 self._not_sent(parcel, _changed(parcel.intent))
             else:
                 small.append((parcel, content))
-        return sent + self._send_small(small, destination)
+        sent += self._send_small(small, destination)
+        places = {parcel.intent.id: at for at, parcel in enumerate(parcels)}
+        return sorted(sent, key=lambda each: places[each[0].intent.id])
 
     def _send_small(
         self, small: Sequence[tuple[Parcel, Content]], destination: FencedEndpoint

@@ -5,19 +5,21 @@ intents. Then `finish`. Where it stops, whoever comes next goes on from what is 
 step). Small files take every step together, so that one wait for a disk or a partner serves all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from loguru import logger
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.errors import MftgitError
+from mftgit.adapters.endpoint import EndpointLostError
+from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim, archive
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.copy import Copying
-from mftgit.member.outbound.finish import Finish, NameTakenError, into
+from mftgit.member.outbound.fenced import FencedEndpoint
+from mftgit.member.outbound.finish import Finish, NameTakenError
 from mftgit.member.outbound.name import name
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results
@@ -30,6 +32,10 @@ from mftgit.model.naming import dated, final_path, fixed_folder
 from mftgit.model.run import DeliveryState, DeliveryStep, advance
 
 S = DeliveryStep
+
+
+class NameWaitsError(TransientError):
+    """An earlier file waits for the name, and is not to be overtaken."""
 
 
 class CannotGoBackError(DeliveryFailedError):
@@ -173,7 +179,7 @@ class Delivery:
 
     def _put_back(self, parcel: Parcel, results: Results) -> None:
         intent = parcel.intent
-        if self._finish.leave([parcel]):
+        if self._finish.leave([parcel], results):
             raise CannotGoBackError(
                 f"{intent.path} was claimed under another revision and cannot go back to {intent.source_folder!r} of "
                 f"{intent.source.location.name}: another file has its name there; move that one away"
@@ -223,6 +229,19 @@ class Delivery:
         return self._places[name]
 
     def _send(self, parcels: Sequence[Parcel], results: Results) -> None:
+        """Send the files; those that go to one name one after the other, and behind what waits for that name."""
+        waiting = self._begun.intents.ready_names()
+        free = []
+        for parcel in parcels:
+            name = _one_name(parcel.intent.final)
+            if waiting.get(name, parcel.intent.id) == parcel.intent.id:
+                free.append(parcel)
+            else:
+                self._not_sent(parcel, _has_to_wait(parcel.intent), results)
+        for together in _rounds(free):
+            self._send_together(together, results)
+
+    def _send_together(self, parcels: Sequence[Parcel], results: Results) -> None:
         """Copy the files to their temporaries, make sure of them, and publish them."""
         if not parcels or self._transfer is None:
             return
@@ -238,21 +257,41 @@ class Delivery:
         )
         self._finish.skip(named.skipped, results)
         self._refuse(named.taken, results)
+        sent = named.sent
         if self._transfer.destination.temporary_folder is not None:
-            for folder in {each.intent.final.rpartition("/")[0] or "." for each in named.sent}:
-                destination.make_folder(folder)
+            sent = self._with_folders(sent, destination, results)
         copying = Copying(
             self._transfer.destination,
             endpoints=self._endpoints,
             progress=self._context.progress,
             not_sent=lambda parcel, error: self._not_sent(parcel, error, results),
         )
-        sent = copying.copy(named.sent, results, destination)
+        sent = copying.copy(sent, results, destination)
         ready = self._finish.write(sent, S.INTEND)
         self._finish.publish(ready, results, just_sent=True)
 
+    def _with_folders(
+        self, parcels: Sequence[Parcel], destination: FencedEndpoint, results: Results
+    ) -> list[Parcel]:
+        """Make the folders of the names, and return the files whose folders are there."""
+        made: set[str] = set()
+        good = []
+        for parcel in parcels:
+            folder = parcel.intent.final.rpartition("/")[0] or "."
+            try:
+                if folder not in made:
+                    destination.make_folder(folder)
+                    made.add(folder)
+            except (EndpointLostError, OwnershipEndedError):
+                raise
+            except MftgitError as error:
+                self._not_sent(parcel, error, results)
+            else:
+                good.append(parcel)
+        return good
+
     def _refuse(self, parcels: Sequence[Parcel], results: Results) -> None:
-        self._finish.leave(parcels)
+        self._finish.leave(parcels, results)
         for parcel in parcels:
             intent = parcel.intent
             results[intent.id] = NameTakenError(
@@ -263,10 +302,16 @@ class Delivery:
     def _not_sent(self, parcel: Parcel, error: MftgitError, results: Results) -> None:
         """See to a file that could not be sent: a claim stays, to be tried again."""
         results[parcel.intent.id] = error
-        with into(results, parcel):
+        try:
             self._finish.clear_away([parcel])
+        except (EndpointLostError, OwnershipEndedError):
+            raise
+        except MftgitError as more:
+            # The record stays, since only that tells of what is left there.
+            results[parcel.intent.id] = type(error)(f"{error}; its temporary stays: {more}")
+            return
         if parcel.claim is None:
-            self._finish.leave([parcel])
+            self._finish.leave([parcel], results)
 
     def _clear_away(self, parcel: Parcel) -> None:
         """Remove what was sent of it; where its place is not the transfer's any more, as far as that goes."""
@@ -279,3 +324,29 @@ class Delivery:
                 raise
             temporary = parcel.intent.temporary
             logger.warning("a temporary was left behind", temporary=temporary, reason=str(error))
+
+
+def _one_name(path: str) -> str:
+    """Return what is the same for names that are one on some partners, who do not tell upper and lower case apart."""
+    return path.casefold()
+
+
+def _rounds(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
+    """Give the files in their order, so that no two of one round go to one name."""
+    together: list[Parcel] = []
+    names: set[str] = set()
+    for parcel in parcels:
+        name = _one_name(parcel.intent.final)
+        if name in names:
+            yield together
+            together, names = [], set()
+        together.append(parcel)
+        names.add(name)
+    yield together
+
+
+def _has_to_wait(intent: Intent) -> NameWaitsError:
+    return NameWaitsError(
+        f"an earlier file waits at {intent.destination.location.name} for the name {intent.final}, and {intent.path} "
+        "must not overtake it: see why that one failed"
+    )

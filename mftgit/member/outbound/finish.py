@@ -87,27 +87,47 @@ class Finish:
         self._settle(published, results)
 
     def skip(self, parcels: Sequence[Parcel], results: Results) -> None:
-        """Decide not to deliver, as if it had been done."""
-        self.settle_skipped(self.write(parcels, S.SKIP), results)
+        """Decide not to deliver what was not sent, as if it had been done."""
+        self._settle_skipped(self.write(parcels, S.SKIP), results)
 
     def settle_skipped(self, parcels: Sequence[Parcel], results: Results) -> None:
-        """Treat the sources as if they had been delivered."""
+        """Treat the sources as if they had been delivered; what was sent of them is removed."""
+        self._settle_skipped(self._cleared(parcels, results), results)
+
+    def _settle_skipped(self, parcels: Sequence[Parcel], results: Results) -> None:
         if not parcels:
             return
-        self.clear_away(parcels)
         fresh = [each for each in parcels if not self._ledger.has(each.intent.id)]
-        seen = [self._as_seen(each.intent) for each in fresh]
+        seen = []
+        for parcel in fresh:
+            with into(results, parcel):
+                seen.append(self._as_seen(parcel.intent))
+        parcels = [each for each in parcels if each.intent.id not in results]
         self._tell(EventName.DELIVERY_SKIPPED, seen)
         self._append(seen, skipped=True)
         for parcel in self.settle_sources(parcels, results):
             self._end(parcel, (S.SETTLE,), NOTHING, results)
 
-    def leave(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+    def _cleared(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
+        """Remove what was sent of each, and return those of which nothing is left there."""
+        cleared = []
+        for parcel in parcels:
+            with into(results, parcel):
+                self.clear_away([parcel])
+                cleared.append(parcel)
+        return cleared
+
+    def leave(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
         """Let the files be as if they had never been taken; return those that stay claimed: their name is taken."""
         stay = []
         for parcel in parcels:
             advance(parcel.intent.state, S.LEAVE)
-            if parcel.claim is None or parcel.claim.put_back(parcel.intent.path):
+            left = parcel.claim is None
+            with into(results, parcel):
+                left = left or (
+                    parcel.claim is not None and parcel.claim.put_back(parcel.intent.path)
+                )
+            if left:
                 self._intents.drop([parcel.intent.id])
             else:
                 stay.append(parcel)
@@ -153,6 +173,7 @@ class Finish:
             destination.stat(intent.temporary)
         except FileMissingError:
             destination.list_names(intent.destination_folder)
+            self._require_temporary_folder(intent, destination)
             return
         folder = intent.final.rpartition("/")[0]
         destination.make_folder(folder)
@@ -160,6 +181,19 @@ class Finish:
             f"the folder {folder} at {intent.destination.location.name} was removed while {intent.path} was sent; "
             "it was made again, and the file is published by the next try"
         )
+
+    def _require_temporary_folder(self, intent: Intent, destination: FencedEndpoint) -> None:
+        """See that it is not the whole folder of temporaries that is gone, which proves nothing either."""
+        folder = intent.temporary.rpartition("/")[0] or "."
+        try:
+            destination.list_names(folder)
+        except FileMissingError:
+            if not self._is_there(intent):
+                raise FolderGoneError(
+                    f"the folder {folder} at {intent.destination.location.name}, in which {intent.path} lay whole, is "
+                    f"gone, and whether it came to be {intent.final} before cannot be told: see at the partner; make "
+                    f"the folder again where it did arrive, or put the temporary {intent.temporary} back"
+                ) from None
 
     def _is_there(self, intent: Intent) -> bool:
         """Tell whether the destination has this very file under its name."""
@@ -179,7 +213,7 @@ class Finish:
         intent = parcel.intent
         taken = self.write([parcel], S.VANISH)
         if parcel.claim is None:
-            self.leave(taken)
+            self.leave(taken, {})
         return TemporaryVanishedError(
             f"the temporary {intent.temporary} at {intent.destination.location.name} was removed before it was "
             "renamed: see that nothing there removes hidden files; the file is sent again"
@@ -190,7 +224,7 @@ class Finish:
         intent = parcel.intent
         place = intent.destination.location.name
         if intent.overwrite is Overwrite.SKIP:
-            self.skip([parcel], results)
+            self.settle_skipped(self.write([parcel], S.SKIP), results)
             return
         if intent.overwrite is Overwrite.FAIL:
             raise NameTakenError(

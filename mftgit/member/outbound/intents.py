@@ -10,11 +10,11 @@ nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from mftgit.adapters.durable import write_file
+from mftgit.adapters.durable import names_in, write_file
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.claims import take_over
@@ -23,6 +23,7 @@ from mftgit.member.outbound.own import Ownership, OwnershipEndedError, Supersede
 from mftgit.model.claim import ClaimId
 from mftgit.model.intent import Intent, format_intents, parse_intents
 from mftgit.model.names import Epoch
+from mftgit.model.run import DeliveryState
 
 _BASE: Final = "intents"
 _OPEN_RUN: Final = "open-run"
@@ -59,8 +60,11 @@ class Intents:
             self._ownership.epoch,
         )
         with self._fence():
-            for half in self._own.glob(".*.new"):  # of a `write_file` that was killed
-                half.unlink(missing_ok=True)
+            for half in self._own.iterdir():
+                if (
+                    half.name[0] == "." and half.suffix == ".new"
+                ):  # of a `write_file` that was killed
+                    half.unlink(missing_ok=True)
 
     def left_over(self, *, own: bool) -> bool:
         """Tell whether another epoch's folder holds anything, or, with ``own``, this one's."""
@@ -82,7 +86,7 @@ class Intents:
         self.tidy()
         with self._fence():
             # What begins with a dot is what a `write_file` that was killed has left.
-            paths = sorted(path for path in self._own.glob("*.json") if path.name[0] != ".")
+            paths = sorted(path for path in self._own.iterdir() if _is_record(path))
             found = [(path, path.read_bytes()) for path in paths]
             self._own.stat()
             others = [int(folder.name) for folder in self._others()]
@@ -95,6 +99,15 @@ class Intents:
     def holds(self, claim: ClaimId) -> bool:
         """Tell whether there is a record of ``claim``, as of the last `all` or `write`."""
         return claim in self._file_of
+
+    def ready_names(self) -> dict[str, ClaimId]:
+        """Return which file waits for which name at the destination, casefolded, as of the last `all` or `write`."""
+        return {
+            intent.final.casefold(): intent.id
+            for file in self._files.values()
+            for intent in file.values()
+            if intent.state is DeliveryState.READY
+        }
 
     def write(self, intents: Sequence[Intent]) -> None:
         """Write or replace these records, and make them last; those that are new share one file.
@@ -175,14 +188,34 @@ class Intents:
             raise
 
 
+def _is_record(path: Path) -> bool:
+    return path.suffix == ".json" and path.name[0] != "."
+
+
 def highest_epoch(state: Path) -> Epoch:
     """Return the highest epoch that records or ledger below ``state`` tell of, 0 where there is none.
 
     Raises:
         OSError: the storage does not answer.
     """
-    names = [path.stem for folder in (_BASE, "ledger") for path in state.glob(f"{folder}/*")]
+    names = [path.stem for folder in (_BASE, "ledger") for path in names_in(state / folder)]
     return Epoch(max((int(name) for name in names if name.isdecimal()), default=0))
+
+
+def recorded(state: Path) -> set[ClaimId]:
+    """Return the ids of all records below ``state``.
+
+    Raises:
+        StateUnavailableError: the storage does not answer.
+        RecordUnreadableError: one of them is not a record.
+    """
+    ids: set[ClaimId] = set()
+    with _storage():
+        folders = [folder for folder in names_in(state / _BASE) if folder.is_dir()]
+        for path in filter(_is_record, [path for folder in folders for path in names_in(folder)]):
+            with suppress(FileNotFoundError):
+                ids |= _parse(path, path.read_bytes()).keys()
+    return ids
 
 
 def left_records(state: Path) -> Iterator[Intent]:
@@ -192,8 +225,8 @@ def left_records(state: Path) -> Iterator[Intent]:
         StateUnavailableError: the storage does not answer.
     """
     with _storage():
-        paths = [path for path in state.glob(f"{_BASE}/*/*.json") if path.name[0] != "."]
-        for path in paths:
+        folders = [folder for folder in names_in(state / _BASE) if folder.is_dir()]
+        for path in filter(_is_record, [path for folder in folders for path in names_in(folder)]):
             try:
                 yield from parse_intents(path.read_bytes())
             except (FileNotFoundError, ValueError):

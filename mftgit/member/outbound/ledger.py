@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, Final
 
-from mftgit.adapters.durable import sync_folder
+from mftgit.adapters.durable import names_in, sync_folder
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.model.claim import ClaimId
 from mftgit.model.ledger_line import Line, file_mark, format_line, parse_head, parse_line
@@ -33,7 +33,7 @@ _SIGN_BYTES: Final = 96
 
 def epoch_files(folder: Path) -> list[tuple[Epoch, Path]]:
     """Return the files of a ledger's ``folder``, the oldest epoch first; raises OSError."""
-    found = [path for path in folder.glob("*.jsonl") if path.stem.isdecimal()]
+    found = [path for path in names_in(folder) if path.suffix == ".jsonl" and path.stem.isdecimal()]
     return sorted((Epoch(int(path.stem)), path) for path in found)
 
 

@@ -8,6 +8,7 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.ahead import Reading
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
+from mftgit.member.outbound.finish import into
 from mftgit.member.outbound.parcel import Parcel, Results, source_path
 from mftgit.model.claim import unique_name
 from mftgit.model.config import Overwrite
@@ -62,11 +63,8 @@ def _compare(
     destination: Endpoint,
 ) -> None:
     """Send it, or skip it: whatever is there, what is not older, or what has this content already."""
-    try:
+    with into(results, parcel):
         sent = _is_better(parcel, there, source=source, destination=destination)
-    except FileMissingError as error:
-        results[parcel.intent.id] = error
-    else:
         (named.sent if sent else named.skipped).append(parcel)
 
 

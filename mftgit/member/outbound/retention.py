@@ -17,9 +17,9 @@ from typing import BinaryIO, Final
 from loguru import logger
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.durable import sync_folder, write_file
+from mftgit.adapters.durable import names_in, sync_folder, write_file
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.intents import StateUnavailableError
+from mftgit.member.outbound.intents import StateUnavailableError, recorded
 from mftgit.member.outbound.ledger import REMEMBERED, epoch_files
 from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.ledger_line import (
@@ -77,7 +77,7 @@ def _is_due(folder: Path, context: RunContext) -> bool:
 
 def _needed(transfer: Transfer, context: RunContext) -> Callable[[Line], bool]:
     """Return what tells of a line that it has to stay, however old it is."""
-    under_way = {path.stem for path in (context.state / "intents").glob("*/*.json")}
+    under_way = recorded(context.state)
     if transfer.after_success is not AfterSuccess.KEEP:
         return lambda line: line.id in under_way
     source = transfer.source
@@ -105,7 +105,9 @@ class _Tidying:
         self._counted: dict[str, None] = {}
 
     def go(self) -> int:
-        for left in self._folder.glob(f".*{_FRESH}"):
+        for left in names_in(self._folder):
+            if left.name[0] != "." or not left.name.endswith(_FRESH):
+                continue
             left.unlink(missing_ok=True)  # of an owner that has ended; one that wakes fails there
         files = [each for each in epoch_files(self._folder) if each[0] <= self._ownership.epoch]
         return sum(self._go_through(path) for _, path in files)

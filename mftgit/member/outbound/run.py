@@ -154,10 +154,10 @@ class _Run:
         except MftgitError as error:
             if isinstance(error, _ENDS_THE_RUN) and not alone:
                 self._take_note(files, results)
-                claim, path = next(each for each in files.items() if each[0] not in results)
-                self._tell(
-                    EventName.DELIVERY_FAILED, {"id": claim, "path": path, "error": str(error)}
-                )
+                at_hand = next((each for each in files.items() if each[0] not in results), None)
+                if at_hand is not None:
+                    facts = {"id": at_hand[0], "path": at_hand[1], "error": str(error)}
+                    self._tell(EventName.DELIVERY_FAILED, facts)
                 raise
             results = {claim: results.get(claim, error) for claim in files}
         return self._take_note(files, results)

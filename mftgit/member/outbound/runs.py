@@ -194,10 +194,10 @@ class Runs:
     def _follows(self, line: Line, context: RunContext, look: Look) -> int | None:
         """Return the success of another transfer that the run is to be for, None where there is none.
 
-        While what failed waits for its next try, there is none; a run that failed as a whole is tried again so.
+        While a run that failed as a whole waits for its next try, there is none.
         """
-        quiet = context.memory.is_quiet(self._clock.boottime())
-        if look is not Look.FOUND or line.follows is None or not quiet:
+        put_off = context.memory.is_put_off("", None, self._clock.boottime())
+        if look is not Look.FOUND or line.follows is None or put_off:
             return None
         try:
             return Followed(line.state, self._successes).news(line.follows)
@@ -322,9 +322,10 @@ def _takes_fresh(line: Line, look: Look) -> bool:
 
 
 def _is_good(outcome: RunOutcome | None, context: RunContext, clock: Clock) -> bool:
-    """Tell whether all that was taken is delivered, and nothing waits for the next run.
+    """Tell whether all that the run took is delivered, and it left nothing to be gone on with at once.
 
-    A run that found nothing says so of those before it only where no file of theirs waits because it failed.
+    Files of earlier runs that wait for their next try do not count. A run that found nothing says so of those before
+    it only where no file waits because it failed.
     """
     if outcome is not None and outcome.again_in_s is not None:
         return False

@@ -295,7 +295,8 @@ class Outbound:
             if before is None or self._stopping or not line.wanted:
                 return
             line.stopping = threading.Event()
-        self._runs.submit(line, Look.BEGUN if line.on_schedule else Look.FOUND)
+            off = line.transfer is not None and self._is_day_off(line.transfer)
+        self._runs.submit(line, Look.BEGUN if line.on_schedule or off else Look.FOUND)
 
     # Plans
 
