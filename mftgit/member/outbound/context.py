@@ -42,6 +42,8 @@ OpenEndpoint = Callable[[Location, bool], Endpoint]
 FORGOTTEN_S: Final = 2 * 86_400.0
 """So long after it might have been tried again a failure counts no more; longer than a day, for what runs daily."""
 
+FEW_FAILURES: Final = 1000
+
 Fence = tuple[Epoch, Location | None, str, bool]
 
 
@@ -74,19 +76,25 @@ class Memory:
     tidied_at: float | None = None
     retry: Retry = field(default_factory=Retry)
     chance: Callable[[], float] = random.random
+    forget_at: int = FEW_FAILURES
 
     def failed(self, what: str, mark: tuple[int, int] | None, now: float) -> None:
         """Remember that ``what`` (a path, an id, or "" for the run) failed; ``mark`` tells when it is another file."""
         known = self.failures.get(what)
         count = 1 if known is None or known.mark != mark else known.count + 1
-        self.failures = {
-            key: failure
-            for key, failure in self.failures.items()
-            if now < failure.until + FORGOTTEN_S
-        }
+        self._forget(now)
         until = now + self.retry.wait_s(count, self.chance())
         spent = self.retry.is_spent(count)
         self.failures[what] = _Failure(count=count, mark=mark, until=until, spent=spent)
+
+    def _forget(self, now: float) -> None:
+        """Let go of old failures, when there have come to be twice as many as were left the last time."""
+        if len(self.failures) < self.forget_at:
+            return
+        self.failures = {
+            key: each for key, each in self.failures.items() if now < each.until + FORGOTTEN_S
+        }
+        self.forget_at = max(FEW_FAILURES, 2 * len(self.failures))
 
     def is_spent(self, what: str, mark: tuple[int, int] | None) -> bool:
         """Tell whether ``what`` failed so often in a row that it is given up, and has not changed since."""

@@ -1,14 +1,13 @@
 """Run a transfer once: end what was begun, then take what is there, one file after another."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
 from mftgit.errors import MftgitError
+from mftgit.member.outbound.batches import File, together
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.copy import SMALL_BYTES
 from mftgit.member.outbound.deliver import Delivery
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
@@ -18,16 +17,13 @@ from mftgit.model.claim import ClaimId
 from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Epoch
-from mftgit.model.run import Pace, RunState, RunStep, advance_run
+from mftgit.model.run import RunState, RunStep, advance_run
 from mftgit.model.triggers import WatchTrigger
 
 _ENDS_THE_RUN = (EndpointLostError, HostKeyError, LoginError, StateUnavailableError)
 """Errors of a whole endpoint: the next file would fail alike."""
 
 _THE_RUN = ""
-
-_File = tuple[str, tuple[int, int]]
-"""Path below the source, and what tells when it is another file: size and time of change."""
 
 MAX_ERRORS_TOLD = 20
 """How many errors the event of a run carries, so that no event outgrows what a report may."""
@@ -285,14 +281,14 @@ class _Going:
         begun = self._begun
         under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
         fresh = self._selection.fresh(under_way)
-        for files in _together(fresh, self._context.clock):
+        for files in together(fresh, self._context.clock):
             if self._context.stopping.is_set():
                 return
             self._context.ownership.check()
             self._take_together(delivery, files)
         self._selection.remove_markers()
 
-    def _take_together(self, delivery: Delivery, files: Sequence[_File]) -> None:
+    def _take_together(self, delivery: Delivery, files: Sequence[File]) -> None:
         memory, clock = self._context.memory, self._context.clock
         spent = [file for file in files if memory.is_spent(*file)]
         if spent:
@@ -320,30 +316,3 @@ class _Going:
             self._selection.done(path)
             if self._transfer.after_success is not AfterSuccess.KEEP:
                 memory.sightings.pop(path, None)
-
-
-def _together(fresh: Iterator[_File], clock: Clock) -> Iterator[list[_File]]:
-    """Give files some at a time, in their order: small ones by `Pace`, a larger one alone."""
-    pace = Pace()
-    some: list[_File] = []
-    size_bytes = 0
-    for file in fresh:
-        _, (size, _) = file
-        if some and (
-            size > SMALL_BYTES or len(some) >= pace.files or size_bytes + size > pace.size_bytes
-        ):
-            yield from _timed(some, pace, clock)
-            some, size_bytes = [], 0
-        some.append(file)
-        size_bytes += size
-        if size > SMALL_BYTES:
-            yield some
-            some, size_bytes = [], 0
-    if some:
-        yield some
-
-
-def _timed(some: list[_File], pace: Pace, clock: Clock) -> Iterator[list[_File]]:
-    began = clock.boottime()
-    yield some
-    pace.took(clock.boottime() - began)
