@@ -7,7 +7,7 @@ import pytest
 from outbound_site import CLOCK, LARGE, Site, site
 
 from mftgit.adapters.endpoint import EndpointRefusedError
-from mftgit.member.outbound.context import Memory
+from mftgit.member.outbound.context import FEW_FAILURES, FORGOTTEN_S, Memory
 from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName
 from mftgit.model.retry import Retry
@@ -107,3 +107,13 @@ def test_a_file_of_that_name_in_quarantine_is_not_replaced(root: Path) -> None:
     run_when_due(there, memory, 4)
     assert (there.source / "aside" / "bad").read_bytes() == b"an earlier one"
     assert len(list((there.source / "aside").iterdir())) == 2
+
+
+def test_failures_of_long_ago_are_forgotten_and_the_others_are_not(root: Path) -> None:
+    _, memory = trying(root)
+    for number in range(FEW_FAILURES - 1):
+        memory.failed(f"old-{number}", (1, 1), 0.0)
+    memory.failed("young", (1, 1), 2 * FORGOTTEN_S)
+    assert len(memory.failures) == FEW_FAILURES
+    memory.failed("new", (1, 1), 2.5 * FORGOTTEN_S)
+    assert set(memory.failures) == {"young", "new"}

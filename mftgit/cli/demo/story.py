@@ -17,6 +17,7 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.demo.counted import Consumer, Count, count, received_names
 from mftgit.cli.demo.processes import DemoFailedError, Processes, call, mftgit_command, need_git
 from mftgit.cli.status import ClusterStatus, read_status
+from mftgit.model.ledger_line import parse_line
 from mftgit.resources import read_sample
 
 TRANSFER = "invoices"
@@ -169,6 +170,7 @@ class Story:
         for number in range(3):
             self._drop(f"after-the-crash-{number + 1}.csv")
         self._until("another node delivers", self._all_received, _DELIVER_S)
+        self._until("the deliveries stand in the ledger", self._all_recorded, _DELIVER_S)
         self._until("the takeover shows in the status", self._taken_over, _DELIVER_S)
         self._say(
             f"{self.owner()} took over and delivered 3 files",
@@ -188,11 +190,11 @@ class Story:
         """Return how many deliveries the shared ledger holds, counted in its files."""
         ledger = self.files_root / ".mftgit" / "transfers" / TRANSFER / "ledger"
         lines = [
-            line
+            parse_line(content)
             for path in ledger.glob("*.jsonl")
-            for line in path.read_text(encoding="utf-8").splitlines()
+            for content in path.read_bytes().splitlines()
         ]
-        return len({json.loads(line)["id"] for line in lines})
+        return len({line.id for line in lines if line is not None})
 
     # How
 
@@ -210,6 +212,9 @@ class Story:
 
     def _all_received(self) -> bool:
         return received_names(self.received).keys() >= self._dropped.keys()
+
+    def _all_recorded(self) -> bool:
+        return self.delivered_by_ledger() >= len(self._dropped)
 
     def _taken_over(self) -> bool:
         try:
