@@ -25,6 +25,7 @@ SECTIONS: Final = (
     "transfer",
     "takeover",
     "git_load",
+    "listing",
     "schedule",
 )
 """In the order in which they run; each is a module of this folder with a function ``measure``."""
