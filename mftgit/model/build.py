@@ -108,7 +108,7 @@ def _active_on(value: str | list[str] | Mapping[str, Mapping[str, str]]) -> Acti
 def build_location(name: LocationName, value: Value) -> Location:
     """Return what ``locations/NAME.yaml`` says, once its templates are replaced."""
     if value["type"] == "local":
-        return LocalLocation(name=name, path=value["path"])
+        return LocalLocation(name=name, path=value["path"], **given(value, bytes_per_s=int))
     return build_sftp(name, value)
 
 
@@ -120,6 +120,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         destination=_destination,
         trigger=_trigger,
         retry=_retry,
+        bytes_per_s=int,
         ownership=Ownership,
         prefer=tuple,
     )

@@ -87,10 +87,14 @@ EVERYWHERE = ActiveOn(roles=frozenset(Role))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalLocation:
-    """A folder of this member; a relative ``path`` is below the member's files root."""
+    """A folder of this member; a relative ``path`` is below the member's files root.
+
+    ``bytes_per_s`` is what all runs of one member together move there, to and fro; None is no limit.
+    """
 
     name: LocationName
     path: str
+    bytes_per_s: int | None = None
 
 
 @unique
@@ -137,6 +141,7 @@ class SftpLocation:
     algorithms: Algorithms = field(default_factory=Algorithms)
     timeout_s: float = 30.0
     connect_timeout_s: float | None = None
+    bytes_per_s: int | None = None
     keepalive_s: int = 15
     flush: bool = True
     idle_s: float = 60.0
@@ -260,6 +265,7 @@ class Transfer:
     destination: Destination
     trigger: Trigger
     retry: Retry = field(default_factory=Retry)
+    bytes_per_s: int | None = None
     after_success: AfterSuccess = AfterSuccess.DELETE
     archive_path: str | None = None
     ownership: Ownership = Ownership.SINGLE

@@ -38,6 +38,7 @@ def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any
         "trigger": {_TRIGGERS[type(transfer.trigger)]: _tell(transfer.trigger)},
         "after_success": {"action": transfer.after_success.value, "path": transfer.archive_path},
         "ownership": transfer.ownership.value,
+        "bytes_per_s": transfer.bytes_per_s,
         "prefer": list(transfer.prefer),
     }
 
@@ -64,7 +65,8 @@ def describe_location(location: Location) -> str:
 
 def _location(location: Location) -> dict[str, Any]:
     if isinstance(location, LocalLocation):
-        return {"name": location.name, "type": "local", "path": location.path}
+        local: dict[str, Any] = _tell(location)
+        return {"type": "local"} | local
     told: dict[str, Any] = _tell({"name": location.name} | format_sftp(location))
     return told
 

@@ -153,7 +153,8 @@ def _format_place(place: Place) -> dict[str, Any]:
     location = place.location
     value: dict[str, Any] = {"alike": place.alike, "name": location.name, "path": location.path}
     if isinstance(location, LocalLocation):
-        return value | {"type": "local"}
+        limit = location.bytes_per_s
+        return value | {"type": "local"} | ({} if limit is None else {"bytes_per_s": limit})
     return value | format_sftp(location)
 
 

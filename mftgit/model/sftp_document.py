@@ -31,6 +31,7 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
             timeout_s=float,
             connect_timeout_s=float,
             keepalive_s=int,
+            bytes_per_s=int,
             flush=bool,
             idle_s=float,
             max_connections=int,
@@ -76,6 +77,8 @@ def format_sftp(location: SftpLocation) -> dict[str, Any]:
         value["jump"] = _format_jump(location.jump)
     if location.connect_timeout_s is not None:
         value["connect_timeout_s"] = location.connect_timeout_s
+    if location.bytes_per_s is not None:
+        value["bytes_per_s"] = location.bytes_per_s
     return value
 
 

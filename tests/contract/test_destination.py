@@ -220,3 +220,13 @@ def test_how_far_a_large_file_is_can_be_seen_while_it_is_sent(root: Path) -> Non
     assert seen == sorted(set(seen))
     assert len(seen) > 1
     assert context.progress.under_way(there.transfer.name) == ()
+
+
+@SIZES
+def test_every_byte_that_is_sent_counts_for_the_limits(root: Path, content: bytes) -> None:
+    there = site(root)
+    there.put("a.csv", content)
+    moved: list[int] = []
+    context = replace(there.context(1), moved=moved.append)
+    assert run_once(there.transfer, context).files == 1
+    assert sum(moved) == len(content)

@@ -72,6 +72,7 @@ locations = st.builds(LocalLocation, name=names.map(LocationName), path=texts) |
     connect_timeout_s=st.none() | st.floats(1, 600),
     keepalive_s=st.integers(0, 600),
     flush=st.booleans(),
+    bytes_per_s=st.none() | st.integers(1024),
     idle_s=st.floats(0, 600),
     max_connections=st.integers(1, 64),
 )

@@ -137,8 +137,9 @@ class RunContext:
     ``generation`` is the one that the run ends on. ``state`` is the transfer's folder on storage that the members
     share (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives an endpoint
     for the run alone, and ``give_back`` takes it when the run is done with it. ``record`` writes an event.
-    ``progress`` is told of bytes that are moved. ``stopping`` ends a run after the file at hand; a scheduled one
-    that is stopped so is gone on with later, unless ``unwanted``. ``nonce`` makes ids that are never given twice.
+    ``progress`` is told of bytes that are moved, and ``moved`` waits where they are too many. ``stopping`` ends a
+    run after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``.
+    ``nonce`` makes ids that are never given twice.
     """
 
     ownership: Ownership
@@ -149,6 +150,7 @@ class RunContext:
     clock: Clock
     open_endpoint: OpenEndpoint
     record: RecordEvent
+    moved: Callable[[int], None] = lambda _size_bytes: None
     give_back: Callable[[Endpoint], None] = lambda endpoint: endpoint.close()
     memory: Memory
     progress: Progress = field(default_factory=lambda: Progress(clock=SystemClock()))

@@ -51,11 +51,13 @@ class Copying:
         *,
         endpoints: Endpoints,
         progress: Progress,
+        moved: Callable[[int], None],
         not_sent: NotSent,
     ) -> None:
         self._rules = rules
         self._endpoints = endpoints
         self._progress = progress
+        self._moved = moved
         self._not_sent = not_sent
 
     def copy(
@@ -94,9 +96,7 @@ class Copying:
     def _send_small(
         self, small: Sequence[tuple[Parcel, Content]], destination: FencedEndpoint
     ) -> list[_Sent]:
-        ended = destination.write_all(
-            (parcel.intent.temporary, content.data) for parcel, content in small
-        )
+        ended = destination.write_all(self._paced(small))
         sent = []
         for (parcel, content), size in zip(small, ended, strict=True):
             if isinstance(size, MftgitError):
@@ -105,6 +105,16 @@ class Copying:
                 digest = hashlib.sha256(content.data).hexdigest()
                 sent.append((_sent(parcel, content.after, digest), content.after))
         return sent
+
+    def _paced(self, small: Sequence[tuple[Parcel, Content]]) -> Iterator[tuple[str, bytes]]:
+        for parcel, content in small:
+            yield parcel.intent.temporary, content.data
+            self._moved(len(content.data))
+
+    def _paced_chunks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            self._moved(len(chunk))
 
     def _keep_traits(self, sent: Sequence[_Sent], destination: FencedEndpoint) -> list[_Sent]:
         kept = self._rules.preserve
@@ -151,7 +161,7 @@ class Copying:
             source.open_read(path) as stream,
             ExitStack() as threads,
         ):
-            chunks = reading.chunks(stream)
+            chunks = self._paced_chunks(reading.chunks(stream))
             if source is not destination:  # which is for one thread at a time
                 chunks = threads.enter_context(ahead(chunks))
             size = destination.write(intent.temporary, chunks, on_chunk=way.advance)

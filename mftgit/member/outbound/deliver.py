@@ -264,6 +264,7 @@ class Delivery:
             self._transfer.destination,
             endpoints=self._endpoints,
             progress=self._context.progress,
+            moved=self._context.moved,
             not_sent=lambda parcel, error: self._not_sent(parcel, error, results),
         )
         sent = copying.copy(sent, results, destination)

@@ -15,6 +15,7 @@ from mftgit.adapters.sftp import SftpEndpoint, connect
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.connections import Connections, Secrets
 from mftgit.member.outbound.context import RunContext
+from mftgit.member.outbound.limits import Limits
 from mftgit.member.outbound.line import Line, Look
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
@@ -75,6 +76,7 @@ class Runs:
         self._pauses = pauses
         self._progress = progress
         self.connections = Connections(clock=clock)
+        self._limits = Limits(clock=clock)
         self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
         self._stopping = False
 
@@ -272,12 +274,23 @@ class Runs:
             clock=self._clock,
             open_endpoint=open_endpoint,
             record=record,
+            moved=self._moved(line, ownership),
             give_back=self.connections.give_back,
             memory=line.memory,
             progress=self._progress,
             stopping=line.stopping,
             unwanted=lambda: not line.wanted,
         )
+
+    def _moved(self, line: Line, ownership: Ownership) -> Callable[[int], None]:
+        """Return what keeps a run within the limits of its transfer and of its locations."""
+        transfer, locations = line.transfer, line.basis.generation.locations
+        names = (
+            () if transfer is None else (transfer.source.location, transfer.destination.location)
+        )
+        ends = [locations[name] for name in names]
+        limit = None if transfer is None else transfer.bytes_per_s
+        return self._limits.of(limit, *ends, ownership=ownership, wait=line.stopping.wait)
 
     def _open(self, location: Location, secrets: Secrets, *, make: bool) -> Endpoint:
         if isinstance(location, LocalLocation):
