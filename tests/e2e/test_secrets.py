@@ -17,6 +17,8 @@ pytestmark = pytest.mark.needs("sshd")
 
 PLANTED = "planted-s3cret-" + "0123456789"
 NODES = ("node-1", "node-2")
+EACH_RUN_LOGS_IN = "idle_s: 0\n"
+"""A connection that was kept would go on when its login is not let in any more."""
 
 
 def check(value: Any, name: str) -> None:
@@ -46,6 +48,7 @@ def test_a_planted_password_is_found_only_where_it_was_planted(
     clone = running.clone()
     location = (clone / "locations" / "partner.yaml").read_text(encoding="utf-8")
     both = "auth:\n  - password: {file: partner.password}\n  - private_key: {file: partner.key}\n"
+    both += EACH_RUN_LOGS_IN
     changed = re.sub(r"(?s)auth:\n.*", both, location)
     running.push(clone, {"locations/partner.yaml": changed})
     running.until_active(running.status()["revision"], "node-1", "node-2")
@@ -106,6 +109,7 @@ def encrypt_what_opens_the_partner(made: Cluster, clone: Path, key: str) -> str:
     location = (clone / "locations" / "partner.yaml").read_text(encoding="utf-8")
     ways = (
         "auth:\n  - password: {secret: partner-password}\n  - private_key: {secret: partner-key}\n"
+        + EACH_RUN_LOGS_IN
     )
     changes["locations/partner.yaml"] = re.sub(r"(?s)auth:\n.*", ways, location)
     for path, changed in changes.items():
