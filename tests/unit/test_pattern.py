@@ -68,3 +68,7 @@ def test_an_ending_is_named_by_its_pattern() -> None:
     assert not ends_in("*", ".part")
     assert ends_in(Regex(regex=r".*\.part$"), ".part")
     assert not ends_in(Regex(regex=".*"), ".part")
+
+
+def test_a_regular_expression_is_told_as_one() -> None:
+    assert str(Regex(regex="a+")) == "regex a+"
