@@ -29,7 +29,6 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.adapters.endpoint_paths import folder_and_name, parts_inside
 from mftgit.adapters.local_many import Folders, each, entry_of, write_many
-from mftgit.adapters.local_rename import rename_to_free_name
 from mftgit.adapters.storage_errors import telling
 from mftgit.errors import MftgitError
 from mftgit.model.config import LocalLocation
@@ -115,26 +114,13 @@ class LocalEndpoint:
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """See `Endpoint.rename`; both folders are flushed, so that a crash does not bring ``old`` back."""
-        (old_above, old_name), (new_above, new_name) = folder_and_name(old), folder_and_name(new)
-        with (
-            telling(self._root, old, new),
-            open_folder(self._root, old_above) as source,
-            open_folder(self._root, new_above) as target,
-        ):
-            if replace:
-                os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
-            else:
-                rename_to_free_name(source, old_name, target, new_name)
-            sync_folder(target)
-            if old_above != new_above:
-                sync_folder(source)
+        with Folders(self._root) as folders:
+            folders.rename(old, new, replace=replace)
 
     def remove(self, path: str) -> None:
         """See `Endpoint.remove`."""
-        above, name = folder_and_name(path)
-        with telling(self._root, path), open_folder(self._root, above) as folder:
-            os.unlink(name, dir_fd=folder)
-            sync_folder(folder)
+        with Folders(self._root) as folders:
+            folders.remove(path)
 
     def make_folder(self, path: str) -> None:
         """See `Endpoint.make_folder`."""

@@ -60,7 +60,7 @@ class Folders:
         self._root = root
         self._open = ExitStack()
         self._found: dict[tuple[str, ...], int] = {}
-        self._changed: set[int] = set()
+        self._changed: dict[int, None] = {}  # in the order in which they are flushed
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """See `Endpoint.rename`."""
@@ -72,7 +72,10 @@ class Folders:
                 os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
             else:
                 rename_to_free_name(source, old_name, target, new_name)
-        self._changed |= {source, target}
+        self._changed |= {
+            target: None,
+            source: None,
+        }  # a power cut between leaves a file two names, not none
 
     def remove(self, path: str) -> None:
         """See `Endpoint.remove`."""
@@ -81,7 +84,7 @@ class Folders:
             self._make_room(1)
             folder = self._at(above)
             os.unlink(name, dir_fd=folder)
-        self._changed.add(folder)
+        self._changed[folder] = None
 
     def read(self, path: str, *, most_bytes: int) -> Content:
         """See `Endpoint.read_all`."""
@@ -122,7 +125,7 @@ class Folders:
             self._make_room(1)
             folder = self._at(above, make=True)
             descriptor = os.open(name, NEW_FILE, 0o666, dir_fd=folder)
-        self._changed.add(folder)
+        self._changed[folder] = None
         return descriptor
 
     def _at(self, parts: tuple[str, ...], *, make: bool = False) -> int:

@@ -28,7 +28,7 @@ from mftgit.adapters.sftp_overlap import Exchange, done, overlap
 from mftgit.adapters.sftp_session import FSYNC
 from mftgit.adapters.sftp_small import SmallFiles, entry_of
 from mftgit.adapters.sftp_transfer import Download, Upload
-from mftgit.adapters.sftp_wire import Attributes, StatusError, text
+from mftgit.adapters.sftp_wire import Attributes, StatusError
 from mftgit.errors import MftgitError
 from mftgit.model.config import Client, SftpLocation
 from mftgit.model.hop import server_of
@@ -109,7 +109,7 @@ class SftpEndpoint:
         """Ask the server for something, and tell whether it answered; waits as long as any call."""
         try:
             with self._telling("."), suppress(StatusError):
-                self._session.attributes(wire.CMD_STAT, self._folder.remote("."))
+                done(self._folder.attributes(wire.CMD_STAT, self._folder.remote(".")))
         except EndpointLostError:
             return False
         return True
@@ -145,20 +145,17 @@ class SftpEndpoint:
 
     def stat(self, path: str) -> FileEntry:
         """See `Endpoint.stat`."""
-        folder_and_name(path)
         with self._telling(path):
-            found = self._session.attributes(wire.CMD_LSTAT, self._folder.remote(path))
-        self._require_file(path, found)
-        return entry_of(path, found)
+            return done(self._small.stat(path))
 
     @contextmanager
     def open_read(self, path: str) -> Iterator[BinaryIO]:
         """See `Endpoint.open_read`; a file that ends before the size it had raises `EndpointLostError`."""
         folder_and_name(path)
         with self._telling(path):
-            handle = self._session.open(self._folder.remote(path), wire.SFTP_FLAG_READ)
+            handle = done(self._folder.open(self._folder.remote(path), wire.SFTP_FLAG_READ))
             try:
-                found = self._session.attributes(wire.CMD_FSTAT, handle)
+                found = done(self._folder.attributes(wire.CMD_FSTAT, handle))
             except StatusError:
                 self._session.drop(handle)
                 raise
@@ -166,7 +163,7 @@ class SftpEndpoint:
         download = Download(self._session, handle, size_bytes, lambda: self._telling(path))
         try:
             if found.mode is not None:
-                self._require_file(path, found)
+                self._small.require_file(path, found)
             yield cast("BinaryIO", download)
         finally:
             with suppress(EndpointLostError), self._telling(path):
@@ -193,7 +190,7 @@ class SftpEndpoint:
             raise
         with self._telling(path):
             remote = self._folder.remote(path)
-            size = self._session.attributes(wire.CMD_STAT, remote).size_bytes
+            size = done(self._folder.attributes(wire.CMD_STAT, remote)).size_bytes
         if size != upload.sent_bytes:
             raise EndpointFullError(
                 f"{self._server}: {path!r} has {size} bytes after {upload.sent_bytes} were sent: is it full?"
@@ -202,16 +199,13 @@ class SftpEndpoint:
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """See `Endpoint.rename`; `SftpFolder.rename` tells what a server without extensions leaves to chance."""
-        folder_and_name(old)
-        folder_and_name(new)
         with self._telling(old, new):
-            done(self._folder.rename(old, new, replace=replace))
+            done(self._small.rename(old, new, replace=replace))
 
     def remove(self, path: str) -> None:
         """See `Endpoint.remove`."""
-        folder_and_name(path)
         with self._telling(path):
-            self._session.ask(wire.CMD_REMOVE, text(self._folder.remote(path)))
+            done(self._small.remove(path))
 
     def make_folder(self, path: str) -> None:
         """See `Endpoint.make_folder`; the location's own folder is the partner's to make."""
@@ -266,7 +260,7 @@ class SftpEndpoint:
     def _scan(self, folder: str) -> Iterator[tuple[str, Attributes]]:
         """Give the names in ``folder`` and what they are; the server may be asked other things meanwhile."""
         with self._telling(folder):
-            handle = self._session.open_folder(self._folder.remote(folder))
+            handle = done(self._folder.open_folder(self._folder.remote(folder)))
         try:
             while True:
                 with self._telling(folder):
@@ -277,10 +271,6 @@ class SftpEndpoint:
         finally:
             with suppress(EndpointLostError), self._telling(folder):
                 self._session.drop(handle)
-
-    def _require_file(self, path: str, found: Attributes) -> None:
-        if not found.is_file:
-            raise EndpointRefusedError(f"{self._server}: {path!r} is not a regular file")
 
     def _warn_too_deep(self, path: str) -> None:
         logger.warning(

@@ -57,6 +57,11 @@ class SftpFolder:
         answer = yield from self.ask(wire.CMD_OPEN, *fields, expected=wire.CMD_HANDLE)
         return answer.text()
 
+    def open_folder(self, name: bytes) -> Exchange[bytes]:
+        """Open a folder to list it (6.7) and return its handle."""
+        answer = yield from self.ask(wire.CMD_OPENDIR, text(name), expected=wire.CMD_HANDLE)
+        return answer.text()
+
     def look(self, path: str) -> Exchange[Attributes | None]:
         """Return what ``path`` itself is, a link too; None when it is not there."""
         try:

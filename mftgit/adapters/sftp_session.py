@@ -9,7 +9,7 @@ import paramiko
 from paramiko import sftp as wire
 
 from mftgit.adapters.sftp_stream import Stream
-from mftgit.adapters.sftp_wire import Answer, Attributes, attributes, require_ok, text, u32
+from mftgit.adapters.sftp_wire import Answer, require_ok, text, u32
 
 FSYNC = b"fsync@openssh.com"  # PROTOCOL, 4.6
 POSIX_RENAME = b"posix-rename@openssh.com"  # PROTOCOL, 4.3
@@ -116,19 +116,6 @@ class Session:
     def extended(self, name: bytes, *fields: bytes, expected: int = wire.CMD_STATUS) -> Answer:
         """Send a request of the extension ``name`` (8) and wait for its answer."""
         return self.ask(wire.CMD_EXTENDED, text(name), *fields, expected=expected)
-
-    def attributes(self, command: int, what: bytes) -> Attributes:
-        """Ask for the attributes of a path or a handle (6.8)."""
-        return attributes(self.ask(command, text(what), expected=wire.CMD_ATTRS))
-
-    def open(self, path: bytes, flags: int) -> bytes:
-        """Open a file (6.3); give the handle back by `drop` or CMD_CLOSE."""
-        fields = text(path), u32(flags), u32(0)
-        return self.ask(wire.CMD_OPEN, *fields, expected=wire.CMD_HANDLE).text()
-
-    def open_folder(self, path: bytes) -> bytes:
-        """Open a folder to list it (6.7); give the handle back by `drop`."""
-        return self.ask(wire.CMD_OPENDIR, text(path), expected=wire.CMD_HANDLE).text()
 
     def drop(self, handle: bytes) -> None:
         """Close ``handle`` without waiting for the answer."""

@@ -3,7 +3,6 @@
 Sections are those of draft-ietf-secsh-filexfer-02.
 """
 
-import stat
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -55,23 +54,23 @@ class SmallFiles:
         """See `Endpoint.stat`."""
         folder_and_name(path)
         found = yield from self._told(
-            path, self._folder.attributes(wire.CMD_LSTAT, self._folder.remote(path))
+            repr(path), self._folder.attributes(wire.CMD_LSTAT, self._folder.remote(path))
         )
-        self._require_file(path, found)
+        self.require_file(path, found)
         return entry_of(path, found)
 
     def read(self, path: str, *, most_bytes: int) -> Exchange[Content]:
         """See `Endpoint.read_all`; what the server tells of the file after the last byte counts."""
         folder_and_name(path)
-        return (yield from self._told(path, self._read(path, most_bytes)))
+        return (yield from self._told(repr(path), self._read(path, most_bytes)))
 
     def write(self, path: str, content: bytes) -> Exchange[int]:
         """See `Endpoint.write`."""
         above, _ = folder_and_name(path)
-        handle = yield from self._told(path, self._folder.create(path, above))
-        yield from self._told(path, self._fill(handle, content), full=True)
+        handle = yield from self._told(repr(path), self._folder.create(path, above))
+        yield from self._told(repr(path), self._fill(handle, content), full=True)
         found = yield from self._told(
-            path, self._folder.attributes(wire.CMD_STAT, self._folder.remote(path))
+            repr(path), self._folder.attributes(wire.CMD_STAT, self._folder.remote(path))
         )
         if found.size_bytes != len(content):
             raise EndpointFullError(
@@ -95,13 +94,15 @@ class SmallFiles:
             mtime = u32(min(max(traits.mtime_ns // 1_000_000_000, 0), 0xFFFFFFFF))
             flags, fields = flags | HAS_TIMES, fields + mtime + mtime
         remote = text(self._folder.remote(path))
-        yield from self._told(path, self._folder.ask(wire.CMD_SETSTAT, remote, u32(flags), fields))
+        yield from self._told(
+            repr(path), self._folder.ask(wire.CMD_SETSTAT, remote, u32(flags), fields)
+        )
 
     def remove(self, path: str) -> Exchange[None]:
         """See `Endpoint.remove`."""
         folder_and_name(path)
         yield from self._told(
-            path, self._folder.ask(wire.CMD_REMOVE, text(self._folder.remote(path)))
+            repr(path), self._folder.ask(wire.CMD_REMOVE, text(self._folder.remote(path)))
         )
 
     def _told(self, what: str, exchange: Exchange[T], *, full: bool = False) -> Exchange[T]:
@@ -115,7 +116,7 @@ class SmallFiles:
         try:
             before = yield from self._folder.attributes(wire.CMD_FSTAT, handle)
             if before.mode is not None:
-                self._require_file(path, before)
+                self.require_file(path, before)
             size_bytes = before.size_bytes or 0
             # One byte more than it should have, so that one of which the size is not told is not taken for empty.
             length = size_bytes + 1 if size_bytes <= most_bytes else 0
@@ -173,6 +174,7 @@ class SmallFiles:
             if error.code != wire.SFTP_OP_UNSUPPORTED:
                 raise
 
-    def _require_file(self, path: str, found: Attributes) -> None:
-        if found.mode is None or not stat.S_ISREG(found.mode):
+    def require_file(self, path: str, found: Attributes) -> None:
+        """Raise `EndpointRefusedError` unless the server says that ``path`` is a regular file."""
+        if not found.is_file:
             raise EndpointRefusedError(f"{self._server}: {path!r} is not a regular file")

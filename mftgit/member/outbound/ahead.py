@@ -7,6 +7,8 @@ from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import BinaryIO, Final
 
+from mftgit.adapters.endpoint import Endpoint
+
 CHUNK_BYTES: Final = 1020 << 10
 """Four of the largest requests that OpenSSH takes, so that none is cut short."""
 
@@ -32,6 +34,15 @@ class Reading:
             self._digest.update(chunk)
             self.size_bytes += len(chunk)
             yield chunk
+
+
+def digest_of(endpoint: Endpoint, path: str) -> str:
+    """Return the SHA-256 of the file ``path``, in hexadecimal; raises what reading it raises."""
+    reading = Reading()
+    with endpoint.open_read(path) as stream:
+        for _ in reading.chunks(stream):
+            pass
+    return reading.sha256
 
 
 @contextmanager

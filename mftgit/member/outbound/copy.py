@@ -13,7 +13,7 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound.ahead import Reading, ahead
+from mftgit.member.outbound.ahead import Reading, ahead, digest_of
 from mftgit.member.outbound.context import Endpoints
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import into
@@ -189,11 +189,7 @@ def _require_same(intent: Intent, content: Content, destination: FencedEndpoint)
     if content.before.size_bytes <= SMALL_BYTES:
         digest = hashlib.sha256(content.data).hexdigest()
     else:
-        reading = Reading()
-        with destination.open_read(intent.temporary) as stream:
-            for _ in reading.chunks(stream):
-                pass
-        digest = reading.sha256
+        digest = digest_of(destination, intent.temporary)
     if digest != intent.sha256:
         raise OtherContentError(
             f"{intent.destination.location.name} gives back other content of {intent.path} than it was sent: its "

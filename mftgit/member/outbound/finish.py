@@ -18,7 +18,7 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
 )
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound.ahead import Reading
+from mftgit.member.outbound.ahead import digest_of
 from mftgit.member.outbound.claims import archive, delete
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
@@ -201,13 +201,9 @@ class Finish:
         try:
             if destination.stat(intent.final).size_bytes != intent.size_bytes:
                 return False
-            reading = Reading()
-            with destination.open_read(intent.final) as stream:
-                for _ in reading.chunks(stream):
-                    pass
+            return digest_of(destination, intent.final) == intent.sha256
         except FileMissingError:
             return False
-        return reading.sha256 == intent.sha256
 
     def _vanished(self, parcel: Parcel) -> TemporaryVanishedError:
         intent = parcel.intent

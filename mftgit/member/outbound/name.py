@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from mftgit.adapters.endpoint import Endpoint, FileEntry, FileMissingError
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.ahead import Reading
+from mftgit.member.outbound.ahead import digest_of
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import into
@@ -79,12 +79,4 @@ def _is_better(
         return here.mtime_ns > there.mtime_ns
     if here.size_bytes != there.size_bytes:
         return True
-    return _digest(source, source_path(parcel)) != _digest(destination, parcel.intent.final)
-
-
-def _digest(endpoint: Endpoint, path: str) -> str:
-    reading = Reading()
-    with endpoint.open_read(path) as stream:
-        for _ in reading.chunks(stream):
-            pass
-    return reading.sha256
+    return digest_of(source, source_path(parcel)) != digest_of(destination, parcel.intent.final)
