@@ -1,6 +1,5 @@
 """How long to wait so that no more than so many bytes go in a second."""
 
-from threading import Lock
 from typing import Final
 
 BURST_S: Final = 1.0
@@ -8,17 +7,15 @@ BURST_S: Final = 1.0
 
 
 class Throttle:
-    """A bandwidth limit that several may share; a token bucket of `BURST_S` seconds. For any thread."""
+    """A bandwidth limit that several may share; a token bucket of `BURST_S` seconds. One thread at a time."""
 
     def __init__(self, bytes_per_s: int) -> None:
         self.bytes_per_s = bytes_per_s
-        self._lock = Lock()
         self._free_at: float | None = None
 
     def wait_s(self, size_bytes: int, now: float) -> float:
         """Take note that ``size_bytes`` go now, and return how many seconds to wait before more may go."""
-        with self._lock:
-            earliest = now - BURST_S
-            since = now if self._free_at is None else max(self._free_at, earliest)
-            self._free_at = since + size_bytes / self.bytes_per_s
-            return max(0.0, self._free_at - now)
+        earliest = now - BURST_S
+        since = now if self._free_at is None else max(self._free_at, earliest)
+        self._free_at = since + size_bytes / self.bytes_per_s
+        return max(0.0, self._free_at - now)

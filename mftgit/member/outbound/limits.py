@@ -36,8 +36,9 @@ class Limits:
         clock = self._clock
 
         def moved(size_bytes: int) -> None:
-            now = clock.boottime()
-            until = now + max((each.wait_s(size_bytes, now) for each in throttles), default=0.0)
+            with self._lock:
+                now = clock.boottime()
+                until = now + max((each.wait_s(size_bytes, now) for each in throttles), default=0.0)
             while (left := until - clock.boottime()) > 0:
                 ownership.check()
                 if wait(
