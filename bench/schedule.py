@@ -19,13 +19,13 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
     Member,
     Role,
     Source,
     Transfer,
 )
 from mftgit.model.events import EventName
+from mftgit.model.location import LocalLocation
 from mftgit.model.names import LocationName, MemberName, Revision, TransferName
 from mftgit.model.plan import plan
 from mftgit.model.triggers import CronTrigger, IntervalTrigger

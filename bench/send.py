@@ -26,16 +26,14 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
-    Location,
     Member,
     Overwrite,
     Role,
-    SftpLocation,
     Source,
     Transfer,
 )
 from mftgit.model.events import EventName, Fact
+from mftgit.model.location import LocalLocation, Location, SftpLocation
 from mftgit.model.login import KeyAuth
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.triggers import WatchTrigger
@@ -87,6 +85,7 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
     def open_endpoint(place: Location, _make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
         if isinstance(place, LocalLocation):
             return LocalEndpoint(Path(place.path))
+        assert isinstance(place, SftpLocation)
         return connect(place, secrets_dir=Path(plan["secrets"]))
 
     def record(event: EventName, /, *facts: Mapping[str, Fact]) -> None:

@@ -21,7 +21,7 @@ class EndpointRefusedError(MftgitError):
 
 
 class HostKeyError(ConfigError):
-    """The server showed a key that the location does not name."""
+    """The server showed a key or a certificate that the location does not name."""
 
 
 class LoginError(ConfigError):
@@ -148,3 +148,14 @@ class Endpoint(Protocol):
         within about a second with `EndpointLostError`, and so does every later call. A local endpoint has no partner,
         and goes on.
         """
+
+
+class RemoteEndpoint(Endpoint, Protocol):
+    """An endpoint by a connection that may be kept for the next run."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has neither been closed nor lost, as far as is known."""
+
+    def is_alive(self) -> bool:
+        """Ask the server for something, and tell whether it answered; waits as long as any call."""

@@ -28,10 +28,11 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.adapters.endpoint_paths import folder_and_name, parts_inside
-from mftgit.adapters.local_many import Folders, each, entry_of, write_many
+from mftgit.adapters.local_many import Folders, entry_of, write_many
+from mftgit.adapters.one_by_one import each
 from mftgit.adapters.storage_errors import telling
 from mftgit.errors import MftgitError
-from mftgit.model.config import LocalLocation
+from mftgit.model.location import LocalLocation
 
 
 def open_local(location: LocalLocation, *, files_root: Path, make: bool = True) -> "LocalEndpoint":

@@ -1,7 +1,7 @@
 """What is done to many files of a folder at once, where doing it one by one would wait for the disk each time."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,12 +19,12 @@ from mftgit.adapters.confined import (
 from mftgit.adapters.endpoint import (
     Content,
     EndpointFullError,
-    EndpointLostError,
     FileEntry,
     Traits,
 )
 from mftgit.adapters.endpoint_paths import folder_and_name
 from mftgit.adapters.local_rename import rename_to_free_name
+from mftgit.adapters.one_by_one import each
 from mftgit.adapters.storage_errors import telling
 from mftgit.errors import MftgitError
 
@@ -32,22 +32,6 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 _OPEN_FILES = 64
-
-
-def each(call: Callable[[A], T], items: Iterable[A]) -> list[T | MftgitError]:
-    """Return what ``call`` made of each of ``items``, or its error.
-
-    Raises `EndpointLostError`, and what ``items`` raise.
-    """
-    ended: list[T | MftgitError] = []
-    for item in items:
-        try:
-            ended.append(call(item))
-        except EndpointLostError:
-            raise
-        except MftgitError as error:
-            ended.append(error)
-    return ended
 
 
 class Folders:

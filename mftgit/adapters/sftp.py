@@ -30,8 +30,8 @@ from mftgit.adapters.sftp_small import SmallFiles, entry_of
 from mftgit.adapters.sftp_transfer import Download, Upload
 from mftgit.adapters.sftp_wire import Attributes, StatusError
 from mftgit.errors import MftgitError
-from mftgit.model.config import Client, SftpLocation
 from mftgit.model.hop import server_of
+from mftgit.model.location import Client, SftpLocation
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
 

@@ -11,15 +11,15 @@ from typing import Final
 import paramiko
 
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
+from mftgit.adapters.location_secrets import Values
 from mftgit.adapters.sftp_host_key import open_pinned_transport
 from mftgit.adapters.sftp_jump import ThroughJump
 from mftgit.adapters.sftp_login import Way, log_in, prepare
-from mftgit.adapters.sftp_secrets import Values
 from mftgit.adapters.sftp_session import Session
 from mftgit.adapters.sftp_stream import ChannelStream
 from mftgit.adapters.sftp_transport import TROUBLE, hang_up, reason
-from mftgit.model.config import SftpLocation
 from mftgit.model.hop import Hop
+from mftgit.model.location import SftpLocation
 
 STAGES: Final = ("read secrets", "connect", "log in", "start SFTP")
 """What is done one after the other until files can be asked for. Connecting includes the host key, and a jump host."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import paramiko
 from paramiko.pkey import PublicBlob
 
-from mftgit.adapters.sftp_secrets import Values, name_of, read_password, read_text
+from mftgit.adapters.location_secrets import Values, name_of, read_password, read_text
 from mftgit.errors import ConfigError
 from mftgit.model.login import Kept, KeyAuth
 from mftgit.model.ssh_certificate import CertifiedAs, read_certificate_line

@@ -6,11 +6,11 @@ from pathlib import Path
 import paramiko
 
 from mftgit.adapters.endpoint import LoginError
+from mftgit.adapters.location_secrets import Values, name_of, read_password
 from mftgit.adapters.sftp_key import read_key
-from mftgit.adapters.sftp_secrets import Values, name_of, read_password
 from mftgit.adapters.ssh_command import find_ssh
-from mftgit.model.config import Client, SftpLocation
 from mftgit.model.hop import Hop, hops
+from mftgit.model.location import Client, SftpLocation
 from mftgit.model.login import Auth, KeyAuth
 from mftgit.model.secret_value import SecretValue
 

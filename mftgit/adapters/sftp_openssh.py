@@ -8,8 +8,8 @@ from pathlib import Path
 from socket import socket
 
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError, HostKeyError
+from mftgit.adapters.location_secrets import Values
 from mftgit.adapters.sftp_login import Way, prepare
-from mftgit.adapters.sftp_secrets import Values
 from mftgit.adapters.sftp_session import Session
 from mftgit.adapters.sftp_stream import SocketStream
 from mftgit.adapters.sftp_transport import TROUBLE, reason
@@ -19,8 +19,8 @@ from mftgit.adapters.ssh_child import SshChild
 from mftgit.adapters.ssh_command import command_line, environment
 from mftgit.adapters.ssh_doors import PrivateDoors
 from mftgit.adapters.ssh_verdict import Complaint, Failure, failure_of, shown_keys
-from mftgit.model.config import SftpLocation
 from mftgit.model.hop import Hop, host_key_kinds
+from mftgit.model.location import SftpLocation
 from mftgit.model.ssh_certificate import SUFFIX
 
 _AGENT, _ASK = "agent", "password"

@@ -11,8 +11,6 @@ from mftgit.model.config import (
     AfterSuccess,
     Cluster,
     Destination,
-    LocalLocation,
-    Location,
     Member,
     Overwrite,
     Ownership,
@@ -27,7 +25,6 @@ from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.retry import Retry
-from mftgit.model.sftp_document import build_sftp
 from mftgit.model.source import Marker, Order, Pattern, Regex
 from mftgit.model.triggers import (
     AfterTrigger,
@@ -103,13 +100,6 @@ def _active_on(value: str | list[str] | Mapping[str, Mapping[str, str]]) -> Acti
     if isinstance(value, list):
         return ActiveOn(members=frozenset(MemberName(name) for name in value))
     return ActiveOn(labels=frozenset(value["labels"].items()))
-
-
-def build_location(name: LocationName, value: Value) -> Location:
-    """Return what ``locations/NAME.yaml`` says, once its templates are replaced."""
-    if value["type"] == "local":
-        return LocalLocation(name=name, path=value["path"], **given(value, bytes_per_s=int))
-    return build_sftp(name, value)
 
 
 def build_transfer(name: TransferName, value: Value) -> Transfer:

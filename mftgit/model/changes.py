@@ -6,7 +6,13 @@ from enum import Enum, unique
 from typing import Any, Final
 
 from mftgit.model.cohorts import Cohort
-from mftgit.model.config import Cluster, Generation, LocalLocation, Member, Role, SftpLocation
+from mftgit.model.config import (
+    Cluster,
+    Generation,
+    Member,
+    Role,
+)
+from mftgit.model.location import LocalLocation, RemoteLocation
 from mftgit.model.login import Kept, KeyAuth, PasswordAuth
 from mftgit.model.names import MemberName
 from mftgit.model.parts import declared_members
@@ -37,7 +43,6 @@ _KEYS: Final[Mapping[type, str]] = {
     PasswordAuth: "password",
     KeyAuth: "private_key",
 }
-_TYPES: Final[Mapping[type, str]] = {LocalLocation: "local", SftpLocation: "sftp"}
 _RENAMED: Final[Mapping[str, str]] = {
     "after_success": "after_success.action",
     "archive_path": "after_success.path",
@@ -271,8 +276,8 @@ def _leaves(value: Any, at: str) -> Iterator[tuple[str, Value]]:
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
     """Give the fields that matter; a component's name is that of its file."""
-    if type(value) in _TYPES:
-        yield "type", _TYPES[type(value)]
+    if isinstance(value, LocalLocation | RemoteLocation):
+        yield "type", value.KIND
     key = f"{_KEYS[type(value)]}." if type(value) in _KEYS else ""
     for field in fields(value):
         if field.compare and (field.name != "name" or isinstance(value, Cluster | Cohort)):

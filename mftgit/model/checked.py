@@ -8,7 +8,6 @@ from typing import Any, Final
 from mftgit.model.build import (
     Scope,
     build_cluster,
-    build_location,
     build_member,
     build_scope,
     build_transfer,
@@ -16,16 +15,15 @@ from mftgit.model.build import (
 from mftgit.model.compose import MAX_PROBLEMS_PER_FILE
 from mftgit.model.config import (
     Cluster,
-    LocalLocation,
-    Location,
     Member,
-    SftpLocation,
     Transfer,
 )
 from mftgit.model.controller_rules import check_line
 from mftgit.model.documents import Document, Kind, Reading, problem_at
 from mftgit.model.fault import Fault
 from mftgit.model.json_value import Json, Position, join_pointer
+from mftgit.model.location import LocalLocation, Location, RemoteLocation
+from mftgit.model.location_document import build_location
 from mftgit.model.location_rules import check_location
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.plaintext import find_plaintext, find_unsealed, holds_secrets, is_secret
@@ -163,7 +161,7 @@ def _build(
 def _faults(built: Built, timezones: frozenset[str]) -> Iterator[Fault]:
     if isinstance(built, Transfer):
         yield from check_transfer(built, timezones)
-    elif isinstance(built, LocalLocation | SftpLocation):
+    elif isinstance(built, LocalLocation | RemoteLocation):
         yield from check_location(built)
     elif isinstance(built, Secret):
         yield from check_secret(built)

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, unique
 
-from mftgit.model.algorithms import Algorithms
 from mftgit.model.calendars import Calendar
 from mftgit.model.cohorts import Rollout
 from mftgit.model.controller_line import ControllerLine
 from mftgit.model.ledger_line import LEDGER_DAYS
 from mftgit.model.limits import Limits
-from mftgit.model.login import Auth
+from mftgit.model.location import Location
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.retry import Retry
 from mftgit.model.secret_document import Secret
@@ -83,77 +82,6 @@ class ActiveOn:
 
 
 EVERYWHERE = ActiveOn(roles=frozenset(Role))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalLocation:
-    """A folder of this member; a relative ``path`` is below the member's files root.
-
-    ``bytes_per_s`` is what all runs of one member together move there, to and fro; None is no limit.
-    """
-
-    name: LocationName
-    path: str
-    bytes_per_s: int | None = None
-
-
-@unique
-class Client(Enum):
-    """Whose SSH speaks with the server."""
-
-    BUILTIN = "builtin"
-    OPENSSH = "openssh"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jump:
-    """A jump host, through which the server of a location is reached; its fields are like those of `SftpLocation`."""
-
-    host: str
-    port: int = 22
-    username: str
-    host_keys: tuple[str, ...]
-    auth: tuple[Auth, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SftpLocation:
-    """A folder on an SFTP server.
-
-    ``host_keys`` are OpenSSH fingerprints (``SHA256:…``, as ``ssh-keygen -l`` prints them), and ``host_ca`` public keys
-    of authorities that certify hosts, as lines. There is at least one of them, and a server that shows another key is
-    not talked to. ``auth`` is tried in order. ``legacy`` lets OpenSSH's client take old algorithms too. ``keepalive_s``
-    is 0 where nothing is sent for the connection's sake; ``idle_s`` is how long a connection may be kept between runs,
-    and ``max_connections`` how many one member may have.
-    """
-
-    name: LocationName
-    host: str
-    port: int = 22
-    username: str
-    path: str = "."
-    host_keys: tuple[str, ...] = ()
-    host_ca: tuple[str, ...] = ()
-    auth: tuple[Auth, ...]
-    jump: Jump | None = None
-    client: Client = Client.BUILTIN
-    legacy: bool = False
-    algorithms: Algorithms = field(default_factory=Algorithms)
-    timeout_s: float = 30.0
-    connect_timeout_s: float | None = None
-    bytes_per_s: int | None = None
-    keepalive_s: int = 15
-    flush: bool = True
-    idle_s: float = 60.0
-    max_connections: int = 4
-
-    @property
-    def connect_s(self) -> float:
-        """How many seconds each step of connecting may take."""
-        return self.timeout_s if self.connect_timeout_s is None else self.connect_timeout_s
-
-
-Location = LocalLocation | SftpLocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

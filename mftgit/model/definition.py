@@ -6,8 +6,9 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
 
-from mftgit.model.config import Generation, LocalLocation, Location, Transfer
-from mftgit.model.sftp_document import format_sftp
+from mftgit.model.config import Generation, Transfer
+from mftgit.model.location import Location
+from mftgit.model.location_document import format_location
 from mftgit.model.triggers import (
     AfterTrigger,
     CronTrigger,
@@ -58,16 +59,11 @@ def describe_trigger(trigger: Trigger) -> str:
 
 def describe_location(location: Location) -> str:
     """Return where it is, for people."""
-    if isinstance(location, LocalLocation):
-        return f"{location.name} (local folder {location.path})"
-    return f"{location.name} (sftp://{location.username}@{location.host}:{location.port}, {location.path})"
+    return f"{location.name} ({location})"
 
 
 def _location(location: Location) -> dict[str, Any]:
-    if isinstance(location, LocalLocation):
-        local: dict[str, Any] = _tell(location)
-        return {"type": "local"} | local
-    told: dict[str, Any] = _tell({"name": location.name} | format_sftp(location))
+    told: dict[str, Any] = _tell({"name": location.name} | format_location(location))
     return told
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mftgit.model.algorithms import Algorithms, with_legacy
-from mftgit.model.config import SftpLocation
+from mftgit.model.location import SftpLocation
 from mftgit.model.login import Auth
 from mftgit.model.ssh_certificate import SUFFIX
 

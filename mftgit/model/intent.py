@@ -6,21 +6,19 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Self
 
-from mftgit.model.build import build_location
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import (
     ActiveOn,
     AfterSuccess,
     Generation,
-    LocalLocation,
-    Location,
     Overwrite,
     Ownership,
     Role,
 )
+from mftgit.model.location import Location
+from mftgit.model.location_document import build_location, format_location
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 from mftgit.model.run import DeliveryState
-from mftgit.model.sftp_document import format_sftp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +47,9 @@ class Place:
         mine = generation.locations
         first = [name for name in mine if name == self.location.name]
         for name in (*first, *mine):
-            if _space(theirs.get(name, mine[name])) == _space(self.location):
+            if theirs.get(name, mine[name]).place == self.location.place:
                 return mine[name]
         return self.location if self.alike or writer == generation.member.name else None
-
-
-def _space(location: Location) -> tuple[object, ...]:
-    """Return what makes two locations one place; an address may mean another server behind another jump host."""
-    if isinstance(location, LocalLocation):
-        return (location.path,)
-    jump = location.jump and (location.jump.host.lower(), location.jump.port)
-    return (location.host.lower(), location.port, location.username, location.path, jump)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +141,7 @@ def _parse_active_on(value: Mapping[str, Any]) -> ActiveOn:
 def _format_place(place: Place) -> dict[str, Any]:
     """Return the place in the words of a location's document, with its name."""
     location = place.location
-    value: dict[str, Any] = {"alike": place.alike, "name": location.name, "path": location.path}
-    if isinstance(location, LocalLocation):
-        limit = location.bytes_per_s
-        return value | {"type": "local"} | ({} if limit is None else {"bytes_per_s": limit})
-    return value | format_sftp(location)
+    return {"alike": place.alike, "name": location.name} | format_location(location)
 
 
 def _parse_place(value: Mapping[str, Any]) -> Place:

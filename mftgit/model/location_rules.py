@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from mftgit.model.config import Client, Location, SftpLocation
 from mftgit.model.fault import Fault
 from mftgit.model.host_authority import read_authority
+from mftgit.model.location import Client, Location, SftpLocation
 from mftgit.model.login import Auth, KeyAuth
 from mftgit.model.ssh_certificate import CertifiedAs, read_certificate_line
 

@@ -1,6 +1,6 @@
 """The ways to log in to an SFTP server, and where their secrets lie."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mftgit.model.names import SecretName
@@ -57,3 +57,10 @@ def secrets_of_way(way: Auth) -> Iterator[tuple[str, SecretName]]:
     for key, kept in places.items():
         if isinstance(kept, Kept) and kept.secret is not None:
             yield f"/{key}/secret", kept.secret
+
+
+def secrets_of_ways(ways: Sequence[Auth], pointer: str) -> Iterator[tuple[str, SecretName]]:
+    """Give those of all ``ways``, which stand at ``pointer``."""
+    for index, way in enumerate(ways):
+        for below, secret in secrets_of_way(way):
+            yield f"{pointer}/{index}{below}", secret

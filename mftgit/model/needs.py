@@ -4,10 +4,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from mftgit.model.config import Location, SftpLocation
 from mftgit.model.documents import Kind
 from mftgit.model.grouping import Names
-from mftgit.model.login import secrets_of_way
+from mftgit.model.location import Location
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.parts import Part
 
@@ -37,13 +36,7 @@ class Use:
 
 def secrets_of(location: Location) -> Iterator[tuple[str, SecretName]]:
     """Give pointer and name of every secret that ``location`` logs in with."""
-    if not isinstance(location, SftpLocation):
-        return
-    ways = {"/auth": location.auth, "/jump/auth": location.jump.auth if location.jump else ()}
-    for at, auth in ways.items():
-        for index, way in enumerate(auth):
-            for pointer, secret in secrets_of_way(way):
-                yield f"{at}/{index}{pointer}", secret
+    return location.secrets()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from mftgit.model.checked import Checked, Sound
-from mftgit.model.config import Cluster, Generation, Member, Role
+from mftgit.model.config import (
+    Cluster,
+    Generation,
+    Member,
+    Role,
+)
 from mftgit.model.documents import Kind, problem_at
 from mftgit.model.json_value import Position
 from mftgit.model.names import MemberName

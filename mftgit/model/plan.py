@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from mftgit.model.config import Generation, Location, Transfer
+from mftgit.model.config import Generation, Transfer
+from mftgit.model.location import Location
 from mftgit.model.names import LocationName, SecretName, TransferName
 from mftgit.model.needs import secrets_of
 from mftgit.model.secret_value import SecretValue

@@ -11,16 +11,14 @@ from typing import Any, Final
 from mftgit.model.checked import Built, Filled, Sound
 from mftgit.model.config import (
     ActiveOn,
-    LocalLocation,
-    Location,
     Member,
     Role,
-    SftpLocation,
     Transfer,
 )
 from mftgit.model.documents import Kind
 from mftgit.model.grouping import Grouping, Names, group_members
 from mftgit.model.json_value import join_pointer
+from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.needs import Needs, Saying, Use, secrets_of
 from mftgit.model.parts import Part, Parts, declared_members, sound_parts
@@ -132,7 +130,7 @@ class _Across:
         for part, sound in self._sound(Kind.TRANSFER):
             self._check_transfer(part, sound)
         for part, sound in self._sound(Kind.LOCATION):
-            if isinstance(sound.built, SftpLocation):  # also one that no transfer uses
+            if isinstance(sound.built, RemoteLocation):  # also one that no transfer uses
                 self._need((Kind.LOCATION, part.name), part, sound.built, ())
         self._check_secrets()
         if self.since is not None:
@@ -299,7 +297,7 @@ class _Across:
         found = [
             (subgroup, built)
             for subgroup, built in self._variants(located, located.checked.sound, group, tell=tell)
-            if isinstance(built, LocalLocation | SftpLocation)
+            if isinstance(built, LocalLocation | RemoteLocation)
         ]
         if tell:
             for _, built in found:

@@ -8,15 +8,13 @@ from mftgit.errors import ConfigError
 from mftgit.model.checked import Built, Sound, build_filled
 from mftgit.model.config import (
     Generation,
-    LocalLocation,
-    Location,
     Member,
     Role,
-    SftpLocation,
     Transfer,
 )
 from mftgit.model.documents import Kind
 from mftgit.model.json_value import join_pointer
+from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.needs import secrets_of
 from mftgit.model.parts import Part, Parts, declared_cluster, declared_members, sound_parts
@@ -161,7 +159,7 @@ def _locations(
     return (
         (LocationName(name), replace(built, name=LocationName(name)))
         for name, built in _build_all(parts, member)
-        if isinstance(built, LocalLocation | SftpLocation)
+        if isinstance(built, LocalLocation | RemoteLocation)
     )
 
 

@@ -11,7 +11,11 @@ from itertools import islice, pairwise, product
 from pathlib import PurePosixPath
 from typing import Final
 
-from mftgit.model.config import AfterSuccess, Overwrite, Transfer
+from mftgit.model.config import (
+    AfterSuccess,
+    Overwrite,
+    Transfer,
+)
 from mftgit.model.selection import is_selected
 from mftgit.model.source import Pattern
 

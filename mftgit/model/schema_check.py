@@ -57,6 +57,8 @@ class SchemaChecker:
         if "if" in schema:
             taken = self._validator.evolve(schema=schema["if"]).is_valid(instance)
             names |= self._fields(schema.get("then" if taken else "else", {}), instance)
+        for part in schema.get("allOf", ()):
+            names |= self._fields(part, instance)
         return names
 
 

@@ -141,7 +141,8 @@ def _explain_missing(failure: Failure) -> Iterator[Finding]:
 
 def _explain_unknown(failure: Failure) -> Iterator[Finding]:
     schema, here, anywhere = failure.schema, failure.fields, set(_all_fields(failure.schema))
-    deciding = ", ".join(schema.get("if", {}).get("properties", {}))
+    branches = schema.get("allOf", [schema])
+    deciding = ", ".join(branches[0].get("if", {}).get("properties", {}))
     for name in failure.instance:
         if name in here:
             continue
@@ -167,6 +168,8 @@ def _all_fields(schema: Mapping[str, Any]) -> Iterator[str]:
     for branch in ("then", "else"):
         if branch in schema:
             yield from _all_fields(schema[branch])
+    for part in schema.get("allOf", ()):
+        yield from _all_fields(part)
 
 
 def _explain_range(failure: Failure) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from mftgit.model.algorithms import Algorithms
-from mftgit.model.config import Client, Jump, SftpLocation
-from mftgit.model.given import Value, given
+from mftgit.model.given import Value, given, given_remote
+from mftgit.model.location import Client, Jump, SftpLocation
 from mftgit.model.login import Auth, Kept, KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, SecretName
 
@@ -18,23 +18,18 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
         host=value["host"],
         username=value["username"],
         auth=_auth(value["auth"]),
+        **given_remote(value),
         **given(
             value,
             port=int,
-            path=str,
             host_keys=tuple,
             host_ca=tuple,
             jump=_jump,
             client=Client,
             legacy=bool,
             algorithms=_algorithms,
-            timeout_s=float,
-            connect_timeout_s=float,
             keepalive_s=int,
-            bytes_per_s=int,
             flush=bool,
-            idle_s=float,
-            max_connections=int,
         ),
     )
 
@@ -54,31 +49,22 @@ def _algorithms(value: Value) -> Algorithms:
 
 
 def format_sftp(location: SftpLocation) -> dict[str, Any]:
-    """Return ``location`` in the words of its document, for `build_sftp`; its name is not among them."""
+    """Return what ``location`` has besides the fields of every `RemoteLocation`, in the words of its document."""
     value = {
-        "type": "sftp",
         "host": location.host,
         "port": location.port,
         "username": location.username,
-        "path": location.path,
         "host_keys": location.host_keys,
         "host_ca": location.host_ca,
         "auth": [_format_way(way) for way in location.auth],
         "client": location.client.value,
         "legacy": location.legacy,
         "algorithms": asdict(location.algorithms),
-        "timeout_s": location.timeout_s,
         "keepalive_s": location.keepalive_s,
         "flush": location.flush,
-        "idle_s": location.idle_s,
-        "max_connections": location.max_connections,
     }
     if location.jump is not None:
         value["jump"] = _format_jump(location.jump)
-    if location.connect_timeout_s is not None:
-        value["connect_timeout_s"] = location.connect_timeout_s
-    if location.bytes_per_s is not None:
-        value["bytes_per_s"] = location.bytes_per_s
     return value
 
 

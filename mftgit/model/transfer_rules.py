@@ -8,12 +8,9 @@ from typing import Final
 
 from cronsim import CronSim, CronSimError
 
-from mftgit.model.config import (
-    LocalLocation,
-    Location,
-    Transfer,
-)
+from mftgit.model.config import Transfer
 from mftgit.model.fault import Fault
+from mftgit.model.location import Location
 from mftgit.model.naming import (
     ARCHIVE_FIELDS,
     NAME_FIELDS,
@@ -100,9 +97,7 @@ def check_folders(transfer: Transfer, source: Location, destination: Location) -
     taken = _folder(source, transfer.source.path)
     given = _folder(destination, fixed_folder(transfer.destination.path))
     recursive = transfer.source.recursive
-    if _space(source, taken) == _space(destination, given) and _touch(
-        taken, given, nested=recursive
-    ):
+    if source.server == destination.server and _touch(taken, given, nested=recursive):
         yield Fault(
             pointer="/destination",
             rule="feeds-itself",
@@ -152,24 +147,9 @@ def _folder(location: Location, path: str) -> PurePosixPath:
 
 
 def _place(location: Location, path: str) -> Place:
-    folder = _folder(location, path)
-    return _space(location, folder), str(folder)
+    return location.server, str(_folder(location, path))
 
 
 @lru_cache(maxsize=4096)
 def _join(first: str, second: str) -> PurePosixPath:
     return PurePosixPath(first, second)
-
-
-def _space(location: Location, folder: PurePosixPath) -> tuple[str | int, ...]:
-    """Return what two places have to share before their paths can be compared."""
-    if isinstance(location, LocalLocation):
-        return ()
-    # A relative path begins in the home folder of the user.
-    home = "" if folder.is_absolute() else location.username
-    return _server(location.host, location.port, home)
-
-
-@lru_cache(maxsize=4096)
-def _server(host: str, port: int, home: str) -> tuple[str | int, ...]:
-    return host.lower(), port, home

@@ -12,7 +12,12 @@ from outbound_site import LARGE, Site, Watched, site
 
 from mftgit.adapters.endpoint import EndpointRefusedError
 from mftgit.member.outbound.run import RunOutcome, run_once
-from mftgit.model.config import AfterSuccess, Overwrite, Preserve, Verify
+from mftgit.model.config import (
+    AfterSuccess,
+    Overwrite,
+    Preserve,
+    Verify,
+)
 from mftgit.model.events import EventName
 from mftgit.model.run import RunState
 

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import pytest
+from places import Lack, Place, local_place, sftp_place
 from sshd import Sshd, running_sshd
 
 from mftgit.adapters.endpoint import (
@@ -20,9 +20,7 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
     Traits,
 )
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.sftp import connect
-from mftgit.model.config import Client
+from mftgit.model.location import Client
 
 ODD_NAMES = {
     "space": "two words.csv",
@@ -34,24 +32,6 @@ ODD_NAMES = {
     "glob": "*[a]?.csv",
 }
 ESCAPES = ["../out", "in/../../out", "/etc/hostname", "..", "nul\0in", "lone\ud800half"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """An endpoint, the folder that it works on, and how to open another one on it."""
-
-    endpoint: Endpoint
-    root: Path
-    another: Callable[[], Endpoint]
-
-    def put(self, path: str, content: bytes = b"content") -> Path:
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        return file
-
-    def listed(self, folder: str = ".", *, recursive: bool = True) -> list[str]:
-        return sorted(entry.path for entry in self.endpoint.list_files(folder, recursive=recursive))
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +50,13 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     root = tmp_path / "root"
     root.mkdir()
-    if request.param == "local":
-        yield Place(LocalEndpoint(root), root, lambda: LocalEndpoint(root))
-        return
-    server: Sshd = request.getfixturevalue("sshd")
-
-    location = replace(server.location(path=str(root)), client=Client(request.param))
-
-    def another() -> Endpoint:
-        return connect(location, secrets_dir=server.secrets_dir)
-
-    with closing(another()) as endpoint:
-        yield Place(endpoint, root, another)
+    opened = (
+        local_place(root)
+        if request.param == "local"
+        else sftp_place(root, request.getfixturevalue("sshd"), Client(request.param))
+    )
+    with opened as place:
+        yield place
 
 
 def silent(_: int) -> None:
@@ -119,13 +94,13 @@ def test_a_file_sent_under_a_temporary_name_appears_whole(place: Place) -> None:
     content = os.urandom(300_000)
 
     def not_yet_there(_: int) -> None:
-        assert not (place.root / "a.csv").exists()
+        assert not place.is_there("a.csv")
 
     chunks = (content[start : start + 100_000] for start in range(0, 300_000, 100_000))
     place.endpoint.write("a.csv.part", chunks, on_chunk=not_yet_there)
-    assert not (place.root / "a.csv").exists()
+    assert not place.is_there("a.csv")
     place.endpoint.rename("a.csv.part", "a.csv", replace=False)
-    assert (place.root / "a.csv").read_bytes() == content
+    assert place.content("a.csv") == content
     assert place.listed() == ["a.csv"]
 
 
@@ -172,10 +147,10 @@ def test_an_error_of_on_chunk_passes_through_and_the_endpoint_goes_on(place: Pla
 
 
 def test_writing_over_a_file_that_is_there_is_refused(place: Place) -> None:
-    there = place.put("a", b"old")
+    place.put("a", b"old")
     with pytest.raises(FileExistsAtEndpointError, match="'a'"):
         place.endpoint.write("a", iter([b"new"]), on_chunk=silent)
-    assert there.read_bytes() == b"old"
+    assert place.content("a") == b"old"
 
 
 def test_of_many_writers_of_one_new_file_exactly_one_wins(place: Place) -> None:
@@ -195,7 +170,7 @@ def test_of_many_writers_of_one_new_file_exactly_one_wins(place: Place) -> None:
         thread.join()
     for endpoint in places:
         endpoint.close()
-    assert [(place.root / "a").read_bytes()] == [str(number).encode() for number in won]
+    assert [place.content("a")] == [str(number).encode() for number in won]
 
 
 def test_writing_makes_the_folders_above(place: Place) -> None:
@@ -213,33 +188,36 @@ def test_a_file_in_the_place_of_a_folder_is_refused(place: Place) -> None:
 
 
 def test_a_rename_to_a_taken_name_changes_nothing(place: Place) -> None:
-    old, new = place.put("old", b"old"), place.put("new", b"new")
+    place.put("old", b"old")
+    place.put("new", b"new")
     with pytest.raises(FileExistsAtEndpointError, match="'new'"):
         place.endpoint.rename("old", "new", replace=False)
-    assert (old.read_bytes(), new.read_bytes()) == (b"old", b"new")
+    assert (place.content("old"), place.content("new")) == (b"old", b"new")
 
 
 def test_a_rename_of_a_name_to_itself_keeps_the_file(place: Place) -> None:
-    there = place.put("a", b"kept")
+    place.put("a", b"kept")
     with pytest.raises(FileExistsAtEndpointError):
         place.endpoint.rename("a", "a", replace=False)
     place.endpoint.rename("a", "a", replace=True)
-    assert there.read_bytes() == b"kept"
+    assert place.content("a") == b"kept"
 
 
 def test_a_rename_may_replace_a_file_in_another_folder(place: Place) -> None:
-    old, new = place.put("old", b"old"), place.put("deep/new", b"new")
+    place.put("old", b"old")
+    place.put("deep/new", b"new")
     place.endpoint.rename("old", "deep/new", replace=True)
-    assert new.read_bytes() == b"old"
-    assert not old.exists()
+    assert place.content("deep/new") == b"old"
+    assert not place.is_there("old")
 
 
 def test_a_file_is_there_at_every_moment_of_being_replaced(place: Place) -> None:
-    new, done, looks = place.put("new"), Event(), []
+    place.put("new")
+    done, looks = Event(), []
 
     def watch() -> None:
         while not done.is_set():
-            looks.append(new.exists())
+            looks.append(place.is_there("new"))
 
     watcher = Thread(target=watch)
     watcher.start()
@@ -271,7 +249,7 @@ def test_of_many_renames_to_one_free_name_exactly_one_wins(place: Place) -> None
     for endpoint in places:
         endpoint.close()
     assert len(won) == 1
-    assert (place.root / "to").read_bytes() == str(won[0]).encode()
+    assert place.content("to") == str(won[0]).encode()
     assert len(place.listed()) == len(places)
 
 
@@ -322,6 +300,7 @@ def test_what_is_not_there_is_said_to_be_missing(
 
 
 def test_a_list_passes_over_reserved_names_links_and_devices(place: Place) -> None:
+    place.need(Lack.LINKS)
     place.put("a.csv")
     place.put(".mftgit/claims/1/b.csv")
     place.put(".mftgit-probe")
@@ -354,7 +333,9 @@ def test_a_list_looks_only_so_many_folders_deep(place: Place) -> None:
 
 
 def test_a_list_tells_size_and_time(place: Place) -> None:
-    os.utime(place.put("a", b"12345"), (1_700_000_000, 1_700_000_000))
+    place.need(Lack.TIMES)
+    place.put("a", b"12345")
+    os.utime(place.root / "a", (1_700_000_000, 1_700_000_000))
     (entry,) = place.endpoint.list_files(".", recursive=False)
     assert (entry.path, entry.size_bytes) == ("a", 5)
     assert entry.mtime_ns == 1_700_000_000_000_000_000
@@ -362,6 +343,7 @@ def test_a_list_tells_size_and_time(place: Place) -> None:
 
 
 def test_every_name_is_told_reserved_ones_too(place: Place) -> None:
+    place.need(Lack.LINKS)
     place.put("a")
     place.put(".mftgit/b")
     (place.root / "link").symlink_to("a")
@@ -399,7 +381,7 @@ def test_other_calls_may_come_between_the_steps_of_a_read(place: Place) -> None:
     with place.endpoint.open_read("a") as stream:
         chunks = iter(lambda: stream.read(100_000), b"")
         assert place.endpoint.write("b", chunks, on_chunk=look_around) == 900_000
-    assert (place.root / "b").read_bytes() == content
+    assert place.content("b") == content
 
 
 def test_a_read_left_half_way_leaves_a_working_endpoint(place: Place) -> None:
@@ -410,6 +392,7 @@ def test_a_read_left_half_way_leaves_a_working_endpoint(place: Place) -> None:
 
 
 def test_a_folder_is_made_with_those_above_and_may_be_there(place: Place) -> None:
+    place.need(Lack.FOLDERS)
     place.endpoint.make_folder("x/y/z")
     place.endpoint.make_folder("x/y/z")
     place.endpoint.make_folder(".")
@@ -418,26 +401,26 @@ def test_a_folder_is_made_with_those_above_and_may_be_there(place: Place) -> Non
 
 def test_a_folder_is_removed_only_when_empty(place: Place) -> None:
     place.put("full/a")
-    (place.root / "empty").mkdir()
+    place.endpoint.make_folder("empty")
     assert place.endpoint.remove_folder("empty")
-    assert not (place.root / "empty").exists()
+    assert not place.is_there("empty")
     assert not place.endpoint.remove_folder("full")
-    assert (place.root / "full/a").exists()
+    assert place.is_there("full/a")
     assert place.endpoint.remove_folder("never-there")
     assert place.endpoint.remove_folder("never/there")
 
 
 def test_a_file_is_not_removed_as_a_folder(place: Place) -> None:
-    file = place.put("a")
+    place.put("a")
     with pytest.raises(EndpointRefusedError, match="'a'"):
         place.endpoint.remove_folder("a")
-    assert file.exists()
+    assert place.is_there("a")
 
 
 def test_a_file_is_removed(place: Place) -> None:
-    file = place.put("a")
+    place.put("a")
     place.endpoint.remove("a")
-    assert not file.exists()
+    assert not place.is_there("a")
 
 
 def test_a_folder_is_no_file(place: Place) -> None:
@@ -454,6 +437,7 @@ def test_a_folder_is_no_file(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES)
 def test_an_odd_name_goes_through_every_call(place: Place, name: str) -> None:
+    place.need(Lack.ODD_NAMES, Lack.FOLDERS)
     assert place.endpoint.write(name, iter([b"odd"]), on_chunk=silent) == 3
     assert [entry.path for entry in place.endpoint.list_files(".", recursive=False)] == [name]
     assert place.endpoint.list_names(".") == [name]
@@ -463,7 +447,7 @@ def test_an_odd_name_goes_through_every_call(place: Place, name: str) -> None:
     place.endpoint.rename(name, f"in-{name}"[:255], replace=True)
     place.endpoint.remove(f"in-{name}"[:255])
     place.endpoint.make_folder(name)
-    assert os.listdir(place.root) == [name]  # noqa: PTH208  the name itself
+    assert place.names() == [name]
     assert place.endpoint.remove_folder(name)
 
 
@@ -544,7 +528,7 @@ def test_of_many_files_one_that_fails_keeps_no_other_back(place: Place) -> None:
     assert isinstance(taken, FileExistsAtEndpointError)
     assert others[0] == 1
     assert isinstance(others[1], EndpointRefusedError)
-    assert (place.root / "taken").read_bytes() == b"is here"
+    assert place.content("taken") == b"is here"
 
     read = place.endpoint.read_all(["gone", "folder", "a"], most_bytes=10)
     assert [type(each) for each in read] == [FileMissingError, EndpointRefusedError, Content]
@@ -564,9 +548,11 @@ def test_of_many_files_one_that_fails_keeps_no_other_back(place: Place) -> None:
 
 
 def test_times_and_mode_are_set(place: Place) -> None:
+    place.need(Lack.MODES, Lack.TIMES)
     paths = ["a", "b", "c"]
     for path in paths:
-        place.put(path).chmod(0o600)
+        place.put(path)
+        (place.root / path).chmod(0o600)
     traits = [Traits(mtime_ns=10**18), Traits(mode=0o640), Traits(mtime_ns=2 * 10**18, mode=0o400)]
     assert place.endpoint.set_all(zip(paths, traits, strict=True)) == [None] * 3
     found = [place.endpoint.stat(path) for path in paths]

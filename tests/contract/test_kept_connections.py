@@ -9,10 +9,10 @@ import pytest
 from clocks import SetClock
 from sshd import Sshd, running_sshd
 
-from mftgit.adapters.endpoint import EndpointLostError
-from mftgit.adapters.sftp import SftpEndpoint, connect
+from mftgit.adapters.endpoint import EndpointLostError, RemoteEndpoint
+from mftgit.adapters.sftp import connect
 from mftgit.member.outbound.connections import Connections
-from mftgit.model.config import SftpLocation
+from mftgit.model.location import SftpLocation
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
 
@@ -36,11 +36,11 @@ def kept(clock: SetClock) -> Iterator[Connections]:
         yield made
 
 
-def lend(kept: Connections, sshd: Sshd, location: SftpLocation) -> SftpEndpoint:
+def lend(kept: Connections, sshd: Sshd, location: SftpLocation) -> RemoteEndpoint:
     return kept.lend(location, {}, lambda: connect(location, secrets_dir=sshd.secrets_dir))
 
 
-def is_closed(endpoint: SftpEndpoint) -> bool:
+def is_closed(endpoint: RemoteEndpoint) -> bool:
     return not endpoint.is_open
 
 
@@ -95,7 +95,7 @@ def test_another_secret_is_another_connection(kept: Connections, sshd: Sshd) -> 
     (way,) = sshd.location().auth
     location = replace(sshd.location(), auth=(replace(way, file=None, secret=name),))
 
-    def with_secret(text: str) -> SftpEndpoint:
+    def with_secret(text: str) -> RemoteEndpoint:
         secrets = {name: SecretValue(text)}
         return kept.lend(
             location,
@@ -113,7 +113,7 @@ def test_no_more_are_made_than_the_location_allows(kept: Connections, sshd: Sshd
     first = lend(kept, sshd, location)
     with pytest.raises(EndpointLostError, match="raise max_connections of locations/"):
         lend(kept, sshd, location)
-    waited: list[SftpEndpoint] = []
+    waited: list[RemoteEndpoint] = []
     patient = replace(location, connect_timeout_s=60.0)
     kept.give_back(first)
     second = lend(kept, sshd, patient)  # the one of other options makes room
@@ -128,7 +128,7 @@ def test_no_more_are_made_than_the_location_allows(kept: Connections, sshd: Sshd
 def test_a_connection_that_cannot_be_made_takes_no_place(kept: Connections, sshd: Sshd) -> None:
     location = replace(sshd.location(), max_connections=1, connect_timeout_s=5.0)
 
-    def fail() -> SftpEndpoint:
+    def fail() -> RemoteEndpoint:
         raise EndpointLostError("nobody there")
 
     for _ in range(3):

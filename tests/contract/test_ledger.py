@@ -29,13 +29,13 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
     Member,
     Role,
     Source,
     Transfer,
 )
 from mftgit.model.ledger_line import Line, format_line, parse_line
+from mftgit.model.location import LocalLocation
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.triggers import WatchTrigger
 

@@ -19,7 +19,7 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.adapters.local import LocalEndpoint, open_local
 from mftgit.errors import MftgitError
-from mftgit.model.config import LocalLocation
+from mftgit.model.location import LocalLocation
 from mftgit.model.names import LocationName
 
 

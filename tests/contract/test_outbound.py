@@ -36,13 +36,10 @@ from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.model.claim import ClaimId, format_claim
-from mftgit.model.config import (
-    AfterSuccess,
-    LocalLocation,
-    Overwrite,
-)
+from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName
 from mftgit.model.intent import format_intents, parse_intents
+from mftgit.model.location import LocalLocation
 from mftgit.model.names import LocationName, MemberName
 from mftgit.model.run import DeliveryState, RunState
 from mftgit.model.triggers import IntervalTrigger, WatchTrigger

@@ -20,7 +20,7 @@ from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.sftp import connect
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.run import run_once
-from mftgit.model.config import Location
+from mftgit.model.location import Location
 
 SIZES = (0, 1, 10_000, 10_000, 10_000, 200_000, 1_500_000)
 FILES_A_KILL = 2

@@ -23,8 +23,6 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
-    Location,
     Member,
     Overwrite,
     Role,
@@ -32,6 +30,7 @@ from mftgit.model.config import (
     Transfer,
 )
 from mftgit.model.events import EventName, Fact
+from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.run import RunState
 from mftgit.model.source import Marker, Order, Regex

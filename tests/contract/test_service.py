@@ -30,8 +30,6 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
-    Location,
     Member,
     Overwrite,
     Ownership,
@@ -41,6 +39,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.events import EventName
 from mftgit.model.intent import Intent, Place, format_intents, parse_intents
+from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.plan import plan

@@ -15,7 +15,7 @@ from sshd import Sshd, running_sshd
 
 from mftgit.adapters.endpoint import HostKeyError
 from mftgit.adapters.sftp import connect
-from mftgit.model.config import SftpLocation
+from mftgit.model.location import SftpLocation
 
 KINDS = {"ed25519": (), "ecdsa": (), "rsa": ("-b", "2048")}
 UNTIL = datetime(2027, 1, 1, tzinfo=UTC)

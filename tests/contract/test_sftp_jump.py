@@ -26,8 +26,8 @@ from mftgit.adapters.sftp import SftpEndpoint, connect
 from mftgit.adapters.sftp_connect import open_channel
 from mftgit.adapters.sftp_jump import ForwardedSocket
 from mftgit.errors import ConfigError
-from mftgit.model.config import Jump, SftpLocation
 from mftgit.model.hop import hops
+from mftgit.model.location import Jump, SftpLocation
 from mftgit.model.login import Auth, KeyAuth, PasswordAuth
 
 OTHER_KEY = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"

@@ -37,7 +37,7 @@ from mftgit.adapters.endpoint import (
 from mftgit.adapters.sftp import SftpEndpoint, connect
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.algorithms import Algorithms
-from mftgit.model.config import Client, SftpLocation
+from mftgit.model.location import Client, SftpLocation
 from mftgit.model.login import Auth, KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue

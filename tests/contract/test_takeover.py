@@ -28,14 +28,13 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
-    Location,
     Member,
     Overwrite,
     Role,
     Source,
     Transfer,
 )
+from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.triggers import WatchTrigger
 

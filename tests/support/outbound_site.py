@@ -17,7 +17,7 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.local_many import each
+from mftgit.adapters.one_by_one import each
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory, RunContext
 from mftgit.member.outbound.copy import SMALL_BYTES
@@ -29,8 +29,6 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
-    Location,
     Member,
     Overwrite,
     Role,
@@ -38,6 +36,7 @@ from mftgit.model.config import (
     Transfer,
 )
 from mftgit.model.events import EventName, Fact
+from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.triggers import IntervalTrigger, WatchTrigger
 

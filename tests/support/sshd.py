@@ -17,7 +17,7 @@ from threading import Event
 from ports import own_port
 from ssh_keys import make_key, program
 
-from mftgit.model.config import SftpLocation
+from mftgit.model.location import SftpLocation
 from mftgit.model.login import Auth, KeyAuth
 from mftgit.model.names import LocationName
 

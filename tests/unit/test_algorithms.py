@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from mftgit.model.algorithms import HOST_KEYS, Algorithms, with_legacy
-from mftgit.model.config import Jump, SftpLocation
 from mftgit.model.hop import hops, host_key_kinds
+from mftgit.model.location import Jump, SftpLocation
 from mftgit.model.names import LocationName
 
 PLACE = SftpLocation(name=LocationName("p"), host="h", username="u", auth=())

@@ -6,7 +6,7 @@ from clocks import SetClock
 from mftgit.adapters.coordinator import Grant
 from mftgit.member.outbound.limits import Limits
 from mftgit.member.outbound.own import Ownership, OwnershipEndedError
-from mftgit.model.config import LocalLocation
+from mftgit.model.location import LocalLocation
 from mftgit.model.names import Epoch, LocationName
 
 FAST = LocalLocation(name=LocationName("fast"), path="f")

@@ -8,7 +8,6 @@ from mftgit.model.algorithms import Algorithms
 from mftgit.model.build import (
     Scope,
     build_cluster,
-    build_location,
     build_member,
     build_scope,
     build_transfer,
@@ -17,21 +16,19 @@ from mftgit.model.config import (
     EVERYWHERE,
     ActiveOn,
     AfterSuccess,
-    Client,
     Cluster,
     Destination,
-    Jump,
-    LocalLocation,
     Member,
     Overwrite,
     Ownership,
     Preserve,
     Role,
-    SftpLocation,
     Source,
     Transfer,
     Verify,
 )
+from mftgit.model.location import Client, Jump, LocalLocation, SftpLocation
+from mftgit.model.location_document import build_location
 from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.retry import Retry

@@ -24,6 +24,8 @@ def fields(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from schema.get("properties", {}).items()
         for key in ("then", "else", "items", *(["$defs"] if "$defs" in schema else [])):
             yield from fields(schema.get(key))
+        for part in schema.get("allOf", ()):
+            yield from fields(part)
         for key in ("properties", "$defs"):
             for value in schema.get(key, {}).values():
                 yield from fields(value)

@@ -9,15 +9,14 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
     Member,
     Preserve,
     Role,
-    SftpLocation,
     Source,
     Transfer,
 )
 from mftgit.model.definition import describe_location, describe_trigger, tell_definition
+from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.login import KeyAuth, PasswordAuth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.secret_value import SecretValue

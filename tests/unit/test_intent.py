@@ -12,19 +12,15 @@ from mftgit.model.claim import ClaimId
 from mftgit.model.config import (
     ActiveOn,
     AfterSuccess,
-    Client,
     Cluster,
     Generation,
-    Jump,
-    LocalLocation,
-    Location,
     Member,
     Overwrite,
     Ownership,
     Role,
-    SftpLocation,
 )
 from mftgit.model.intent import Intent, Place, format_intents, parse_intents
+from mftgit.model.location import Client, Jump, LocalLocation, Location, SftpLocation
 from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, SecretName, TransferName
 from mftgit.model.run import DeliveryState

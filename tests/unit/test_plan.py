@@ -9,13 +9,12 @@ from mftgit.model.config import (
     Cluster,
     Destination,
     Generation,
-    LocalLocation,
     Member,
     Role,
-    SftpLocation,
     Source,
     Transfer,
 )
+from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.plan import jobs, plan

@@ -4,7 +4,13 @@ import pytest
 from config_tree import VALID, tree, validate, validator
 
 from mftgit.errors import ConfigError
-from mftgit.model.config import Cluster, Generation, LocalLocation, Member, Role, SftpLocation
+from mftgit.model.config import (
+    Cluster,
+    Generation,
+    Member,
+    Role,
+)
+from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.render import InvalidConfigError, render
 

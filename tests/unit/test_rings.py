@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from mftgit.model.config import (
     AfterSuccess,
     Destination,
-    LocalLocation,
     Overwrite,
     Source,
     Transfer,
 )
+from mftgit.model.location import LocalLocation
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.rings import Leg, Ring, find_rings
 from mftgit.model.source import Marker, Pattern, Regex

@@ -5,11 +5,10 @@ from config_tree import tree, validator
 from mftgit.model.config import (
     AfterSuccess,
     Generation,
-    LocalLocation,
     Ownership,
     Role,
-    SftpLocation,
 )
+from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.render import render
 from mftgit.model.triggers import CronTrigger, IntervalTrigger, WatchTrigger

@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from mftgit.errors import ConfigError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal, admits
-from mftgit.model.config import EVERYWHERE, ActiveOn, Member, Role
+from mftgit.model.config import (
+    EVERYWHERE,
+    ActiveOn,
+    Member,
+    Role,
+)
 from mftgit.model.names import MemberName, is_name, parse_name, parse_revision
 from mftgit.model.problem import Problem, format_problem, format_problems
 from mftgit.model.token import JoinToken, format_token, parse_token

@@ -19,8 +19,8 @@ from mftgit.adapters.ssh_agent import Agent
 from mftgit.adapters.ssh_known_host import SHOWN, lines_for
 from mftgit.adapters.ssh_verdict import failure_of, shown_keys
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.model.config import SftpLocation
 from mftgit.model.hop import hops
+from mftgit.model.location import SftpLocation
 from mftgit.model.names import LocationName
 
 RSA = paramiko.RSAKey.generate(2048)

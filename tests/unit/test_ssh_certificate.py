@@ -9,7 +9,7 @@ from certificate_lines import AUTHORITY_LINE, HOST_LINE, RSA_LINE, USER_LINE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.config import Client, Jump, LocalLocation, SftpLocation
+from mftgit.model.location import Client, Jump, LocalLocation, SftpLocation
 from mftgit.model.location_rules import check_location
 from mftgit.model.login import Auth, KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName

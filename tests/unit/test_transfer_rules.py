@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from mftgit.model.config import (
     AfterSuccess,
     Destination,
-    LocalLocation,
-    Location,
-    SftpLocation,
     Source,
     Transfer,
 )
+from mftgit.model.location import LocalLocation, Location, SftpLocation
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.retry import Retry

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from mftgit.model.config import (
     AfterSuccess,
     Destination,
-    LocalLocation,
     Overwrite,
     Source,
     Transfer,
 )
+from mftgit.model.location import LocalLocation
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.rings import Leg, find_rings, going_round
 from mftgit.model.transfer_rules import legs_of

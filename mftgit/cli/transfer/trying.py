@@ -16,8 +16,8 @@ from mftgit.cli.transfer.patience import Patience
 from mftgit.member.outbound.opening import open_location
 from mftgit.member.outbound.trial import Step, try_destination, try_source
 from mftgit.member.secrets import Unsealer
-from mftgit.model.config import Location
 from mftgit.model.definition import describe_location
+from mftgit.model.location import Location
 from mftgit.model.names import SecretName, TransferName
 from mftgit.model.needs import secrets_of
 from mftgit.model.printable import printable

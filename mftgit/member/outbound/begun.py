@@ -7,8 +7,9 @@ from mftgit.member.outbound.claims import Claim, Claims
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.intents import Intents
 from mftgit.model.claim import ClaimId
-from mftgit.model.config import AfterSuccess, Location, Transfer
+from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.intent import Intent
+from mftgit.model.location import Location
 
 
 class SourceGoneError(MftgitError):

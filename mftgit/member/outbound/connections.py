@@ -7,9 +7,8 @@ from threading import Condition
 from typing import Final
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.endpoint import Endpoint, EndpointLostError
-from mftgit.adapters.sftp import SftpEndpoint
-from mftgit.model.config import SftpLocation
+from mftgit.adapters.endpoint import Endpoint, EndpointLostError, RemoteEndpoint
+from mftgit.model.location import RemoteLocation
 from mftgit.model.names import LocationName, SecretName
 from mftgit.model.needs import secrets_of
 from mftgit.model.secret_value import SecretValue
@@ -18,13 +17,13 @@ SWEEP_S: Final = 5.0
 """How often those are closed that nobody has used for long."""
 
 Secrets = Mapping[SecretName, SecretValue]
-_Way = tuple[SftpLocation, tuple[SecretValue | None, ...]]
+_Way = tuple[RemoteLocation, tuple[SecretValue | None, ...]]
 """What a connection was made with; another key or address is another connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Idle:
-    endpoint: SftpEndpoint
+    endpoint: RemoteEndpoint
     since: float
 
 
@@ -35,13 +34,13 @@ class Connections:
         self._clock = clock
         self._changed = Condition()
         self._idle: dict[_Way, list[_Idle]] = defaultdict(list)
-        self._lent: dict[SftpEndpoint, _Way] = {}
+        self._lent: dict[Endpoint, tuple[RemoteEndpoint, _Way]] = {}
         self._count: Counter[LocationName] = Counter()  # lent, idle or being made
         self._ended = False
 
     def lend(
-        self, location: SftpLocation, secrets: Secrets, connect: Callable[[], SftpEndpoint]
-    ) -> SftpEndpoint:
+        self, location: RemoteLocation, secrets: Secrets, connect: Callable[[], RemoteEndpoint]
+    ) -> RemoteEndpoint:
         """Return a connection to ``location``: one that is idle and answers, or a new one.
 
         Raises:
@@ -59,22 +58,24 @@ class Connections:
             self._uncount(location.name)
             raise
         with self._changed:
-            self._lent[endpoint] = way
+            self._lent[endpoint] = endpoint, way
         return endpoint
 
     def give_back(self, endpoint: Endpoint) -> None:
         """Say that the run is done with ``endpoint``; one that was not lent here is closed."""
         with self._changed:
-            way = None
-            if isinstance(endpoint, SftpEndpoint):
-                way = self._lent.pop(endpoint, None)
-                if way is not None and way[0].idle_s and endpoint.is_open and not self._ended:
-                    self._idle[way].append(_Idle(endpoint=endpoint, since=self._clock.boottime()))
-                    self._changed.notify_all()
-                    return
+            lent = self._lent.pop(endpoint, None)
+            if lent is not None and self._is_kept(*lent):
+                remote, way = lent
+                self._idle[way].append(_Idle(endpoint=remote, since=self._clock.boottime()))
+                self._changed.notify_all()
+                return
         endpoint.close()
-        if way is not None:
-            self._uncount(way[0].name)
+        if lent is not None:
+            self._uncount(lent[1][0].name)
+
+    def _is_kept(self, endpoint: RemoteEndpoint, way: _Way) -> bool:
+        return way[0].idle_s > 0 and endpoint.is_open and not self._ended
 
     def sweep(self) -> None:
         """Close those that were idle for their location's ``idle_s``."""
@@ -87,14 +88,14 @@ class Connections:
             self._ended = True
         self._close_idle(lambda _way, _idle: True)
 
-    def _next_idle(self, way: _Way) -> SftpEndpoint | None:
+    def _next_idle(self, way: _Way) -> RemoteEndpoint | None:
         """Return an idle connection, lent; None when a new one is to be made, which is counted already."""
         location, until = way[0], self._clock.boottime() + way[0].connect_s
         with self._changed:
             while True:
                 if self._idle[way]:
                     endpoint = self._idle[way].pop().endpoint
-                    self._lent[endpoint] = way
+                    self._lent[endpoint] = endpoint, way
                     return endpoint
                 if self._count[location.name] < location.max_connections:
                     self._count[location.name] += 1
@@ -108,16 +109,16 @@ class Connections:
                         f"raise max_connections of locations/{location.name}.yaml, or run fewer transfers at a time"
                     )
 
-    def _pop_other(self, name: LocationName) -> SftpEndpoint | None:
+    def _pop_other(self, name: LocationName) -> RemoteEndpoint | None:
         """Return an idle connection of the location as it was before; the lock is held."""
         for way, idle in self._idle.items():
             if way[0].name == name and idle:
                 return idle.pop().endpoint
         return None
 
-    def _drop(self, endpoint: SftpEndpoint) -> None:
+    def _drop(self, endpoint: RemoteEndpoint) -> None:
         with self._changed:
-            way = self._lent.pop(endpoint)
+            _, way = self._lent.pop(endpoint)
         endpoint.close()
         self._uncount(way[0].name)
 

@@ -16,9 +16,10 @@ from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.progress import Progress
 from mftgit.model.claim import ClaimId, make_id
-from mftgit.model.config import Generation, LocalLocation, Location
+from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Place
+from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import Epoch, MemberName, Revision
 from mftgit.model.retry import Retry
 from mftgit.model.selection import Sighting

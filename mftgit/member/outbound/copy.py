@@ -19,7 +19,11 @@ from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import into
 from mftgit.member.outbound.parcel import Parcel, Results, source_path
 from mftgit.member.outbound.progress import Progress
-from mftgit.model.config import Destination, Preserve, Verify
+from mftgit.model.config import (
+    Destination,
+    Preserve,
+    Verify,
+)
 from mftgit.model.intent import Intent
 from mftgit.model.run import DeliveryStep, advance
 from mftgit.model.under_way import Side

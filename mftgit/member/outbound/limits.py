@@ -5,7 +5,7 @@ from threading import Lock
 
 from mftgit.adapters.clock import Clock
 from mftgit.member.outbound.own import Ownership
-from mftgit.model.config import Location
+from mftgit.model.location import Location
 from mftgit.model.names import LocationName
 from mftgit.model.throttle import Throttle
 

@@ -13,7 +13,11 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
-from mftgit.model.config import AfterSuccess, Generation, Transfer
+from mftgit.model.config import (
+    AfterSuccess,
+    Generation,
+    Transfer,
+)
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.retry import Retry

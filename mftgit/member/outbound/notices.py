@@ -10,7 +10,8 @@ from loguru import logger
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.inotify import Inotify
 from mftgit.adapters.scheduler import Scheduler
-from mftgit.model.config import Generation, LocalLocation, Transfer
+from mftgit.model.config import Generation, Transfer
+from mftgit.model.location import LocalLocation
 from mftgit.model.names import TransferName
 from mftgit.model.selection import deepest
 from mftgit.model.triggers import WatchBy, WatchTrigger

@@ -9,22 +9,22 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, rfc3339
-from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.endpoint import Endpoint, RemoteEndpoint
 from mftgit.adapters.local import open_local
-from mftgit.adapters.sftp import SftpEndpoint, connect
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.connections import Connections, Secrets
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.limits import Limits
 from mftgit.member.outbound.line import Line, Look
+from mftgit.member.outbound.opening import connect
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
 from mftgit.member.outbound.successes import Followed, Successes
-from mftgit.model.config import LocalLocation, Location
 from mftgit.model.events import EventName, Fact
+from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import MemberName
 from mftgit.model.run import RunState
 from mftgit.model.transfer_status import MAX_REASON, LastRun
@@ -296,7 +296,7 @@ class Runs:
         if isinstance(location, LocalLocation):
             return open_local(location, files_root=self._files_root, make=make)
 
-        def connecting() -> SftpEndpoint:
+        def connecting() -> RemoteEndpoint:
             return connect(
                 location, secrets_dir=self._secrets_dir, secrets=secrets, clock=self._clock
             )

@@ -10,7 +10,6 @@ from loguru import logger
 from mftgit.adapters.clock import Clock, SystemClock, find_zone, rfc3339
 from mftgit.adapters.coordinator import View
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
-from mftgit.adapters.sftp_login import prepare as prepare_login
 from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
@@ -28,13 +27,14 @@ from mftgit.member.outbound.line import (
     read_shared,
 )
 from mftgit.member.outbound.notices import Notices
+from mftgit.member.outbound.opening import prepare
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.run import RunOutcome
 from mftgit.member.outbound.runs import Record, Runs
 from mftgit.member.outbound.successes import Successes
-from mftgit.model.config import Generation, SftpLocation, Transfer
+from mftgit.model.config import Generation, Transfer
 from mftgit.model.events import EventName
 from mftgit.model.lease import preference_delay_s
 from mftgit.model.names import MemberName, Revision, TransferName
@@ -142,8 +142,8 @@ class Outbound:
         except OSError as error:
             raise MftgitError(f"a schedule cannot be made: {error.strerror or error}") from error
         for location in {each for job in changed for each in (job.source, job.destination)}:
-            if fresh and isinstance(location, SftpLocation):
-                prepare_login(location, secrets_dir=self._secrets_dir, values=generation.secrets)
+            if fresh:
+                prepare(location, secrets_dir=self._secrets_dir, secrets=generation.secrets)
         return Prepared(plan=plan, generation=generation, triggers=triggers)
 
     def apply(self, prepared: "Prepared", *, revision: Revision) -> None:

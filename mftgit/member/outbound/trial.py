@@ -24,10 +24,11 @@ from mftgit.adapters.endpoint import (
     HostKeyError,
     LoginError,
 )
-from mftgit.adapters.sftp_connect import STAGES
 from mftgit.errors import ConfigError, MftgitError
+from mftgit.member.outbound.opening import stages
 from mftgit.model.claim import join
-from mftgit.model.config import LocalLocation, Location, Overwrite, Transfer
+from mftgit.model.config import Overwrite, Transfer
+from mftgit.model.location import Location
 from mftgit.model.selection import is_selected
 
 Open = Callable[[Location, Callable[[str], None]], Endpoint]
@@ -159,19 +160,18 @@ class _Side:
     @contextmanager
     def opened(self, open_endpoint: Open) -> Iterator[Endpoint | None]:
         """Give the endpoint, None where it could not be opened; the stages on the way to it are told."""
-        is_local = isinstance(self._location, LocalLocation)
-        stages = ["open"] if is_local else list(STAGES)
+        left = list(stages(self._location))
         begun = self._clock.boottime()
 
         def passed(_stage: str) -> None:
             nonlocal begun
-            self._tell(self._step(stages.pop(0), begun))
+            self._tell(self._step(left.pop(0), begun))
             begun = self._clock.boottime()
 
         try:
             endpoint = open_endpoint(self._location, passed)
         except MftgitError as error:
-            self.failed(stages[0], error, begun=begun)
+            self.failed(left[0], error, begun=begun)
             yield None
             return
         try:

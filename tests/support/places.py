@@ -1,0 +1,83 @@
+"""Endpoints to try, each with a way to look behind it, for the one suite that all of them have to pass."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum, unique
+from pathlib import Path
+
+import pytest
+from sshd import Sshd
+
+from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.local import LocalEndpoint
+from mftgit.adapters.sftp import connect
+from mftgit.model.location import Client
+
+
+@unique
+class Lack(Enum):
+    """What a kind of server has not, so that nothing can be promised of it; its documentation says so."""
+
+    FOLDERS = "folders"  # a folder is there while it has files
+    LINKS = "links"
+    MODES = "modes"
+    ODD_NAMES = "odd names"
+    TIMES = "times"  # a file's time is that of its writing, and cannot be set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """An endpoint, the folder of this machine that it serves, and how to open another one on it."""
+
+    endpoint: Endpoint
+    root: Path
+    another: Callable[[], Endpoint]
+    lacks: frozenset[Lack] = frozenset()
+
+    def need(self, *needed: Lack) -> None:
+        """Leave the test where the kind of server lacks one of ``needed``."""
+        for each in needed:
+            if each in self.lacks:
+                pytest.skip(f"this kind of server has no {each.value}")
+
+    def put(self, path: str, content: bytes = b"content") -> None:
+        """Have the file ``path``, and the folders above it."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+    def content(self, path: str) -> bytes:
+        """Return what is in the file ``path``."""
+        return (self.root / path).read_bytes()
+
+    def is_there(self, path: str) -> bool:
+        """Tell whether there is something by this name."""
+        return (self.root / path).exists()
+
+    def names(self) -> list[str]:
+        """Return the names in the location's own folder."""
+        return sorted(os.listdir(self.root))  # noqa: PTH208  the names as they are
+
+    def listed(self, folder: str = ".", *, recursive: bool = True) -> list[str]:
+        """Return what the endpoint lists."""
+        return sorted(entry.path for entry in self.endpoint.list_files(folder, recursive=recursive))
+
+
+@contextmanager
+def local_place(root: Path) -> Iterator[Place]:
+    """Give a folder of this machine."""
+    yield Place(endpoint=LocalEndpoint(root), root=root, another=lambda: LocalEndpoint(root))
+
+
+@contextmanager
+def sftp_place(root: Path, server: Sshd, client: Client) -> Iterator[Place]:
+    """Give a folder that OpenSSH serves."""
+    location = replace(server.location(path=str(root)), client=client)
+
+    def another() -> Endpoint:
+        return connect(location, secrets_dir=server.secrets_dir)
+
+    with closing(another()) as endpoint:
+        yield Place(endpoint=endpoint, root=root, another=another)
