@@ -1,13 +1,15 @@
 """A file that fails again and again is set aside, and keeps no other from being delivered."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from outbound_site import CLOCK, LARGE, Site, site
+from outbound_site import CLOCK, LARGE, Crash, Owner, Site, site
 
 from mftgit.adapters.endpoint import EndpointRefusedError
 from mftgit.member.outbound.context import FEW_FAILURES, FORGOTTEN_S, Memory
+from mftgit.member.outbound.run import run_once
 from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName
 from mftgit.model.retry import Retry
@@ -40,6 +42,14 @@ def run_when_due(there: Site, memory: Memory, times: int) -> int:
         }
         files += there.run(1, memory).files
     return files
+
+
+def run_as_others(there: Site, epochs: range) -> None:
+    """Run once as the owner of each epoch, by members that remember nothing."""
+    for epoch in epochs:
+        memory = there.memory()
+        memory.retry = RETRY
+        run_once(there.transfer, there.context(epoch, memory, member=f"m{epoch}"))
 
 
 def refuse(there: Site, name: str) -> None:
@@ -117,3 +127,117 @@ def test_failures_of_long_ago_are_forgotten_and_the_others_are_not(root: Path) -
     assert len(memory.failures) == FEW_FAILURES
     memory.failed("new", (1, 1), 2.5 * FORGOTTEN_S)
     assert set(memory.failures) == {"young", "new"}
+
+
+@pytest.mark.parametrize("content", [b"poison", LARGE], ids=["small", "large"])
+def test_tries_count_on_where_members_take_over_from_each_other(root: Path, content: bytes) -> None:
+    there, _ = trying(root)
+    there.put("bad", content)
+    refuse(there, "bad")
+    run_as_others(there, range(1, 4))
+    assert len(there.happened(EventName.DELIVERY_FAILED)) == 3
+    assert not (there.source / "aside").exists()
+    run_as_others(there, range(4, 5))
+    assert (there.source / "aside" / "bad").read_bytes() == content
+    assert len(there.happened(EventName.DELIVERY_GIVEN_UP)) == 1
+    assert there.records() == []
+
+
+def test_a_name_that_stays_taken_counts_on_after_a_takeover(root: Path) -> None:
+    there, _ = trying(root)
+    (there.target / "a").write_bytes(b"is there")
+    there.put("a", b"1")
+    run_as_others(there, range(1, 5))
+    assert (there.source / "aside" / "a").read_bytes() == b"1"
+
+
+def test_a_kept_file_that_was_given_up_stays_so_after_a_takeover_until_it_changes(
+    root: Path,
+) -> None:
+    there, _ = trying(root, after=AfterSuccess.KEEP)
+    there.put("bad", b"1")
+    refuse(there, "bad")
+    run_as_others(there, range(1, 6))
+    assert len(there.happened(EventName.DELIVERY_FAILED)) == 3
+    there.after = lambda _: None
+    assert there.left_at_target() == []
+    there.put("bad", b"22")
+    run_as_others(there, range(6, 7))
+    assert there.left_at_target() == ["bad"]
+
+
+def test_an_owner_that_is_killed_during_a_try_leaves_the_count(root: Path) -> None:
+    there, _ = trying(root)
+    there.put("bad", b"1")
+    refuse(there, "bad")
+    run_as_others(there, range(1, 3))
+
+    def crash(call: str) -> None:
+        if call == "write":
+            raise Crash
+
+    there.after = crash
+    with pytest.raises(Crash):
+        run_as_others(there, range(3, 4))
+    refuse(there, "bad")
+    run_as_others(there, range(4, 6))
+    assert (there.source / "aside" / "bad").exists()
+
+
+def test_only_failures_are_written_down_and_a_success_removes_them(root: Path) -> None:
+    there, memory = trying(root)
+    kept = there.state / "failures.json"
+    there.put("good", b"1")
+    there.run(1, memory)
+    assert not kept.exists()
+    there.put("bad", b"1")
+    refuse(there, "bad")
+    run_when_due(there, memory, 1)
+    assert kept.exists()
+    there.after = lambda _: None
+    assert run_when_due(there, memory, 1) == 1
+    assert not kept.exists()
+
+
+def test_failures_that_cannot_be_read_or_written_stop_no_delivery(root: Path) -> None:
+    there, memory = trying(root)
+    kept = there.state / "failures.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"torn")
+    there.put("bad", b"1")
+    refuse(there, "bad")
+    there.run(1, memory)
+    kept.unlink()
+    kept.mkdir()  # which no file can replace
+    there.put("good", b"1")
+    assert run_when_due(there, memory, 1) == 1
+    kept.rmdir()
+    run_when_due(there, memory, 1)
+    assert kept.is_file()
+
+
+def test_a_late_owner_writes_nothing(root: Path) -> None:
+    there, memory = trying(root)
+    there.put("bad", b"1")
+    owner = Owner(1)
+
+    def refuse_late(call: str) -> None:
+        if call == "write":
+            owner.lose()
+            raise EndpointRefusedError("not this one")
+
+    there.after = refuse_late
+    there.run(owner, memory)
+    assert memory.failures
+    assert not (there.state / "failures.json").exists()
+
+
+def test_what_is_to_count_anew_does_so_on_the_disk_too(root: Path) -> None:
+    there, memory = trying(root)
+    there.put("bad", b"1")
+    refuse(there, "bad")
+    run_when_due(there, memory, 2)
+    memory.forget_failures()
+    run_when_due(there, memory, 1)
+    kept = json.loads((there.state / "failures.json").read_bytes())["failures"]
+    assert {each["count"] for each in kept} == {1}

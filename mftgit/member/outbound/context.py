@@ -18,6 +18,7 @@ from mftgit.member.outbound.progress import Progress
 from mftgit.model.claim import ClaimId, make_id
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
+from mftgit.model.failures import Failure, Mark
 from mftgit.model.intent import Place
 from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import Epoch, MemberName, Revision
@@ -48,14 +49,6 @@ FEW_FAILURES: Final = 1000
 Fence = tuple[Epoch, Location | None, str, bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failure:
-    count: int
-    mark: tuple[int, int] | None
-    until: float
-    spent: bool
-
-
 @dataclass(slots=True, kw_only=True)
 class Memory:
     """What one member remembers of one transfer between runs; losing it costs time and no file.
@@ -63,6 +56,8 @@ class Memory:
     ``strange_markers`` are those at the source that no delivery of the ledger belongs to.
 
     ``adopted`` is the epoch and the source that the fence stands for; None when it has to be raised again.
+    ``recalled`` is the epoch for which the failures of earlier owners were read, unless they are to count ``anew``;
+    ``changed`` tells that they are not written down as they are. See `attempts`.
     ``tidied_at`` is the boottime at which it was last asked whether the ledger has to be tidied.
 
     The caller makes one per transfer and hands it to every run; it is used by one thread at a time.
@@ -71,22 +66,27 @@ class Memory:
     ledger: Ledger
     sightings: dict[str, Sighting] = field(default_factory=dict)
     adopted: Fence | None = None
-    failures: dict[str, _Failure] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
     counter: int = 0
     strange_markers: set[str] = field(default_factory=set)
     tidied_at: float | None = None
     retry: Retry = field(default_factory=Retry)
     chance: Callable[[], float] = random.random
     forget_at: int = FEW_FAILURES
+    recalled: Epoch | None = None
+    anew: bool = False
+    changed: bool = False
 
-    def failed(self, what: str, mark: tuple[int, int] | None, now: float) -> None:
+    def failed(self, what: str, mark: Mark | None, now: float) -> None:
         """Remember that ``what`` (a path, an id, or "" for the run) failed; ``mark`` tells when it is another file."""
         known = self.failures.get(what)
         count = 1 if known is None or known.mark != mark else known.count + 1
         self._forget(now)
         until = now + self.retry.wait_s(count, self.chance())
         spent = self.retry.is_spent(count)
-        self.failures[what] = _Failure(count=count, mark=mark, until=until, spent=spent)
+        self.failures.pop(what, None)  # the latest is the last one
+        self.failures[what] = Failure(count=count, mark=mark, until=until, spent=spent)
+        self.changed = True
 
     def _forget(self, now: float) -> None:
         """Let go of old failures, when there have come to be twice as many as were left the last time."""
@@ -97,35 +97,38 @@ class Memory:
         }
         self.forget_at = max(FEW_FAILURES, 2 * len(self.failures))
 
-    def is_spent(self, what: str, mark: tuple[int, int] | None) -> bool:
+    def is_spent(self, what: str, mark: Mark | None) -> bool:
         """Tell whether ``what`` failed so often in a row that it is given up, and has not changed since."""
         known = self.failures.get(what)
         return known is not None and known.mark == mark and known.spent
 
     def succeeded(self, what: str) -> None:
         """Forget the failures of ``what``."""
-        self.failures.pop(what, None)
+        if self.failures.pop(what, None) is not None:
+            self.changed = True
+
+    def forget_failures(self) -> None:
+        """Count all failures anew, those also that are written down."""
+        self.failures, self.anew, self.changed, self.recalled = {}, True, True, None
 
     def is_quiet(self, now: float) -> bool:
         """Tell whether nothing waits because it failed."""
         return not any(now < failure.until for failure in self.failures.values())
 
     def waiting(self, now: float, stable_s: float) -> Waiting:
-        """Return what waits, as of the last listing; a file that failed may be known by its path, its id, or both."""
-        put_off = [each for each in self.failures.items() if now < each[1].until]
-        paths = sum(failure.mark is not None for _, failure in put_off)
-        ids = sum(failure.mark is None and what != "" for what, failure in put_off)
+        """Return what waits, as of the last listing."""
+        failed = sum(what != "" and now < each.until for what, each in self.failures.items())
         seen = self.sightings.values()
         return Waiting(
             too_fresh=sum(not each.is_stable(now, stable_s) for each in seen),
-            failed=max(paths, ids),
+            failed=failed,
         )
 
     def retry_in_s(self, now: float) -> float | None:
         """Return in how many seconds the first of what failed may be tried again; None where nothing waits so."""
         return min((f.until - now for f in self.failures.values() if now < f.until), default=None)
 
-    def is_put_off(self, what: str, mark: tuple[int, int] | None, now: float) -> bool:
+    def is_put_off(self, what: str, mark: Mark | None, now: float) -> bool:
         """Tell whether ``what`` failed and has neither changed nor waited for long enough since."""
         known = self.failures.get(what)
         return known is not None and known.mark == mark and now < known.until

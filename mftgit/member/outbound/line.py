@@ -94,6 +94,11 @@ class Line:
         self.opened: list[Endpoint] = []  # by the run under way
 
     @property
+    def is_ours(self) -> bool:
+        """Tell whether this member owns it just now."""
+        return self.ownership is not None and self.ownership.valid()
+
+    @property
     def follows(self) -> TransferName | None:
         """Return the transfer whose successes it runs after, None where it has another trigger."""
         trigger = None if self.transfer is None else self.transfer.trigger
@@ -121,8 +126,7 @@ def fresh_memory(transfer: Transfer | None, state: Path) -> Memory:
 
 def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus:
     """Return how the transfer is; ``view`` is what the storage told of its owner, where that is another."""
-    ownership = line.ownership
-    mine = ownership is not None and ownership.valid()
+    ownership, mine = line.ownership, line.is_ours
     status = TransferStatus(
         name=line.name,
         owner=me if mine else None,

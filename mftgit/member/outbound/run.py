@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
 from mftgit.errors import MftgitError
+from mftgit.member.outbound.attempts import keep, recall
 from mftgit.member.outbound.batches import File, together
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.context import Endpoints, RunContext
@@ -75,6 +76,7 @@ def has_work(transfer: Transfer | None, context: RunContext, *, fresh: bool = Tr
     Raises:
         MftgitError: the source or the members' storage cannot be looked at.
     """
+    recall(context)
     if context.memory.is_put_off(_THE_RUN, None, context.clock.boottime()):
         return False
     with Endpoints(context) as endpoints:
@@ -106,6 +108,7 @@ class _Run:
     def carry_out(self, go: Callable[[Endpoints], object]) -> RunOutcome:
         self._step(RunStep.START)
         self._tell(EventName.RUN_STARTED, {})
+        recall(self.context)
         memory = self.context.memory
         try:
             with Endpoints(self.context) as endpoints:
@@ -124,6 +127,7 @@ class _Run:
         else:
             memory.succeeded(_THE_RUN)
             self._step(RunStep.FINISH)
+        keep(self.context)
         return self._finished()
 
     def attempt(
@@ -223,6 +227,7 @@ def _end_begun(
             lambda results, i=intent, go=go_on: go(i, results),  # type: ignore[misc]
             alone=not delivery.is_ours(intent),
         )
+        keep(context)
     begun.intents.tidy()
     return delivery
 
@@ -306,9 +311,12 @@ class _Going:
         self._begun.intents.tidy()
         for claim, (path, mark) in claims.items():
             if claim in failed:
-                memory.failed(path, mark, clock.boottime())
-                if not self._begun.intents.holds(claim):
+                held = self._begun.intents.holds(claim)
+                if held and not self._keeps:
+                    continue  # it is claimed, and known by its id
+                if not held:
                     memory.succeeded(claim)  # it is at its place, and known by its path
+                memory.failed(path, mark, clock.boottime())
                 if memory.is_spent(path, mark) and self._keeps:
                     delivery.tell_given_up(claim, path, moved_to=None)
                 continue
@@ -316,3 +324,4 @@ class _Going:
             self._selection.done(path)
             if self._transfer.after_success is not AfterSuccess.KEEP:
                 memory.sightings.pop(path, None)
+        keep(self._context)

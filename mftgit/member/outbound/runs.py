@@ -12,6 +12,7 @@ from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.endpoint import Endpoint, RemoteEndpoint
 from mftgit.adapters.local import open_local
 from mftgit.errors import MftgitError
+from mftgit.member.outbound.attempts import recall
 from mftgit.member.outbound.connections import Connections, Secrets
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.limits import Limits
@@ -130,6 +131,7 @@ class Runs:
         outcome: RunOutcome | None = None
         try:
             context = self._context(line, ownership)
+            recall(context)
             self._listen(line)
             if self._is_held(line, context):
                 return

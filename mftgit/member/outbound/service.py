@@ -240,7 +240,8 @@ class Outbound:
                 if line.name == name and line.wanted and not self._draining
             ]
             for line in lines:
-                line.memory.failures = {}
+                if line.is_ours:
+                    line.memory.forget_failures()
         return any(self._runs.submit(line, Look.FIRED) for line in lines)
 
     def next_firings(self) -> dict[TransferName, str]:
@@ -342,7 +343,9 @@ class Outbound:
                 self._add(transfer.name, transfer, key=key, basis=basis)
                 return
             line.transfer, line.wanted, line.name = transfer, True, transfer.name
-            line.memory = fresh_memory(transfer, line.state)  # what failed may be mended now
+            line.memory = fresh_memory(transfer, line.state)
+            if line.is_ours:
+                line.memory.forget_failures()  # what failed may be mended now
             if line.stopping.is_set():
                 line.stopping = threading.Event()
 
