@@ -12,12 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
-from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name
+from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, require_length
 from mftgit.adapters.storage_errors import TellingFile, telling
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags of open(2) for a file that must not be there."""
+_OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags of open(2) for a file to read; opening a named pipe must not wait for its other end before it is refused."""
 
@@ -107,6 +108,28 @@ def new_file(root: Path, path: str) -> Iterator[int]:
             sync_folder(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def old_file(root: Path, path: str, offset: int) -> Iterator[int]:
+    """Open the regular file ``path``, which has at least ``offset`` bytes, and give its descriptor, standing there.
+
+    What the body raises passes through as it is.
+    """
+    above, name = folder_and_name(path)
+    with telling(root, path), open_folder(root, above) as folder:
+        _status_of_file(root, path, name, folder)
+        descriptor = os.open(name, _OLD_FILE, dir_fd=folder)
+    try:
+        with telling(root, path):
+            status = os.fstat(descriptor)
+            require_file(root, path, status)
+            require_length(f"{root}: {path!r}", status.st_size, offset)
+            os.lseek(descriptor, offset, os.SEEK_SET)
+        yield descriptor
+    finally:
+        with telling(root, path):
+            os.close(descriptor)
 
 
 def write_whole(descriptor: int, content: bytes) -> None:

@@ -96,17 +96,36 @@ class Endpoint(Protocol):
     def stat(self, path: str) -> FileEntry:
         """Give size and time of the regular file ``path``."""
 
-    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Open ``path`` for reading; a read may give less than it is asked for, and nothing at the end."""
+    @property
+    def resumes(self) -> bool:
+        """Whether `open_read` takes an ``offset``, and `write` a ``resume_at``; where not, they are never given any."""
 
-    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
+    def open_read(self, path: str, offset: int = 0) -> AbstractContextManager[BinaryIO]:
+        """Open ``path`` for reading from its byte ``offset`` on.
+
+        A read may give less than it is asked for, and nothing at the end.
+        """
+
+    def write(
+        self,
+        path: str,
+        chunks: Iterator[bytes],
+        *,
+        on_chunk: Callable[[int], None],
+        resume_at: int | None = None,
+    ) -> int:
         """Write ``chunks`` to the new file ``path`` and make it last; return its size as the endpoint sees it.
 
-        Missing folders above ``path`` are made. ``on_chunk`` is called with the bytes written so far,
-        before each chunk, and stops the writing by raising.
+        Missing folders above ``path`` are made. ``on_chunk`` is called with the bytes of the file that are written so
+        far, before each chunk, and stops the writing by raising.
+
+        With ``resume_at`` the file is there already and is written from that byte on. It is neither made nor cut short:
+        who did that late, with a handle from before, would spoil what another one wrote meanwhile.
 
         Raises:
-            FileExistsAtEndpointError: ``path`` is there.
+            FileExistsAtEndpointError: ``path`` is there, and ``resume_at`` is None.
+            FileMissingError: ``path`` is not there, with ``resume_at``.
+            EndpointRefusedError: ``path`` has fewer bytes than ``resume_at``.
         """
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:

@@ -37,3 +37,11 @@ def folder_and_name(path: str) -> tuple[tuple[str, ...], str]:
             f"path {path!r} is the location itself: name a file or folder below it"
         )
     return parts[:-1], parts[-1]
+
+
+def require_length(what: str, size_bytes: int, offset: int) -> None:
+    """Raise `EndpointRefusedError` where ``what`` has fewer bytes than ``offset``, where it is to be gone on with."""
+    if size_bytes < offset:
+        raise EndpointRefusedError(
+            f"{what} has {size_bytes} bytes, and was to be gone on with at {offset}: see what cuts files short there"
+        )

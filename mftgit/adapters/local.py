@@ -13,6 +13,7 @@ from typing import BinaryIO
 from mftgit.adapters.confined import (
     file_status,
     new_file,
+    old_file,
     open_file,
     open_folder,
     scan,
@@ -57,6 +58,8 @@ class LocalEndpoint:
     ``root`` itself may be a link or lie behind links; nothing below it is followed.
     """
 
+    resumes = True
+
     def __init__(self, root: Path) -> None:
         self._root = root
 
@@ -90,15 +93,29 @@ class LocalEndpoint:
         return entry_of(path, file_status(self._root, path))
 
     @contextmanager
-    def open_read(self, path: str) -> Iterator[BinaryIO]:
+    def open_read(self, path: str, offset: int = 0) -> Iterator[BinaryIO]:
         """See `Endpoint.open_read`; what goes wrong while reading is told by the same errors."""
         with io.BufferedReader(open_file(self._root, path)) as stream:
+            with telling(self._root, path):
+                stream.seek(offset)
             yield stream
 
-    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
+    def write(
+        self,
+        path: str,
+        chunks: Iterator[bytes],
+        *,
+        on_chunk: Callable[[int], None],
+        resume_at: int | None = None,
+    ) -> int:
         """See `Endpoint.write`; what ``chunks`` and ``on_chunk`` raise passes through as it is."""
-        written = 0
-        with new_file(self._root, path) as descriptor:
+        written = resume_at or 0
+        opened = (
+            new_file(self._root, path)
+            if resume_at is None
+            else old_file(self._root, path, resume_at)
+        )
+        with opened as descriptor:
             for chunk in chunks:
                 on_chunk(written)
                 with telling(self._root, path):

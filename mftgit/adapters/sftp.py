@@ -19,7 +19,12 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
     Traits,
 )
-from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_inside
+from mftgit.adapters.endpoint_paths import (
+    RESERVED,
+    folder_and_name,
+    parts_inside,
+    require_length,
+)
 from mftgit.adapters.sftp_connect import STAGES, Passed, open_channel, pass_by
 from mftgit.adapters.sftp_conversation import Conversation, Line
 from mftgit.adapters.sftp_folder import SftpFolder
@@ -85,6 +90,8 @@ class SftpEndpoint:
     Links on the server are the partner's affair: they are not listed, but a path may lead through them.
     """
 
+    resumes = True
+
     def __init__(self, location: SftpLocation, connection: Line) -> None:
         self._server = server_of(location).name
         self._conversation = Conversation(connection, server=self._server)
@@ -149,7 +156,7 @@ class SftpEndpoint:
             return done(self._small.stat(path))
 
     @contextmanager
-    def open_read(self, path: str) -> Iterator[BinaryIO]:
+    def open_read(self, path: str, offset: int = 0) -> Iterator[BinaryIO]:
         """See `Endpoint.open_read`; a file that ends before the size it had raises `EndpointLostError`."""
         folder_and_name(path)
         with self._telling(path):
@@ -160,7 +167,7 @@ class SftpEndpoint:
                 self._session.drop(handle)
                 raise
         size_bytes = found.size_bytes or 0
-        download = Download(self._session, handle, size_bytes, lambda: self._telling(path))
+        download = Download(self._session, handle, size_bytes, lambda: self._telling(path), offset)
         try:
             if found.mode is not None:
                 self._small.require_file(path, found)
@@ -169,14 +176,20 @@ class SftpEndpoint:
             with suppress(EndpointLostError), self._telling(path):
                 download.drop()
 
-    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
+    def write(
+        self,
+        path: str,
+        chunks: Iterator[bytes],
+        *,
+        on_chunk: Callable[[int], None],
+        resume_at: int | None = None,
+    ) -> int:
         """See `Endpoint.write`; "written" means sent, and every status is good before this returns.
 
         What ``chunks`` and ``on_chunk`` raise passes through as it is.
         """
-        above, _ = folder_and_name(path)
         with self._telling(path):
-            upload = Upload(self._session, done(self._folder.create(path, above)))
+            upload = self._create(path) if resume_at is None else self._go_on(path, resume_at)
         try:
             for chunk in chunks:
                 on_chunk(upload.sent_bytes)
@@ -196,6 +209,22 @@ class SftpEndpoint:
                 f"{self._server}: {path!r} has {size} bytes after {upload.sent_bytes} were sent: is it full?"
             )
         return size
+
+    def _create(self, path: str) -> Upload:
+        above, _ = folder_and_name(path)
+        return Upload(self._session, done(self._folder.create(path, above)))
+
+    def _go_on(self, path: str, offset: int) -> Upload:
+        """Open a file to write from ``offset`` on; that some server has cut it short by that is found here."""
+        done(self._small.stat(path))
+        handle = done(self._folder.open(self._folder.remote(path), wire.SFTP_FLAG_WRITE))
+        try:
+            found = done(self._folder.attributes(wire.CMD_FSTAT, handle))
+            require_length(f"{self._server}: {path!r}", found.size_bytes or 0, offset)
+        except (StatusError, EndpointRefusedError):
+            self._session.drop(handle)
+            raise
+        return Upload(self._session, handle, sent_bytes=offset)
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """See `Endpoint.rename`; `SftpFolder.rename` tells what a server without extensions leaves to chance."""

@@ -23,14 +23,17 @@ _REQUESTS_IN_FLIGHT = 64  # OpenSSH's own client stays below this too
 
 
 class Upload:
-    """Writes to one handle, many on the way at once, each status looked at."""
+    """Writes to one handle, many on the way at once, each status looked at.
 
-    def __init__(self, session: Session, handle: bytes) -> None:
+    ``sent_bytes`` is the place in the file up to which all was sent; of that, the last 4 MiB may not have arrived.
+    """
+
+    def __init__(self, session: Session, handle: bytes, *, sent_bytes: int = 0) -> None:
         self._session = session
         self._handle = handle
         self._on_the_way: deque[int] = deque()
         self._most = _most_in_flight(session.write_bytes)
-        self.sent_bytes = 0
+        self.sent_bytes = sent_bytes
 
     def send(self, chunk: bytes) -> None:
         """Send ``chunk``; its status is looked at in a later call."""
@@ -65,7 +68,7 @@ class Upload:
 
 
 class Download(io.RawIOBase):
-    """Reads from one handle ahead of its reader, at most 4 MiB and 64 requests.
+    """Reads from one handle, from ``offset`` on, ahead of its reader, at most 4 MiB and 64 requests.
 
     ``telling`` is put around what is asked of the server. Closing the stream does not close the handle: `drop` does.
     """
@@ -76,6 +79,7 @@ class Download(io.RawIOBase):
         handle: bytes,
         size_bytes: int,
         telling: Callable[[], AbstractContextManager[None]],
+        offset: int = 0,
     ) -> None:
         super().__init__()
         self._session = session
@@ -84,7 +88,7 @@ class Download(io.RawIOBase):
         self._telling = telling
         self._on_the_way: deque[tuple[int, int, int]] = deque()  # number, offset, length
         self._most = _most_in_flight(session.read_bytes)
-        self._next = 0
+        self._next = offset
         self._left = memoryview(b"")
         self._ended = False
 

@@ -208,14 +208,16 @@ def test_how_far_a_large_file_is_can_be_seen_while_it_is_sent(root: Path) -> Non
     class Looking(Watched):
         """A partner at whose every chunk somebody asks how far it is."""
 
-        def write(self, path: str, chunks: Any, *, on_chunk: Any) -> int:
+        def write(
+            self, path: str, chunks: Any, *, on_chunk: Any, resume_at: int | None = None
+        ) -> int:
             def ask(written: int) -> None:
                 on_chunk(written)
                 (way,) = context.progress.under_way(there.transfer.name)
                 assert (way.path, way.size_bytes) == ("a.csv", 2 * len(LARGE))
                 seen.append(way.done_bytes)
 
-            return endpoint_write(self, path, chunks, on_chunk=ask)
+            return endpoint_write(self, path, chunks, on_chunk=ask, resume_at=resume_at)
 
     looking = replace(
         context,

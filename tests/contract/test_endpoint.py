@@ -13,6 +13,7 @@ from sshd import Sshd, running_sshd
 from mftgit.adapters.endpoint import (
     Content,
     Endpoint,
+    EndpointFullError,
     EndpointLostError,
     EndpointRefusedError,
     FileEntry,
@@ -602,6 +603,62 @@ def test_of_many_writers_of_the_same_many_files_one_wins_each(place: Place) -> N
     for thread in threads:
         thread.join()
     assert sorted(path for each in won for path in each) == sorted(MANY)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 299_999, 300_000])
+def test_a_file_is_read_from_any_byte_on(place: Place, offset: int) -> None:
+    content = os.urandom(300_000)
+    place.put("big", content)
+    with place.endpoint.open_read("big", offset) as stream:
+        assert b"".join(iter(lambda: stream.read(9_999), b"")) == content[offset:]
+
+
+@pytest.mark.parametrize("offset", [0, 1, 200_000])
+def test_a_file_is_gone_on_with_from_any_byte_on(place: Place, offset: int) -> None:
+    assert place.endpoint.resumes
+    content = os.urandom(300_000)
+    place.put("part", bytes(200_000))
+    told: list[int] = []
+    size = place.endpoint.write(
+        "part", iter([content[:7], content[7:]]), on_chunk=told.append, resume_at=offset
+    )
+    assert place.content("part") == bytes(offset) + content
+    assert size == offset + 300_000
+    assert told == [offset, offset + 7]
+
+
+def test_what_is_gone_on_with_is_not_cut_short(place: Place) -> None:
+    place.put("part", b"0123456789")
+    with pytest.raises(EndpointFullError):
+        place.endpoint.write("part", iter([b"xy"]), on_chunk=silent, resume_at=4)
+    assert place.content("part") == b"0123xy6789"
+
+
+def test_what_is_not_there_or_too_short_is_not_gone_on_with(place: Place) -> None:
+    with pytest.raises(FileMissingError):
+        place.endpoint.write("part", iter([b"xy"]), on_chunk=silent, resume_at=0)
+    place.put("part", b"0123")
+    with pytest.raises(EndpointRefusedError, match=r"4 bytes.*at 5"):
+        place.endpoint.write("part", iter([b"xy"]), on_chunk=silent, resume_at=5)
+    place.put("folder/in")
+    with pytest.raises(EndpointRefusedError):
+        place.endpoint.write("folder", iter([b"xy"]), on_chunk=silent, resume_at=0)
+    assert place.content("part") == b"0123"
+    assert place.names() == ["folder", "part"]
+
+
+@pytest.mark.parametrize("offset", [(1 << 32) + 5, (1 << 36) + 5, 100 << 30])
+def test_offsets_of_a_file_of_100_gib_are_right(place: Place, offset: int) -> None:
+    with (place.root / "part").open("wb") as sparse:
+        sparse.truncate(offset)
+    content = os.urandom(300_000)
+    size = place.endpoint.write("part", iter([content]), on_chunk=silent, resume_at=offset)
+    assert size == offset + 300_000
+    with (place.root / "part").open("rb") as file:
+        file.seek(offset - 1)
+        assert file.read() == b"\0" + content
+    with place.endpoint.open_read("part", offset + 100_000) as stream:
+        assert b"".join(iter(lambda: stream.read(1 << 20), b"")) == content[100_000:]
 
 
 def test_closing_twice_is_fine(place: Place) -> None:

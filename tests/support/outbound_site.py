@@ -102,11 +102,22 @@ class Watched:
     def stat(self, path: str) -> FileEntry:
         return self._real.stat(path)
 
-    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
-        return self._real.open_read(path)
+    @property
+    def resumes(self) -> bool:
+        return self._real.resumes
 
-    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
-        size = self._real.write(path, chunks, on_chunk=on_chunk)
+    def open_read(self, path: str, offset: int = 0) -> AbstractContextManager[BinaryIO]:
+        return self._real.open_read(path, offset)
+
+    def write(
+        self,
+        path: str,
+        chunks: Iterator[bytes],
+        *,
+        on_chunk: Callable[[int], None],
+        resume_at: int | None = None,
+    ) -> int:
+        size = self._real.write(path, chunks, on_chunk=on_chunk, resume_at=resume_at)
         self._after("write")
         return size
 

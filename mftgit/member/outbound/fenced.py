@@ -32,11 +32,23 @@ class FencedEndpoint:
         """See `Endpoint.stat`."""
         return self._endpoint.stat(path)
 
-    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """See `Endpoint.open_read`."""
-        return self._endpoint.open_read(path)
+    @property
+    def resumes(self) -> bool:
+        """See `Endpoint.resumes`."""
+        return self._endpoint.resumes
 
-    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
+    def open_read(self, path: str, offset: int = 0) -> AbstractContextManager[BinaryIO]:
+        """See `Endpoint.open_read`."""
+        return self._endpoint.open_read(path, offset)
+
+    def write(
+        self,
+        path: str,
+        chunks: Iterator[bytes],
+        *,
+        on_chunk: Callable[[int], None],
+        resume_at: int | None = None,
+    ) -> int:
         """See `Endpoint.write`."""
 
         def ask(written: int) -> None:
@@ -44,7 +56,7 @@ class FencedEndpoint:
             on_chunk(written)
 
         self._check()
-        return self._endpoint.write(path, chunks, on_chunk=ask)
+        return self._endpoint.write(path, chunks, on_chunk=ask, resume_at=resume_at)
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """See `Endpoint.rename`."""
