@@ -12,6 +12,7 @@ from mftgit.errors import MftgitError
 Connection = sqlite3.Connection
 
 _BUSY_MS = 10_000
+_LOOK_MS = 50
 
 
 class DatabaseError(MftgitError):
@@ -111,9 +112,22 @@ class Database:
                 self._all.append((threading.current_thread(), connection))
             self._local.connection = connection
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-            connection.execute("PRAGMA journal_mode=WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous=FULL")
         return connection
+
+
+def _use_wal(connection: Connection) -> None:
+    """Have the file in WAL mode; SQLite does not wait by itself for others who bring it there at the same time."""
+    for left in reversed(range(_BUSY_MS // _LOOK_MS)):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                raise
+            threading.Event().wait(_LOOK_MS / 1000)
+        else:
+            return
 
 
 def _has(connection: Connection, column: Column) -> bool:
