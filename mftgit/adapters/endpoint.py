@@ -59,6 +59,14 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """A SHA-256 in hexadecimal that the other side worked out, and ``by`` what."""
+
+    sha256: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """A file that was read; ``before`` and ``after`` are what it was then, so that a change meanwhile shows."""
 
@@ -145,6 +153,12 @@ class Endpoint(Protocol):
 
     def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
         """Read each file whole; nothing of one that is larger than ``most_bytes``."""
+
+    def digest_all(self, paths: Iterable[str]) -> list[Digest | MftgitError | None]:
+        """Let the other side work out the digest of each file; None where it cannot, and the file has to be read.
+
+        One without a way to that returns None for each.
+        """
 
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
         """Write each (path, content) as `write` does; for small files."""

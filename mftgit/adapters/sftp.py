@@ -12,6 +12,7 @@ from paramiko import sftp as wire
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import (
     Content,
+    Digest,
     EndpointFullError,
     EndpointLostError,
     EndpointRefusedError,
@@ -27,6 +28,7 @@ from mftgit.adapters.endpoint_paths import (
 )
 from mftgit.adapters.sftp_connect import STAGES, Passed, open_channel, pass_by
 from mftgit.adapters.sftp_conversation import Conversation, Line
+from mftgit.adapters.sftp_digest import Digests
 from mftgit.adapters.sftp_folder import SftpFolder
 from mftgit.adapters.sftp_openssh import open_child
 from mftgit.adapters.sftp_overlap import Exchange, done, overlap
@@ -105,6 +107,16 @@ class SftpEndpoint:
             self._folder,
             server=self._server,
             meaning=self._conversation.meaning,
+        )
+        self._digests = Digests(
+            self._session,
+            self._folder,
+            stat=self._small.stat,
+            run=connection.output_of,
+            server=self._server,
+            timeout_s=location.timeout_s,
+            # that ssh ends a connection on which the server answers nothing for as long
+            most_silent_s=location.timeout_s / 2 if location.client is Client.OPENSSH else None,
         )
 
     @property
@@ -259,6 +271,11 @@ class SftpEndpoint:
     def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
         """See `Endpoint.read_all`."""
         return self._overlap(self._small.read(path, most_bytes=most_bytes) for path in paths)
+
+    def digest_all(self, paths: Iterable[str]) -> list[Digest | MftgitError | None]:
+        """See `Endpoint.digest_all`."""
+        with self._telling("."):
+            return self._digests.all(paths)
 
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
         """See `Endpoint.write_all`."""

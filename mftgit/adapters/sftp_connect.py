@@ -12,6 +12,7 @@ import paramiko
 
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
 from mftgit.adapters.location_secrets import Values
+from mftgit.adapters.sftp_exec import output_of
 from mftgit.adapters.sftp_host_key import open_pinned_transport
 from mftgit.adapters.sftp_jump import ThroughJump
 from mftgit.adapters.sftp_login import Way, log_in, prepare
@@ -53,6 +54,12 @@ class Connection:
             if not self.jump.transport.is_active():
                 return f"the connection to the {self.jump.hop.name} was lost"
         return reason(error)
+
+    def output_of(
+        self, command: str, given: bytes, *, within_s: float, most_bytes: int
+    ) -> bytes | None:
+        """See `sftp_exec.output_of`."""
+        return output_of(self.transport, command, given, within_s=within_s, most_bytes=most_bytes)
 
     @property
     def is_openssh(self) -> bool:

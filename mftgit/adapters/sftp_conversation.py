@@ -26,6 +26,11 @@ class Line(Protocol):
     def explain(self, error: BaseException) -> str:
         """Return why it was lost with ``error``."""
 
+    def output_of(
+        self, command: str, given: bytes, *, within_s: float, most_bytes: int
+    ) -> bytes | None:
+        """Run a command beside SFTP; see `sftp_exec.output_of`."""
+
     def close(self) -> None:
         """End it and wait for that; a second call does nothing, and any thread may make it."""
 

@@ -38,6 +38,19 @@ class SftpFolder:
         whole = "/".join((*above, *parts)) or self._base or "."
         return whole.encode("utf-8", "surrogateescape")
 
+    def below(self, folder: bytes, path: str) -> bytes:
+        """Return ``path`` below ``folder``, which is what the server calls the location's folder."""
+        parts = parts_inside(path)
+        return b"/".join((folder.rstrip(b"/"), "/".join(parts).encode("utf-8", "surrogateescape")))
+
+    def real(self) -> Exchange[bytes]:
+        """Ask for the whole path of the location's folder (6.11)."""
+        answer = yield from self.ask(
+            wire.CMD_REALPATH, text(self.remote(".")), expected=wire.CMD_NAME
+        )
+        answer.u32()
+        return answer.text()
+
     def ask(
         self, command: int, *fields: bytes, expected: int = wire.CMD_STATUS
     ) -> Exchange[Answer]:

@@ -5,6 +5,9 @@ calls interleave, asks for a whole file at once, and drops the status of a write
 Sections are those of draft-ietf-secsh-filexfer-02; extensions are in section 4 of OpenSSH's PROTOCOL.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import paramiko
 from paramiko import sftp as wire
 
@@ -37,6 +40,15 @@ class Session:
         self._read_to = 0
         self.extensions = self._greet()
         self.read_bytes, self.write_bytes = self._limits()
+
+    @contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Let the server be silent for so long in the body."""
+        before = self._stream.wait_at_most(seconds)
+        try:
+            yield
+        finally:
+            self._stream.wait_at_most(before)
 
     def leave_out(self, extension: bytes) -> None:
         """Do as if the server did not have ``extension``."""

@@ -24,6 +24,9 @@ class Stream(Protocol):
     def is_ready(self) -> bool:
         """Tell whether `receive` need not wait."""
 
+    def wait_at_most(self, seconds: float | None) -> float | None:
+        """Wait no longer than this from now on, None: without end; return how long it was before."""
+
 
 class ChannelStream:
     """A channel; nothing may have been received on it yet."""
@@ -73,6 +76,12 @@ class ChannelStream:
         """See `Stream.is_ready`."""
         return self._channel.recv_ready()
 
+    def wait_at_most(self, seconds: float | None) -> float | None:
+        """See `Stream.wait_at_most`."""
+        before = self._channel.gettimeout()
+        self._channel.settimeout(seconds)
+        return before
+
 
 class SocketStream:
     """A socket, whose time limits are its own."""
@@ -93,3 +102,9 @@ class SocketStream:
     def is_ready(self) -> bool:
         """See `Stream.is_ready`."""
         return bool(self._poll.poll(0))
+
+    def wait_at_most(self, seconds: float | None) -> float | None:
+        """See `Stream.wait_at_most`."""
+        before = self._socket.gettimeout()
+        self._socket.settimeout(seconds)
+        return before

@@ -130,6 +130,11 @@ class Answer:
         start, end = self._span()
         return memoryview(self._packet)[start:end]
 
+    def rest(self) -> bytes:
+        """Read everything that has not been read."""
+        start, self._at = self._at, len(self._packet)
+        return self._packet[start:]
+
     def _span(self) -> tuple[int, int]:
         length = self.u32()
         if length > self.left_bytes:

@@ -141,6 +141,7 @@ class Verify(Enum):
 
     SIZE = "size"
     READ_BACK = "read_back"
+    DIGEST = "digest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from outbound_site import LARGE, Site, Watched, site
 
-from mftgit.adapters.endpoint import EndpointRefusedError
+from mftgit.adapters.endpoint import Digest, EndpointRefusedError, FileMissingError
+from mftgit.errors import MftgitError
 from mftgit.member.outbound.run import RunOutcome, run_once
 from mftgit.model.config import (
     AfterSuccess,
@@ -152,10 +153,11 @@ class Corrupting(Watched):
 
 
 @SIZES
+@pytest.mark.parametrize("verify", [Verify.READ_BACK, Verify.DIGEST])
 def test_what_is_read_back_otherwise_than_it_was_sent_is_not_published(
-    root: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+    root: Path, content: bytes, verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = to(site(root), verify=Verify.READ_BACK)
+    there = to(site(root), verify=verify)
     there.put("a.csv", content)
     opened = there.open
     monkeypatch.setattr(
@@ -174,6 +176,77 @@ def test_what_is_read_back_otherwise_than_it_was_sent_is_not_published(
     monkeypatch.undo()
     assert there.run(1).files == 1
     assert (there.target / "a.csv").read_bytes() == content
+
+
+class Working(Watched):
+    """A partner that works digests out itself: of ``wrong`` files other ones, of ``unknown`` ones none."""
+
+    wrong: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+
+    def digest_all(self, paths: Any) -> list[Digest | MftgitError | None]:
+        return [self._digest(path) for path in paths]
+
+    def _digest(self, path: str) -> Digest | MftgitError | None:
+        if any(name in path for name in self.unknown):
+            return None
+        if "gone" in path:
+            return FileMissingError(f"no {path}")
+        content = b"other" if any(name in path for name in self.wrong) else None
+        found = (self.root / path).read_bytes() if content is None else content
+        return Digest(sha256=hashlib.sha256(found).hexdigest(), by="check-file")
+
+    def read_all(self, paths: Any, *, most_bytes: int) -> Any:
+        asked = list(paths)
+        self.read += tuple(asked)
+        return super().read_all(asked, most_bytes=most_bytes)
+
+
+def partner(there: Site, **fields: tuple[str, ...]) -> Working:
+    """Let the destination of ``there`` be at such a partner."""
+    made = Working(there.target, None, lambda _: None)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    there.partner = made
+    return made
+
+
+@SIZES
+def test_a_partner_that_tells_digests_gives_nothing_back(root: Path, content: bytes) -> None:
+    there = to(site(root), verify=Verify.DIGEST)
+    there.put("a.csv", content)
+    there.put("b.csv", content)
+    at = partner(there, wrong=("b.csv",))
+    outcome = there.run(1)
+    assert (outcome.outcome, outcome.files) == (RunState.PARTLY, 1)
+    assert hashlib.sha256(b"other").hexdigest() in outcome.errors[0]
+    assert there.left_at_target() == ["a.csv"]
+    assert at.read == ()
+
+
+def test_what_a_partner_cannot_tell_the_digest_of_is_read_back(root: Path) -> None:
+    there = to(site(root), verify=Verify.DIGEST)
+    for name in ("a.csv", "b.csv", "gone.csv"):
+        there.put(name, b"1")
+    at = partner(there, unknown=("b.csv",))
+    outcome = there.run(1)
+    assert outcome.files == 2
+    assert "no .gone.csv" in outcome.errors[0]
+    (read,) = at.read
+    assert read.startswith(".b.csv.")
+
+
+def test_what_is_there_is_compared_by_the_digest_that_the_partner_tells(root: Path) -> None:
+    there = to(site(root, overwrite=Overwrite.IF_DIFFERENT), verify=Verify.DIGEST)
+    for name, had in {"same": b"1", "other": b"2", "gone": b"3"}.items():
+        (there.target / name).write_bytes(had)
+        there.put(name, b"1")
+    at = partner(there)
+    outcome = there.run(1)
+    assert (outcome.files, len(there.happened(EventName.DELIVERY_SKIPPED))) == (1, 1)
+    assert "no gone" in outcome.errors[0]
+    assert at.read == ()
 
 
 class Strict(Watched):

@@ -17,7 +17,7 @@ from sshd import running_sshd
 
 from mftgit.adapters.inotify import tells
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
-from mftgit.member.outbound.copy import SMALL_BYTES
+from mftgit.member.outbound.digests import SMALL_BYTES
 from mftgit.member.outbound.leftover import find_leftovers
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.runs import PARALLEL_RUNS

@@ -1,6 +1,7 @@
 """Both sides of a transfer are tried against real servers, some of which misbehave, and nothing is left there."""
 
 import getpass
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import paramiko
 import pytest
 from config_tree import VALID
 from member_folder import confirm, make_folder
-from paramiko.sftp import SFTP_PERMISSION_DENIED
+from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY, SFTP_PERMISSION_DENIED
 from secret_documents import make_key, sealed
 from sftp_server import (
     PASSWORD,
@@ -249,6 +251,45 @@ def test_a_step_that_the_server_fails_at_is_told_and_nothing_is_left(
     after_it = [] if step == "write" else PROBED[PROBED.index(step) + 1 :]
     assert steps(told)[-len(after_it) - 1 :] == [step, *after_it]
     assert files(folder) == before
+
+
+def test_by_what_digests_are_compared_is_told(
+    folder: StateFolder, run: Any, partner: Served
+) -> None:
+    use_partner(folder, partner, path="., verify: digest")
+    told = run()
+    assert steps(told) == [*CONNECTED, *PROBED[:3], "digest", *PROBED[3:]]
+    assert [each["note"] for each in told if each["step"] == "digest"] == ["digest by read back"]
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_partner_that_works_digests_out_is_held_to_them(
+    folder: StateFolder,
+    run: Any,
+    wrong: bool,  # noqa: FBT001
+) -> None:
+    class WorksOut(paramiko.SFTPServer):
+        """Has the extension check-file, and perhaps gets it wrong."""
+
+        def _process(self, t: int, request_number: int, msg: paramiko.Message) -> None:
+            if t != CMD_EXTENDED:
+                super()._process(t, request_number, msg)  # type: ignore[misc]
+                return
+            (probe,) = (folder.root.parent / "files" / "partner").iterdir()
+            content = probe.read_bytes() + b"!" * wrong
+            reply = paramiko.Message()
+            reply.add_int(request_number)
+            reply.add_string(b"sha256")
+            reply.add_bytes(hashlib.sha256(content).digest())
+            self._send_packet(CMD_EXTENDED_REPLY, reply)  # type: ignore[attr-defined]
+
+    with sftp_server(folder.root.parent / "files" / "partner", handler=WorksOut) as served:
+        use_partner(folder, served, path="., verify: digest")
+        told = run(code=int(wrong))
+    (step,) = [each for each in told if each["step"] == "digest"]
+    assert step["note"] == (None if wrong else "digest by check-file")
+    assert steps(told)[-2:] == PROBED[3:]
+    assert files(folder, "partner") == {}
 
 
 def test_what_cannot_be_removed_is_named(folder: StateFolder, run: Any) -> None:

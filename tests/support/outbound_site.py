@@ -12,6 +12,7 @@ from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import Grant
 from mftgit.adapters.endpoint import (
     Content,
+    Digest,
     Endpoint,
     FileEntry,
     Traits,
@@ -20,7 +21,7 @@ from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.one_by_one import each
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.copy import SMALL_BYTES
+from mftgit.member.outbound.digests import SMALL_BYTES
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.run import RunOutcome, run_once
@@ -155,6 +156,9 @@ class Watched:
             for path, content in zip(asked, found, strict=True)
         ]
 
+    def digest_all(self, paths: Iterable[str]) -> list[Digest | MftgitError | None]:
+        return self._real.digest_all(paths)
+
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
         return each(
             lambda file: self.write(file[0], iter([file[1]]), on_chunk=lambda _: None), files
@@ -188,6 +192,8 @@ class Site:
     after: Callable[[str], None] = lambda _: None
     events: list[tuple[EventName, dict[str, Fact]]] = field(default_factory=list)
     opened: list[Watched] = field(default_factory=list)
+    partner: Watched | None = None
+    """What the destination is instead of a folder of its own."""
     broken: dict[LocationName, Exception] = field(default_factory=dict)
     paths: dict[LocationName, str] = field(
         default_factory=lambda: {SOURCE: "source", TARGET: "target"}
@@ -217,6 +223,8 @@ class Site:
     def open(self, location: Location, make: bool = False) -> Endpoint:  # noqa: FBT001, FBT002
         if location.name in self.broken:
             raise self.broken[location.name]
+        if self.partner is not None and location.name == TARGET:
+            return self.partner
         folder = self.root / location.path
         if make:
             folder.mkdir(exist_ok=True)

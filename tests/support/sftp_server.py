@@ -389,10 +389,11 @@ def sftp_server(
     *,
     door: type[Door] = Door,
     keys: tuple[paramiko.PKey, ...] = (),
+    handler: type[paramiko.SFTPServer] = paramiko.SFTPServer,
 ) -> Iterator[Served]:
     """Serve ``root`` on loopback; it shows `Served.host_key`, and the other ones to who asks for their type.
 
-    These are `Served.second_key` and ``keys``.
+    These are `Served.second_key` and ``keys``. ``handler`` is what speaks SFTP.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, behaviour.receive_bytes)
@@ -414,7 +415,7 @@ def sftp_server(
                 transports.append(transport)
                 for key in (served.host_key, served.second_key, *keys):
                     transport.add_server_key(key)
-                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, behaviour, root)
+                transport.set_subsystem_handler("sftp", handler, behaviour, root)
                 transport.start_server(event=Event(), server=entrance)
 
         thread = Thread(target=accept)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.member.outbound.batches import File, together
-from mftgit.member.outbound.copy import SMALL_BYTES
+from mftgit.member.outbound.digests import SMALL_BYTES
 from mftgit.model.run import MOST_TOGETHER
 
 files = st.lists(st.integers(0, SMALL_BYTES + 2), max_size=300).map(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mftgit.adapters.clock import Clock
-from mftgit.member.outbound.copy import SMALL_BYTES
+from mftgit.member.outbound.digests import SMALL_BYTES
 from mftgit.model.run import Pace
 
 File = tuple[str, tuple[int, int]]

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Final
 
 from mftgit.adapters.endpoint import (
     Content,
@@ -13,8 +12,9 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound.ahead import Reading, ahead, digest_of
+from mftgit.member.outbound.ahead import Reading, ahead
 from mftgit.member.outbound.context import Endpoints
+from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import into
 from mftgit.member.outbound.parcel import Parcel, Results, source_path
@@ -27,9 +27,6 @@ from mftgit.model.config import (
 from mftgit.model.intent import Intent
 from mftgit.model.run import DeliveryStep, advance
 from mftgit.model.under_way import Side
-
-SMALL_BYTES: Final = 1 << 20
-"""Up to this size a file is held in memory as a whole, and sent side by side with others."""
 
 _Sent = tuple[Parcel, FileEntry]
 """A file that was sent, and what it is at the source."""
@@ -73,8 +70,8 @@ class Copying:
         sent = self._send(parcels, results, destination)
         if self._rules.preserve:
             sent = self._keep_traits(sent, destination)
-        if self._rules.verify is Verify.READ_BACK:
-            sent = self._read_back(sent, destination, results)
+        if self._rules.verify is not Verify.SIZE:
+            sent = self._compare(sent, destination, results)
         return [parcel for parcel, _ in sent]
 
     def _send(
@@ -137,18 +134,19 @@ class Copying:
                 self._not_sent(parcel, _not_kept(parcel.intent, error, kept))
         return [each for each, error in zip(sent, ended, strict=True) if error is None]
 
-    def _read_back(
+    def _compare(
         self, sent: Sequence[_Sent], destination: FencedEndpoint, results: Results
     ) -> list[_Sent]:
-        found = destination.read_all(
-            (parcel.intent.temporary for parcel, _ in sent), most_bytes=SMALL_BYTES
+        """Return those that the destination has as they were sent."""
+        found = digests_of(
+            destination,
+            [parcel.intent.temporary for parcel, _ in sent],
+            ask=self._rules.verify is Verify.DIGEST,
         )
         good = []
-        for (parcel, entry), content in zip(sent, found, strict=True):
+        for (parcel, entry), digest in zip(sent, found, strict=True):
             with self._each(parcel, results):
-                if isinstance(content, MftgitError):
-                    raise content
-                _require_same(parcel.intent, content, destination)
+                _require_same(parcel.intent, digest)
                 good.append((parcel, entry))
         return good
 
@@ -189,14 +187,12 @@ class Copying:
             self._not_sent(parcel, error)
 
 
-def _require_same(intent: Intent, content: Content, destination: FencedEndpoint) -> None:
-    if content.before.size_bytes <= SMALL_BYTES:
-        digest = hashlib.sha256(content.data).hexdigest()
-    else:
-        digest = digest_of(destination, intent.temporary)
+def _require_same(intent: Intent, digest: str | MftgitError) -> None:
+    if isinstance(digest, MftgitError):
+        raise digest
     if digest != intent.sha256:
         raise OtherContentError(
-            f"{intent.destination.location.name} gives back other content of {intent.path} than it was sent: its "
+            f"{intent.destination.location.name} has other content of {intent.path} than it was sent: its "
             f"digest is {digest}, expected {intent.sha256}; the file is sent again: see to the partner's disk"
         )
 

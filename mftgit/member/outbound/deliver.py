@@ -24,7 +24,7 @@ from mftgit.member.outbound.name import name
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results
 from mftgit.model.claim import ClaimId, join, temporary_name
-from mftgit.model.config import AfterSuccess, Transfer
+from mftgit.model.config import AfterSuccess, Transfer, Verify
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Intent, Place
 from mftgit.model.names import LocationName
@@ -254,6 +254,7 @@ class Delivery:
             context=self._context,
             endpoints=self._endpoints,
             destination=destination,
+            ask=self._transfer.destination.verify is Verify.DIGEST,
         )
         self._finish.skip(named.skipped, results)
         self._refuse(named.taken, results)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, TypeVar
 
-from mftgit.adapters.endpoint import Content, Endpoint, FileEntry, Traits
+from mftgit.adapters.endpoint import Content, Digest, Endpoint, FileEntry, Traits
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.own import Ownership
 
@@ -85,6 +85,10 @@ class FencedEndpoint:
     def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
         """See `Endpoint.read_all`."""
         return self._endpoint.read_all(paths, most_bytes=most_bytes)
+
+    def digest_all(self, paths: Iterable[str]) -> list[Digest | MftgitError | None]:
+        """See `Endpoint.digest_all`."""
+        return self._endpoint.digest_all(paths)
 
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
         """See `Endpoint.write_all`; asked before each file."""

@@ -1,12 +1,14 @@
 """Which name each file gets at its destination, and which is not sent at all: the transfer's overwrite rule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mftgit.adapters.endpoint import Endpoint, FileEntry, FileMissingError
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.ahead import digest_of
 from mftgit.member.outbound.context import Endpoints, RunContext
+from mftgit.member.outbound.digests import digests_of
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import into
 from mftgit.member.outbound.parcel import Parcel, Results, source_path
@@ -30,8 +32,12 @@ def name(
     context: RunContext,
     endpoints: Endpoints,
     destination: FencedEndpoint,
+    ask: bool = False,
 ) -> Named:
-    """Sort ``parcels``, which are of one transfer, by what is at the destination; errors go into ``results``."""
+    """Sort ``parcels``, which are of one transfer, by what is at the destination; errors go into ``results``.
+
+    ``ask``: digests are asked of the destination where it can tell them.
+    """
     if parcels[0].intent.overwrite is Overwrite.OVERWRITE:
         return Named(list(parcels))
     named = Named()
@@ -49,7 +55,8 @@ def name(
         elif intent.overwrite is Overwrite.FAIL:
             named.taken.append(parcel)
         else:
-            _compare(parcel, there, named, results, source=source, destination=destination)
+            better = partial(_is_better, source=source, destination=destination, ask=ask)
+            _compare(parcel, there, named, results, better)
     return named
 
 
@@ -58,18 +65,16 @@ def _compare(
     there: FileEntry,
     named: Named,
     results: Results,
-    *,
-    source: Endpoint,
-    destination: Endpoint,
+    is_better: Callable[[Parcel, FileEntry], bool],
 ) -> None:
     """Send it, or skip it: whatever is there, what is not older, or what has this content already."""
     with into(results, parcel):
-        sent = _is_better(parcel, there, source=source, destination=destination)
+        sent = is_better(parcel, there)
         (named.sent if sent else named.skipped).append(parcel)
 
 
 def _is_better(
-    parcel: Parcel, there: FileEntry, *, source: Endpoint, destination: Endpoint
+    parcel: Parcel, there: FileEntry, *, source: Endpoint, destination: Endpoint, ask: bool
 ) -> bool:
     rule = parcel.intent.overwrite
     if rule is Overwrite.SKIP:
@@ -79,4 +84,7 @@ def _is_better(
         return here.mtime_ns > there.mtime_ns
     if here.size_bytes != there.size_bytes:
         return True
-    return digest_of(source, source_path(parcel)) != digest_of(destination, parcel.intent.final)
+    (had,) = digests_of(destination, [parcel.intent.final], ask=ask)
+    if isinstance(had, MftgitError):
+        raise had
+    return digest_of(source, source_path(parcel)) != had

@@ -5,6 +5,7 @@ reserved for the cluster is written, read back, renamed and removed. What fails 
 tried, but for those that tell something of their own.
 """
 
+import hashlib
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from mftgit.adapters.endpoint import (
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.opening import stages
 from mftgit.model.claim import join
-from mftgit.model.config import Overwrite, Transfer
+from mftgit.model.config import Overwrite, Transfer, Verify
 from mftgit.model.location import Location
 from mftgit.model.selection import is_selected
 
@@ -42,6 +43,7 @@ class ProbeDiffersError(MftgitError):
 T = TypeVar("T")
 
 _NOT_YET: Final = "{} is not there yet, and the first file makes it; tried in {}"
+_DIGEST_BY: Final = "digest by {}"
 _PROBE: Final = ".mftgit-probe-"
 _PROBE_BYTES: Final = 64
 _WAYS_OUT: Final[tuple[tuple[type[MftgitError], str], ...]] = (
@@ -113,10 +115,11 @@ def try_destination(
         if folder is not None:
             name = join(folder, f"{_PROBE}{secrets.token_hex(8)}")
             replaces = transfer.destination.overwrite is Overwrite.OVERWRITE
-            _probe(side, endpoint, name, replaces=replaces)
+            asks = transfer.destination.verify is Verify.DIGEST
+            _probe(side, endpoint, name, replaces=replaces, asks=asks)
 
 
-def _probe(side: "_Side", endpoint: Endpoint, name: str, *, replaces: bool) -> None:
+def _probe(side: "_Side", endpoint: Endpoint, name: str, *, replaces: bool, asks: bool) -> None:
     """Write, read, rename and remove a file of the cluster's own; remove what a step has left behind."""
     renamed, content = f"{name}-renamed", secrets.token_bytes(_PROBE_BYTES)
     left = {name, renamed}
@@ -125,6 +128,8 @@ def _probe(side: "_Side", endpoint: Endpoint, name: str, *, replaces: bool) -> N
             return
         # A destination that may not be read still takes files: what follows tells something too.
         side.take("read back", lambda: _read_back(endpoint, name, content))
+        if asks:
+            side.take("digest", lambda: _digest(endpoint, name, content), note=_DIGEST_BY.format)
         moved = side.take("rename", lambda: _rename(endpoint, name, renamed, replaces=replaces))
         at = renamed if moved else name
         left -= {name} if moved else set()
@@ -258,6 +263,21 @@ def _read_back(endpoint: Endpoint, name: str, content: bytes) -> bool:
     if found != content:
         raise ProbeDiffersError(f"another content was read from {name} than was written")
     return True
+
+
+def _digest(endpoint: Endpoint, name: str, content: bytes) -> str:
+    """Return by what the digest of the file was worked out, and see that it is right."""
+    (told,) = endpoint.digest_all([name])
+    if isinstance(told, MftgitError):
+        raise told
+    if told is None:
+        return "read back"
+    expected = hashlib.sha256(content).hexdigest()
+    if told.sha256 != expected:
+        raise ProbeDiffersError(
+            f"{name} has the digest {told.sha256} by {told.by}, expected {expected}"
+        )
+    return told.by
 
 
 def _rename(endpoint: Endpoint, old: str, new: str, *, replaces: bool) -> bool:
