@@ -9,6 +9,7 @@ from mftgit.model.config import (
     EVERYWHERE,
     ActiveOn,
     AfterSuccess,
+    Batch,
     Cluster,
     Destination,
     Member,
@@ -110,6 +111,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         destination=_destination,
         trigger=_trigger,
         retry=_retry,
+        batch=_batch,
         bytes_per_s=int,
         ownership=Ownership,
         prefer=tuple,
@@ -173,6 +175,10 @@ def _retry(value: Value) -> Retry:
     return Retry(
         **given(value, first_s=float, longest_s=float, jitter=float, attempts=int, quarantine=str)
     )
+
+
+def _batch(value: Value) -> Batch:
+    return Batch(**given(value, at_least=int))
 
 
 def _trigger(value: Value) -> Trigger:

@@ -164,6 +164,13 @@ class Destination:
     verify: Verify = Verify.SIZE
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The files of one run are visible at the destination all together or not at all; fewer than ``at_least`` wait."""
+
+    at_least: int = 1
+
+
 @unique
 class AfterSuccess(Enum):
     """What happens to the source file once it is delivered."""
@@ -194,6 +201,7 @@ class Transfer:
     destination: Destination
     trigger: Trigger
     retry: Retry = field(default_factory=Retry)
+    batch: Batch | None = None
     bytes_per_s: int | None = None
     after_success: AfterSuccess = AfterSuccess.DELETE
     archive_path: str | None = None

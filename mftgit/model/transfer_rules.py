@@ -33,6 +33,27 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
         yield from _check_cron(transfer.trigger, timezones)
     yield from _check_destination(transfer, timezones)
     yield from check_source(transfer.source)
+    yield from _check_batch(transfer)
+
+
+def _check_batch(transfer: Transfer) -> Iterator[Fault]:
+    if transfer.batch is None:
+        return
+    if transfer.retry.attempts is not None:
+        yield Fault(
+            pointer="/retry/attempts",
+            rule="batch",
+            message="a file that is given up would tear its batch",
+            hint="remove attempts, or batch: a batch is tried until it is whole",
+        )
+    at_most = transfer.source.at_most
+    if at_most is not None and at_most < transfer.batch.at_least:
+        yield Fault(
+            pointer="/batch/at_least",
+            rule="batch",
+            message=f"no batch is ever whole: at least {transfer.batch.at_least}, at most {at_most}",
+            hint="lower at_least, or raise source.at_most",
+        )
 
 
 def _check_destination(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fault]:

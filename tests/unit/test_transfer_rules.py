@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mftgit.model.config import (
     AfterSuccess,
+    Batch,
     Destination,
     Source,
     Transfer,
@@ -267,6 +268,18 @@ def test_what_a_pattern_gives_counts_as_being_below_its_fixed_folder() -> None:
     looping = transfer(source=Source(location=A, path="in", recursive=True), to="in/{date:%Y}")
     (fault,) = check_folders(looping, local("x"), local("x"))
     assert fault.rule == "feeds-itself"
+
+
+def test_a_batch_that_is_never_whole_is_a_problem() -> None:
+    def wrong(*, at_most: int | None = None, attempts: int | None = None) -> list[str]:
+        given = transfer(source=Source(location=A, at_most=at_most))
+        found = replace(given, batch=Batch(at_least=3), retry=Retry(attempts=attempts))
+        return [fault.pointer for fault in check_transfer(found, ZONES)]
+
+    assert wrong() == []
+    assert wrong(at_most=3) == []
+    assert wrong(at_most=2) == ["/batch/at_least"]
+    assert wrong(attempts=3) == ["/retry/attempts"]
 
 
 def test_a_quarantine_where_files_are_taken_from_is_a_problem_only_where_it_is_used() -> None:

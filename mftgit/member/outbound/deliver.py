@@ -7,6 +7,7 @@ step). Small files take every step together, so that one wait for a disk or a pa
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from loguru import logger
@@ -19,12 +20,12 @@ from mftgit.member.outbound.claims import Claim, archive
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.copy import Copying
 from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.finish import Finish, NameTakenError
-from mftgit.member.outbound.name import name
+from mftgit.member.outbound.finish import Finish, NameTakenError, into
+from mftgit.member.outbound.name import Named, name
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results
 from mftgit.model.claim import ClaimId, join, temporary_name
-from mftgit.model.config import AfterSuccess, Transfer, Verify
+from mftgit.model.config import AfterSuccess, Destination, Transfer, Verify
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Intent, Place
 from mftgit.model.names import LocationName
@@ -33,9 +34,16 @@ from mftgit.model.run import DeliveryState, DeliveryStep, advance
 
 S = DeliveryStep
 
+AT_ONCE: Final = 32
+"""So many files of a batch are copied at once; small ones are in memory meanwhile."""
+
 
 class NameWaitsError(TransientError):
     """An earlier file waits for the name, and is not to be overtaken."""
+
+
+class HeldBackError(TransientError):
+    """The file is of a batch that cannot be delivered as a whole."""
 
 
 class CannotGoBackError(DeliveryFailedError):
@@ -66,7 +74,10 @@ class Delivery:
         parcels = self._finish.write(parcels, S.TAKE)
         if transfer.after_success is not AfterSuccess.KEEP:
             parcels = self._claim(parcels, results)
-        self._send(parcels, results)
+        if transfer.batch is None:
+            self._send(parcels, results)
+        else:
+            self._send_batch(parcels, results, size=len(files))
 
     def resume(self, intent: Intent, results: Results) -> None:
         """Go on with what this epoch or an earlier one has begun and not ended.
@@ -85,11 +96,15 @@ class Delivery:
         if parcel.claim is None:  # never claimed, or kept at its place: it is seen again there
             self._begun.intents.drop([intent.id])
             results[intent.id] = NOTHING
-        elif self._transfer is not None and self._begun.is_own(parcel.claim):
+        elif self._transfer is not None and self._sends_again(self._transfer, parcel.claim):
             described = self._describe(self._transfer, intent.id, intent.path)
             self._send_claim(described, parcel.claim, results)
         else:
             self._put_back(parcel, results)
+
+    def _sends_again(self, transfer: Transfer, claim: Claim) -> bool:
+        """Tell whether a claim is sent by itself; of a batch it goes back, to be taken with the others."""
+        return transfer.batch is None and self._begun.is_own(claim)
 
     def give_up(self, intent: Intent, results: Results) -> None:
         """Set a file aside that failed too often; what is whole at its destination is gone on with all the same."""
@@ -138,7 +153,10 @@ class Delivery:
         described = self._describe(transfer, claim.id, claim.path)
         # It may have been delivered, and only its record be lost.
         if not self._context.memory.ledger.has(claim.id):
-            self._send_claim(described, claim, results)
+            if transfer.batch is None:
+                self._send_claim(described, claim, results)
+            else:
+                self._put_back(Parcel(intent=described, claim=claim), results)
             return
         results[claim.id] = NOTHING
         if described.after is AfterSuccess.KEEP:
@@ -180,10 +198,7 @@ class Delivery:
     def _put_back(self, parcel: Parcel, results: Results) -> None:
         intent = parcel.intent
         if self._finish.leave([parcel], results):
-            raise CannotGoBackError(
-                f"{intent.path} was claimed under another revision and cannot go back to {intent.source_folder!r} of "
-                f"{intent.source.location.name}: another file has its name there; move that one away"
-            )
+            raise _cannot_go_back(intent)
         results[intent.id] = NOTHING
 
     def _describe(self, transfer: Transfer, claim: ClaimId, path: str) -> Intent:
@@ -245,32 +260,84 @@ class Delivery:
         """Copy the files to their temporaries, make sure of them, and publish them."""
         if not parcels or self._transfer is None:
             return
-        first = parcels[0].intent
-        self._endpoints.at(first.destination.location, make=True)
-        destination = self._finish.destination(first)
-        named = name(
+        named = self._named(self._transfer.destination, parcels, results)
+        self._finish.skip(named.skipped, results)
+        self._refuse(named.taken, results)
+        sent = self._copied(self._transfer.destination, named.sent, results)
+        ready = self._finish.write(sent, S.INTEND)
+        self._finish.publish(ready, results, just_sent=True)
+
+    def _send_batch(self, parcels: Sequence[Parcel], results: Results, *, size: int) -> None:
+        """Send ``size`` files all or none: they share one record, and are published once that says so of all of them.
+
+        Where one cannot be sent, each goes back to its place. Whoever finds the record goes on: with publishing where
+        it was written, and else by putting them back (`resume`).
+        """
+        if self._transfer is None or not self._is_free(parcels, results) or len(parcels) < size:
+            self._hold_back(parcels, results)
+            return
+        named = self._named(self._transfer.destination, parcels, results)
+        self._refuse(named.taken, results)
+        sent: list[Parcel] = []
+        for at in range(0, len(named.sent), AT_ONCE):
+            if not results:
+                some = named.sent[at : at + AT_ONCE]
+                sent += self._copied(self._transfer.destination, some, results)
+        if len(sent) + len(named.skipped) < size:
+            self._hold_back(parcels, results)
+            return
+        ready = self._finish.write(sent, S.INTEND)
+        self._finish.publish(ready, results, just_sent=True)
+        self._finish.skip(named.skipped, results)
+
+    def _is_free(self, parcels: Sequence[Parcel], results: Results) -> bool:
+        """Tell whether no other file goes to the name of one of these, in the batch or before it."""
+        taken = self._begun.intents.ready_names()
+        for parcel in parcels:
+            name = _one_name(parcel.intent.final)
+            if taken.setdefault(name, parcel.intent.id) != parcel.intent.id:
+                results[parcel.intent.id] = _has_to_wait(parcel.intent)
+        return not results
+
+    def _hold_back(self, parcels: Sequence[Parcel], results: Results) -> None:
+        why = next((each for each in results.values() if isinstance(each, MftgitError)), None)
+        for parcel in parcels:
+            results.setdefault(parcel.intent.id, _held_back(parcel.intent, why))
+            if self._begun.intents.holds(parcel.intent.id):
+                with into(results, parcel):
+                    self._finish.clear_away([parcel])
+                    if self._finish.leave([parcel], results):
+                        raise _cannot_go_back(parcel.intent)
+
+    def _named(self, rules: Destination, parcels: Sequence[Parcel], results: Results) -> Named:
+        destination = parcels[0].intent.destination.location
+        self._endpoints.at(destination, make=True)
+        return name(
             parcels,
             results,
             context=self._context,
             endpoints=self._endpoints,
-            destination=destination,
-            ask=self._transfer.destination.verify is Verify.DIGEST,
+            destination=self._finish.destination(parcels[0].intent),
+            ask=rules.verify is Verify.DIGEST,
         )
-        self._finish.skip(named.skipped, results)
-        self._refuse(named.taken, results)
-        sent = named.sent
-        if self._transfer.destination.temporary_folder is not None:
-            sent = self._with_folders(sent, destination, results)
+
+    def _copied(
+        self, rules: Destination, parcels: Sequence[Parcel], results: Results
+    ) -> list[Parcel]:
+        """Copy the files to their temporaries, and return those that are whole there."""
+        if not parcels:
+            return []
+        destination = self._finish.destination(parcels[0].intent)
+        if rules.temporary_folder is not None:
+            parcels = self._with_folders(parcels, destination, results)
         copying = Copying(
-            self._transfer.destination,
+            rules,
             endpoints=self._endpoints,
             progress=self._context.progress,
             moved=self._context.moved,
             not_sent=lambda parcel, error: self._not_sent(parcel, error, results),
         )
-        sent = copying.copy(sent, results, destination)
-        ready = self._finish.write(sent, S.INTEND)
-        self._finish.publish(ready, results, just_sent=True)
+        return copying.copy(parcels, results, destination)
 
     def _with_folders(
         self, parcels: Sequence[Parcel], destination: FencedEndpoint, results: Results
@@ -351,4 +418,18 @@ def _has_to_wait(intent: Intent) -> NameWaitsError:
     return NameWaitsError(
         f"an earlier file waits at {intent.destination.location.name} for the name {intent.final}, and {intent.path} "
         "must not overtake it: see why that one failed"
+    )
+
+
+def _held_back(intent: Intent, why: MftgitError | None) -> HeldBackError:
+    reason = str(why) if why is not None else "another one was taken away from the source"
+    return HeldBackError(
+        f"{intent.path} is of a batch, which is delivered as a whole or not at all: {reason}"
+    )
+
+
+def _cannot_go_back(intent: Intent) -> CannotGoBackError:
+    return CannotGoBackError(
+        f"{intent.path} was claimed and cannot go back to {intent.source_folder!r} of "
+        f"{intent.source.location.name}: another file has its name there; move that one away"
     )

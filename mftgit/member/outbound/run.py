@@ -1,6 +1,6 @@
 """Run a transfer once: end what was begun, then take what is there, one file after another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
@@ -285,13 +285,18 @@ class _Going:
         # A file must not overtake an older one of its name that is under way still.
         begun = self._begun
         under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
-        fresh = self._selection.fresh(under_way)
-        for files in together(fresh, self._context.clock):
+        for files in self._together(under_way):
             if self._context.stopping.is_set():
                 return
             self._context.ownership.check()
             self._take_together(delivery, files)
         self._selection.remove_markers()
+
+    def _together(self, under_way: set[str]) -> Iterator[Sequence[File]]:
+        if self._transfer.batch is None:
+            return together(self._selection.fresh(under_way), self._context.clock)
+        batch = self._selection.batch(under_way)
+        return iter([batch] if batch else [])
 
     def _take_together(self, delivery: Delivery, files: Sequence[File]) -> None:
         memory, clock = self._context.memory, self._context.clock

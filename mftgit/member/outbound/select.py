@@ -2,14 +2,24 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
+from typing import Final
 
 from mftgit.adapters.endpoint import FileEntry, FileMissingError
+from mftgit.errors import MftgitError
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.model.claim import join
 from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.selection import Sighting, in_order, is_selected, look
+
+MOST_IN_A_BATCH: Final = 10_000
+"""So many files may be one batch: their records are written down together, and are in memory all at once."""
+
+
+class BatchTooLargeError(MftgitError):
+    """There are more files than can be delivered all at once or not at all."""
 
 
 class Selection:
@@ -46,6 +56,28 @@ class Selection:
         for path in chosen:
             yield path, memory.sightings[path].mark
 
+    def batch(self, passed: set[str]) -> list[tuple[str, tuple[int, int]]]:
+        """Give those of `fresh` that are one batch; nothing while it is not whole.
+
+        That is while an earlier one is under way, a file is too fresh or waits because it failed, or they are too few.
+
+        Raises:
+            BatchTooLargeError: they are too many to be taken at once.
+        """
+        memory, batch = self._context.memory, self._transfer.batch
+        files = list(islice(self.fresh(passed), MOST_IN_A_BATCH + 1))
+        if len(files) > MOST_IN_A_BATCH:
+            raise BatchTooLargeError(
+                f"{self._source.location} has more than {MOST_IN_A_BATCH} files for one batch of "
+                f"{self._transfer.name}: say how many are one by source.at_most, or take batch out"
+            )
+        now = self._context.clock.boottime()
+        waits = any(
+            memory.is_put_off(path, seen.mark, now) for path, seen in memory.sightings.items()
+        )
+        is_whole = not passed and not waits and not self._is_too_fresh()
+        return files if is_whole and batch is not None and len(files) >= batch.at_least else []
+
     def done(self, path: str) -> None:
         """Take note that the file was dealt with."""
         self._done.add(path)
@@ -55,7 +87,9 @@ class Selection:
         under_way: set[str] = set()
         if self._source.marker is not None and self._context.memory.adopted is not None:
             under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
-        return any(True for _ in self.fresh(under_way)) or bool(self.spent_markers())
+        batch = self._transfer.batch
+        fresh = self.fresh(under_way) if batch is None else iter(self.batch(under_way))
+        return any(True for _ in fresh) or bool(self.spent_markers())
 
     def again_in_s(self, *, settled: bool) -> float | None:
         """Return in how many seconds the run is to be gone on with, None where that is not needed.

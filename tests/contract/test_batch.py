@@ -1,0 +1,224 @@
+"""The files of a batch are visible at the destination all together, or none of them is."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from outbound_site import LARGE, Crash, Owner, Site, consumed, site
+
+from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
+from mftgit.adapters.local import LocalEndpoint
+from mftgit.member.outbound import select
+from mftgit.model.config import AfterSuccess, Batch, Overwrite
+from mftgit.model.events import EventName
+from mftgit.model.run import RunState
+
+FILES = {"a.csv": b"1", "b.csv": b"22", "c.csv": LARGE, "d.csv": b"4444"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("source", "target"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def batched(there: Site, *, at_least: int = 1, **rules: Any) -> Site:
+    there.transfer = replace(
+        there.transfer,
+        batch=Batch(at_least=at_least),
+        destination=replace(there.transfer.destination, **rules),
+    )
+    return there
+
+
+def put_all(there: Site) -> None:
+    for name, content in FILES.items():
+        there.put(name, content)
+
+
+def all_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str) -> Callable[[], None]:
+    """Let the destination refuse to take the file ``name`` until the returned is called."""
+    refusing, real = [True], LocalEndpoint.write
+
+    def write(self: LocalEndpoint, path: str, *args: Any, **more: Any) -> int:
+        if refusing and name in path:
+            raise EndpointRefusedError("not this one")
+        return real(self, path, *args, **more)
+
+    monkeypatch.setattr(LocalEndpoint, "write", write)
+    return refusing.clear
+
+
+@pytest.mark.parametrize("after", [AfterSuccess.DELETE, AfterSuccess.KEEP, AfterSuccess.ARCHIVE])
+def test_a_batch_arrives(root: Path, after: AfterSuccess) -> None:
+    there = batched(site(root, after=after), at_least=4)
+    put_all(there)
+    outcome = there.run(1)
+    assert (outcome.outcome, outcome.files) == (RunState.SUCCEEDED, 4)
+    assert all_of(there.target) == FILES
+    assert there.run(1).outcome is RunState.IDLE
+    assert there.records() == []
+
+
+@pytest.mark.parametrize("after", [AfterSuccess.DELETE, AfterSuccess.KEEP])
+@pytest.mark.parametrize("which", FILES)
+def test_of_a_batch_with_one_bad_file_nothing_arrives_and_nothing_is_lost(
+    root: Path, monkeypatch: pytest.MonkeyPatch, which: str, after: AfterSuccess
+) -> None:
+    there = batched(site(root, after=after))
+    put_all(there)
+    mend, memory = refuse(monkeypatch, which), there.memory()
+    outcome = there.run(1, memory)
+    assert outcome.outcome is RunState.FAILED
+    assert all("not this one" in each for each in outcome.errors)
+    assert len(there.happened(EventName.DELIVERY_FAILED)) == 4
+    assert (all_of(there.source), there.left_at_target()) == (FILES, [])
+    assert there.records() == []
+
+    mend()
+    assert there.run(1, memory).files == 0  # it waits before it is tried again
+    memory.failures.clear()
+    assert there.run(1, memory).files == 4
+    assert all_of(there.target) == FILES
+
+
+def test_nothing_is_taken_before_the_batch_is_whole(root: Path) -> None:
+    there = batched(site(root), at_least=3)
+    memory = there.memory()
+    for name in ("a", "b"):
+        there.put(name, b"x")
+    assert there.run(1, memory).outcome is RunState.IDLE
+    there.put("c", b"x")
+    assert there.run(1, memory).files == 3
+
+
+def test_nothing_is_taken_while_one_file_changes(root: Path) -> None:
+    there = batched(site(root, stable_s=1000.0))
+    for name in ("a", "b"):
+        there.put(name, b"x")
+    memory = there.memory()
+    assert there.run(1, memory).files == 0
+    first = memory.sightings["a"]
+    memory.sightings["a"] = replace(first, since=first.since - 2000)
+    assert there.run(1, memory).files == 0
+    memory.sightings = {
+        path: replace(seen, since=first.since - 2000) for path, seen in memory.sightings.items()
+    }
+    assert there.run(1, memory).files == 2
+
+
+def test_a_name_that_is_taken_keeps_the_whole_batch_back(root: Path) -> None:
+    there = batched(site(root))
+    put_all(there)
+    (there.target / "b.csv").write_bytes(b"is here")
+    assert there.run(1).files == 0
+    assert all_of(there.source) == FILES
+    assert all_of(there.target) == {"b.csv": b"is here"}
+
+
+def test_a_file_that_is_skipped_keeps_no_batch_back(root: Path) -> None:
+    there = batched(site(root, overwrite=Overwrite.SKIP))
+    put_all(there)
+    (there.target / "b.csv").write_bytes(b"is here")
+    assert there.run(1).files == 3
+    assert all_of(there.target) == FILES | {"b.csv": b"is here"}
+    assert (there.left_at_source(), there.records()) == ([], [])
+
+
+def test_two_files_of_a_batch_for_one_name_are_told(root: Path) -> None:
+    there = batched(site(root, overwrite=Overwrite.OVERWRITE), name="latest")
+    put_all(there)
+    outcome = there.run(1)
+    assert outcome.files == 0
+    assert all_of(there.source) == FILES
+
+
+def test_a_lost_connection_leaves_nothing_half(root: Path) -> None:
+    there = batched(site(root))
+    put_all(there)
+    writes: list[str] = []
+
+    def lose(what: str) -> None:
+        if what == "write":
+            writes.append(what)
+            if len(writes) == 3:
+                raise EndpointLostError("gone")
+
+    there.after = lose
+    assert there.run(1).outcome is RunState.FAILED
+    there.after = lambda _: None
+    assert there.left_at_target() != []  # temporaries, hidden
+    assert all(name.startswith(".") for name in there.left_at_target())
+    for _ in range(2):  # the first look puts them back, the second takes them
+        there.run(2)
+    assert all_of(there.target) == FILES
+    assert there.records() == []
+
+
+def test_too_many_files_for_one_batch_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = batched(site(root))
+    put_all(there)
+    monkeypatch.setattr(select, "MOST_IN_A_BATCH", 3)
+    outcome = there.run(1)
+    assert "source.at_most" in outcome.errors[0]
+    assert all_of(there.source) == FILES
+
+
+def effects(root: Path) -> int:
+    there = batched(consumed(root))
+    put_all(there)
+    owner = Owner(1)
+    there.run(owner)
+    return owner.effects
+
+
+def die() -> None:
+    raise Crash
+
+
+def test_what_a_dead_owner_took_of_a_batch_is_not_sent_by_itself(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = batched(site(root))
+    put_all(there)
+    with pytest.raises(Crash):
+        there.run(Owner(1, at=12, then=die))
+    assert there.records()
+    assert len(all_of(there.source)) < len(FILES)  # claimed
+    refuse(monkeypatch, "b.csv")
+    for epoch in (2, 3):
+        there.run(epoch)
+    assert (all_of(there.source), there.left_at_target()) == (FILES, [])
+
+
+def test_a_batch_survives_an_owner_that_dies_before_any_step(tmp_path: Path) -> None:
+    (tmp_path / "count").mkdir()
+    for name in ("source", "target"):
+        (tmp_path / "count" / name).mkdir()
+    steps = effects(tmp_path / "count")
+    assert steps > 20
+    for at in range(1, steps + 1):
+        root = tmp_path / str(at)
+        for name in ("source", "target"):
+            (root / name).mkdir(parents=True)
+        there = batched(consumed(root))
+        put_all(there)
+
+        assert there.consumer is not None
+        with suppress(Crash):
+            there.run(Owner(1, at=at, then=die))
+        whole = any(b'"ready"' in path.read_bytes() for path in there.records())
+        assert whole or there.consumer.got.total() in {0, 4}, at
+        for epoch in range(2, 5):
+            there.run(epoch)
+        assert there.consumer.got == dict.fromkeys(FILES.items(), 1), at
+        assert there.left_at_target() == [], at
+        assert there.delivered() == 4, at
