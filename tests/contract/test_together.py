@@ -182,10 +182,10 @@ def test_a_file_that_cannot_be_compared_keeps_no_other_back(
     there.put("b.csv", b"B")
     real = Watched.open_read
 
-    def refuse(self: Watched, path: str) -> Any:
+    def refuse(self: Watched, path: str, offset: int = 0) -> Any:
         if self.root == there.target:
             raise EndpointRefusedError("permission denied")
-        return real(self, path)
+        return real(self, path, offset)
 
     monkeypatch.setattr(Watched, "open_read", refuse)
     run_again_and_again(there)
