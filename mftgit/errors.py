@@ -12,6 +12,8 @@ class MftgitError(Exception):
     """Refused or failed: read the message."""
 
     exit_code: ClassVar[int] = 1
+    location: str | None = None
+    """The name of the location whose endpoint raised it, where one did."""
 
 
 class ConfigError(MftgitError):

@@ -70,3 +70,11 @@ def _mark(value: list[Any] | None) -> Mark | None:
         return None
     size_bytes, mtime_ns = value
     return int(size_bytes), int(mtime_ns)
+
+
+def describe_next(failure: Failure, *, attempts: int | None, again_at: str | None) -> str:
+    """Return for people whether what failed is tried again, and from when on; ``attempts`` as in `Retry`."""
+    of = "" if attempts is None else f" of {attempts}"
+    if again_at is None:
+        return f"try {failure.count}{of}, given up"
+    return f"try {failure.count}{of}, the next one from {again_at} on"

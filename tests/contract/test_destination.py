@@ -12,7 +12,8 @@ from outbound_site import LARGE, Site, Watched, site
 
 from mftgit.adapters.endpoint import Digest, EndpointRefusedError, FileMissingError
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.run import RunOutcome, run_once
+from mftgit.member.outbound.run import run_once
+from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import (
     AfterSuccess,
     Overwrite,

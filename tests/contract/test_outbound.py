@@ -34,7 +34,8 @@ from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.intents import Intents, RecordUnreadableError
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import OwnershipEndedError
-from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
+from mftgit.member.outbound.run import end_begun, has_work, run_once
+from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.claim import ClaimId, format_claim
 from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName

@@ -16,8 +16,9 @@ from mftgit.adapters.local import LocalEndpoint
 from mftgit.member.outbound.context import Endpoints, Memory, RunContext
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
-from mftgit.member.outbound.run import RunOutcome, has_work, run_once
+from mftgit.member.outbound.run import has_work, run_once
 from mftgit.member.outbound.select import Selection
+from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import (
     AfterSuccess,
     Cluster,

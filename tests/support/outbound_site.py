@@ -24,7 +24,8 @@ from mftgit.member.outbound.context import Memory, RunContext
 from mftgit.member.outbound.digests import SMALL_BYTES
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
-from mftgit.member.outbound.run import RunOutcome, run_once
+from mftgit.member.outbound.run import run_once
+from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import (
     AfterSuccess,
     Cluster,

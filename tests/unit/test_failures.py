@@ -10,6 +10,7 @@ from mftgit.model.failures import (
     MAX_KEPT,
     MAX_WHAT,
     Failure,
+    describe_next,
     format_failures,
     parse_failures,
 )
@@ -73,3 +74,12 @@ def test_what_a_newer_version_adds_is_passed_over() -> None:
 def test_what_is_no_record_of_failures_is_told(content: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  JSON has its own texts
         parse_failures(content, retry=RETRY, now=0)
+
+
+def test_people_are_told_whether_and_when_there_is_another_try() -> None:
+    at = "2026-11-29T01:00:00.000Z"
+    assert describe_next(failed(2), attempts=5, again_at=at) == (
+        "try 2 of 5, the next one from 2026-11-29T01:00:00.000Z on"
+    )
+    assert describe_next(failed(2), attempts=None, again_at=at).startswith("try 2, the next")
+    assert describe_next(failed(5), attempts=5, again_at=None) == "try 5 of 5, given up"

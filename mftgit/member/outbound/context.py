@@ -10,7 +10,7 @@ from typing import Final, Protocol, Self
 
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import Endpoint
-from mftgit.errors import ConfigError
+from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
@@ -77,7 +77,7 @@ class Memory:
     anew: bool = False
     changed: bool = False
 
-    def failed(self, what: str, mark: Mark | None, now: float) -> None:
+    def failed(self, what: str, mark: Mark | None, now: float) -> Failure:
         """Remember that ``what`` (a path, an id, or "" for the run) failed; ``mark`` tells when it is another file."""
         known = self.failures.get(what)
         count = 1 if known is None or known.mark != mark else known.count + 1
@@ -85,8 +85,9 @@ class Memory:
         until = now + self.retry.wait_s(count, self.chance())
         spent = self.retry.is_spent(count)
         self.failures.pop(what, None)  # the latest is the last one
-        self.failures[what] = Failure(count=count, mark=mark, until=until, spent=spent)
-        self.changed = True
+        failure = Failure(count=count, mark=mark, until=until, spent=spent and what != "")
+        self.failures[what], self.changed = failure, True
+        return failure
 
     def _forget(self, now: float) -> None:
         """Let go of old failures, when there have come to be twice as many as were left the last time."""
@@ -126,7 +127,8 @@ class Memory:
 
     def retry_in_s(self, now: float) -> float | None:
         """Return in how many seconds the first of what failed may be tried again; None where nothing waits so."""
-        return min((f.until - now for f in self.failures.values() if now < f.until), default=None)
+        waits = (f.until - now for f in self.failures.values() if now < f.until and not f.spent)
+        return min(waits, default=None)
 
     def is_put_off(self, what: str, mark: Mark | None, now: float) -> bool:
         """Tell whether ``what`` failed and has neither changed nor waited for long enough since."""
@@ -196,9 +198,13 @@ class Endpoints:
         """
         endpoint, made = self._found.get(location, (None, False))
         if endpoint is None or (make and not made):
-            opened = self._open(location, make)
+            try:
+                opened = self._open(location, make)
+            except MftgitError as error:
+                error.location = location.name
+                raise
             self._opened.append(opened)
-            endpoint = FencedEndpoint(opened, self._ownership)
+            endpoint = FencedEndpoint(opened, self._ownership, location.name)
             self._found[location] = endpoint, make or not isinstance(location, LocalLocation)
         return endpoint
 

@@ -17,7 +17,7 @@ from mftgit.member.outbound.context import Endpoints
 from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import into
-from mftgit.member.outbound.parcel import Parcel, Results, source_path
+from mftgit.member.outbound.parcel import Parcel, Results, reworded, source_path
 from mftgit.member.outbound.progress import Progress
 from mftgit.model.config import (
     Destination,
@@ -169,9 +169,10 @@ class Copying:
             size = destination.write(intent.temporary, chunks, on_chunk=way.advance)
         sent = reading.size_bytes
         if size != sent:
-            raise EndpointFullError(
-                f"{intent.destination.location.name} holds {size} bytes of {intent.path}, of {sent} that were sent"
-            )
+            with destination.named():
+                raise EndpointFullError(
+                    f"{intent.destination.location.name} holds {size} bytes of {intent.path}, of {sent} that were sent"
+                )
         after = source.stat(path)
         if _mark(after) != _mark(before) or sent != before.size_bytes:
             raise _changed(intent)
@@ -210,9 +211,10 @@ def _sent(parcel: Parcel, entry: FileEntry, digest: str) -> Parcel:
 
 def _not_kept(intent: Intent, error: MftgitError, kept: frozenset[Preserve]) -> MftgitError:
     words = " and ".join(sorted(each.value for each in kept))
-    return type(error)(
+    return reworded(
+        error,
         f"{intent.destination.location.name} does not let {words} of {intent.path} be set ({error}): "
-        f"take that out of destination.preserve of transfers/{intent.transfer}.yaml, or ask the partner to allow it"
+        f"take that out of destination.preserve of transfers/{intent.transfer}.yaml, or ask the partner to allow it",
     )
 
 

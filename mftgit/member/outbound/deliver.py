@@ -23,7 +23,7 @@ from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import Finish, NameTakenError, into
 from mftgit.member.outbound.name import Named, name
 from mftgit.member.outbound.own import OwnershipEndedError
-from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results
+from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results, reworded
 from mftgit.model.claim import ClaimId, join, temporary_name
 from mftgit.model.config import AfterSuccess, Destination, Transfer, Verify
 from mftgit.model.events import EventName, Fact
@@ -377,7 +377,7 @@ class Delivery:
             raise
         except MftgitError as more:
             # The record stays, since only that tells of what is left there.
-            results[parcel.intent.id] = type(error)(f"{error}; its temporary stays: {more}")
+            results[parcel.intent.id] = reworded(error, f"{error}; its temporary stays: {more}")
             return
         if parcel.claim is None:
             self._finish.leave([parcel], results)

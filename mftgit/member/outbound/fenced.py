@@ -1,45 +1,87 @@
-"""An endpoint whose effects end with the ownership of the transfer."""
+"""An endpoint whose effects end with the ownership of the transfer, and whose errors say where they are from."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import BinaryIO, TypeVar
+from contextlib import ExitStack, contextmanager
+from typing import BinaryIO, TypeVar, cast
 
 from mftgit.adapters.endpoint import Content, Digest, Endpoint, FileEntry, Traits
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.own import Ownership, OwnershipEndedError
+from mftgit.model.names import LocationName
 
 T = TypeVar("T")
+
+
+class _NamedStream:
+    """A stream whose errors are named; so much of one as reading takes."""
+
+    def __init__(self, stream: BinaryIO, endpoint: "FencedEndpoint") -> None:
+        self._stream = stream
+        self._endpoint = endpoint
+
+    def read(self, size: int = -1) -> bytes:
+        with self._endpoint.named():
+            return self._stream.read(size)
 
 
 class FencedEndpoint:
     """An `Endpoint` that asks the ownership before every effect, and before every chunk written."""
 
-    def __init__(self, endpoint: Endpoint, ownership: Ownership) -> None:
+    def __init__(
+        self, endpoint: Endpoint, ownership: Ownership, location: LocationName | None = None
+    ) -> None:
         self._endpoint = endpoint
         self._check = ownership.check
+        self._location = location
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Say of an error that it is from here, unless it is from elsewhere, as one of what is read to be written."""
+        try:
+            yield
+        except MftgitError as error:
+            self._name(error)
+            raise
+
+    def _name(self, error: MftgitError) -> None:
+        if error.location is None and not isinstance(error, OwnershipEndedError):
+            error.location = self._location
+
+    def _name_all(self, ended: list[T]) -> list[T]:
+        for each in ended:
+            if isinstance(each, MftgitError):
+                self._name(each)
+        return ended
 
     def list_files(
         self, folder: str, *, recursive: bool, depth: int | None = None
     ) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`."""
-        return self._endpoint.list_files(folder, recursive=recursive, depth=depth)
+        with self.named():
+            yield from self._endpoint.list_files(folder, recursive=recursive, depth=depth)
 
     def list_names(self, folder: str) -> list[str]:
         """See `Endpoint.list_names`."""
-        return self._endpoint.list_names(folder)
+        with self.named():
+            return self._endpoint.list_names(folder)
 
     def stat(self, path: str) -> FileEntry:
         """See `Endpoint.stat`."""
-        return self._endpoint.stat(path)
+        with self.named():
+            return self._endpoint.stat(path)
 
     @property
     def resumes(self) -> bool:
         """See `Endpoint.resumes`."""
         return self._endpoint.resumes
 
-    def open_read(self, path: str, offset: int = 0) -> AbstractContextManager[BinaryIO]:
-        """See `Endpoint.open_read`."""
-        return self._endpoint.open_read(path, offset)
+    @contextmanager
+    def open_read(self, path: str, offset: int = 0) -> Iterator[BinaryIO]:
+        """See `Endpoint.open_read`; what is raised while it is open comes from wherever it says."""
+        with ExitStack() as opened:
+            with self.named():
+                stream = opened.enter_context(self._endpoint.open_read(path, offset))
+            yield cast("BinaryIO", _NamedStream(stream, self))
 
     def write(
         self,
@@ -56,57 +98,69 @@ class FencedEndpoint:
             on_chunk(written)
 
         self._check()
-        return self._endpoint.write(path, chunks, on_chunk=ask, resume_at=resume_at)
+        with self.named():
+            return self._endpoint.write(path, chunks, on_chunk=ask, resume_at=resume_at)
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """See `Endpoint.rename`."""
         self._check()
-        self._endpoint.rename(old, new, replace=replace)
+        with self.named():
+            self._endpoint.rename(old, new, replace=replace)
 
     def remove(self, path: str) -> None:
         """See `Endpoint.remove`."""
         self._check()
-        self._endpoint.remove(path)
+        with self.named():
+            self._endpoint.remove(path)
 
     def make_folder(self, path: str) -> None:
         """See `Endpoint.make_folder`."""
         self._check()
-        self._endpoint.make_folder(path)
+        with self.named():
+            self._endpoint.make_folder(path)
 
     def remove_folder(self, path: str) -> bool:
         """See `Endpoint.remove_folder`."""
         self._check()
-        return self._endpoint.remove_folder(path)
+        with self.named():
+            return self._endpoint.remove_folder(path)
 
     def stat_all(self, paths: Iterable[str]) -> list[FileEntry | MftgitError]:
         """See `Endpoint.stat_all`."""
-        return self._endpoint.stat_all(paths)
+        with self.named():
+            return self._name_all(self._endpoint.stat_all(paths))
 
     def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
         """See `Endpoint.read_all`."""
-        return self._endpoint.read_all(paths, most_bytes=most_bytes)
+        with self.named():
+            return self._name_all(self._endpoint.read_all(paths, most_bytes=most_bytes))
 
     def digest_all(self, paths: Iterable[str]) -> list[Digest | MftgitError | None]:
         """See `Endpoint.digest_all`."""
-        return self._endpoint.digest_all(paths)
+        with self.named():
+            return self._name_all(self._endpoint.digest_all(paths))
 
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
         """See `Endpoint.write_all`; asked before each file."""
-        return self._endpoint.write_all(self._asking(files))
+        with self.named():
+            return self._name_all(self._endpoint.write_all(self._asking(files)))
 
     def rename_all(
         self, moves: Iterable[tuple[str, str]], *, replace: bool
     ) -> list[MftgitError | None]:
         """See `Endpoint.rename_all`; asked before each file."""
-        return self._endpoint.rename_all(self._asking(moves), replace=replace)
+        with self.named():
+            return self._name_all(self._endpoint.rename_all(self._asking(moves), replace=replace))
 
     def set_all(self, changes: Iterable[tuple[str, Traits]]) -> list[MftgitError | None]:
         """See `Endpoint.set_all`; asked before each file."""
-        return self._endpoint.set_all(self._asking(changes))
+        with self.named():
+            return self._name_all(self._endpoint.set_all(self._asking(changes)))
 
     def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
         """See `Endpoint.remove_all`; asked before each file."""
-        return self._endpoint.remove_all(self._asking(paths))
+        with self.named():
+            return self._name_all(self._endpoint.remove_all(self._asking(paths)))
 
     def _asking(self, items: Iterable[T]) -> Iterator[T]:
         for item in items:

@@ -35,6 +35,13 @@ def source_path(parcel: Parcel) -> str:
     return claim.at if claim is not None else join(intent.source_folder, intent.path)
 
 
+def reworded(error: MftgitError, text: str) -> MftgitError:
+    """Return an error of the same kind and place with another text."""
+    other = type(error)(text)
+    other.location = error.location
+    return other
+
+
 NOTHING: Final = Outcome(delivered=False)
 
 Results = dict[ClaimId, Outcome | MftgitError]

@@ -1,49 +1,20 @@
 """Run a transfer once: end what was begun, then take what is there, one file after another."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.attempts import keep, recall
 from mftgit.member.outbound.batches import File, together
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.deliver import Delivery
-from mftgit.member.outbound.intents import StateUnavailableError
-from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
-from mftgit.member.outbound.parcel import Results
+from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.select import Selection
+from mftgit.member.outbound.tally import THE_RUN, Known, RunOutcome, Tally
+from mftgit.member.outbound.trouble import ends_of
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import AfterSuccess, Transfer
-from mftgit.model.events import EventName, Fact
-from mftgit.model.names import Epoch
-from mftgit.model.run import RunState, RunStep, advance_run
 from mftgit.model.triggers import WatchTrigger
-
-_ENDS_THE_RUN = (EndpointLostError, HostKeyError, LoginError, StateUnavailableError)
-"""Errors of a whole endpoint: the next file would fail alike."""
-
-_THE_RUN = ""
-
-MAX_ERRORS_TOLD = 20
-"""How many errors the event of a run carries, so that no event outgrows what a report may."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOutcome:
-    """How a run ended: ``outcome`` is one of SUCCEEDED, PARTLY, FAILED, IDLE and ENDED.
-
-    ``again_in_s``: files were there that were too fresh; a run ``settled`` in so many seconds completes this one.
-    ``superseded_by``: the epoch that the storage knows already, where that is higher than the ownership's.
-    """
-
-    outcome: RunState
-    files: int
-    size_bytes: int
-    errors: tuple[str, ...] = ()
-    again_in_s: float | None = None
-    superseded_by: Epoch | None = None
 
 
 def run_once(
@@ -56,7 +27,7 @@ def run_once(
 
     A file that fails does not keep the others from being delivered, unless its endpoint as a whole has failed.
     """
-    run = _Run(context)
+    run = Tally(context, ends_of(transfer))
     return run.carry_out(
         lambda endpoints: _Going(transfer, run, endpoints).go(fresh=fresh, settled=settled)
     )
@@ -64,7 +35,7 @@ def run_once(
 
 def end_begun(context: RunContext) -> RunOutcome:
     """End what was begun of a transfer that is not configured any more; tell and return as `run_once` does."""
-    run = _Run(context)
+    run = Tally(context, {})
     return run.carry_out(
         lambda endpoints: _end_begun(run, Begun(context, endpoints, transfer=None), endpoints, None)
     )
@@ -77,7 +48,7 @@ def has_work(transfer: Transfer | None, context: RunContext, *, fresh: bool = Tr
         MftgitError: the source or the members' storage cannot be looked at.
     """
     recall(context)
-    if context.memory.is_put_off(_THE_RUN, None, context.clock.boottime()):
+    if context.memory.is_put_off(THE_RUN, None, context.clock.boottime()):
         return False
     with Endpoints(context) as endpoints:
         try:
@@ -93,124 +64,8 @@ def has_work(transfer: Transfer | None, context: RunContext, *, fresh: bool = Tr
             return context.ownership.valid()  # then the run finds out what became of its folders
 
 
-class _Run:
-    """How one run goes, and what is told of it."""
-
-    def __init__(self, context: RunContext) -> None:
-        self.context = context
-        self.again_in_s: float | None = None
-        self._state = RunState.PENDING
-        self._files = 0
-        self._size_bytes = 0
-        self._errors: list[str] = []
-        self._superseded_by: Epoch | None = None
-
-    def carry_out(self, go: Callable[[Endpoints], object]) -> RunOutcome:
-        self._step(RunStep.START)
-        self._tell(EventName.RUN_STARTED, {})
-        recall(self.context)
-        memory = self.context.memory
-        try:
-            with Endpoints(self.context) as endpoints:
-                go(endpoints)
-        except OwnershipEndedError as error:
-            self._errors.append(str(error))
-            self._superseded_by = error.by if isinstance(error, SupersededError) else None
-            # What somebody removed is raised again, where there is no successor.
-            memory.adopted = None
-            self._step(RunStep.LOSE)
-        except MftgitError as error:
-            self._errors.append(str(error))
-            self._step(RunStep.FAIL)
-            memory.failed(_THE_RUN, None, self.context.clock.boottime())
-            self._step(RunStep.FINISH)
-        else:
-            memory.succeeded(_THE_RUN)
-            self._step(RunStep.FINISH)
-        keep(self.context)
-        return self._finished()
-
-    def attempt(
-        self,
-        files: Mapping[ClaimId, str],
-        deliver: Callable[[Results], None],
-        *,
-        alone: bool = False,
-    ) -> set[ClaimId]:
-        """Deliver files together and take note of how each went; return those that failed.
-
-        ``alone``: a failure of their endpoints says nothing of other files.
-
-        Raises:
-            OwnershipEndedError: stop at once.
-            MftgitError: the run as a whole cannot go on.
-        """
-        results: Results = {}
-        try:
-            deliver(results)
-        except OwnershipEndedError:
-            self._take_note(files, results)
-            raise
-        except MftgitError as error:
-            if isinstance(error, _ENDS_THE_RUN) and not alone:
-                self._take_note(files, results)
-                at_hand = next((each for each in files.items() if each[0] not in results), None)
-                if at_hand is not None:
-                    facts = {"id": at_hand[0], "path": at_hand[1], "error": str(error)}
-                    self._tell(EventName.DELIVERY_FAILED, facts)
-                raise
-            results = {claim: results.get(claim, error) for claim in files}
-        return self._take_note(files, results)
-
-    def _take_note(self, files: Mapping[ClaimId, str], results: Results) -> set[ClaimId]:
-        failed = set()
-        for claim, outcome in results.items():
-            path = files[claim]
-            if isinstance(outcome, MftgitError):
-                failed.add(claim)
-                self._tell(
-                    EventName.DELIVERY_FAILED, {"id": claim, "path": path, "error": str(outcome)}
-                )
-                self._errors.append(f"{path}: {outcome}")
-                self._step(RunStep.FAIL)
-                self.context.memory.failed(claim, None, self.context.clock.boottime())
-                continue
-            self.context.memory.succeeded(claim)
-            if outcome.delivered:
-                self._files += 1
-                self._size_bytes += outcome.size_bytes
-                self._step(RunStep.DELIVER)
-        return failed
-
-    def _step(self, step: RunStep) -> None:
-        self._state = advance_run(self._state, step)
-
-    def _finished(self) -> RunOutcome:
-        failed = self._state in {RunState.FAILED, RunState.ENDED}
-        self._tell(
-            EventName.RUN_FAILED if failed else EventName.RUN_FINISHED,
-            {
-                "outcome": self._state.value,
-                "files": self._files,
-                "size_bytes": self._size_bytes,
-                "errors": self._errors[:MAX_ERRORS_TOLD],  # each has a DeliveryFailed of its own
-            },
-        )
-        return RunOutcome(
-            outcome=self._state,
-            files=self._files,
-            size_bytes=self._size_bytes,
-            errors=tuple(self._errors),
-            again_in_s=self.again_in_s,
-            superseded_by=self._superseded_by,
-        )
-
-    def _tell(self, event: EventName, facts: Mapping[str, Fact]) -> None:
-        self.context.record(event, facts)
-
-
 def _end_begun(
-    run: _Run, begun: Begun, endpoints: Endpoints, transfer: Transfer | None
+    run: Tally, begun: Begun, endpoints: Endpoints, transfer: Transfer | None
 ) -> Delivery:
     """Take over, and end every delivery that was begun; return what delivers further files."""
     context = run.context
@@ -226,6 +81,7 @@ def _end_begun(
             {intent.id: intent.path},
             lambda results, i=intent, go=go_on: go(i, results),  # type: ignore[misc]
             alone=not delivery.is_ours(intent),
+            ends=ends_of(intent),
         )
         keep(context)
     begun.intents.tidy()
@@ -235,7 +91,7 @@ def _end_begun(
 class _Going:
     """A run of a transfer that is configured."""
 
-    def __init__(self, transfer: Transfer, run: _Run, endpoints: Endpoints) -> None:
+    def __init__(self, transfer: Transfer, run: Tally, endpoints: Endpoints) -> None:
         self._transfer = transfer
         self._run = run
         self._context = run.context
@@ -307,21 +163,24 @@ class _Going:
                 asked, lambda results: delivery.set_aside(self._transfer, asked, results)
             )
         claims = {self._context.make_id(): file for file in files if file not in spent}
+
+        def known_by(claim: ClaimId) -> Known:
+            """By its id where it is claimed, else by its path."""
+            held = self._begun.intents.holds(claim)
+            return (claim, None) if held and not self._keeps else claims[claim]
+
         failed = self._run.attempt(
             {claim: path for claim, (path, _) in claims.items()},
             lambda results: delivery.deliver(
                 self._transfer, {claim: path for claim, (path, _) in claims.items()}, results
             ),
+            known_by=known_by,
         )
         self._begun.intents.tidy()
         for claim, (path, mark) in claims.items():
             if claim in failed:
-                held = self._begun.intents.holds(claim)
-                if held and not self._keeps:
-                    continue  # it is claimed, and known by its id
-                if not held:
-                    memory.succeeded(claim)  # it is at its place, and known by its path
-                memory.failed(path, mark, clock.boottime())
+                if self._begun.intents.holds(claim) and self._keeps:
+                    memory.failed(claim, None, clock.boottime())  # its record waits as it does
                 if memory.is_spent(path, mark) and self._keeps:
                     delivery.tell_given_up(claim, path, moved_to=None)
                 continue

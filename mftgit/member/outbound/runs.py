@@ -22,8 +22,9 @@ from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.retention import tidy
-from mftgit.member.outbound.run import RunOutcome, end_begun, has_work, run_once
+from mftgit.member.outbound.run import end_begun, has_work, run_once
 from mftgit.member.outbound.successes import Followed, Successes
+from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.events import EventName, Fact
 from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import MemberName

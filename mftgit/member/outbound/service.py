@@ -31,9 +31,9 @@ from mftgit.member.outbound.opening import prepare
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.progress import Progress
-from mftgit.member.outbound.run import RunOutcome
 from mftgit.member.outbound.runs import Record, Runs
 from mftgit.member.outbound.successes import Successes
+from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import Generation, Transfer
 from mftgit.model.events import EventName
 from mftgit.model.lease import preference_delay_s

@@ -1,0 +1,198 @@
+"""How one run goes, file by file, and what is told of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
+from mftgit.errors import MftgitError
+from mftgit.member.outbound.attempts import keep, recall
+from mftgit.member.outbound.context import Endpoints, RunContext
+from mftgit.member.outbound.intents import StateUnavailableError
+from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
+from mftgit.member.outbound.parcel import Results
+from mftgit.member.outbound.trouble import Ends, Trouble, again_at, trouble_of
+from mftgit.model.claim import ClaimId
+from mftgit.model.events import EventName, Fact
+from mftgit.model.failures import Mark
+from mftgit.model.names import Epoch
+from mftgit.model.run import RunState, RunStep, advance_run
+
+_ENDS_THE_RUN = (EndpointLostError, HostKeyError, LoginError, StateUnavailableError)
+"""Errors of a whole endpoint: the next file would fail alike."""
+
+THE_RUN = ""
+"""What failures of a run as a whole are remembered by."""
+
+Known = tuple[str, Mark | None]
+"""What a failure is remembered by; see `Memory.failed`."""
+
+MAX_ERRORS_TOLD = 20
+"""How many errors the event of a run carries, so that no event outgrows what a report may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """How a run ended: ``outcome`` is one of SUCCEEDED, PARTLY, FAILED, IDLE and ENDED.
+
+    ``again_in_s``: files were there that were too fresh; a run ``settled`` in so many seconds completes this one.
+    ``superseded_by``: the epoch that the storage knows already, where that is higher than the ownership's.
+    """
+
+    outcome: RunState
+    files: int
+    size_bytes: int
+    errors: tuple[str, ...] = ()
+    again_in_s: float | None = None
+    superseded_by: Epoch | None = None
+
+
+class Tally:
+    """How one run goes, and what is told of it."""
+
+    def __init__(self, context: RunContext, ends: Ends) -> None:
+        self.context = context
+        self._ends = ends
+        self.again_in_s: float | None = None
+        self._state = RunState.PENDING
+        self._files = 0
+        self._size_bytes = 0
+        self._errors: list[str] = []
+        self._whole: Trouble | None = None
+        self._superseded_by: Epoch | None = None
+
+    def carry_out(self, go: Callable[[Endpoints], object]) -> RunOutcome:
+        """Do ``go`` from the beginning to the end of the run, and return how that went."""
+        self._step(RunStep.START)
+        self._tell(EventName.RUN_STARTED, {})
+        recall(self.context)
+        memory = self.context.memory
+        try:
+            with Endpoints(self.context) as endpoints:
+                go(endpoints)
+        except OwnershipEndedError as error:
+            self._errors.append(str(error))
+            self._superseded_by = error.by if isinstance(error, SupersededError) else None
+            # What somebody removed is raised again, where there is no successor.
+            memory.adopted = None
+            self._step(RunStep.LOSE)
+        except MftgitError as error:
+            self._errors.append(str(self._as_whole(error)))
+            self._step(RunStep.FAIL)
+            self._step(RunStep.FINISH)
+        else:
+            memory.succeeded(THE_RUN)
+            self._step(RunStep.FINISH)
+        keep(self.context)
+        return self._finished()
+
+    def attempt(
+        self,
+        files: Mapping[ClaimId, str],
+        deliver: Callable[[Results], None],
+        *,
+        alone: bool = False,
+        known_by: Callable[[ClaimId], Known] = lambda claim: (claim, None),
+        ends: Ends | None = None,
+    ) -> set[ClaimId]:
+        """Deliver files together and take note of how each went; return those that failed.
+
+        ``alone``: a failure of their endpoints says nothing of other files. ``known_by`` says under what failures of a
+        file are counted. ``ends`` are those of the transfer, unless the files go between others.
+
+        Raises:
+            OwnershipEndedError: stop at once.
+            MftgitError: the run as a whole cannot go on.
+        """
+        results: Results = {}
+        try:
+            deliver(results)
+        except OwnershipEndedError:
+            self._take_note(files, results, known_by, ends)
+            raise
+        except MftgitError as error:
+            if isinstance(error, _ENDS_THE_RUN) and not alone:
+                self._take_note(files, results, known_by, ends)
+                at_hand = next((each for each in files.items() if each[0] not in results), None)
+                if at_hand is not None:
+                    self._tell_failed(*at_hand, self._as_whole(error))
+                raise
+            results = {claim: results.get(claim, error) for claim in files}
+        return self._take_note(files, results, known_by, ends)
+
+    def _take_note(
+        self,
+        files: Mapping[ClaimId, str],
+        results: Results,
+        known_by: Callable[[ClaimId], Known],
+        ends: Ends | None,
+    ) -> set[ClaimId]:
+        context = self.context
+        failed = set()
+        for claim, outcome in results.items():
+            path = files[claim]
+            if isinstance(outcome, MftgitError):
+                failed.add(claim)
+                failure = context.memory.failed(*known_by(claim), context.clock.boottime())
+                trouble = trouble_of(
+                    outcome, failure, ends=ends or self._ends, context=context, counts=True
+                )
+                self._tell_failed(claim, path, trouble)
+                self._errors.append(f"{path}: {trouble}")
+                self._step(RunStep.FAIL)
+                continue
+            context.memory.succeeded(claim)
+            if outcome.delivered:
+                self._files += 1
+                self._size_bytes += outcome.size_bytes
+                self._step(RunStep.DELIVER)
+        return failed
+
+    def _as_whole(self, error: MftgitError) -> Trouble:
+        """Return what is told of an error that ends the run, which counts once."""
+        if self._whole is None or self._whole.error is not error:
+            failure = self.context.memory.failed(THE_RUN, None, self.context.clock.boottime())
+            self._whole = trouble_of(
+                error, failure, ends=self._ends, context=self.context, counts=False
+            )
+        return self._whole
+
+    def _tell_failed(self, claim: ClaimId, path: str, trouble: Trouble) -> None:
+        self._tell(EventName.DELIVERY_FAILED, {"id": claim, "path": path} | trouble.facts())
+
+    def _step(self, step: RunStep) -> None:
+        self._state = advance_run(self._state, step)
+
+    def _finished(self) -> RunOutcome:
+        failed = self._state in {RunState.FAILED, RunState.ENDED}
+        whole = self._whole
+        self._tell(
+            EventName.RUN_FAILED if failed else EventName.RUN_FINISHED,
+            {
+                "outcome": self._state.value,
+                "files": self._files,
+                "size_bytes": self._size_bytes,
+                "errors": self._errors[:MAX_ERRORS_TOLD],  # each has a DeliveryFailed of its own
+                "retried_at": self._retried_at(),
+                **({} if whole is None else whole.place()),
+            },
+        )
+        return RunOutcome(
+            outcome=self._state,
+            files=self._files,
+            size_bytes=self._size_bytes,
+            errors=tuple(self._errors),
+            again_in_s=self.again_in_s,
+            superseded_by=self._superseded_by,
+        )
+
+    def _retried_at(self) -> str | None:
+        """Return from when on the first of what failed is tried again; a run that ended is its successor's to tell."""
+        context = self.context
+        now = context.clock.boottime()
+        retry_in_s = context.memory.retry_in_s(now)
+        if self._state is RunState.ENDED or retry_in_s is None:
+            return None
+        return again_at(now + retry_in_s, context)
+
+    def _tell(self, event: EventName, facts: Mapping[str, Fact]) -> None:
+        self.context.record(event, facts)
