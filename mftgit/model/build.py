@@ -21,6 +21,7 @@ from mftgit.model.config import (
     Transfer,
     Verify,
 )
+from mftgit.model.content import build_content
 from mftgit.model.controller_line import build_line
 from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
@@ -110,6 +111,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         source=_source,
         destination=_destination,
         trigger=_trigger,
+        content=build_content,
         retry=_retry,
         batch=_batch,
         bytes_per_s=int,

@@ -6,12 +6,9 @@ from enum import Enum, unique
 from typing import Any, Final
 
 from mftgit.model.cohorts import Cohort
-from mftgit.model.config import (
-    Cluster,
-    Generation,
-    Member,
-    Role,
-)
+from mftgit.model.config import Cluster, Generation, Member, Role
+from mftgit.model.content import KEYS as STEP_KEYS
+from mftgit.model.content import Step
 from mftgit.model.location import LocalLocation, RemoteLocation
 from mftgit.model.login import Kept, KeyAuth, PasswordAuth
 from mftgit.model.names import MemberName
@@ -285,11 +282,14 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    """Return an item of a list: a string, a regular expression, or a way to log in."""
+    """Return an item of a list: a string, a regular expression, a step of content, or a way to log in."""
     if isinstance(value, str):
         return value
     if isinstance(value, Regex):
         return f"regex {value.regex}"
+    if isinstance(value, Step):
+        told = (f"{field.name} {getattr(value, field.name)}" for field in fields(value))
+        return " ".join((STEP_KEYS[type(value)], *told))
     more = ""
     if isinstance(value, KeyAuth):
         more += "" if value.passphrase is None else f", passphrase {_where(value.passphrase)}"

@@ -10,6 +10,7 @@ from enum import Enum, unique
 
 from mftgit.model.calendars import Calendar
 from mftgit.model.cohorts import Rollout
+from mftgit.model.content import Step
 from mftgit.model.controller_line import ControllerLine
 from mftgit.model.ledger_line import LEDGER_DAYS
 from mftgit.model.limits import Limits
@@ -193,13 +194,15 @@ class Transfer:
     """``transfers/NAME.yaml``: from where, to where, when, and what happens after.
 
     ``archive_path`` is a folder in the source's location; set exactly when ``after_success`` is ARCHIVE. ``active_on``
-    is what its document says, whether this member is meant or not; how it runs does not follow from it.
+    is what its document says, whether this member is meant or not; how it runs does not follow from it. ``content`` is
+    what is done to each file on its way, in that order.
     """
 
     name: TransferName
     source: Source
     destination: Destination
     trigger: Trigger
+    content: tuple[Step, ...] = ()
     retry: Retry = field(default_factory=Retry)
     batch: Batch | None = None
     bytes_per_s: int | None = None

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, Final
 
 from mftgit.model.config import Generation, Transfer
+from mftgit.model.content import KEYS
 from mftgit.model.location import Location
 from mftgit.model.location_document import format_location
 from mftgit.model.triggers import (
@@ -36,6 +37,7 @@ def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any
     return {
         **ends,
         "retry": _tell(transfer.retry),
+        "content": [{KEYS[type(step)]: _tell(step)} for step in transfer.content],
         "trigger": {_TRIGGERS[type(transfer.trigger)]: _tell(transfer.trigger)},
         "after_success": {"action": transfer.after_success.value, "path": transfer.archive_path},
         "ownership": transfer.ownership.value,

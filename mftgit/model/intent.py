@@ -57,7 +57,8 @@ class Intent:
     """One delivery under way, as ``member`` wrote it down.
 
     Paths are as their endpoint takes them, except ``path``, which is below ``source_folder``. Size, time and digest are
-    those of what was sent and mean nothing before READY. ``final`` is the name to be, ``plain`` what it is where that
+    those of what was sent and mean nothing before READY; ``source_bytes`` is the size of the file that it was made of,
+    where the transfer changes content. ``final`` is the name to be, ``plain`` what it is where that
     is free. ``ownership`` and ``active_on`` tell who may end it when the transfer is not configured any more.
     """
 
@@ -80,6 +81,7 @@ class Intent:
     size_bytes: int = 0
     mtime_ns: int = 0
     sha256: str = ""
+    source_bytes: int | None = None
     started_at: str = ""
     member: MemberName
     epoch: Epoch
@@ -89,7 +91,9 @@ class Intent:
 def format_intents(intents: Sequence[Intent]) -> bytes:
     """Return the records as lines of JSON: the first one whole, of the others what differs from it."""
     first = intents[0]
-    lines = [_format({name: getattr(first, name) for name in first.__slots__})]
+    told = ((name, getattr(first, name)) for name in first.__slots__)
+    # What is not said keeps its default: an older version does not know every field, and needs those that it does.
+    lines = [_format({name: value for name, value in told if name != _NEW or value is not None})]
     for intent in intents[1:]:
         told = ((name, getattr(intent, name)) for name in first.__slots__)
         lines.append(
@@ -110,6 +114,9 @@ def parse_intents(content: bytes) -> list[Intent]:
         return [Intent(**(first | _parse(each))) for each in told]
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a record of a delivery: {error}") from error
+
+
+_NEW: Final = "source_bytes"
 
 
 def _format(fields: dict[str, Any]) -> str:

@@ -20,7 +20,8 @@ class Line:
     """One delivery: ``path`` below the source became ``final`` at ``destination``, which older lines do not name.
 
     ``skipped``: the destination had the name already, and the transfer says to leave it there. ``started_at`` and
-    ``ended_at`` are RFC 3339 with milliseconds, by the wall clock of ``member``; they order nothing.
+    ``ended_at`` are RFC 3339 with milliseconds, by the wall clock of ``member``; they order nothing. Size and digest
+    are those of what was delivered; ``source_bytes`` is the size at the source where the transfer changes content.
     """
 
     id: ClaimId
@@ -37,6 +38,12 @@ class Line:
     started_at: str
     ended_at: str
     skipped: bool = False
+    source_bytes: int | None = None
+
+    @property
+    def read_bytes(self) -> int:
+        """Return the size of the file at its source."""
+        return self.size_bytes if self.source_bytes is None else self.source_bytes
 
     @property
     def took_s(self) -> float | None:
@@ -55,7 +62,7 @@ class Line:
     @property
     def mark(self) -> bytes:
         """See `file_mark`."""
-        return file_mark(self.path, self.size_bytes, self.mtime_ns)
+        return file_mark(self.path, self.read_bytes, self.mtime_ns)
 
 
 def file_mark(path: str, size_bytes: int, mtime_ns: int) -> bytes:
@@ -66,7 +73,10 @@ def file_mark(path: str, size_bytes: int, mtime_ns: int) -> bytes:
 
 def format_line(line: Line) -> bytes:
     """Return ``line`` as one line of JSON, with its end."""
-    return json.dumps(asdict(line), sort_keys=True).encode() + b"\n"
+    fields = asdict(line)
+    if line.source_bytes is None:
+        del fields["source_bytes"]
+    return json.dumps(fields, sort_keys=True).encode() + b"\n"
 
 
 def parse_line(content: bytes) -> Line | None:
@@ -74,6 +84,7 @@ def parse_line(content: bytes) -> Line | None:
     try:
         value: Any = json.loads(content)
         revision, destination = value["revision"], value.get("destination")
+        source_bytes = value.get("source_bytes")
         return Line(
             id=ClaimId(str(value["id"])),
             transfer=TransferName(str(value["transfer"])),
@@ -89,6 +100,7 @@ def parse_line(content: bytes) -> Line | None:
             started_at=str(value["started_at"]),
             ended_at=str(value["ended_at"]),
             skipped=bool(value["skipped"]),
+            source_bytes=None if source_bytes is None else int(source_bytes),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

@@ -1,7 +1,7 @@
 """Under which name a file arrives: the patterns ``{name}``, ``{date:%Y}`` and so on in a transfer's destination."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -9,6 +9,7 @@ from typing import Final
 
 from mftgit.model.claim import join
 from mftgit.model.config import Destination
+from mftgit.model.content import Step, renamed
 
 _FIELD: Final = re.compile(r"\{([a-z]+)(?::([^{}]*))?\}")
 _DIRECTIVE: Final = re.compile(r"%(.?)")
@@ -33,13 +34,16 @@ _FIELDS: Final[Mapping[str, Callable[[_File, str], str]]] = {
 }
 
 
-def final_path(destination: Destination, path: str, moment: datetime) -> str:
+def final_path(
+    destination: Destination, path: str, moment: datetime, content: Iterable[Step] = ()
+) -> str:
     """Return where the file ``path`` below the source goes, below the destination's location.
 
-    ``moment`` is in the time zone of the destination.
+    ``moment`` is in the time zone of the destination. The patterns start from the name that ``content`` leaves.
     A file from a folder below the source goes to that folder below the destination's, unless ``{folder}`` says where.
     """
-    file = _File(path=PurePosixPath(path), moment=moment)
+    at = PurePosixPath(path)
+    file = _File(path=at.with_name(renamed(at.name, content)), moment=moment)
     folder = _filled(destination.path, file)
     if "{folder}" not in destination.path:
         folder = join(folder, str(file.path.parent))

@@ -11,11 +11,8 @@ from itertools import islice, pairwise, product
 from pathlib import PurePosixPath
 from typing import Final
 
-from mftgit.model.config import (
-    AfterSuccess,
-    Overwrite,
-    Transfer,
-)
+from mftgit.model.config import AfterSuccess, Overwrite, Transfer
+from mftgit.model.content import renamed
 from mftgit.model.selection import is_selected
 from mftgit.model.source import Pattern
 
@@ -51,6 +48,13 @@ class Leg:
         """Whether a file does not arrive where one of its name lies."""
         stopping = (Overwrite.FAIL, Overwrite.SKIP)
         return self.pointer == _DELIVERY and self.transfer.destination.overwrite in stopping
+
+    def arrives_as(self, path: str) -> str:
+        """Return how the file ``path`` below the source is called where it arrives, as far as its content tells."""
+        if self.pointer != _DELIVERY:
+            return path
+        at = PurePosixPath(path)
+        return str(at.with_name(renamed(at.name, self.transfer.content)))
 
     def takes(self, path: str) -> bool:
         """Tell whether the file ``path`` below the source is taken."""
@@ -110,7 +114,8 @@ def _goes_round(legs: tuple[Leg, ...], path: str) -> bool:
     for leg, following in (*pairwise(legs), (legs[-1], legs[0])) * _ROUNDS:
         if not leg.takes(path):
             return False
-        path = str(PurePosixPath(leg.given[1]).relative_to(following.taken[1]) / path)
+        folder = PurePosixPath(leg.given[1]).relative_to(following.taken[1])
+        path = str(folder / leg.arrives_as(path))
     return True
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from cronsim import CronSim, CronSimError
 
-from mftgit.model.config import Transfer
+from mftgit.model.config import Overwrite, Transfer
 from mftgit.model.fault import Fault
 from mftgit.model.location import Location
 from mftgit.model.naming import (
@@ -32,6 +32,7 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
     if isinstance(transfer.trigger, CronTrigger):
         yield from _check_cron(transfer.trigger, timezones)
     yield from _check_destination(transfer, timezones)
+    yield from _check_content(transfer)
     yield from check_source(transfer.source)
     yield from _check_batch(transfer)
 
@@ -71,6 +72,16 @@ def _check_destination(transfer: Transfer, timezones: frozenset[str]) -> Iterato
                 hint="fields stand in single braces, as in {stem}-{date:%Y%m%d}{ending}",
             )
     yield from _check_timezone(rules.timezone, "/destination/timezone", timezones)
+
+
+def _check_content(transfer: Transfer) -> Iterator[Fault]:
+    if transfer.content and transfer.destination.overwrite is Overwrite.IF_DIFFERENT:
+        yield Fault(
+            pointer="/destination/overwrite",
+            rule="content",
+            message="if_different compares what is sent with what is there, and content makes another file of it",
+            hint="use if_newer, overwrite, rename, skip or fail",
+        )
 
 
 def _check_timezone(name: str, pointer: str, timezones: frozenset[str]) -> Iterator[Fault]:

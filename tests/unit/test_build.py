@@ -28,6 +28,7 @@ from mftgit.model.config import (
     Transfer,
     Verify,
 )
+from mftgit.model.content import Gunzip, Gzip, Unzip, Zip
 from mftgit.model.location import Client, Jump, LocalLocation, SftpLocation
 from mftgit.model.location_document import build_location
 from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
@@ -245,6 +246,12 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             "verify": "read_back",
         },
         "trigger": {"interval": {"every_s": 9}},
+        "content": [
+            {"gunzip": {"most_bytes": 7}},
+            {"unzip": {}},
+            {"zip": {}},
+            {"gzip": {"level": 9}},
+        ],
         "bytes_per_s": 5000,
         "retry": {"first_s": 1, "longest_s": 9, "jitter": 0, "attempts": 3, "quarantine": "bad"},
         "batch": {"at_least": 3},
@@ -270,6 +277,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             verify=Verify.READ_BACK,
         ),
         trigger=IntervalTrigger(every_s=9.0),
+        content=(Gunzip(most_bytes=7), Unzip(), Zip(), Gzip(level=9)),
         bytes_per_s=5000,
         retry=Retry(first_s=1.0, longest_s=9.0, jitter=0.0, attempts=3, quarantine="bad"),
         batch=Batch(at_least=3),

@@ -101,6 +101,9 @@ def test_a_changed_transfer_names_its_fields_as_the_document_does() -> None:
         "after_success.path": (None, "sent"),
     }
     assert of_invoices(INVOICES, INVOICES + "prefer: [node-2]\n") == {"prefer": ((), ("node-2",))}
+    assert of_invoices(INVOICES, INVOICES + "content: [{zip: {}}, {gzip: {level: 1}}]\n") == {
+        "content": ((), ("zip", "gzip level 1")),
+    }
 
 
 def test_where_else_a_transfer_is_active_changes_nothing_on_a_member_that_goes_on_with_it() -> None:

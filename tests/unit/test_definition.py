@@ -15,6 +15,7 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
+from mftgit.model.content import Gunzip, Zip
 from mftgit.model.definition import describe_location, describe_trigger, tell_definition
 from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.login import KeyAuth, PasswordAuth
@@ -42,6 +43,7 @@ TRANSFER = Transfer(
     source=Source(location=HERE.name),
     destination=Destination(location=THERE.name, preserve=frozenset(Preserve)),
     trigger=WatchTrigger(every_s=2),
+    content=(Gunzip(most_bytes=9), Zip()),
 )
 GENERATION = Generation(
     cluster=Cluster(name="c"),
@@ -61,6 +63,7 @@ def test_a_definition_has_both_places_and_no_secret() -> None:
     assert told["destination"]["overwrite"] == "fail"
     assert told["destination"]["preserve"] == ["mode", "times"]
     assert told["after_success"] == {"action": "delete", "path": None}
+    assert told["content"] == [{"gunzip": {"most_bytes": 9}}, {"zip": {}}]
     assert "planted" not in str(told)
 
 

@@ -99,6 +99,7 @@ intents = st.builds(
     size_bytes=st.integers(0),
     mtime_ns=st.integers(),
     sha256=texts,
+    source_bytes=st.none() | st.integers(0),
     started_at=texts,
     member=names.map(MemberName),
     epoch=st.integers(1).map(Epoch),
@@ -109,6 +110,14 @@ intents = st.builds(
 @given(st.lists(intents, min_size=1, max_size=4))
 def test_records_are_read_as_they_were_written(written: list[Intent]) -> None:
     assert parse_intents(format_intents(written)) == written
+
+
+@given(intents)
+def test_what_an_older_member_does_not_know_is_written_only_where_it_tells_something(
+    intent: Intent,
+) -> None:
+    (line,) = format_intents([intent]).splitlines()
+    assert ("source_bytes" in json.loads(line)) is (intent.source_bytes is not None)
 
 
 @given(intents, texts)

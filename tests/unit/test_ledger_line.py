@@ -1,6 +1,7 @@
 """Lines of the ledger are read as they were written, by this version and by older ones."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +42,7 @@ lines = st.builds(
     started_at=st.text(),
     ended_at=st.text(),
     skipped=st.booleans(),
+    source_bytes=st.none() | st.integers(0, 2**63),
 )
 
 
@@ -141,3 +143,9 @@ def test_a_mark_tells_apart_what_differs_in_path_size_or_time(
     }
     assert len(marks) == 4
     assert {len(mark) for mark in marks} == {16}
+
+
+def test_a_file_is_known_by_its_size_at_the_source_whatever_was_made_of_it() -> None:
+    plain, made = line(), replace(line(), size_bytes=9, source_bytes=5000)
+    assert (made.mark, made.read_bytes) == (plain.mark, 5000)
+    assert b"source_bytes" not in format_line(plain)  # an older member reads it

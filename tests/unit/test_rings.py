@@ -1,6 +1,7 @@
 """Transfers that feed each other are found by whether a file really goes round, and nothing else is refused."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -15,6 +16,7 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
+from mftgit.model.content import Gzip
 from mftgit.model.location import LocalLocation
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.rings import Leg, Ring, find_rings
@@ -127,6 +129,15 @@ def test_a_ring_of_files_that_regular_expressions_take_is_found(regex: str) -> N
 
 def test_a_file_that_comes_without_its_marker_goes_round_no_ring() -> None:
     assert names(way("a", "x", "y"), way("b", "y", "x", marker=Marker(suffix=".ok"))) == []
+
+
+def test_a_file_that_is_packed_on_its_way_comes_back_under_another_name() -> None:
+    csv = ("*.csv",)
+    there, back = way("p", "a", "b", include=csv), way("q", "b", "a", include=csv)
+    assert names(there, back) == ["p q"]
+    assert names(replace(there, content=(Gzip(),)), back) == []
+    archived = way("p", "a", "c", include=csv, archive="b")
+    assert names(replace(archived, content=(Gzip(),)), back) == ["p q"]
 
 
 def test_a_ring_may_be_of_any_length() -> None:

@@ -11,9 +11,11 @@ from mftgit.model.config import (
     AfterSuccess,
     Batch,
     Destination,
+    Overwrite,
     Source,
     Transfer,
 )
+from mftgit.model.content import Gzip
 from mftgit.model.location import LocalLocation, Location, SftpLocation
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
@@ -280,6 +282,16 @@ def test_a_batch_that_is_never_whole_is_a_problem() -> None:
     assert wrong(at_most=3) == []
     assert wrong(at_most=2) == ["/batch/at_least"]
     assert wrong(attempts=3) == ["/retry/attempts"]
+
+
+def test_what_is_changed_on_its_way_is_not_compared_with_what_is_there() -> None:
+    plain = transfer()
+    there = replace(plain.destination, overwrite=Overwrite.IF_DIFFERENT)
+    other = replace(plain, destination=there)
+    (fault,) = check_transfer(replace(other, content=(Gzip(),)), ZONES)
+    assert (fault.pointer, fault.rule) == ("/destination/overwrite", "content")
+    for good in (other, replace(plain, content=(Gzip(),))):
+        assert not list(check_transfer(good, ZONES))
 
 
 def test_a_quarantine_where_files_are_taken_from_is_a_problem_only_where_it_is_used() -> None:

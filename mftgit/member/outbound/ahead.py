@@ -30,7 +30,11 @@ class Reading:
 
     def chunks(self, stream: BinaryIO) -> Iterator[bytes]:
         """Read ``stream`` to its end."""
-        while chunk := stream.read(CHUNK_BYTES):
+        return self.of(iter(lambda: stream.read(CHUNK_BYTES), b""))
+
+    def of(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Give ``chunks`` as they are."""
+        for chunk in chunks:
             self._digest.update(chunk)
             self.size_bytes += len(chunk)
             yield chunk

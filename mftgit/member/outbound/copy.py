@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import BinaryIO
 
 from mftgit.adapters.endpoint import (
     Content,
@@ -13,20 +14,20 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.ahead import Reading, ahead
+from mftgit.member.outbound.content import Changing, ContentError
 from mftgit.member.outbound.context import Endpoints
 from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import into
 from mftgit.member.outbound.parcel import Parcel, Results, reworded, source_path
-from mftgit.member.outbound.progress import Progress
-from mftgit.model.config import (
-    Destination,
-    Preserve,
-    Verify,
-)
+from mftgit.member.outbound.progress import Progress, Way
+from mftgit.model.config import Destination, Preserve, Verify
 from mftgit.model.intent import Intent
 from mftgit.model.run import DeliveryStep, advance
 from mftgit.model.under_way import Side
+
+_Small = tuple[Parcel, Content, bytes]
+"""A file that was read as a whole, and what of it is sent."""
 
 _Sent = tuple[Parcel, FileEntry]
 """A file that was sent, and what it is at the source."""
@@ -50,12 +51,14 @@ class Copying:
         self,
         rules: Destination,
         *,
+        content: Changing,
         endpoints: Endpoints,
         progress: Progress,
         moved: Callable[[int], None],
         not_sent: NotSent,
     ) -> None:
         self._rules = rules
+        self._content = content
         self._endpoints = endpoints
         self._progress = progress
         self._moved = moved
@@ -79,43 +82,71 @@ class Copying:
     ) -> list[_Sent]:
         source = self._endpoints.at(parcels[0].intent.source.location)
         contents = source.read_all(map(source_path, parcels), most_bytes=SMALL_BYTES)
-        small, sent = [], []
+        small: list[_Small] = []
+        sent: list[_Sent] = []
         for parcel, content in zip(parcels, contents, strict=True):
             if isinstance(content, MftgitError):
                 self._not_sent(parcel, content)
-            elif content.before.size_bytes > SMALL_BYTES:
-                with self._each(parcel, results):
-                    sent.append(self._piecewise(parcel, source, destination))
-            elif _mark(content.before) != _mark(content.after) or _is_short(content):
+                continue
+            if content.before.size_bytes <= SMALL_BYTES and (
+                _mark(content.before) != _mark(content.after) or _is_short(content)
+            ):
                 self._not_sent(parcel, _changed(parcel.intent))
-            else:
-                small.append((parcel, content))
+                continue
+            with self._each(parcel, results):
+                data = self._whole(parcel.intent, content)
+                if data is None:
+                    sent.append(self._piecewise(parcel, source, destination))
+                else:
+                    small.append((parcel, content, data))
         sent += self._send_small(small, destination)
         places = {parcel.intent.id: at for at, parcel in enumerate(parcels)}
         return sorted(sent, key=lambda each: places[each[0].intent.id])
 
-    def _send_small(
-        self, small: Sequence[tuple[Parcel, Content]], destination: FencedEndpoint
-    ) -> list[_Sent]:
+    def _whole(self, intent: Intent, content: Content) -> bytes | None:
+        """Return what is sent of a file, where it is small before and after its steps; None for any other."""
+        if content.before.size_bytes > SMALL_BYTES:
+            return None
+        if not self._content:
+            return content.data
+        return self._content.whole(content.data, intent.path, content.after, most_bytes=SMALL_BYTES)
+
+    def _send_small(self, small: Sequence[_Small], destination: FencedEndpoint) -> list[_Sent]:
         ended = destination.write_all(self._paced(small))
         sent = []
-        for (parcel, content), size in zip(small, ended, strict=True):
+        for (parcel, content, data), size in zip(small, ended, strict=True):
             if isinstance(size, MftgitError):
                 self._not_sent(parcel, size)
             else:
-                digest = hashlib.sha256(content.data).hexdigest()
-                sent.append((_sent(parcel, content.after, digest), content.after))
+                digest = hashlib.sha256(data).hexdigest()
+                sent.append((self._sent(parcel, content.after, len(data), digest), content.after))
         return sent
 
-    def _paced(self, small: Sequence[tuple[Parcel, Content]]) -> Iterator[tuple[str, bytes]]:
-        for parcel, content in small:
-            yield parcel.intent.temporary, content.data
-            self._moved(len(content.data))
+    def _paced(self, small: Sequence[_Small]) -> Iterator[tuple[str, bytes]]:
+        for parcel, content, data in small:
+            yield parcel.intent.temporary, data
+            self._moved(max(len(content.data), len(data)))
 
-    def _paced_chunks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _paced_chunks(self, chunks: Iterator[bytes], read: Reading) -> Iterator[bytes]:
+        """Give ``chunks``, which are made of what is ``read``; what counts is the larger of the two sides."""
+        told = made = 0
         for chunk in chunks:
             yield chunk
-            self._moved(len(chunk))
+            made += len(chunk)
+            moved = max(read.size_bytes, made)
+            self._moved(moved - told)
+            told = moved
+
+    def _sent(self, parcel: Parcel, entry: FileEntry, size_bytes: int, digest: str) -> Parcel:
+        intent = replace(
+            parcel.intent,
+            state=advance(parcel.intent.state, DeliveryStep.SEND),
+            size_bytes=size_bytes,
+            mtime_ns=entry.mtime_ns,
+            sha256=digest,
+            source_bytes=entry.size_bytes if self._content else None,
+        )
+        return replace(parcel, intent=intent)
 
     def _keep_traits(self, sent: Sequence[_Sent], destination: FencedEndpoint) -> list[_Sent]:
         kept = self._rules.preserve
@@ -157,26 +188,54 @@ class Copying:
         before = source.stat(path)
         reading = Reading()
         with (
+            self._telling_change(parcel, before, source),
             self._progress.begin(
                 intent.transfer, intent.path, side=Side.DESTINATION, size_bytes=before.size_bytes
             ) as way,
             source.open_read(path) as stream,
+            self._made(reading, stream, intent, before) as (whole, made),
             ExitStack() as threads,
         ):
-            chunks = self._paced_chunks(reading.chunks(stream))
+            chunks = self._paced_chunks(whole, reading)
+            advance = _as_read(way, reading) if self._content else way.advance
             if source is not destination:  # which is for one thread at a time
                 chunks = threads.enter_context(ahead(chunks))
-            size = destination.write(intent.temporary, chunks, on_chunk=way.advance)
-        sent = reading.size_bytes
-        if size != sent:
+            size = destination.write(intent.temporary, chunks, on_chunk=advance)
+        if size != made.size_bytes:
             with destination.named():
                 raise EndpointFullError(
-                    f"{intent.destination.location.name} holds {size} bytes of {intent.path}, of {sent} that were sent"
+                    f"{intent.destination.location.name} holds {size} bytes of {intent.path}, "
+                    f"of {made.size_bytes} that were sent"
                 )
         after = source.stat(path)
-        if _mark(after) != _mark(before) or sent != before.size_bytes:
+        if _mark(after) != _mark(before) or reading.size_bytes != before.size_bytes:
             raise _changed(intent)
-        return _sent(parcel, after, reading.sha256), after
+        return self._sent(parcel, after, size, made.sha256), after
+
+    @contextmanager
+    def _made(
+        self, reading: Reading, stream: BinaryIO, intent: Intent, before: FileEntry
+    ) -> Iterator[tuple[Iterator[bytes], Reading]]:
+        """Give what becomes of ``stream``, which is read by ``reading``, and what measures that."""
+        chunks = reading.chunks(stream)
+        if not self._content:
+            yield chunks, reading
+            return
+        made = Reading()
+        with self._content.of(chunks, intent.path, before) as changed:
+            yield made.of(changed), made
+
+    @contextmanager
+    def _telling_change(
+        self, parcel: Parcel, before: FileEntry, source: FencedEndpoint
+    ) -> Iterator[None]:
+        """Tell of a file that a step cannot take that it changed meanwhile, where it did."""
+        try:
+            yield
+        except ContentError:
+            if _mark(source.stat(source_path(parcel))) != _mark(before):
+                raise _changed(parcel.intent) from None
+            raise
 
     @contextmanager
     def _each(self, parcel: Parcel, results: Results) -> Iterator[None]:
@@ -198,15 +257,9 @@ def _require_same(intent: Intent, digest: str | MftgitError) -> None:
         )
 
 
-def _sent(parcel: Parcel, entry: FileEntry, digest: str) -> Parcel:
-    intent = replace(
-        parcel.intent,
-        state=advance(parcel.intent.state, DeliveryStep.SEND),
-        size_bytes=entry.size_bytes,
-        mtime_ns=entry.mtime_ns,
-        sha256=digest,
-    )
-    return replace(parcel, intent=intent)
+def _as_read(way: Way, reading: Reading) -> Callable[[int], None]:
+    """Return what tells of a file by what was read of it, whatever was written."""
+    return lambda _written: way.advance(reading.size_bytes)
 
 
 def _not_kept(intent: Intent, error: MftgitError, kept: frozenset[Preserve]) -> MftgitError:

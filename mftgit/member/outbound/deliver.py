@@ -17,6 +17,7 @@ from mftgit.adapters.endpoint import EndpointLostError
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim, archive
+from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.copy import Copying
 from mftgit.member.outbound.fenced import FencedEndpoint
@@ -205,7 +206,7 @@ class Delivery:
         context, rules = self._context, transfer.destination
         zone = ZoneInfo(rules.timezone)
         moment = context.clock.now().astimezone(zone)
-        final = final_path(rules, path, moment)
+        final = final_path(rules, path, moment, transfer.content)
         attempt = f"{context.ownership.epoch}-{context.nonce()}"
         return Intent(
             id=claim,
@@ -263,7 +264,7 @@ class Delivery:
         named = self._named(self._transfer.destination, parcels, results)
         self._finish.skip(named.skipped, results)
         self._refuse(named.taken, results)
-        sent = self._copied(self._transfer.destination, named.sent, results)
+        sent = self._copied(self._transfer, named.sent, results)
         ready = self._finish.write(sent, S.INTEND)
         self._finish.publish(ready, results, just_sent=True)
 
@@ -282,7 +283,7 @@ class Delivery:
         for at in range(0, len(named.sent), AT_ONCE):
             if not results:
                 some = named.sent[at : at + AT_ONCE]
-                sent += self._copied(self._transfer.destination, some, results)
+                sent += self._copied(self._transfer, some, results)
         if len(sent) + len(named.skipped) < size:
             self._hold_back(parcels, results)
             return
@@ -322,16 +323,17 @@ class Delivery:
         )
 
     def _copied(
-        self, rules: Destination, parcels: Sequence[Parcel], results: Results
+        self, transfer: Transfer, parcels: Sequence[Parcel], results: Results
     ) -> list[Parcel]:
         """Copy the files to their temporaries, and return those that are whole there."""
         if not parcels:
             return []
         destination = self._finish.destination(parcels[0].intent)
-        if rules.temporary_folder is not None:
+        if transfer.destination.temporary_folder is not None:
             parcels = self._with_folders(parcels, destination, results)
         copying = Copying(
-            rules,
+            transfer.destination,
+            content=Changing(transfer),
             endpoints=self._endpoints,
             progress=self._context.progress,
             moved=self._context.moved,

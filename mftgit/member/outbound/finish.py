@@ -266,6 +266,8 @@ class Finish:
             seen = self._endpoints.at(source).stat(join(intent.source_folder, intent.path))
         except FileMissingError:
             return intent
+        if intent.source_bytes is not None:
+            return replace(intent, source_bytes=seen.size_bytes, mtime_ns=seen.mtime_ns)
         return replace(intent, size_bytes=seen.size_bytes, mtime_ns=seen.mtime_ns)
 
     def settle_sources(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
@@ -311,6 +313,7 @@ class Finish:
                     started_at=intent.started_at,
                     ended_at=rfc3339(context.clock.now()),
                     skipped=skipped,
+                    source_bytes=intent.source_bytes,
                 )
                 for intent in intents
             ]
@@ -333,7 +336,7 @@ def into(results: Results, parcel: Parcel) -> Iterator[None]:
 
 
 def _facts(intent: Intent) -> Mapping[str, Fact]:
-    return {
+    facts: dict[str, Fact] = {
         "transfer": intent.transfer,
         "id": intent.id,
         "path": intent.path,
@@ -341,6 +344,9 @@ def _facts(intent: Intent) -> Mapping[str, Fact]:
         "size_bytes": intent.size_bytes,
         "sha256": intent.sha256 or None,
     }
+    if intent.source_bytes is not None:
+        facts["source_bytes"] = intent.source_bytes
+    return facts
 
 
 def _after(parcel: Parcel, step: DeliveryStep) -> Parcel:

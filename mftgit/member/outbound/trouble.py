@@ -8,6 +8,7 @@ from typing import Final
 from mftgit.adapters.clock import rfc3339
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.begun import SourceGoneError
+from mftgit.member.outbound.content import ContentError
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.copy import FileChangedError, OtherContentError
 from mftgit.member.outbound.deliver import CannotGoBackError, NameWaitsError
@@ -24,6 +25,7 @@ Ends = Mapping[Side, LocationName]
 _SIDES: Final[Mapping[type[MftgitError], Side]] = {
     SourceGoneError: Side.SOURCE,
     FileChangedError: Side.SOURCE,
+    ContentError: Side.SOURCE,
     CannotGoBackError: Side.SOURCE,
     NameTakenError: Side.DESTINATION,
     NameWaitsError: Side.DESTINATION,

@@ -1,0 +1,114 @@
+"""Change the content of files on their way, by the steps of their transfer, a piece at a time."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from mftgit.adapters.content import UnfitError
+from mftgit.adapters.content_gzip import gunzip, gzip
+from mftgit.adapters.content_unzip import unzip_one
+from mftgit.adapters.content_zip import zip_one
+from mftgit.adapters.endpoint import FileEntry
+from mftgit.errors import MftgitError
+from mftgit.member.outbound.ahead import CHUNK_BYTES
+from mftgit.model.config import Transfer
+from mftgit.model.content import KEYS, Gunzip, Gzip, Step, Unzip, Zip, renamed
+
+_LARGE_BYTES: Final = 1 << 30
+"""From here on an archive is made so that its file may outgrow the 2 GiB that old programs read."""
+
+
+class ContentError(MftgitError):
+    """A step of the transfer cannot take the content that the file has; the message says which, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What a step is given to know: the file as it is at the source, and what it is called by now."""
+
+    name: str
+    entry: FileEntry
+    is_first: bool
+
+
+class Changing:
+    """The steps of one transfer; it is true where there are any. One thread at a time."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self._steps = transfer.content
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
+
+    @contextmanager
+    def of(self, chunks: Iterator[bytes], path: str, entry: FileEntry) -> Iterator[Iterator[bytes]]:
+        """Give what becomes of ``chunks``, the file ``path`` below the source, in chunks of one size but the last.
+
+        Where a step finds fault, `ContentError` is raised instead of further chunks, at the latest at their end.
+        """
+        name = PurePosixPath(path).name
+        for place, step in enumerate(self._steps):
+            given = _Given(
+                name=renamed(name, self._steps[:place]), entry=entry, is_first=place == 0
+            )
+            made = _STEPS[type(step)](step, chunks, given)
+            chunks = self._telling(made, f"step {place + 1} ({KEYS[type(step)]})", path)
+        yield _gathered(chunks)
+
+    def whole(self, data: bytes, path: str, entry: FileEntry, *, most_bytes: int) -> bytes | None:
+        """Return what becomes of ``data``; None where that is more than ``most_bytes``.
+
+        Raises:
+            ContentError: a step finds fault.
+        """
+        made: list[bytes] = []
+        size = 0
+        with self.of(iter([data] if data else []), path, entry) as chunks:
+            for chunk in chunks:
+                size += len(chunk)
+                if size > most_bytes:
+                    return None
+                made.append(chunk)
+        return b"".join(made)
+
+    def _telling(self, chunks: Iterator[bytes], step: str, path: str) -> Iterator[bytes]:
+        try:
+            yield from chunks
+        except UnfitError as error:
+            told = ContentError(
+                f"{path} cannot be delivered: {step} of content in "
+                f"transfers/{self._transfer.name}.yaml says: {error}"
+            )
+            told.location = self._transfer.source.location  # and not where it was being written
+            raise told from error
+
+
+def _gathered(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Give the same bytes in chunks of `CHUNK_BYTES`, as endpoints take them best."""
+    waiting, size = [], 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK_BYTES:
+            whole = b"".join(waiting)
+            cut = size - size % CHUNK_BYTES
+            yield from (whole[at : at + CHUNK_BYTES] for at in range(0, cut, CHUNK_BYTES))
+            waiting, size = [whole[cut:]], size - cut
+    if size:
+        yield b"".join(waiting)
+
+
+def _zip(_: Zip, chunks: Iterator[bytes], given: _Given) -> Iterator[bytes]:
+    is_large = not given.is_first or given.entry.size_bytes >= _LARGE_BYTES
+    return zip_one(chunks, name=given.name, mtime_ns=given.entry.mtime_ns, is_large=is_large)
+
+
+_STEPS: Final[Mapping[type[Step], Callable[[Any, Iterator[bytes], _Given], Iterator[bytes]]]] = {
+    Gzip: lambda step, chunks, _: gzip(chunks, level=step.level),
+    Gunzip: lambda step, chunks, _: gunzip(chunks, most_bytes=step.most_bytes),
+    Zip: _zip,
+    Unzip: lambda step, chunks, _: unzip_one(chunks, most_bytes=step.most_bytes),
+}
