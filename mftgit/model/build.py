@@ -121,6 +121,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
     if after := value.get("after_success"):
         fields["after_success"] = AfterSuccess(after["action"])
         fields["archive_path"] = after.get("path")
+        fields["archive_days"] = after.get("keep_days")
     return Transfer(name=name, **fields)
 
 

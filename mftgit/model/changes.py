@@ -43,6 +43,7 @@ _KEYS: Final[Mapping[type, str]] = {
 _RENAMED: Final[Mapping[str, str]] = {
     "after_success": "after_success.action",
     "archive_path": "after_success.path",
+    "archive_days": "after_success.keep_days",
     "ledger_days": "retention.ledger_days",
     "lease_ttl_s": "coordinator.ttl_s",
     "age_operators": "age.operators",

@@ -179,6 +179,7 @@ class AfterSuccess(Enum):
     DELETE = "delete"
     KEEP = "keep"
     ARCHIVE = "archive"
+    MOVE = "move"
 
 
 @unique
@@ -193,9 +194,10 @@ class Ownership(Enum):
 class Transfer:
     """``transfers/NAME.yaml``: from where, to where, when, and what happens after.
 
-    ``archive_path`` is a folder in the source's location; set exactly when ``after_success`` is ARCHIVE. ``active_on``
-    is what its document says, whether this member is meant or not; how it runs does not follow from it. ``content`` is
-    what is done to each file on its way, in that order.
+    ``archive_path`` is a folder in the source's location; set exactly when ``after_success`` is ARCHIVE or MOVE. Out of
+    an archive a file is removed after ``archive_days``, None: never. ``active_on`` is what its document says, whether
+    this member is meant or not; how it runs does not follow from it. ``content`` is what is done to each file on its
+    way, in that order.
     """
 
     name: TransferName
@@ -208,6 +210,7 @@ class Transfer:
     bytes_per_s: int | None = None
     after_success: AfterSuccess = AfterSuccess.DELETE
     archive_path: str | None = None
+    archive_days: int | None = None
     ownership: Ownership = Ownership.SINGLE
     prefer: tuple[MemberName, ...] = ()
     active_on: ActiveOn = field(default=EVERYWHERE, compare=False)

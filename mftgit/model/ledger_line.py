@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mftgit.model.claim import ClaimId
+from mftgit.model.claim import ClaimId, unique_name
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 
 LEDGER_DAYS: Final = 400
 """For how many days a line is kept where ``retention.ledger_days`` says nothing: a year, and what an audit takes."""
 
 _HEAD: Final = "dropped"
+_MAY_LACK: Final = ("source_bytes", "archived")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Line:
     ``skipped``: the destination had the name already, and the transfer says to leave it there. ``started_at`` and
     ``ended_at`` are RFC 3339 with milliseconds, by the wall clock of ``member``; they order nothing. Size and digest
     are those of what was delivered; ``source_bytes`` is the size at the source where the transfer changes content.
+    ``archived`` is the name in the source's location that it was to have in an archive, see `archive_names`.
     """
 
     id: ClaimId
@@ -45,6 +47,8 @@ class Line:
         """Return the size of the file at its source."""
         return self.size_bytes if self.source_bytes is None else self.source_bytes
 
+    archived: str | None = None
+
     @property
     def took_s(self) -> float | None:
         """Return for how many seconds it was under way; None where the times tell nothing, as after a clock was set."""
@@ -60,6 +64,11 @@ class Line:
         return None if not took_s or self.skipped else self.size_bytes / took_s
 
     @property
+    def archive_names(self) -> tuple[str, ...]:
+        """Return under which names it may lie in the archive: the second where the first was taken then."""
+        return () if self.archived is None else (self.archived, unique_name(self.archived, self.id))
+
+    @property
     def mark(self) -> bytes:
         """See `file_mark`."""
         return file_mark(self.path, self.read_bytes, self.mtime_ns)
@@ -73,9 +82,8 @@ def file_mark(path: str, size_bytes: int, mtime_ns: int) -> bytes:
 
 def format_line(line: Line) -> bytes:
     """Return ``line`` as one line of JSON, with its end."""
-    fields = asdict(line)
-    if line.source_bytes is None:
-        del fields["source_bytes"]
+    told = asdict(line).items()
+    fields = {name: value for name, value in told if value is not None or name not in _MAY_LACK}
     return json.dumps(fields, sort_keys=True).encode() + b"\n"
 
 
@@ -85,6 +93,7 @@ def parse_line(content: bytes) -> Line | None:
         value: Any = json.loads(content)
         revision, destination = value["revision"], value.get("destination")
         source_bytes = value.get("source_bytes")
+        archived = value.get("archived")
         return Line(
             id=ClaimId(str(value["id"])),
             transfer=TransferName(str(value["transfer"])),
@@ -101,6 +110,7 @@ def parse_line(content: bytes) -> Line | None:
             ended_at=str(value["ended_at"]),
             skipped=bool(value["skipped"]),
             source_bytes=None if source_bytes is None else int(source_bytes),
+            archived=None if archived is None else str(archived),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

@@ -8,7 +8,7 @@ from typing import Final
 
 from cronsim import CronSim, CronSimError
 
-from mftgit.model.config import Overwrite, Transfer
+from mftgit.model.config import AfterSuccess, Overwrite, Transfer
 from mftgit.model.fault import Fault
 from mftgit.model.location import Location
 from mftgit.model.naming import (
@@ -35,6 +35,13 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
     yield from _check_content(transfer)
     yield from check_source(transfer.source)
     yield from _check_batch(transfer)
+    if transfer.archive_days is not None and transfer.after_success is not AfterSuccess.ARCHIVE:
+        yield Fault(
+            pointer="/after_success/keep_days",
+            rule="archive",
+            message=f"keep_days is for an archive, and the action is {transfer.after_success.value}",
+            hint="have action: archive, or remove keep_days",
+        )
 
 
 def _check_batch(transfer: Transfer) -> Iterator[Fault]:

@@ -255,7 +255,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
         "bytes_per_s": 5000,
         "retry": {"first_s": 1, "longest_s": 9, "jitter": 0, "attempts": 3, "quarantine": "bad"},
         "batch": {"at_least": 3},
-        "after_success": {"action": "archive", "path": "s"},
+        "after_success": {"action": "archive", "path": "s", "keep_days": 9},
         "ownership": "each",
         "prefer": ["m"],
     }
@@ -283,6 +283,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
         batch=Batch(at_least=3),
         after_success=AfterSuccess.ARCHIVE,
         archive_path="s",
+        archive_days=9,
         ownership=Ownership.EACH,
         prefer=(MemberName("m"),),
     )

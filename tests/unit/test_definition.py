@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mftgit.model.config import (
+    Batch,
     Cluster,
     Destination,
     Generation,
@@ -62,8 +63,10 @@ def test_a_definition_has_both_places_and_no_secret() -> None:
     ]
     assert told["destination"]["overwrite"] == "fail"
     assert told["destination"]["preserve"] == ["mode", "times"]
-    assert told["after_success"] == {"action": "delete", "path": None}
     assert told["content"] == [{"gunzip": {"most_bytes": 9}}, {"zip": {}}]
+    assert told["after_success"] == {"action": "delete", "path": None, "keep_days": None}
+    assert told["batch"] is None
+    assert tell_definition(replace(TRANSFER, batch=Batch()), GENERATION)["batch"] == {"at_least": 1}
     assert "planted" not in str(told)
 
 

@@ -294,6 +294,13 @@ def test_what_is_changed_on_its_way_is_not_compared_with_what_is_there() -> None
         assert not list(check_transfer(good, ZONES))
 
 
+def test_only_an_archive_is_kept_for_so_many_days() -> None:
+    archive = replace(transfer(archive_path="old"), archive_days=9)
+    assert [*check_transfer(archive, ZONES)] == []
+    moved = replace(archive, after_success=AfterSuccess.MOVE)
+    assert [fault.pointer for fault in check_transfer(moved, ZONES)] == ["/after_success/keep_days"]
+
+
 def test_a_quarantine_where_files_are_taken_from_is_a_problem_only_where_it_is_used() -> None:
     inside = transfer(source=Source(location=A, path="in", recursive=True))
     for attempts, expected in ((None, []), (3, ["/retry/quarantine"])):

@@ -156,6 +156,8 @@ def _definition(active: Active, transfer: Transfer) -> list[tuple[str, str]]:
     but_for = f" but for {', '.join(map(str, source.exclude))}" if source.exclude else ""
     below = ", and in the folders below" if source.recursive else ""
     archive = f" to {transfer.archive_path}" if transfer.archive_path else ""
+    kept = f", for {transfer.archive_days} days" if transfer.archive_days else ""
+    least = f", at least {transfer.batch.at_least}" if transfer.batch else ""
     return [
         ("revision", active.revision),
         ("from", f"{describe_location(locations[source.location])}, {source.path}{below}"),
@@ -165,8 +167,9 @@ def _definition(active: Active, transfer: Transfer) -> list[tuple[str, str]]:
         ),
         ("to", f"{describe_location(locations[destination.location])}, {destination.path}"),
         ("overwrite", destination.overwrite.value),
+        ("together", f"all or none{least}" if transfer.batch else "each by itself"),
         ("runs", describe_trigger(transfer.trigger)),
-        ("after", f"{transfer.after_success.value}{archive}"),
+        ("after", f"{transfer.after_success.value}{archive}{kept}"),
         ("ownership", ", ".join((transfer.ownership.value, *transfer.prefer))),
     ]
 

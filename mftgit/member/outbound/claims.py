@@ -209,15 +209,20 @@ def delete(claims: Sequence[Claim]) -> list[MftgitError | None]:
     return [None if isinstance(each, FileMissingError) else each for each in ended]
 
 
-def archive(moves: Sequence[tuple[Claim, str]]) -> list[MftgitError | None]:
-    """Move each (claim, target) there, all at one source, or beside it where that is taken; what is gone is fine."""
+def archive(
+    moves: Sequence[tuple[Claim, str]], *, replace: bool = False
+) -> list[MftgitError | None]:
+    """Move each (claim, target) there, all at one source; what is gone is fine.
+
+    Where the target is taken, the file goes beside it, or, with ``replace``, into its place.
+    """
     if not moves:
         return []
     source = moves[0][0].source
     faults = _make_folders(source, [target for _, target in moves])
     fit = [at for at, (_, target) in enumerate(moves) if _above(target) not in faults]
     ended: list[MftgitError | None] = [faults.get(_above(target)) for _, target in moves]
-    first = source.rename_all(((moves[at][0].at, moves[at][1]) for at in fit), replace=False)
+    first = source.rename_all(((moves[at][0].at, moves[at][1]) for at in fit), replace=replace)
     for at, error in zip(fit, first, strict=True):
         ended[at] = None if isinstance(error, FileMissingError) else error
     taken = [at for at in fit if isinstance(ended[at], FileExistsAtEndpointError)]

@@ -19,14 +19,21 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.ahead import digest_of
-from mftgit.member.outbound.claims import archive, delete
+from mftgit.member.outbound.claims import Claim, archive, delete
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.intents import Intents, StateUnavailableError
 from mftgit.member.outbound.ledger import Line
 from mftgit.member.outbound.own import OwnershipEndedError
-from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Outcome, Parcel, Results
-from mftgit.model.claim import join, unique_name
+from mftgit.member.outbound.parcel import (
+    NOTHING,
+    DeliveryFailedError,
+    Outcome,
+    Parcel,
+    Results,
+    source_path,
+)
+from mftgit.model.claim import ClaimId, join, unique_name
 from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Intent
@@ -101,7 +108,7 @@ class Finish:
         seen = []
         for parcel in fresh:
             with into(results, parcel):
-                seen.append(self._as_seen(parcel.intent))
+                seen.append(self._as_seen(parcel))
         parcels = [each for each in parcels if each.intent.id not in results]
         self._tell(EventName.DELIVERY_SKIPPED, seen)
         self._append(seen, skipped=True)
@@ -257,13 +264,14 @@ class Finish:
         self._intents.drop([parcel.intent.id])
         results[parcel.intent.id] = outcome
 
-    def _as_seen(self, intent: Intent) -> Intent:
-        """Return ``intent``; of a kept file with size and time, which keep it from being looked at again."""
-        if intent.after is not AfterSuccess.KEEP:
+    def _as_seen(self, parcel: Parcel) -> Intent:
+        """Return its intent; of a file that stays somewhere with size and time, by which it is known again."""
+        intent = parcel.intent
+        if intent.after not in {AfterSuccess.KEEP, AfterSuccess.ARCHIVE}:
             return intent
         source = self._endpoints.find(intent.source, writer=intent.member)
         try:
-            seen = self._endpoints.at(source).stat(join(intent.source_folder, intent.path))
+            seen = self._endpoints.at(source).stat(source_path(parcel))
         except FileMissingError:
             return intent
         if intent.source_bytes is not None:
@@ -271,23 +279,20 @@ class Finish:
         return replace(intent, size_bytes=seen.size_bytes, mtime_ns=seen.mtime_ns)
 
     def settle_sources(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
-        """Do with claimed files what is done after a success: delete or archive them; return those that are done."""
-        claimed = [each for each in parcels if each.claim is not None]
-        gone = [each for each in claimed if each.intent.after is AfterSuccess.DELETE]
-        kept = [each for each in claimed if each.intent.after is not AfterSuccess.DELETE]
-        ended = delete([each.claim for each in gone if each.claim is not None])
-        ended += archive(
-            [
-                (each.claim, join(each.intent.archive_path or "archive", each.intent.path))
-                for each in kept
-                if each.claim is not None
+        """Do with claimed files what is done after a success; return those that are done."""
+        failed: dict[ClaimId, MftgitError] = {}
+        for after in AfterSuccess:
+            some = [
+                (each.claim, each.intent)
+                for each in parcels
+                if each.claim is not None and each.intent.after is after
             ]
-        )
-        failed = {
-            parcel.intent.id: error
-            for parcel, error in zip([*gone, *kept], ended, strict=True)
-            if error is not None
-        }
+            ended = _settled(some, after)
+            failed |= {
+                intent.id: error
+                for (_, intent), error in zip(some, ended, strict=True)
+                if error is not None
+            }
         results |= failed
         return [each for each in parcels if each.intent.id not in failed]
 
@@ -314,6 +319,7 @@ class Finish:
                     ended_at=rfc3339(context.clock.now()),
                     skipped=skipped,
                     source_bytes=intent.source_bytes,
+                    archived=_archived(intent) if intent.after is AfterSuccess.ARCHIVE else None,
                 )
                 for intent in intents
             ]
@@ -333,6 +339,19 @@ def into(results: Results, parcel: Parcel) -> Iterator[None]:
         raise
     except MftgitError as error:
         results[parcel.intent.id] = error
+
+
+def _settled(
+    files: Sequence[tuple[Claim, Intent]], after: AfterSuccess
+) -> list[MftgitError | None]:
+    if after is AfterSuccess.DELETE:
+        return delete([claim for claim, _ in files])
+    moves = [(claim, _archived(intent)) for claim, intent in files]
+    return archive(moves, replace=after is AfterSuccess.MOVE)
+
+
+def _archived(intent: Intent) -> str:
+    return join(intent.archive_path or "archive", intent.path)
 
 
 def _facts(intent: Intent) -> Mapping[str, Fact]:

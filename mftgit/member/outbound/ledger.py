@@ -110,8 +110,8 @@ class Ledger:
                 self._refresh()
             return file_mark(path, size_bytes, mtime_ns) in self._files
 
-    def paths(self) -> Iterator[str]:
-        """Give the path of each file that is written down, out of the files on the disk.
+    def lines(self) -> Iterator[Line]:
+        """Give what is written down, out of the files on the disk, the oldest epoch first; a line may come twice.
 
         Raises:
             StateUnavailableError: the storage does not answer.
@@ -121,7 +121,7 @@ class Ledger:
                 with file.open("rb") as stream:
                     for content in stream:
                         if (line := parse_line(content)) is not None:
-                            yield line.path
+                            yield line
         except OSError as error:
             raise StateUnavailableError(
                 f"the ledger {self._folder} cannot be read: {error}"

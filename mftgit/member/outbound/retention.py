@@ -5,7 +5,7 @@ how many deliveries were dropped, so that the count stays right wherever this en
 append to its own file at any moment: what it wrote meanwhile is carried over, before the rename and again after it.
 
 What a source that is kept still holds is never dropped, however old, or it would be sent again; nor is a delivery
-whose record is still there.
+whose record is still there, or whose file is to be removed from an archive one day.
 """
 
 import os
@@ -18,6 +18,7 @@ from loguru import logger
 
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.durable import names_in, sync_folder, write_file
+from mftgit.member.outbound.archive import clean, still_archived
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.intents import StateUnavailableError, recorded
 from mftgit.member.outbound.ledger import REMEMBERED, epoch_files
@@ -57,6 +58,7 @@ def tidy(transfer: Transfer, context: RunContext) -> int:
     try:
         if not folder.is_dir() or not _is_due(folder, context):
             return 0
+        clean(transfer, context)
         dropped = _Tidying(context, folder, _needed(transfer, context)).go()
         write_file(folder / _MARK, rfc3339(context.clock.now()).encode())
     except OSError as error:
@@ -79,7 +81,8 @@ def _needed(transfer: Transfer, context: RunContext) -> Callable[[Line], bool]:
     """Return what tells of a line that it has to stay, however old it is."""
     under_way = recorded(context.state)
     if transfer.after_success is not AfterSuccess.KEEP:
-        return lambda line: line.id in under_way
+        left = still_archived(transfer, context)
+        return lambda line: line.id in under_way or left(line)
     source = transfer.source
     with Endpoints(context) as endpoints:
         there = endpoints.at(context.generation.locations[source.location], make=False)

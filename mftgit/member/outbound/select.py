@@ -185,8 +185,8 @@ class Selection:
         strangers &= self._markers
         if not markers - strangers:
             return set()
-        paths = self._context.memory.ledger.paths()
-        delivered = {mark for path in paths if (mark := marker.of(path)) in markers}
+        lines = self._context.memory.ledger.lines()
+        delivered = {mark for line in lines if (mark := marker.of(line.path)) in markers}
         strangers |= markers - delivered
         markers = delivered
         if markers:
