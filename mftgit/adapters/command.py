@@ -1,12 +1,12 @@
 """Run a program that the machine's administrator has put into the state folder; the repository only names it."""
 
 import os
+import pwd
 import select
 import signal
 import stat
 import subprocess
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -24,32 +24,35 @@ class CommandFailedError(MftgitError):
 
 
 def run_command(
-    folder: Path, name: str, *, facts: Mapping[str, str], left_s: Callable[[], float]
+    folder: Path,
+    name: str,
+    *,
+    arguments: Sequence[str] = (),
+    facts: Mapping[str, str],
+    left_s: Callable[[], float],
 ) -> None:
-    """Run ``folder/name`` and return when it has ended with status 0.
+    """Run ``folder/name`` with ``arguments``, without a shell, and return when it has ended with status 0.
 
-    It gets an environment of ``PATH`` and ``facts`` alone, no input, and ``/`` as its folder. It is killed when
-    ``left_s()`` is 0, and whatever it started with it, or when it has ended.
+    It gets an environment of ``PATH``, ``HOME``, ``LANG`` and ``facts`` alone, no input, and ``/`` as its folder. It is
+    killed when ``left_s()`` is 0, and whatever it started with it, or when it has ended.
 
     Raises:
         ConfigError: it is not there, or others than this user and root may change it.
         CommandFailedError: see there; the message ends with what it said last.
     """
-    path = folder / name
-    _require_own(folder)
-    _require_own(path)
+    path = require_program(folder, name)
     try:
         process = subprocess.Popen(  # noqa: S603  no shell, and the repository cannot say what it is
-            [str(path)],
+            [str(path), *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={"PATH": _PATH, **facts},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": _PATH, "HOME": _home(), "LANG": "C.UTF-8", **facts},
             cwd="/",
             start_new_session=True,
         )
     except OSError as error:
-        raise ConfigError(f"{path} cannot be run: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be run: {error.strerror or error}") from error
     with process:
         try:
             said = _hear(process, left_s)
@@ -68,8 +71,8 @@ def run_command(
 def _hear(process: "subprocess.Popen[bytes]", left_s: Callable[[], float]) -> bytes | None:
     """Return the last of what ``process`` says until it ends, None where it does not end in time."""
     said = b""
-    assert process.stderr is not None  # noqa: S101  it was asked for
-    heard = process.stderr.fileno()
+    assert process.stdout is not None  # noqa: S101  it was asked for
+    heard = process.stdout.fileno()
     os.set_blocking(heard, False)
     look = select.poll()  # select(2) knows no descriptor from 1024 on
     look.register(heard, select.POLLIN)
@@ -82,11 +85,26 @@ def _hear(process: "subprocess.Popen[bytes]", left_s: Callable[[], float]) -> by
             if piece and left_s() and not ended:  # what a pipe holds is one piece
                 continue
             if not ended:  # it has closed that, and goes on
-                threading.Event().wait(waits_s)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(waits_s)
         if ended:
             return said
         if not left_s():
             return None
+
+
+def require_program(folder: Path, name: str) -> Path:
+    """Return the path of ``folder/name``; raises ConfigError where it is not there, or others may change it."""
+    _require_own(folder)
+    _require_own(folder / name)
+    return folder / name
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:  # a user without an entry, as in some containers
+        return "/"
 
 
 def _require_own(path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mftgit.model.calendars import build_calendars
 from mftgit.model.cohorts import build_rollout
+from mftgit.model.commands import build_commands
 from mftgit.model.config import (
     EVERYWHERE,
     ActiveOn,
@@ -114,6 +115,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         content=build_content,
         retry=_retry,
         batch=_batch,
+        commands=build_commands,
         bytes_per_s=int,
         ownership=Ownership,
         prefer=tuple,

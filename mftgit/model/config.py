@@ -10,6 +10,7 @@ from enum import Enum, unique
 
 from mftgit.model.calendars import Calendar
 from mftgit.model.cohorts import Rollout
+from mftgit.model.commands import Commands
 from mftgit.model.content import Step
 from mftgit.model.controller_line import ControllerLine
 from mftgit.model.ledger_line import LEDGER_DAYS
@@ -207,6 +208,7 @@ class Transfer:
     content: tuple[Step, ...] = ()
     retry: Retry = field(default_factory=Retry)
     batch: Batch | None = None
+    commands: Commands = field(default_factory=Commands)
     bytes_per_s: int | None = None
     after_success: AfterSuccess = AfterSuccess.DELETE
     archive_path: str | None = None

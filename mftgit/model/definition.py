@@ -37,6 +37,7 @@ def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any
     return {
         **ends,
         "retry": _tell(transfer.retry),
+        "commands": _tell(transfer.commands),
         "content": [{KEYS[type(step)]: _tell(step)} for step in transfer.content],
         "batch": None if transfer.batch is None else _tell(transfer.batch),
         "trigger": {_TRIGGERS[type(transfer.trigger)]: _tell(transfer.trigger)},

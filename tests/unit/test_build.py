@@ -12,6 +12,7 @@ from mftgit.model.build import (
     build_scope,
     build_transfer,
 )
+from mftgit.model.commands import Command, Commands
 from mftgit.model.config import (
     EVERYWHERE,
     ActiveOn,
@@ -255,6 +256,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
         "bytes_per_s": 5000,
         "retry": {"first_s": 1, "longest_s": 9, "jitter": 0, "attempts": 3, "quarantine": "bad"},
         "batch": {"at_least": 3},
+        "commands": {"after_file": {"program": "p", "arguments": ["-x"], "timeout_s": 9}},
         "after_success": {"action": "archive", "path": "s", "keep_days": 9},
         "ownership": "each",
         "prefer": ["m"],
@@ -281,6 +283,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
         bytes_per_s=5000,
         retry=Retry(first_s=1.0, longest_s=9.0, jitter=0.0, attempts=3, quarantine="bad"),
         batch=Batch(at_least=3),
+        commands=Commands(after_file=Command(program="p", arguments=("-x",), timeout_s=9.0)),
         after_success=AfterSuccess.ARCHIVE,
         archive_path="s",
         archive_days=9,

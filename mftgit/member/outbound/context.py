@@ -14,6 +14,7 @@ from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.programs import RunProgram, no_program
 from mftgit.member.outbound.progress import Progress
 from mftgit.model.claim import ClaimId, make_id
 from mftgit.model.config import Generation
@@ -143,6 +144,7 @@ class RunContext:
     ``generation`` is the one that the run ends on. ``state`` is the transfer's folder on storage that the members
     share (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives an endpoint
     for the run alone, and ``give_back`` takes it when the run is done with it. ``record`` writes an event.
+    ``run_program`` runs what the transfer names for before and after.
     ``progress`` is told of bytes that are moved, and ``moved`` waits where they are too many. ``stopping`` ends a
     run after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``.
     ``nonce`` makes ids that are never given twice.
@@ -160,6 +162,7 @@ class RunContext:
     give_back: Callable[[Endpoint], None] = lambda endpoint: endpoint.close()
     memory: Memory
     progress: Progress = field(default_factory=lambda: Progress(clock=SystemClock()))
+    run_program: RunProgram = no_program
     stopping: Event = field(default_factory=Event)
     unwanted: Callable[[], bool] = lambda: False
     nonce: Callable[[], str] = lambda: secrets.token_hex(6)

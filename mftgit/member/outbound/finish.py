@@ -34,6 +34,7 @@ from mftgit.member.outbound.parcel import (
     source_path,
 )
 from mftgit.model.claim import ClaimId, join, unique_name
+from mftgit.model.commands import When
 from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Intent
@@ -248,11 +249,27 @@ class Finish:
         self._append(fresh, skipped=False)
 
     def _settle(self, parcels: Sequence[Parcel], results: Results) -> None:
-        """Deal with the sources and drop the records."""
+        """Deal with the sources, run what is to be run for each file, and drop the records.
+
+        The record goes last, so that whoever takes over runs the program again where nobody knows that it ended.
+        """
         for parcel in self.settle_sources(parcels, results):
             size_bytes = parcel.intent.size_bytes
-            outcome = Outcome(delivered=True, size_bytes=size_bytes)
+            after = self._run_program(parcel.intent)
+            outcome = Outcome(delivered=True, size_bytes=size_bytes, after=after)
             self._end(parcel, (S.PUBLISH, S.RECORD, S.SETTLE), outcome, results)
+
+    def _run_program(self, intent: Intent) -> MftgitError | None:
+        told = dict(_facts(intent))
+        told["delivery_id"] = told.pop("id")
+        told["destination"] = intent.destination.location.name
+        try:
+            self._context.run_program(When.AFTER_FILE, told)
+        except OwnershipEndedError:
+            raise
+        except MftgitError as error:
+            return error
+        return None
 
     def _end(
         self, parcel: Parcel, steps: Sequence[DeliveryStep], outcome: Outcome, results: Results

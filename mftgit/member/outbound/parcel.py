@@ -23,10 +23,14 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a delivery ended; ``delivered`` is False where there was nothing to deliver (any more)."""
+    """How a delivery ended; ``delivered`` is False where there was nothing to deliver (any more).
+
+    ``after`` is what went wrong with the program that was run for it afterwards; the file is delivered all the same.
+    """
 
     delivered: bool
     size_bytes: int = 0
+    after: MftgitError | None = None
 
 
 def source_path(parcel: Parcel) -> str:

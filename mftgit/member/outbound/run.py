@@ -13,6 +13,7 @@ from mftgit.member.outbound.select import Selection
 from mftgit.member.outbound.tally import THE_RUN, Known, RunOutcome, Tally
 from mftgit.member.outbound.trouble import ends_of
 from mftgit.model.claim import ClaimId
+from mftgit.model.commands import When
 from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.triggers import WatchTrigger
 
@@ -114,6 +115,7 @@ class _Going:
             if self._begun.intents.is_run_open():
                 self._begun.intents.close_run()  # it was on a schedule when that run began
             if fresh:
+                self._before_run(settled=settled)
                 self._take_fresh(delivery)
                 # What was too fresh is found by the next look.
                 self._run.again_in_s = self._selection.again_in_s(settled=True)
@@ -125,6 +127,7 @@ class _Going:
         intents, context = self._begun.intents, self._context
         intents.open_run()
         try:
+            self._before_run(settled=settled)
             self._take_fresh(delivery)
         except OwnershipEndedError:
             raise
@@ -136,6 +139,11 @@ class _Going:
         self._run.again_in_s = self._selection.again_in_s(settled=settled)
         if self._run.again_in_s is None:
             intents.close_run()
+
+    def _before_run(self, *, settled: bool) -> None:
+        """Run the program that may say that nothing is taken; what completes a run is no run of its own."""
+        if not settled:
+            self._context.run_program(When.BEFORE_RUN, {})
 
     def _take_fresh(self, delivery: Delivery) -> None:
         # A file must not overtake an older one of its name that is under way still.

@@ -20,6 +20,7 @@ from mftgit.member.outbound.line import Line, Look
 from mftgit.member.outbound.opening import connect
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
+from mftgit.member.outbound.programs import programs
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import end_begun, has_work, run_once
@@ -57,6 +58,7 @@ class Runs:
         member: MemberName,
         files_root: Path,
         secrets_dir: Path,
+        commands_dir: Path,
         clock: Clock,
         record: Record,
         finished: Callable[[Line, RunOutcome | None], None],
@@ -70,6 +72,7 @@ class Runs:
         self._me = member
         self._files_root = files_root
         self._secrets_dir = secrets_dir
+        self._commands_dir = commands_dir
         self._clock = clock
         self._record = record
         self._finished = finished
@@ -278,6 +281,14 @@ class Runs:
             open_endpoint=open_endpoint,
             record=record,
             moved=self._moved(line, ownership),
+            run_program=programs(
+                line.transfer,
+                folder=self._commands_dir,
+                member=self._me,
+                revision=basis.revision,
+                ownership=ownership,
+                clock=self._clock,
+            ),
             give_back=self.connections.give_back,
             memory=line.memory,
             progress=self._progress,

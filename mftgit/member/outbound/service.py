@@ -30,6 +30,7 @@ from mftgit.member.outbound.notices import Notices
 from mftgit.member.outbound.opening import prepare
 from mftgit.member.outbound.own import Keeper, Ownership
 from mftgit.member.outbound.pauses import Pauses
+from mftgit.member.outbound.programs import check_programs
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.runs import Record, Runs
 from mftgit.member.outbound.successes import Successes
@@ -98,11 +99,13 @@ class Outbound:
         self._stopping = False
         self._draining = False
         self._secrets_dir = folder.secrets
+        self._commands_dir = folder.commands
         self._runs = Runs(
             lock=self._lock,
             member=self._me,
             files_root=Path(bootstrap.files_root),
             secrets_dir=self._secrets_dir,
+            commands_dir=folder.commands,
             clock=self._clock,
             record=record,
             finished=self._finished,
@@ -127,8 +130,8 @@ class Outbound:
     def prepare(self, plan: Plan, generation: Generation, *, fresh: bool) -> "Prepared":
         """Build everything of ``generation`` that can fail; what runs is not touched.
 
-        ``fresh``: it was never run here, so that a password or key that cannot be read is a fault of it. What has run
-        before starts without, and its runs tell what they lack.
+        ``fresh``: it was never run here, so that a password, key or program that is missing is a fault of it. What has
+        run before starts without, and its runs tell what they lack.
 
         Raises:
             ConfigError: it cannot run on this machine as it is.
@@ -141,6 +144,8 @@ class Outbound:
             }
         except OSError as error:
             raise MftgitError(f"a schedule cannot be made: {error.strerror or error}") from error
+        for job in changed if fresh else ():
+            check_programs(job.transfer, folder=self._commands_dir)
         for location in {each for job in changed for each in (job.source, job.destination)}:
             if fresh:
                 prepare(location, secrets_dir=self._secrets_dir, secrets=generation.secrets)

@@ -12,6 +12,7 @@ from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.member.outbound.parcel import Results
 from mftgit.member.outbound.trouble import Ends, Trouble, again_at, trouble_of
 from mftgit.model.claim import ClaimId
+from mftgit.model.commands import When
 from mftgit.model.events import EventName, Fact
 from mftgit.model.failures import Mark
 from mftgit.model.names import Epoch
@@ -78,12 +79,43 @@ class Tally:
         except MftgitError as error:
             self._errors.append(str(self._as_whole(error)))
             self._step(RunStep.FAIL)
-            self._step(RunStep.FINISH)
+            self._after_run()
         else:
             memory.succeeded(THE_RUN)
-            self._step(RunStep.FINISH)
+            self._after_run()
         keep(self.context)
         return self._finished()
+
+    def _after_run(self) -> None:
+        """Run what is to be run after it, by which it may still fail, and finish."""
+        facts = {
+            "outcome": advance_run(self._state, RunStep.FINISH).value,
+            "files": self._files,
+            "size_bytes": self._size_bytes,
+            "failed": len(self._errors),
+            "error": self._errors[0] if self._errors else None,
+        }
+        try:
+            self._run_program(When.AFTER_RUN, facts, {})
+        except OwnershipEndedError as error:
+            self._errors.append(str(error))
+            self._step(RunStep.LOSE)
+        else:
+            self._step(RunStep.FINISH)
+
+    def _run_program(self, when: When, facts: Mapping[str, Fact], told: Mapping[str, Fact]) -> None:
+        """Run a program after something; that it fails is told with ``told``, and no more."""
+        try:
+            self.context.run_program(when, facts)
+        except OwnershipEndedError:
+            raise
+        except MftgitError as error:
+            self._command_failed(when, error, told)
+
+    def _command_failed(self, when: When, error: MftgitError, told: Mapping[str, Fact]) -> None:
+        self._tell(EventName.COMMAND_FAILED, {"command": when.value, **told, "error": str(error)})
+        self._errors.append(f"{when.value}: {error}")
+        self._step(RunStep.FAIL)
 
     def attempt(
         self,
@@ -139,12 +171,17 @@ class Tally:
                 self._tell_failed(claim, path, trouble)
                 self._errors.append(f"{path}: {trouble}")
                 self._step(RunStep.FAIL)
+                told = {"id": claim, "path": path}
+                facts = {"delivery_id": claim, "path": path} | trouble.facts()
+                self._run_program(When.AFTER_FAILURE, facts, told)
                 continue
             context.memory.succeeded(claim)
             if outcome.delivered:
                 self._files += 1
                 self._size_bytes += outcome.size_bytes
                 self._step(RunStep.DELIVER)
+            if outcome.after is not None:
+                self._command_failed(When.AFTER_FILE, outcome.after, {"id": claim, "path": path})
         return failed
 
     def _as_whole(self, error: MftgitError) -> Trouble:
