@@ -22,7 +22,10 @@ FILES_KEPT = 5
 
 _TRACE = "traceback"
 
-_QUIET = dict.fromkeys(("apscheduler", "dulwich", "paramiko", "uvicorn"), logging.WARNING)
+_QUIET = dict.fromkeys(("apscheduler", "dulwich", "paramiko", "spnego", "uvicorn"), logging.WARNING)
+_QUIET["smbprotocol"] = (
+    logging.CRITICAL
+)  # tells of every lost connection, which is told by the error
 """Libraries whose INFO is our DEBUG."""
 
 

@@ -16,6 +16,10 @@ class EndpointFullError(TransientError):
     """The other side has no room, or took less than it was given."""
 
 
+class EndpointBusyError(TransientError):
+    """Somebody else has the file open or locked."""
+
+
 class EndpointRefusedError(MftgitError):
     """The other side said no: permission, quota, or a rule of its own."""
 

@@ -7,6 +7,7 @@ from mftgit.model.given import Value, given
 from mftgit.model.location import LocalLocation, Location, RemoteLocation, SftpLocation
 from mftgit.model.names import LocationName
 from mftgit.model.sftp_document import build_sftp, format_sftp
+from mftgit.model.smb_location import SmbLocation, build_smb, format_smb
 
 
 def build_location(name: LocationName, value: Value) -> Location:
@@ -42,5 +43,9 @@ def _format_common(location: RemoteLocation) -> dict[str, Any]:
 _BUILDERS: Final[Mapping[str, Callable[[LocationName, Value], Location]]] = {
     LocalLocation.KIND: _build_local,
     SftpLocation.KIND: build_sftp,
+    SmbLocation.KIND: build_smb,
 }
-_FORMATS: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {SftpLocation: format_sftp}
+_FORMATS: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
+    SftpLocation: format_sftp,
+    SmbLocation: format_smb,
+}

@@ -1,13 +1,14 @@
-"""What every endpoint promises: a local folder, and a real OpenSSH server by each of the two clients."""
+"""What every endpoint promises: a local folder, a real OpenSSH server by each of the two clients, and others."""
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import pytest
-from places import Lack, Place, local_place, sftp_place
+from places import Lack, Place, local_place, sftp_place, smb_place
+from samba import Samba, running_samba
 from sshd import Sshd, running_sshd
 
 from mftgit.adapters.endpoint import (
@@ -41,9 +42,17 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    base = tmp_path_factory.getbasetemp()  # every test's folder is below it
+    with running_samba(tmp_path_factory.mktemp("samba"), folder=base) as server:
+        yield server
+
+
 @pytest.fixture(
     params=[
         "local",
+        pytest.param("smb", marks=pytest.mark.needs("smbd")),
         pytest.param("builtin", marks=pytest.mark.needs("sshd")),
         pytest.param("openssh", marks=pytest.mark.needs("sshd")),
     ]
@@ -51,13 +60,18 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     root = tmp_path / "root"
     root.mkdir()
-    opened = (
-        local_place(root)
-        if request.param == "local"
-        else sftp_place(root, request.getfixturevalue("sshd"), Client(request.param))
-    )
-    with opened as place:
+    with opened(request, root) as place:
         yield place
+
+
+def opened(request: pytest.FixtureRequest, root: Path) -> AbstractContextManager[Place]:
+    match request.param:
+        case "local":
+            return local_place(root)
+        case "smb":
+            return smb_place(root, request.getfixturevalue("samba"))
+        case client:
+            return sftp_place(root, request.getfixturevalue("sshd"), Client(client))
 
 
 def silent(_: int) -> None:

@@ -8,11 +8,13 @@ from enum import Enum, unique
 from pathlib import Path
 
 import pytest
+from samba import Samba
 from sshd import Sshd
 
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.sftp import connect
+from mftgit.adapters.smb import connect as connect_smb
 from mftgit.model.location import Client
 
 
@@ -81,3 +83,16 @@ def sftp_place(root: Path, server: Sshd, client: Client) -> Iterator[Place]:
 
     with closing(another()) as endpoint:
         yield Place(endpoint=endpoint, root=root, another=another)
+
+
+@contextmanager
+def smb_place(root: Path, server: Samba) -> Iterator[Place]:
+    """Give a folder of the share that Samba serves; ``root`` is below its folder."""
+    location = server.location(path=str(root.relative_to(server.folder)))
+
+    def another() -> Endpoint:
+        return connect_smb(location, secrets_dir=server.secrets_dir)
+
+    lacks = frozenset({Lack.LINKS, Lack.MODES, Lack.ODD_NAMES})
+    with closing(another()) as endpoint:
+        yield Place(endpoint=endpoint, root=root, another=another, lacks=lacks)

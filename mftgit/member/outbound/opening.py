@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from mftgit.adapters import sftp, sftp_connect, sftp_login
+from mftgit.adapters import sftp, sftp_connect, sftp_login, smb, smb_connect
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import Endpoint, RemoteEndpoint
 from mftgit.adapters.local import open_local
 from mftgit.model.location import LocalLocation, Location, RemoteLocation, SftpLocation
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
+from mftgit.model.smb_location import SmbLocation
 
 Secrets = Mapping[SecretName, SecretValue]
 
@@ -49,6 +50,7 @@ _KINDS: Final[Mapping[type[RemoteLocation], _Kind]] = {
     SftpLocation: _Kind(
         stages=sftp_connect.STAGES, prepare=sftp_login.prepare, connect=sftp.connect
     ),
+    SmbLocation: _Kind(stages=smb_connect.STAGES, prepare=smb_connect.prepare, connect=smb.connect),
 }
 
 
