@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mftgit.model.calendars import build_calendars
+from mftgit.model.checksum import ChecksumFormat, Sidecar
 from mftgit.model.cohorts import build_rollout
 from mftgit.model.commands import build_commands
 from mftgit.model.config import (
@@ -172,8 +173,14 @@ def _destination(value: Value) -> Destination:
             overwrite=Overwrite,
             preserve=lambda names: frozenset(map(Preserve, names)),
             verify=Verify,
+            checksum=build_sidecar,
         ),
     )
+
+
+def build_sidecar(value: Value) -> Sidecar:
+    """Return what ``checksum`` of a destination says."""
+    return Sidecar(**given(value, suffix=str, format=ChecksumFormat))
 
 
 def _retry(value: Value) -> Retry:

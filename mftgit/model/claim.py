@@ -80,7 +80,7 @@ def temporary_name(
     path = PurePosixPath(final)
     end = f".{claim}.{attempt}{suffix}"
     room = LONGEST_NAME_BYTES - len(prefix.encode()) - len(end.encode())
-    name = f"{prefix}{_shorten(path.name, room)}{end}"
+    name = f"{prefix}{shorten(path.name, room)}{end}"
     return str(path.with_name(name)) if folder is None else join(folder, name)
 
 
@@ -92,15 +92,15 @@ def unique_name(final: str, claim: ClaimId, moment: datetime | None = None) -> s
         mark = f".{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}{mark}"
     room = LONGEST_NAME_BYTES - len(mark) - len(_bytes(path.suffix))
     if room < 1:
-        return str(path.with_name(f"{_shorten(path.name, LONGEST_NAME_BYTES - len(mark))}{mark}"))
-    return str(path.with_name(f"{_shorten(path.stem, room)}{mark}{path.suffix}"))
+        return str(path.with_name(f"{shorten(path.name, LONGEST_NAME_BYTES - len(mark))}{mark}"))
+    return str(path.with_name(f"{shorten(path.stem, room)}{mark}{path.suffix}"))
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _shorten(name: str, room: int) -> str:
+def shorten(name: str, room: int) -> str:
     """Return as much of ``name`` as fits into so many bytes, never half a character."""
     if len(_bytes(name)) <= room:
         return name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from mftgit.model.calendars import Calendar
+from mftgit.model.checksum import Sidecar
 from mftgit.model.cohorts import Rollout
 from mftgit.model.commands import Commands
 from mftgit.model.content import Step
@@ -151,7 +152,7 @@ class Destination:
     """Where the files go. A file is sent under a temporary name, then renamed.
 
     ``path`` and ``name`` are patterns (`mftgit.model.naming`), their dates in ``timezone``. ``temporary_folder`` is
-    below the location; None is beside the file.
+    below the location; None is beside the file. ``checksum`` is what lies beside each file, if anything.
     """
 
     location: LocationName
@@ -164,6 +165,7 @@ class Destination:
     overwrite: Overwrite = Overwrite.FAIL
     preserve: frozenset[Preserve] = frozenset()
     verify: Verify = Verify.SIZE
+    checksum: Sidecar | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, Self
 
+from mftgit.model.build import build_sidecar
+from mftgit.model.checksum import Sidecar
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import (
     ActiveOn,
@@ -58,8 +60,9 @@ class Intent:
 
     Paths are as their endpoint takes them, except ``path``, which is below ``source_folder``. Size, time and digest are
     those of what was sent and mean nothing before READY; ``source_bytes`` is the size of the file that it was made of,
-    where the transfer changes content. ``final`` is the name to be, ``plain`` what it is where that
-    is free. ``ownership`` and ``active_on`` tell who may end it when the transfer is not configured any more.
+    where the transfer changes content. ``final`` is the name to be, ``plain`` what it is where that is free;
+    ``sidecar`` comes beside it. ``ownership`` and ``active_on`` tell who may end it when the transfer is not configured
+    any more.
     """
 
     id: ClaimId
@@ -78,6 +81,7 @@ class Intent:
     overwrite: Overwrite
     after: AfterSuccess
     archive_path: str | None
+    sidecar: Sidecar | None = None
     size_bytes: int = 0
     mtime_ns: int = 0
     sha256: str = ""
@@ -89,11 +93,15 @@ class Intent:
 
 
 def format_intents(intents: Sequence[Intent]) -> bytes:
-    """Return the records as lines of JSON: the first one whole, of the others what differs from it."""
+    """Return the records as lines of JSON: the first one whole, of the others what differs from it.
+
+    Fields of `_ADDED` are left out where they say nothing, so that members of an earlier version read the record.
+    """
     first = intents[0]
     told = ((name, getattr(first, name)) for name in first.__slots__)
-    # What is not said keeps its default: an older version does not know every field, and needs those that it does.
-    lines = [_format({name: value for name, value in told if name != _NEW or value is not None})]
+    lines = [
+        _format({name: value for name, value in told if name not in _ADDED or value is not None})
+    ]
     for intent in intents[1:]:
         told = ((name, getattr(intent, name)) for name in first.__slots__)
         lines.append(
@@ -114,9 +122,6 @@ def parse_intents(content: bytes) -> list[Intent]:
         return [Intent(**(first | _parse(each))) for each in told]
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a record of a delivery: {error}") from error
-
-
-_NEW: Final = "source_bytes"
 
 
 def _format(fields: dict[str, Any]) -> str:
@@ -145,6 +150,16 @@ def _parse_active_on(value: Mapping[str, Any]) -> ActiveOn:
     )
 
 
+def _format_sidecar(sidecar: Sidecar | None) -> dict[str, str] | None:
+    if sidecar is None:
+        return None
+    return {"suffix": sidecar.suffix, "format": sidecar.format.value}
+
+
+def _parse_sidecar(value: Mapping[str, str] | None) -> Sidecar | None:
+    return None if value is None else build_sidecar(value)
+
+
 def _format_place(place: Place) -> dict[str, Any]:
     """Return the place in the words of a location's document, with its name."""
     location = place.location
@@ -156,16 +171,21 @@ def _parse_place(value: Mapping[str, Any]) -> Place:
     return Place(location=location, alike=bool(value["alike"]))
 
 
+_ADDED: Final = frozenset({"sidecar", "source_bytes"})
+"""An older version does not know every field, and needs those that it does."""
+
 _FORMATS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "active_on": _format_active_on,
     "source": _format_place,
     "destination": _format_place,
+    "sidecar": _format_sidecar,
     **dict.fromkeys(("state", "ownership", "overwrite", "after"), attrgetter("value")),
 }
 _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "active_on": _parse_active_on,
     "source": _parse_place,
     "destination": _parse_place,
+    "sidecar": _parse_sidecar,
     "state": DeliveryState,
     "ownership": Ownership,
     "overwrite": Overwrite,

@@ -79,6 +79,13 @@ def _check_destination(transfer: Transfer, timezones: frozenset[str]) -> Iterato
                 hint="fields stand in single braces, as in {stem}-{date:%Y%m%d}{ending}",
             )
     yield from _check_timezone(rules.timezone, "/destination/timezone", timezones)
+    if rules.checksum is not None and rules.checksum.suffix.endswith(rules.temporary_suffix):
+        yield Fault(
+            pointer="/destination/checksum",
+            rule="checksum",
+            message=f"checksum files would end in {rules.temporary_suffix}, as what is not whole yet does",
+            hint="give checksum or temporary_suffix another ending",
+        )
 
 
 def _check_content(transfer: Transfer) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from mftgit.model.build import (
     build_scope,
     build_transfer,
 )
+from mftgit.model.checksum import ChecksumFormat, Sidecar
 from mftgit.model.commands import Command, Commands
 from mftgit.model.config import (
     EVERYWHERE,
@@ -245,6 +246,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             "overwrite": "rename",
             "preserve": ["mode"],
             "verify": "read_back",
+            "checksum": {"suffix": ".sum", "format": "bsd"},
         },
         "trigger": {"interval": {"every_s": 9}},
         "content": [
@@ -277,6 +279,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             overwrite=Overwrite.RENAME,
             preserve=frozenset({Preserve.MODE}),
             verify=Verify.READ_BACK,
+            checksum=Sidecar(suffix=".sum", format=ChecksumFormat.BSD),
         ),
         trigger=IntervalTrigger(every_s=9.0),
         content=(Gunzip(most_bytes=7), Unzip(), Zip(), Gzip(level=9)),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.algorithms import Algorithms
+from mftgit.model.checksum import ChecksumFormat, Sidecar
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import (
     ActiveOn,
@@ -96,6 +97,7 @@ intents = st.builds(
     overwrite=st.sampled_from(Overwrite),
     after=st.sampled_from(AfterSuccess),
     archive_path=st.none() | texts,
+    sidecar=st.none() | st.builds(Sidecar, suffix=texts, format=st.sampled_from(ChecksumFormat)),
     size_bytes=st.integers(0),
     mtime_ns=st.integers(),
     sha256=texts,
@@ -118,6 +120,7 @@ def test_what_an_older_member_does_not_know_is_written_only_where_it_tells_somet
 ) -> None:
     (line,) = format_intents([intent]).splitlines()
     assert ("source_bytes" in json.loads(line)) is (intent.source_bytes is not None)
+    assert ("sidecar" in json.loads(line)) is (intent.sidecar is not None)
 
 
 @given(intents, texts)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mftgit.model.checksum import Sidecar
 from mftgit.model.config import (
     AfterSuccess,
     Batch,
@@ -307,3 +308,10 @@ def test_a_quarantine_where_files_are_taken_from_is_a_problem_only_where_it_is_u
         retry = Retry(attempts=attempts, quarantine="in/aside")
         found = check_folders(replace(inside, retry=retry), local("x"), local("y"))
         assert [fault.pointer for fault in found] == expected
+
+
+@pytest.mark.parametrize(("suffix", "faults"), [(".sha256", 0), (".part", 1), (".x.part", 1)])
+def test_checksum_files_are_not_called_like_temporaries(suffix: str, faults: int) -> None:
+    rules = Destination(location=B, checksum=Sidecar(suffix=suffix))
+    found = list(check_transfer(replace(transfer(), destination=rules), ZONES))
+    assert [each.pointer for each in found] == ["/destination/checksum"] * faults

@@ -7,6 +7,7 @@ step). Small files take every step together, so that one wait for a disk or a pa
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from loguru import logger
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.endpoint import EndpointLostError
 from mftgit.errors import MftgitError, TransientError
+from mftgit.member.outbound import sidecars
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim, archive
 from mftgit.member.outbound.content import Changing
@@ -231,6 +233,7 @@ class Delivery:
             final=final,
             overwrite=rules.overwrite,
             after=transfer.after_success,
+            sidecar=rules.checksum,
             archive_path=dated(transfer.archive_path, moment) if transfer.archive_path else None,
             started_at=rfc3339(context.clock.now()),
             member=context.member,
@@ -326,6 +329,8 @@ class Delivery:
         self, transfer: Transfer, parcels: Sequence[Parcel], results: Results
     ) -> list[Parcel]:
         """Copy the files to their temporaries, and return those that are whole there."""
+        not_sent = partial(self._not_sent, results=results)
+        parcels = sidecars.check_names(parcels, not_sent)
         if not parcels:
             return []
         destination = self._finish.destination(parcels[0].intent)
@@ -337,9 +342,10 @@ class Delivery:
             endpoints=self._endpoints,
             progress=self._context.progress,
             moved=self._context.moved,
-            not_sent=lambda parcel, error: self._not_sent(parcel, error, results),
+            not_sent=not_sent,
         )
-        return copying.copy(parcels, results, destination)
+        sent = copying.copy(parcels, results, destination)
+        return sidecars.write(sent, destination, not_sent)
 
     def _with_folders(
         self, parcels: Sequence[Parcel], destination: FencedEndpoint, results: Results

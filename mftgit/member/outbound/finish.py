@@ -18,6 +18,7 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
 )
 from mftgit.errors import MftgitError, TransientError
+from mftgit.member.outbound import sidecars
 from mftgit.member.outbound.ahead import digest_of
 from mftgit.member.outbound.claims import Claim, archive, delete
 from mftgit.member.outbound.context import Endpoints, RunContext
@@ -82,7 +83,9 @@ class Finish:
         if not parcels:
             return
         first = parcels[0].intent
-        ended = self.destination(first).rename_all(
+        destination = self.destination(first)
+        parcels = sidecars.make_way(parcels, destination, results, just_sent=just_sent)
+        ended = destination.rename_all(
             ((each.intent.temporary, each.intent.final) for each in parcels),
             replace=first.overwrite.replaces,
         )
@@ -91,6 +94,7 @@ class Finish:
             with into(results, parcel):
                 if self._was_published(parcel, error, results, just_sent=just_sent):
                     published.append(parcel)
+        published = sidecars.publish(published, destination, results)
         self._note(published)
         self._settle(published, results)
 
@@ -146,7 +150,8 @@ class Finish:
         if not parcels:
             return
         destination = self.destination(parcels[0].intent)
-        for error in destination.remove_all(each.intent.temporary for each in parcels):
+        temporaries = [each.intent.temporary for each in parcels]
+        for error in destination.remove_all(temporaries + sidecars.temporaries_of(parcels)):
             if error is not None and not isinstance(error, FileMissingError):
                 raise error
 
@@ -239,7 +244,13 @@ class Finish:
         renamed = replace(intent, final=unique_name(intent.plain, intent.id, moment))
         if renamed.final == intent.final:
             raise NameTakenError(f"{intent.final} is at {place} already")
-        again = self.write([replace(parcel, intent=renamed)], S.INTEND)
+        again = [replace(parcel, intent=renamed)]
+        destination = self.destination(intent)
+        again = sidecars.write(
+            again, destination, lambda each, error: results.update({each.intent.id: error})
+        )
+        again = self.write(again, S.INTEND)
+        sidecars.clear_away([parcel], destination)
         self.publish(again, results, just_sent=just_sent)
 
     def _note(self, parcels: Sequence[Parcel]) -> None:
