@@ -116,6 +116,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         content=build_content,
         retry=_retry,
         batch=_batch,
+        parallel=int,
         commands=build_commands,
         bytes_per_s=int,
         ownership=Ownership,

@@ -210,6 +210,7 @@ class Transfer:
     content: tuple[Step, ...] = ()
     retry: Retry = field(default_factory=Retry)
     batch: Batch | None = None
+    parallel: int = 1
     commands: Commands = field(default_factory=Commands)
     bytes_per_s: int | None = None
     after_success: AfterSuccess = AfterSuccess.DELETE

@@ -48,6 +48,7 @@ def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any
         },
         "ownership": transfer.ownership.value,
         "bytes_per_s": transfer.bytes_per_s,
+        "parallel": transfer.parallel,
         "prefer": list(transfer.prefer),
     }
 

@@ -39,16 +39,22 @@ class Connections:
         self._ended = False
 
     def lend(
-        self, location: RemoteLocation, secrets: Secrets, connect: Callable[[], RemoteEndpoint]
+        self,
+        location: RemoteLocation,
+        secrets: Secrets,
+        connect: Callable[[], RemoteEndpoint],
+        *,
+        wait: bool = True,
     ) -> RemoteEndpoint:
         """Return a connection to ``location``: one that is idle and answers, or a new one.
 
         Raises:
-            EndpointLostError: all ``max_connections`` are in use for as long as connecting may take.
+            EndpointLostError: all ``max_connections`` are in use for as long as connecting may take; without ``wait``,
+                now.
             MftgitError: see ``connect``.
         """
         way = location, tuple(secrets.get(name) for _, name in secrets_of(location))
-        while (idle := self._next_idle(way)) is not None:
+        while (idle := self._next_idle(way, wait=wait)) is not None:
             if idle.is_alive():
                 return idle
             self._drop(idle)
@@ -88,9 +94,10 @@ class Connections:
             self._ended = True
         self._close_idle(lambda _way, _idle: True)
 
-    def _next_idle(self, way: _Way) -> RemoteEndpoint | None:
+    def _next_idle(self, way: _Way, *, wait: bool) -> RemoteEndpoint | None:
         """Return an idle connection, lent; None when a new one is to be made, which is counted already."""
-        location, until = way[0], self._clock.boottime() + way[0].connect_s
+        location, now = way[0], self._clock.boottime()
+        until = now + location.connect_s if wait else now
         with self._changed:
             while True:
                 if self._idle[way]:

@@ -141,12 +141,12 @@ class Memory:
 class RunContext:
     """What a run of a transfer is given.
 
-    ``generation`` is the one that the run ends on. ``state`` is the transfer's folder on storage that the members
-    share (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives an endpoint
-    for the run alone, and ``give_back`` takes it when the run is done with it. ``record`` writes an event.
-    ``run_program`` runs what the transfer names for before and after.
-    ``progress`` is told of bytes that are moved, and ``moved`` waits where they are too many. ``stopping`` ends a
-    run after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``.
+    ``generation`` is the one that the run ends on. ``state`` is the transfer's folder on storage that the members share
+    (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives an endpoint for the run
+    alone, ``open_more`` another one of the same location where that can be had without waiting, and ``give_back`` takes
+    it when the run is done with it. ``record`` writes an event. ``run_program`` runs what the transfer names for before
+    and after. ``progress`` is told of bytes that are moved, and ``moved`` waits where they are too many. ``stopping``
+    ends a run after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``.
     ``nonce`` makes ids that are never given twice.
     """
 
@@ -157,6 +157,7 @@ class RunContext:
     state: Path
     clock: Clock
     open_endpoint: OpenEndpoint
+    open_more: Callable[[Location], Endpoint | None] = lambda _location: None
     record: RecordEvent
     moved: Callable[[int], None] = lambda _size_bytes: None
     give_back: Callable[[Endpoint], None] = lambda endpoint: endpoint.close()
@@ -183,7 +184,8 @@ class RunContext:
 class Endpoints:
     """The endpoints of one run: each location is opened when it is first needed and closed at the end.
 
-    What they do to files is fenced: the ownership is asked before every effect.
+    What they do to files is fenced: the ownership is asked before every effect. Up to ``parallel`` endpoints of one
+    location work side by side.
     """
 
     def __init__(self, context: RunContext) -> None:
@@ -193,6 +195,9 @@ class Endpoints:
         self._give_back = context.give_back
         self._opened: list[Endpoint] = []
         self._found: dict[Location, tuple[FencedEndpoint, bool]] = {}
+        self._open_more = context.open_more
+        self._more: dict[Location, list[Endpoint]] = {}
+        self.parallel = 1
 
     def at(self, location: Location, *, make: bool = True) -> FencedEndpoint:
         """Return the endpoint of ``location``; raises what opening it raises.
@@ -207,9 +212,28 @@ class Endpoints:
                 error.location = location.name
                 raise
             self._opened.append(opened)
-            endpoint = FencedEndpoint(opened, self._ownership, location.name)
-            self._found[location] = endpoint, make or not isinstance(location, LocalLocation)
+            is_local = isinstance(location, LocalLocation)
+            endpoint = FencedEndpoint(
+                opened,
+                self._ownership,
+                location.name,
+                more=lambda: self._further(location),
+                spreads=not is_local,  # a local folder is brought to the disk once for all of them
+            )
+            self._found[location] = endpoint, make or not is_local
         return endpoint
+
+    def _further(self, location: Location) -> list[Endpoint]:
+        """Return further endpoints of ``location``, as many as may be had now; one that is lost is not made anew."""
+        if location not in self._more:
+            self._more[location] = []
+            while len(self._more[location]) < self.parallel - 1:
+                opened = self._open_more(location)
+                if opened is None:
+                    break
+                self._opened.append(opened)
+                self._more[location].append(opened)
+        return self._more[location]
 
     def find(self, place: Place, *, writer: MemberName) -> Location:
         """Return where this member finds what ``writer`` wrote down.

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from threading import Event
 from typing import BinaryIO
 
 from mftgit.adapters.endpoint import (
     Content,
     EndpointFullError,
+    EndpointLostError,
     FileEntry,
     Traits,
 )
@@ -18,7 +20,8 @@ from mftgit.member.outbound.content import Changing, ContentError
 from mftgit.member.outbound.context import Endpoints
 from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
 from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.finish import into
+from mftgit.member.outbound.finish import ENDS_ALL, into
+from mftgit.member.outbound.lanes import spread
 from mftgit.member.outbound.parcel import Parcel, Results, reworded, source_path
 from mftgit.member.outbound.progress import Progress, Way
 from mftgit.model.config import Destination, Preserve, Verify
@@ -63,6 +66,7 @@ class Copying:
         self._progress = progress
         self._moved = moved
         self._not_sent = not_sent
+        self._halt = Event()
 
     def copy(
         self, parcels: Sequence[Parcel], results: Results, destination: FencedEndpoint
@@ -83,7 +87,7 @@ class Copying:
         source = self._endpoints.at(parcels[0].intent.source.location)
         contents = source.read_all(map(source_path, parcels), most_bytes=SMALL_BYTES)
         small: list[_Small] = []
-        sent: list[_Sent] = []
+        large: list[Parcel] = []
         for parcel, content in zip(parcels, contents, strict=True):
             if isinstance(content, MftgitError):
                 self._not_sent(parcel, content)
@@ -96,12 +100,47 @@ class Copying:
             with self._each(parcel, results):
                 data = self._whole(parcel.intent, content)
                 if data is None:
-                    sent.append(self._piecewise(parcel, source, destination))
+                    large.append(parcel)
                 else:
                     small.append((parcel, content, data))
+        sent = self._send_large(large, results, source, destination)
         sent += self._send_small(small, destination)
         places = {parcel.intent.id: at for at, parcel in enumerate(parcels)}
         return sorted(sent, key=lambda each: places[each[0].intent.id])
+
+    def _send_large(
+        self,
+        parcels: Sequence[Parcel],
+        results: Results,
+        source: FencedEndpoint,
+        destination: FencedEndpoint,
+    ) -> list[_Sent]:
+        """Send each piece by piece, as many at a time as both sides have lanes."""
+        ended = spread(
+            (source, destination),
+            lambda: list(zip(source.lanes(), destination.lanes(), strict=False))[1:],
+            lambda lane, some: [self._ended(parcel, *lane) for parcel in some],
+            parcels,
+        )
+        sent = []
+        for parcel, end in zip(parcels, ended, strict=True):
+            with self._each(parcel, results):
+                if isinstance(end, MftgitError):
+                    raise end
+                sent.append(end)
+        return sent
+
+    def _ended(
+        self, parcel: Parcel, source: FencedEndpoint, destination: FencedEndpoint
+    ) -> _Sent | MftgitError:
+        """Send one file, and return its error where that is of no other file's concern."""
+        try:
+            return self._piecewise(parcel, source, destination)
+        except ENDS_ALL:
+            self._halt.set()
+            raise
+        except MftgitError as error:
+            return error
 
     def _whole(self, intent: Intent, content: Content) -> bytes | None:
         """Return what is sent of a file, where it is small before and after its steps; None for any other."""
@@ -131,6 +170,8 @@ class Copying:
         """Give ``chunks``, which are made of what is ``read``; what counts is the larger of the two sides."""
         told = made = 0
         for chunk in chunks:
+            if self._halt.is_set():
+                raise EndpointLostError("the connection of another file of the run was lost")
             yield chunk
             made += len(chunk)
             moved = max(read.size_bytes, made)

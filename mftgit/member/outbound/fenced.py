@@ -1,14 +1,16 @@
 """An endpoint whose effects end with the ownership of the transfer, and whose errors say where they are from."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, TypeVar, cast
 
 from mftgit.adapters.endpoint import Content, Digest, Endpoint, FileEntry, Traits
 from mftgit.errors import MftgitError
+from mftgit.member.outbound.lanes import spread
 from mftgit.member.outbound.own import Ownership, OwnershipEndedError
 from mftgit.model.names import LocationName
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -28,11 +30,37 @@ class FencedEndpoint:
     """An `Endpoint` that asks the ownership before every effect, and before every chunk written."""
 
     def __init__(
-        self, endpoint: Endpoint, ownership: Ownership, location: LocationName | None = None
+        self,
+        endpoint: Endpoint,
+        ownership: Ownership,
+        location: LocationName | None = None,
+        *,
+        more: Callable[[], Sequence[Endpoint]] = tuple,
+        spreads: bool = False,
     ) -> None:
+        """Have ``more`` give further endpoints of the same place.
+
+        With ``spreads`` they do their part of what is done to many files.
+        """
         self._endpoint = endpoint
+        self._ownership = ownership
         self._check = ownership.check
         self._location = location
+        self._more = more
+        self._spreads = spreads
+
+    def lanes(self) -> "list[FencedEndpoint]":
+        """Return all endpoints of this place, this one first: each may be used by a thread of its own."""
+        more = (FencedEndpoint(each, self._ownership, self._location) for each in self._more())
+        return [self, *more]
+
+    def _spread(
+        self, call: Callable[[Endpoint, Iterator[A]], list[T]], items: Iterable[A]
+    ) -> list[T]:
+        with self.named():
+            if not self._spreads:
+                return self._name_all(call(self._endpoint, iter(items)))
+            return self._name_all(spread(self._endpoint, self._more, call, items))
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -127,40 +155,35 @@ class FencedEndpoint:
 
     def stat_all(self, paths: Iterable[str]) -> list[FileEntry | MftgitError]:
         """See `Endpoint.stat_all`."""
-        with self.named():
-            return self._name_all(self._endpoint.stat_all(paths))
+        return self._spread(lambda lane, some: lane.stat_all(some), paths)
 
     def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
         """See `Endpoint.read_all`."""
-        with self.named():
-            return self._name_all(self._endpoint.read_all(paths, most_bytes=most_bytes))
+        return self._spread(lambda lane, some: lane.read_all(some, most_bytes=most_bytes), paths)
 
     def digest_all(self, paths: Iterable[str]) -> list[Digest | MftgitError | None]:
         """See `Endpoint.digest_all`."""
-        with self.named():
-            return self._name_all(self._endpoint.digest_all(paths))
+        return self._spread(lambda lane, some: lane.digest_all(some), paths)
 
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
         """See `Endpoint.write_all`; asked before each file."""
-        with self.named():
-            return self._name_all(self._endpoint.write_all(self._asking(files)))
+        return self._spread(lambda lane, some: lane.write_all(some), self._asking(files))
 
     def rename_all(
         self, moves: Iterable[tuple[str, str]], *, replace: bool
     ) -> list[MftgitError | None]:
         """See `Endpoint.rename_all`; asked before each file."""
-        with self.named():
-            return self._name_all(self._endpoint.rename_all(self._asking(moves), replace=replace))
+        return self._spread(
+            lambda lane, some: lane.rename_all(some, replace=replace), self._asking(moves)
+        )
 
     def set_all(self, changes: Iterable[tuple[str, Traits]]) -> list[MftgitError | None]:
         """See `Endpoint.set_all`; asked before each file."""
-        with self.named():
-            return self._name_all(self._endpoint.set_all(self._asking(changes)))
+        return self._spread(lambda lane, some: lane.set_all(some), self._asking(changes))
 
     def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
         """See `Endpoint.remove_all`; asked before each file."""
-        with self.named():
-            return self._name_all(self._endpoint.remove_all(self._asking(paths)))
+        return self._spread(lambda lane, some: lane.remove_all(some), self._asking(paths))
 
     def _asking(self, items: Iterable[T]) -> Iterator[T]:
         for item in items:

@@ -10,6 +10,7 @@ into the results, so that one that fails keeps no other back.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Final
 
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.endpoint import (
@@ -42,6 +43,9 @@ from mftgit.model.intent import Intent
 from mftgit.model.run import DeliveryStep, advance
 
 S = DeliveryStep
+
+ENDS_ALL: Final = (EndpointLostError, OwnershipEndedError, StateUnavailableError)
+"""Errors of a file that are of all files, and end the run."""
 
 
 class NameTakenError(DeliveryFailedError):
@@ -363,7 +367,7 @@ def into(results: Results, parcel: Parcel) -> Iterator[None]:
     """Put an error of one file into the results; what ends the run is raised."""
     try:
         yield
-    except (EndpointLostError, OwnershipEndedError, StateUnavailableError):
+    except ENDS_ALL:
         raise
     except MftgitError as error:
         results[parcel.intent.id] = error

@@ -98,6 +98,7 @@ class _Going:
         self._context = run.context
         self._endpoints = endpoints
         self._begun = Begun(run.context, endpoints, transfer=transfer)
+        endpoints.parallel = transfer.parallel
         self._selection = Selection(transfer, run.context, endpoints)
         self._keeps = transfer.after_success is AfterSuccess.KEEP
         self._on_schedule = not isinstance(transfer.trigger, WatchTrigger)
@@ -158,7 +159,11 @@ class _Going:
 
     def _together(self, under_way: set[str]) -> Iterator[Sequence[File]]:
         if self._transfer.batch is None:
-            return together(self._selection.fresh(under_way), self._context.clock)
+            return together(
+                self._selection.fresh(under_way),
+                self._context.clock,
+                parallel=self._transfer.parallel,
+            )
         batch = self._selection.batch(under_way)
         return iter([batch] if batch else [])
 

@@ -265,11 +265,21 @@ class Runs:
                 each=[{"transfer": line.name, **one} for one in facts],
             )
 
-        def open_endpoint(location: Location, make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
-            opened = self._open(location, basis.generation.secrets, make=make)
+        def opening(location: Location, *, make: bool, wait: bool) -> Endpoint:
+            opened = self._open(location, basis.generation.secrets, make=make, wait=wait)
             with self._lock:
                 line.opened.append(opened)
             return opened
+
+        def open_endpoint(location: Location, make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
+            return opening(location, make=make, wait=True)
+
+        def open_more(location: Location) -> Endpoint | None:
+            try:
+                return opening(location, make=False, wait=False)
+            except MftgitError as error:
+                logger.info("no further connection", location=location.name, reason=str(error))
+                return None
 
         return RunContext(
             ownership=ownership,
@@ -279,6 +289,7 @@ class Runs:
             state=line.state,
             clock=self._clock,
             open_endpoint=open_endpoint,
+            open_more=open_more,
             record=record,
             moved=self._moved(line, ownership),
             run_program=programs(
@@ -306,7 +317,7 @@ class Runs:
         limit = None if transfer is None else transfer.bytes_per_s
         return self._limits.of(limit, *ends, ownership=ownership, wait=line.stopping.wait)
 
-    def _open(self, location: Location, secrets: Secrets, *, make: bool) -> Endpoint:
+    def _open(self, location: Location, secrets: Secrets, *, make: bool, wait: bool) -> Endpoint:
         if isinstance(location, LocalLocation):
             return open_local(location, files_root=self._files_root, make=make)
 
@@ -315,7 +326,7 @@ class Runs:
                 location, secrets_dir=self._secrets_dir, secrets=secrets, clock=self._clock
             )
 
-        return self.connections.lend(location, secrets, connecting)
+        return self.connections.lend(location, secrets, connecting, wait=wait)
 
     def _note_waiting(self, line: Line, context: RunContext) -> None:
         """Say what waits after this look, and when what failed is tried again, unless that is the next firing."""
