@@ -14,6 +14,7 @@ import pytest
 from config_tree import VALID
 from member_folder import confirm, make_folder
 from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY, SFTP_PERMISSION_DENIED
+from samba import SHARE, running_samba
 from secret_documents import make_key, sealed
 from sftp_server import (
     PASSWORD,
@@ -188,6 +189,34 @@ def test_openssh_passes_in_all_steps_on_both_sides(
         assert steps(told, "source") == [*CONNECTED, "list", "read"]
         assert steps(told) == [*CONNECTED, *PROBED]
         assert [path.name for path in server.folder.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.needs("smbd")
+def test_a_share_passes_in_all_steps_on_both_sides(
+    folder: StateFolder, run: Any, tmp_path: Path
+) -> None:
+    with running_samba(tmp_path / "samba") as server:
+        shutil.copytree(server.secrets_dir, folder.secrets, dirs_exist_ok=True)
+        location = (
+            f"type: smb\nhost: 127.0.0.1\nport: {server.port}\nshare: {SHARE}\n"
+            f"username: {getpass.getuser()}\npassword: {{file: password}}\n"
+        )
+        both = VALID["transfers/invoices.yaml"].replace("inbox", "partner")
+        both = both.replace("location: outbox", "location: partner, path: in, overwrite: overwrite")
+        confirm(
+            folder, VALID | {"locations/partner.yaml": location, "transfers/invoices.yaml": both}
+        )
+        (server.folder / "a.csv").write_text("a", encoding="utf-8")
+        told = run()
+        connected = ["read secrets", "connect", "log in", "open the share"]
+        assert steps(told, "source") == [*connected, "list", "read"]
+        assert steps(told) == [*connected, *PROBED]
+        assert [path.name for path in server.folder.iterdir()] == ["a.csv"]
+        wrong = location.replace(SHARE, "elsewhere")
+        confirm(folder, VALID | {"locations/partner.yaml": wrong, "transfers/invoices.yaml": both})
+        found = [each for each in run(code=1) if not each["ok"]]
+        assert [each["step"] for each in found] == ["open the share"] * 2
+        assert "has no share 'elsewhere'" in found[0]["error"]
 
 
 def test_a_location_whose_folder_is_missing_fails_with_a_way_out(
