@@ -175,6 +175,7 @@ def _destination(value: Value) -> Destination:
             preserve=lambda names: frozenset(map(Preserve, names)),
             verify=Verify,
             checksum=build_sidecar,
+            resume=bool,
         ),
     )
 

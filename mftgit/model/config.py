@@ -151,6 +151,7 @@ class Verify(Enum):
 class Destination:
     """Where the files go. A file is sent under a temporary name, then renamed.
 
+    ``resume``: a large file whose sending was cut is gone on with where it was (`mftgit.model.partial`).
     ``path`` and ``name`` are patterns (`mftgit.model.naming`), their dates in ``timezone``. ``temporary_folder`` is
     below the location; None is beside the file. ``checksum`` is what lies beside each file, if anything.
     """
@@ -166,6 +167,7 @@ class Destination:
     preserve: frozenset[Preserve] = frozenset()
     verify: Verify = Verify.SIZE
     checksum: Sidecar | None = None
+    resume: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +221,11 @@ class Transfer:
     ownership: Ownership = Ownership.SINGLE
     prefer: tuple[MemberName, ...] = ()
     active_on: ActiveOn = field(default=EVERYWHERE, compare=False)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a large file goes on where it was cut; not one that is changed on its way, nor one of a batch."""
+        return self.destination.resume and not self.content and self.batch is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

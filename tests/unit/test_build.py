@@ -247,6 +247,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             "preserve": ["mode"],
             "verify": "read_back",
             "checksum": {"suffix": ".sum", "format": "bsd"},
+            "resume": False,
         },
         "trigger": {"interval": {"every_s": 9}},
         "content": [
@@ -281,6 +282,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             preserve=frozenset({Preserve.MODE}),
             verify=Verify.READ_BACK,
             checksum=Sidecar(suffix=".sum", format=ChecksumFormat.BSD),
+            resume=False,
         ),
         trigger=IntervalTrigger(every_s=9.0),
         content=(Gunzip(most_bytes=7), Unzip(), Zip(), Gzip(level=9)),

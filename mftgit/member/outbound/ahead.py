@@ -1,6 +1,5 @@
 """Read a file and work its digest out in a thread of its own, while what was read before is sent."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
@@ -8,6 +7,7 @@ from threading import Event, Thread
 from typing import BinaryIO, Final
 
 from mftgit.adapters.endpoint import Endpoint
+from mftgit.model.partial import Reading
 
 CHUNK_BYTES: Final = 1020 << 10
 """Four of the largest requests that OpenSSH takes, so that none is cut short."""
@@ -16,36 +16,17 @@ _CHUNKS: Final = 4
 _LOOK_S: Final = 1.0
 
 
-class Reading:
-    """The chunks of a stream, with what they came to so far."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self.size_bytes = 0
-
-    @property
-    def sha256(self) -> str:
-        """The digest of all chunks, in hexadecimal; once the last one was given."""
-        return self._digest.hexdigest()
-
-    def chunks(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Read ``stream`` to its end."""
-        return self.of(iter(lambda: stream.read(CHUNK_BYTES), b""))
-
-    def of(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Give ``chunks`` as they are."""
-        for chunk in chunks:
-            self._digest.update(chunk)
-            self.size_bytes += len(chunk)
-            yield chunk
+def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
+    """Read ``stream`` to its end."""
+    return iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 
 def digest_of(endpoint: Endpoint, path: str) -> str:
     """Return the SHA-256 of the file ``path``, in hexadecimal; raises what reading it raises."""
     reading = Reading()
     with endpoint.open_read(path) as stream:
-        for _ in reading.chunks(stream):
-            pass
+        for chunk in chunks_of(stream):
+            reading.take(chunk)
     return reading.sha256
 
 

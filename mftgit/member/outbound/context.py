@@ -3,7 +3,7 @@
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Final, Protocol, Self
@@ -89,6 +89,13 @@ class Memory:
         failure = Failure(count=count, mark=mark, until=until, spent=spent and what != "")
         self.failures[what], self.changed = failure, True
         return failure
+
+    def failed_as(self, what: str, path: str, mark: Mark) -> None:
+        """Let the failures of ``what`` be those of the file ``path``, while it has ``mark``."""
+        known = self.failures.get(what)
+        if known is not None:
+            self.failures[path] = replace(known, mark=mark)
+            self.changed = True
 
     def _forget(self, now: float) -> None:
         """Let go of old failures, when there have come to be twice as many as were left the last time."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from threading import Event
 from typing import BinaryIO
@@ -15,17 +15,20 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound.ahead import Reading, ahead
+from mftgit.member.outbound.ahead import ahead, chunks_of
 from mftgit.member.outbound.content import Changing, ContentError
 from mftgit.member.outbound.context import Endpoints
 from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import ENDS_ALL, into
 from mftgit.member.outbound.lanes import spread
+from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import Parcel, Results, reworded, source_path
 from mftgit.member.outbound.progress import Progress, Way
+from mftgit.member.outbound.resume import Going, Resuming
 from mftgit.model.config import Destination, Preserve, Verify
 from mftgit.model.intent import Intent
+from mftgit.model.partial import Reading
 from mftgit.model.run import DeliveryStep, advance
 from mftgit.model.under_way import Side
 
@@ -58,6 +61,8 @@ class Copying:
         endpoints: Endpoints,
         progress: Progress,
         moved: Callable[[int], None],
+        resuming: Resuming,
+        clear_away: Callable[[Parcel, FencedEndpoint], None],
         not_sent: NotSent,
     ) -> None:
         self._rules = rules
@@ -65,6 +70,8 @@ class Copying:
         self._endpoints = endpoints
         self._progress = progress
         self._moved = moved
+        self._resuming = resuming
+        self._clear_away = clear_away
         self._not_sent = not_sent
         self._halt = Event()
 
@@ -93,7 +100,9 @@ class Copying:
                 self._not_sent(parcel, content)
                 continue
             if content.before.size_bytes <= SMALL_BYTES and (
-                _mark(content.before) != _mark(content.after) or _is_short(content)
+                _mark(content.before) != _mark(content.after)
+                or _is_short(content)
+                or parcel.partial is not None  # of what was there when it was large
             ):
                 self._not_sent(parcel, _changed(parcel.intent))
                 continue
@@ -169,12 +178,13 @@ class Copying:
     def _paced_chunks(self, chunks: Iterator[bytes], read: Reading) -> Iterator[bytes]:
         """Give ``chunks``, which are made of what is ``read``; what counts is the larger of the two sides."""
         told = made = 0
+        begun = read.size_bytes
         for chunk in chunks:
             if self._halt.is_set():
                 raise EndpointLostError("the connection of another file of the run was lost")
             yield chunk
             made += len(chunk)
-            moved = max(read.size_bytes, made)
+            moved = max(read.size_bytes - begun, made)
             self._moved(moved - told)
             told = moved
 
@@ -227,21 +237,18 @@ class Copying:
     ) -> _Sent:
         intent, path = parcel.intent, source_path(parcel)
         before = source.stat(path)
-        reading = Reading()
         with (
             self._telling_change(parcel, before, source),
             self._progress.begin(
                 intent.transfer, intent.path, side=Side.DESTINATION, size_bytes=before.size_bytes
             ) as way,
-            source.open_read(path) as stream,
-            self._made(reading, stream, intent, before) as (whole, made),
-            ExitStack() as threads,
         ):
-            chunks = self._paced_chunks(whole, reading)
-            advance = _as_read(way, reading) if self._content else way.advance
-            if source is not destination:  # which is for one thread at a time
-                chunks = threads.enter_context(ahead(chunks))
-            size = destination.write(intent.temporary, chunks, on_chunk=advance)
+            going = self._resuming.begin(parcel, before, source, destination, way, self._moved)
+            if going is None:
+                if parcel.partial is not None:
+                    self._clear_away(parcel, destination)
+                going = self._resuming.anew(parcel, before, source, destination)
+            size, made = self._write(going, parcel, before, source, destination, way)
         if size != made.size_bytes:
             with destination.named():
                 raise EndpointFullError(
@@ -249,16 +256,54 @@ class Copying:
                     f"of {made.size_bytes} that were sent"
                 )
         after = source.stat(path)
-        if _mark(after) != _mark(before) or reading.size_bytes != before.size_bytes:
+        if _mark(after) != _mark(before) or going.reading.size_bytes != before.size_bytes:
             raise _changed(intent)
+        parcel = replace(parcel, resumed_from_bytes=going.offset)
         return self._sent(parcel, after, size, made.sha256), after
+
+    def _write(
+        self,
+        going: Going,
+        parcel: Parcel,
+        before: FileEntry,
+        source: FencedEndpoint,
+        destination: FencedEndpoint,
+        way: Way,
+    ) -> tuple[int, Reading]:
+        """Write what is missing of one file; what had arrived when this fails is written down.
+
+        Return how large it is then, and what measured it.
+        """
+        intent, reading = parcel.intent, going.reading
+
+        def tell(written_bytes: int) -> None:
+            way.advance(reading.size_bytes if self._content else written_bytes)
+            going.wrote(written_bytes)
+
+        try:
+            with (
+                source.open_read(source_path(parcel), going.offset) as stream,
+                self._made(reading, stream, intent, before) as (whole, made),
+                ExitStack() as threads,
+            ):
+                chunks = self._paced_chunks(whole, reading)
+                if source is not destination:  # which is for one thread at a time
+                    chunks = threads.enter_context(ahead(chunks))
+                size = destination.write(
+                    intent.temporary, chunks, on_chunk=tell, resume_at=going.resume_at
+                )
+        except MftgitError:
+            with suppress(OwnershipEndedError):
+                going.stopped()
+            raise
+        return size, made
 
     @contextmanager
     def _made(
         self, reading: Reading, stream: BinaryIO, intent: Intent, before: FileEntry
     ) -> Iterator[tuple[Iterator[bytes], Reading]]:
         """Give what becomes of ``stream``, which is read by ``reading``, and what measures that."""
-        chunks = reading.chunks(stream)
+        chunks = reading.of(chunks_of(stream))
         if not self._content:
             yield chunks, reading
             return
@@ -296,11 +341,6 @@ def _require_same(intent: Intent, digest: str | MftgitError) -> None:
             f"{intent.destination.location.name} has other content of {intent.path} than it was sent: its "
             f"digest is {digest}, expected {intent.sha256}; the file is sent again: see to the partner's disk"
         )
-
-
-def _as_read(way: Way, reading: Reading) -> Callable[[int], None]:
-    """Return what tells of a file by what was read of it, whatever was written."""
-    return lambda _written: way.advance(reading.size_bytes)
 
 
 def _not_kept(intent: Intent, error: MftgitError, kept: frozenset[Preserve]) -> MftgitError:

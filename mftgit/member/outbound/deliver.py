@@ -5,16 +5,19 @@ intents. Then `finish`. Where it stops, whoever comes next goes on from what is 
 step). Small files take every step together, so that one wait for a disk or a partner serves all of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from loguru import logger
 
-from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.endpoint import EndpointLostError
+from mftgit.adapters.endpoint import (
+    EndpointFullError,
+    EndpointLostError,
+    EndpointRefusedError,
+    FileMissingError,
+)
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound import sidecars
 from mftgit.member.outbound.begun import Begun
@@ -22,18 +25,28 @@ from mftgit.member.outbound.claims import Claim, archive
 from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.copy import Copying
+from mftgit.member.outbound.describe import Describing
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import Finish, NameTakenError, into
 from mftgit.member.outbound.name import Named, name
 from mftgit.member.outbound.own import OwnershipEndedError
-from mftgit.member.outbound.parcel import NOTHING, DeliveryFailedError, Parcel, Results, reworded
-from mftgit.model.claim import ClaimId, join, temporary_name
+from mftgit.member.outbound.parcel import (
+    NOTHING,
+    DeliveryFailedError,
+    Parcel,
+    Results,
+    reworded,
+    source_path,
+)
+from mftgit.member.outbound.resume import Resuming
+from mftgit.member.outbound.rounds import NameWaitsError, has_to_wait, one_name, rounds
+from mftgit.model.claim import ClaimId, join
 from mftgit.model.config import AfterSuccess, Destination, Transfer, Verify
 from mftgit.model.events import EventName, Fact
-from mftgit.model.intent import Intent, Place
-from mftgit.model.names import LocationName
-from mftgit.model.naming import dated, final_path, fixed_folder
+from mftgit.model.intent import Intent
+from mftgit.model.partial import Partial
 from mftgit.model.run import DeliveryState, DeliveryStep, advance
+from mftgit.model.selection import is_selected
 
 S = DeliveryStep
 
@@ -41,8 +54,8 @@ AT_ONCE: Final = 32
 """So many files of a batch are copied at once; small ones are in memory meanwhile."""
 
 
-class NameWaitsError(TransientError):
-    """An earlier file waits for the name, and is not to be overtaken."""
+_GOES_ON_AFTER = (EndpointFullError, NameWaitsError)
+"""Errors of one file after which what has arrived of it stays. After one of a whole endpoint everything does."""
 
 
 class HeldBackError(TransientError):
@@ -64,7 +77,9 @@ class Delivery:
         self._endpoints = endpoints
         self._begun = begun
         self._finish = Finish(context, endpoints=endpoints, intents=begun.intents)
-        self._places: dict[LocationName, Place] = {}
+        wanted = transfer is not None and transfer.resumes
+        self._resuming = Resuming(context, begun.intents, wanted=wanted)
+        self._describing = Describing(context)
 
     def deliver(self, transfer: Transfer, files: Mapping[ClaimId, str], results: Results) -> None:
         """Take ``files`` (paths below the source of ``transfer``) to their destination, all of them small or one.
@@ -72,7 +87,7 @@ class Delivery:
         Raises:
             MftgitError: it cannot go on with any of those that are not in ``results``.
         """
-        described = [self._describe(transfer, *file) for file in files.items()]
+        described = [self._describing.describe(transfer, *file) for file in files.items()]
         parcels = [Parcel(intent=intent, claim=None) for intent in described]
         parcels = self._finish.write(parcels, S.TAKE)
         if transfer.after_success is not AfterSuccess.KEEP:
@@ -95,33 +110,72 @@ class Delivery:
         if intent.state is DeliveryState.SKIPPED:
             self._finish.settle_skipped([parcel], results)
             return
-        self._clear_away(parcel)
-        if parcel.claim is None:  # never claimed, or kept at its place: it is seen again there
+        partial = self._find_partial(parcel)
+        if partial is None:
+            self._clear_away(parcel)
+        else:
+            sidecars.clear_away([parcel], self._finish.destination(intent))
+        if self._transfer is not None and (
+            partial is not None or self._sends_again(self._transfer, parcel.claim)
+        ):
+            described = self._describing.describe(self._transfer, intent.id, intent.path)
+            self._send_again(replace(parcel, intent=described, partial=partial), results)
+        elif parcel.claim is None:  # never claimed, or kept at its place: it is seen again there
             self._begun.intents.drop([intent.id])
             results[intent.id] = NOTHING
-        elif self._transfer is not None and self._sends_again(self._transfer, parcel.claim):
-            described = self._describe(self._transfer, intent.id, intent.path)
-            self._send_claim(described, parcel.claim, results)
         else:
             self._put_back(parcel, results)
 
-    def _sends_again(self, transfer: Transfer, claim: Claim) -> bool:
+    def _sends_again(self, transfer: Transfer, claim: Claim | None) -> bool:
         """Tell whether a claim is sent by itself; of a batch it goes back, to be taken with the others."""
-        return transfer.batch is None and self._begun.is_own(claim)
+        return transfer.batch is None and claim is not None and self._begun.is_own(claim)
+
+    def _find_partial(self, parcel: Parcel) -> Partial | None:
+        """Return what has arrived of a file, where it is sent between the same places as before and may go on there."""
+        intent, transfer = parcel.intent, self._transfer
+        if transfer is None or not self.is_ours(intent):
+            return None
+        keeps = transfer.after_success is AfterSuccess.KEEP
+        if keeps != (parcel.claim is None) or keeps != (intent.after is AfterSuccess.KEEP):
+            return None
+        partial = self._resuming.find(intent, self._finish.destination(intent))
+        if keeps and partial is not None and not self._is_kept_as(partial, parcel, transfer):
+            return None
+        return partial
+
+    def _is_kept_as(self, partial: Partial, parcel: Parcel, transfer: Transfer) -> bool:
+        """Tell whether a file that is kept at its source is still taken there, and has not changed."""
+        if not is_selected(parcel.intent.path, transfer):
+            return False
+        source = self._endpoints.at(parcel.intent.source.location)
+        try:
+            there = source.stat(source_path(parcel))
+        except (FileMissingError, EndpointRefusedError):
+            return False
+        return partial.mark == (there.size_bytes, there.mtime_ns)
 
     def give_up(self, intent: Intent, results: Results) -> None:
         """Set a file aside that failed too often; what is whole at its destination is gone on with all the same."""
         claim = self._begun.claim_of(intent)
-        if intent.state is not DeliveryState.TAKEN or claim is None or self._transfer is None:
+        partial = self._begun.intents.partials.of(intent.id)
+        kept = partial if intent.after is AfterSuccess.KEEP else None
+        nothing_left = claim is None and kept is None
+        if intent.state is not DeliveryState.TAKEN or self._transfer is None or nothing_left:
             self.resume(intent, results)
             return
         parcel = Parcel(intent=intent, claim=claim)
         self._clear_away(parcel)
-        self._quarantine(self._transfer, [parcel], results)
+        if claim is not None:
+            self._quarantine(self._transfer, [parcel], results)
+        elif kept is not None:
+            self._begun.intents.drop([intent.id])
+            results[intent.id] = NOTHING
+            self._context.memory.failed_as(intent.id, intent.path, kept.mark)
+            self.tell_given_up(intent.id, intent.path, moved_to=None)
 
     def set_aside(self, transfer: Transfer, files: Mapping[ClaimId, str], results: Results) -> None:
         """Set ``files`` aside that failed too often and lie at their source; raises as `deliver`."""
-        described = [self._describe(transfer, *file) for file in files.items()]
+        described = [self._describing.describe(transfer, *file) for file in files.items()]
         taken = self._finish.write(
             [Parcel(intent=intent, claim=None) for intent in described], S.TAKE
         )
@@ -153,11 +207,11 @@ class Delivery:
                 f"{claim.at} has no record, and its name is too short to tell what the file was called: "
                 "give it its name by hand"
             )
-        described = self._describe(transfer, claim.id, claim.path)
+        described = self._describing.describe(transfer, claim.id, claim.path)
         # It may have been delivered, and only its record be lost.
         if not self._context.memory.ledger.has(claim.id):
             if transfer.batch is None:
-                self._send_claim(described, claim, results)
+                self._send_again(Parcel(intent=described, claim=claim), results)
             else:
                 self._put_back(Parcel(intent=described, claim=claim), results)
             return
@@ -189,10 +243,10 @@ class Delivery:
                 claimed.append(replace(parcel, claim=claim))
         return claimed
 
-    def _send_claim(self, described: Intent, claim: Claim, results: Results) -> None:
-        """Send a file that is claimed already, under a temporary name that no earlier try bore."""
-        parcels = self._finish.write([Parcel(intent=described, claim=claim)], S.TAKE)
-        if described.after is AfterSuccess.KEEP:
+    def _send_again(self, parcel: Parcel, results: Results) -> None:
+        """Send a file that was taken already, under a temporary name that no earlier try bore."""
+        parcels = self._finish.write([parcel], S.TAKE)
+        if parcel.claim is not None and parcel.intent.after is AfterSuccess.KEEP:
             # it was claimed under another revision, and is kept now
             self._put_back(parcels[0], results)
         else:
@@ -204,60 +258,17 @@ class Delivery:
             raise _cannot_go_back(intent)
         results[intent.id] = NOTHING
 
-    def _describe(self, transfer: Transfer, claim: ClaimId, path: str) -> Intent:
-        context, rules = self._context, transfer.destination
-        zone = ZoneInfo(rules.timezone)
-        moment = context.clock.now().astimezone(zone)
-        final = final_path(rules, path, moment, transfer.content)
-        attempt = f"{context.ownership.epoch}-{context.nonce()}"
-        return Intent(
-            id=claim,
-            state=DeliveryState.SEEN,
-            transfer=transfer.name,
-            ownership=transfer.ownership,
-            active_on=transfer.active_on,
-            path=path,
-            source=self._place(transfer.source.location),
-            source_folder=transfer.source.path,
-            destination=self._place(transfer.destination.location),
-            destination_folder=fixed_folder(rules.path),
-            temporary=temporary_name(
-                final,
-                claim,
-                attempt,
-                rules.temporary_suffix,
-                prefix=rules.temporary_prefix,
-                folder=rules.temporary_folder,
-            ),
-            plain=final,
-            final=final,
-            overwrite=rules.overwrite,
-            after=transfer.after_success,
-            sidecar=rules.checksum,
-            archive_path=dated(transfer.archive_path, moment) if transfer.archive_path else None,
-            started_at=rfc3339(context.clock.now()),
-            member=context.member,
-            epoch=context.ownership.epoch,
-            revision=context.revision,
-        )
-
-    def _place(self, name: LocationName) -> Place:
-        if name not in self._places:
-            generation = self._context.generation
-            self._places[name] = Place.of(generation.locations[name], generation)
-        return self._places[name]
-
     def _send(self, parcels: Sequence[Parcel], results: Results) -> None:
         """Send the files; those that go to one name one after the other, and behind what waits for that name."""
         waiting = self._begun.intents.ready_names()
         free = []
         for parcel in parcels:
-            name = _one_name(parcel.intent.final)
+            name = one_name(parcel.intent.final)
             if waiting.get(name, parcel.intent.id) == parcel.intent.id:
                 free.append(parcel)
             else:
-                self._not_sent(parcel, _has_to_wait(parcel.intent), results)
-        for together in _rounds(free):
+                self._not_sent(parcel, has_to_wait(parcel.intent), results)
+        for together in rounds(free):
             self._send_together(together, results)
 
     def _send_together(self, parcels: Sequence[Parcel], results: Results) -> None:
@@ -265,6 +276,9 @@ class Delivery:
         if not parcels or self._transfer is None:
             return
         named = self._named(self._transfer.destination, parcels, results)
+        for parcel in (*named.skipped, *named.taken):
+            if parcel.partial is not None:
+                self._finish.clear_away([parcel])
         self._finish.skip(named.skipped, results)
         self._refuse(named.taken, results)
         sent = self._copied(self._transfer, named.sent, results)
@@ -298,9 +312,9 @@ class Delivery:
         """Tell whether no other file goes to the name of one of these, in the batch or before it."""
         taken = self._begun.intents.ready_names()
         for parcel in parcels:
-            name = _one_name(parcel.intent.final)
+            name = one_name(parcel.intent.final)
             if taken.setdefault(name, parcel.intent.id) != parcel.intent.id:
-                results[parcel.intent.id] = _has_to_wait(parcel.intent)
+                results[parcel.intent.id] = has_to_wait(parcel.intent)
         return not results
 
     def _hold_back(self, parcels: Sequence[Parcel], results: Results) -> None:
@@ -343,6 +357,8 @@ class Delivery:
             progress=self._context.progress,
             moved=self._context.moved,
             not_sent=not_sent,
+            resuming=self._resuming,
+            clear_away=lambda parcel, there: self._finish.clear_away([parcel], there),
         )
         sent = copying.copy(parcels, results, destination)
         return sidecars.write(sent, destination, not_sent)
@@ -379,6 +395,9 @@ class Delivery:
     def _not_sent(self, parcel: Parcel, error: MftgitError, results: Results) -> None:
         """See to a file that could not be sent: a claim stays, to be tried again."""
         results[parcel.intent.id] = error
+        arrived = self._begun.intents.partials.of(parcel.intent.id)
+        if isinstance(error, _GOES_ON_AFTER) and arrived is not None:
+            return
         try:
             self._finish.clear_away([parcel])
         except (EndpointLostError, OwnershipEndedError):
@@ -401,32 +420,6 @@ class Delivery:
                 raise
             temporary = parcel.intent.temporary
             logger.warning("a temporary was left behind", temporary=temporary, reason=str(error))
-
-
-def _one_name(path: str) -> str:
-    """Return what is the same for names that are one on some partners, who do not tell upper and lower case apart."""
-    return path.casefold()
-
-
-def _rounds(parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
-    """Give the files in their order, so that no two of one round go to one name."""
-    together: list[Parcel] = []
-    names: set[str] = set()
-    for parcel in parcels:
-        name = _one_name(parcel.intent.final)
-        if name in names:
-            yield together
-            together, names = [], set()
-        together.append(parcel)
-        names.add(name)
-    yield together
-
-
-def _has_to_wait(intent: Intent) -> NameWaitsError:
-    return NameWaitsError(
-        f"an earlier file waits at {intent.destination.location.name} for the name {intent.final}, and {intent.path} "
-        "must not overtake it: see why that one failed"
-    )
 
 
 def _held_back(intent: Intent, why: MftgitError | None) -> HeldBackError:

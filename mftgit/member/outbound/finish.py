@@ -149,15 +149,26 @@ class Finish:
                 stay.append(parcel)
         return stay
 
-    def clear_away(self, parcels: Sequence[Parcel]) -> None:
-        """Remove temporaries that no intent stands for; no other try, of whichever owner, bears their names."""
+    def clear_away(
+        self, parcels: Sequence[Parcel], destination: FencedEndpoint | None = None
+    ) -> None:
+        """Remove temporaries that no intent stands for; no other try, of whichever owner, bears their names.
+
+        What an earlier try has left may bear the name of that one still. ``destination`` is where they are, as a thread
+        of its own has it.
+        """
         if not parcels:
             return
-        destination = self.destination(parcels[0].intent)
-        temporaries = [each.intent.temporary for each in parcels]
-        for error in destination.remove_all(temporaries + sidecars.temporaries_of(parcels)):
+        partials = self._intents.partials
+        names = [each.intent.temporary for each in parcels]
+        left = [partial for each in parcels if (partial := partials.of(each.intent.id)) is not None]
+        names += [each.temporary for each in left if each.temporary not in names]
+        there = destination or self.destination(parcels[0].intent)
+        for error in there.remove_all(names + sidecars.temporaries_of(parcels)):
             if error is not None and not isinstance(error, FileMissingError):
                 raise error
+        for partial in left:
+            partials.drop(partial.id)
 
     def destination(self, intent: Intent) -> FencedEndpoint:
         """Return the endpoint of where the record says that it goes; no folder is made there by opening it."""
@@ -259,9 +270,10 @@ class Finish:
 
     def _note(self, parcels: Sequence[Parcel]) -> None:
         """Tell of the deliveries and write them down; a crash between the two tells of them again, by the same ids."""
-        fresh = [each.intent for each in parcels if not self._ledger.has(each.intent.id)]
-        self._tell(EventName.DELIVERY_SUCCEEDED, fresh)
-        self._append(fresh, skipped=False)
+        fresh = [each for each in parcels if not self._ledger.has(each.intent.id)]
+        if fresh:
+            self._context.record(EventName.DELIVERY_SUCCEEDED, *map(_facts_of, fresh))
+        self._append([each.intent for each in fresh], skipped=False)
 
     def _settle(self, parcels: Sequence[Parcel], results: Results) -> None:
         """Deal with the sources, run what is to be run for each file, and drop the records.
@@ -384,6 +396,12 @@ def _settled(
 
 def _archived(intent: Intent) -> str:
     return join(intent.archive_path or "archive", intent.path)
+
+
+def _facts_of(parcel: Parcel) -> Mapping[str, Fact]:
+    facts = _facts(parcel.intent)
+    at = parcel.resumed_from_bytes
+    return {**facts, "resumed_from_bytes": at} if at else facts
 
 
 def _facts(intent: Intent) -> Mapping[str, Fact]:

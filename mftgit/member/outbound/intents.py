@@ -20,6 +20,7 @@ from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.claims import take_over
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.own import Ownership, OwnershipEndedError, SupersededError
+from mftgit.member.outbound.partials import Partials, is_partial
 from mftgit.model.claim import ClaimId
 from mftgit.model.intent import Intent, format_intents, parse_intents
 from mftgit.model.names import Epoch
@@ -48,6 +49,7 @@ class Intents:
         self._files: dict[str, dict[ClaimId, Intent]] = {}  # by name
         self._file_of: dict[ClaimId, str] = {}
         self._stale: set[str] = set()  # files with lines of deliveries that are over
+        self.partials = Partials(self._own, self._fence)
 
     def take_over(self) -> None:
         """Raise this epoch's folder and adopt what lower epochs hold; see `claims.take_over`."""
@@ -88,12 +90,16 @@ class Intents:
             # What begins with a dot is what a `write_file` that was killed has left.
             paths = sorted(path for path in self._own.iterdir() if _is_record(path))
             found = [(path, path.read_bytes()) for path in paths]
+            partials = [
+                (path, path.read_bytes()) for path in self._own.iterdir() if is_partial(path)
+            ]
             self._own.stat()
             others = [int(folder.name) for folder in self._others()]
         if max(others, default=0) > self._ownership.epoch:
             raise SupersededError(self._ownership.epoch, by=Epoch(max(others)))
         self._files = {path.name: _parse(path, content) for path, content in found}
         self._file_of = {claim: name for name, each in self._files.items() for claim in each}
+        self.partials.know(partials, self._file_of.keys())
         return [intent for each in self._files.values() for intent in each.values()]
 
     def holds(self, claim: ClaimId) -> bool:
@@ -126,6 +132,9 @@ class Intents:
             names.add(name)
         for name in sorted(names):
             self._replace(name)
+        for intent in intents:
+            if intent.state is not DeliveryState.TAKEN:
+                self.partials.drop(intent.id)
 
     def drop(self, claims: Iterable[ClaimId]) -> None:
         """Remove the records: these deliveries are over. One that is gone is fine."""
@@ -133,6 +142,7 @@ class Intents:
             name = self._file_of.pop(claim, None)
             if name is None:
                 continue
+            self.partials.drop(claim)
             self._files[name].pop(claim)
             if self._files[name]:
                 self._stale.add(name)

@@ -7,6 +7,7 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.claims import Claim
 from mftgit.model.claim import ClaimId, join
 from mftgit.model.intent import Intent
+from mftgit.model.partial import Partial
 
 
 class DeliveryFailedError(MftgitError):
@@ -15,10 +16,15 @@ class DeliveryFailedError(MftgitError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """A file with its record, and with its claim where it was claimed."""
+    """A file with its record, and with its claim where it was claimed.
+
+    ``partial`` is what an earlier try has left of it, and ``resumed_from_bytes`` where this try went on with that.
+    """
 
     intent: Intent
     claim: Claim | None
+    partial: Partial | None = None
+    resumed_from_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

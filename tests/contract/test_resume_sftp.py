@@ -1,0 +1,201 @@
+"""A large file goes on over a line to a real sshd that breaks: counted on the wire, both ways, by both SSH clients."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from cut_line import CutLine, cut_line
+from outbound_site import SOURCE, TARGET, Site, site
+from sshd import Sshd, running_sshd
+
+from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.local import LocalEndpoint
+from mftgit.adapters.sftp import connect
+from mftgit.errors import MftgitError
+from mftgit.member.outbound import resume
+from mftgit.member.outbound.run import run_once
+from mftgit.model.config import AfterSuccess, Generation
+from mftgit.model.events import EventName
+from mftgit.model.location import Client, Location, SftpLocation
+from mftgit.model.names import LocationName, MemberName
+
+pytestmark = pytest.mark.needs("sshd")
+
+MIB = 1 << 20
+SIZE = 24 * MIB + 12_345
+CONTENT = random.Random(20261129).randbytes(SIZE)
+BESIDE = MIB // 2
+"""What a connection costs besides the file."""
+
+
+@dataclass
+class Far(Site):
+    """A site one side of which, or both, is at the partner, over the line."""
+
+    far: tuple[LocationName, ...] = ()
+    there_at: SftpLocation | None = None
+    secrets_dir: Path = Path()
+
+    def location(self, name: LocationName) -> SftpLocation:
+        assert self.there_at is not None
+        return replace(self.there_at, name=name, path=str(self.root / self.paths[name]))
+
+    def generation(self, member: MemberName) -> Generation:
+        made = super().generation(member)
+        far = {name: self.location(name) for name in self.far}
+        return replace(made, locations={**made.locations, **far})
+
+    def open(self, location: Location, make: bool = False) -> Endpoint:  # noqa: ARG002, FBT001, FBT002
+        if isinstance(location, SftpLocation):
+            return connect(location, secrets_dir=self.secrets_dir)
+        return LocalEndpoint(self.root / location.path)
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def line(sshd: Sshd) -> Iterator[CutLine]:
+    with cut_line(sshd.port) as made:
+        yield made
+
+
+Make = Callable[..., Far]
+
+
+@pytest.fixture
+def make(tmp_path: Path, sshd: Sshd, line: CutLine) -> Make:
+    def made(
+        *far: LocationName,
+        client: Client = Client.BUILTIN,
+        after: AfterSuccess = AfterSuccess.DELETE,
+    ) -> Far:
+        for folder in ("source", "target"):
+            (tmp_path / folder).mkdir()
+        there = Far(
+            root=tmp_path,
+            transfer=site(tmp_path, after=after).transfer,
+            far=far,
+            there_at=replace(sshd.location(), port=line.port, client=client),
+            secrets_dir=sshd.secrets_dir,
+        )
+        there.put("a.bin", CONTENT)
+        return there
+
+    return made
+
+
+def require_whole(there: Far, *, left: int = 0) -> None:
+    assert there.left_at_target() == ["a.bin"]
+    assert (there.target / "a.bin").read_bytes() == CONTENT
+    assert there.delivered() == 1
+    assert there.records() == []
+    assert len(there.left_at_source()) == left
+
+
+CLIENTS = pytest.mark.parametrize("client", list(Client), ids=lambda client: client.value)
+
+
+@CLIENTS
+def test_an_upload_goes_on_after_the_line_broke(make: Make, line: CutLine, client: Client) -> None:
+    there = make(TARGET, client=client)
+    line.mend(cut_up=16 * MIB)
+    assert there.run(1).files == 0
+    assert line.broken.is_set()
+    line.mend()
+    assert there.run(2).files == 1
+    require_whole(there)
+    assert 8 * MIB < line.up < SIZE - 6 * MIB
+    assert 6 * MIB < line.down < 16 * MIB + BESIDE  # what had arrived is read back
+
+
+@CLIENTS
+def test_a_download_goes_on_after_the_line_broke(make: Make, line: CutLine, client: Client) -> None:
+    there = make(SOURCE, client=client)
+    line.mend(cut_down=20 * MIB)
+    assert there.run(1).files == 0
+    line.mend()
+    assert there.run(2).files == 1
+    require_whole(there)
+    assert 4 * MIB < line.down < SIZE - 4 * MIB
+    assert line.up < BESIDE
+
+
+def test_what_was_read_back_is_not_read_back_again(make: Make, line: CutLine) -> None:
+    there = make(TARGET)
+    line.mend(cut_up=12 * MIB)
+    there.run(1)
+    line.mend(cut_up=8 * MIB)  # on to about 16 MiB
+    there.run(2)
+    first = line.down
+    line.mend()
+    assert there.run(3).files == 1
+    require_whole(there)
+    assert first > 6 * MIB
+    assert line.down < 9 * MIB + BESIDE
+
+
+def test_a_file_that_is_kept_at_a_partner_is_gone_on_with(make: Make, line: CutLine) -> None:
+    there = make(SOURCE, after=AfterSuccess.KEEP)
+    line.mend(cut_down=20 * MIB)
+    there.run(1)
+    line.mend()
+    assert there.run(2).files == 1
+    require_whole(there, left=1)
+    assert line.down < SIZE - 4 * MIB
+
+
+def test_a_file_from_partner_to_partner_is_not_sent_again(make: Make, line: CutLine) -> None:
+    there = make(SOURCE, TARGET)
+    line.mend(cut_up=16 * MIB)
+    there.run(1)
+    line.mend()
+    assert there.run(2).files == 1
+    require_whole(there)
+    assert line.up < SIZE - 6 * MIB
+
+
+def test_what_was_tampered_with_at_a_partner_is_never_published(make: Make, line: CutLine) -> None:
+    there = make(TARGET)
+    line.mend(cut_up=16 * MIB)
+    there.run(1)
+    (name,) = there.left_at_target()
+    with (there.target / name).open("r+b") as file:
+        file.write(b"wrong")
+    line.mend()
+    assert there.run(2).files == 1
+    require_whole(there)
+    assert line.up > SIZE
+
+
+@CLIENTS
+def test_the_next_owner_goes_on_where_one_was_killed(
+    make: Make, line: CutLine, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = make(TARGET, client=client)
+    monkeypatch.setattr(resume, "SAVE_S", 0.0)
+    line.mend(hang_up=16 * MIB)
+    process = get_context("fork").Process(target=own, args=(there,))
+    process.start()
+    assert line.stuck.wait(30)
+    process.kill()
+    process.join()
+    line.mend()
+    assert there.run(2).files == 1
+    require_whole(there)
+    assert line.up < 16 * MIB + BESIDE
+    (told,) = there.happened(EventName.DELIVERY_SUCCEEDED)
+    assert told["resumed_from_bytes"]
+
+
+def own(there: Far) -> None:
+    try:
+        run_once(there.transfer, there.context(1))
+    except MftgitError:
+        return

@@ -1,0 +1,116 @@
+"""A line to a server on loopback that counts what goes over it, and breaks after so many bytes."""
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Event
+
+_RESET = struct.pack(
+    "ii", 1, 0
+)  # SO_LINGER: what is on the way is lost, and the other side hears of it
+
+
+class CutLine(ThreadingTCPServer):
+    """``up`` and ``down`` are the bytes that server and clients were sent since `mend`.
+
+    ``broken`` tells that it was cut, and ``stuck`` that it lets nothing through until it is mended.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, target_port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.target_port = target_port
+        self.connections: set[threading.Thread] = set()
+        self.broken, self.stuck, self.free = Event(), Event(), Event()
+        self.up = self.down = 0
+        self._cut_up: int | None = None
+        self._cut_down: int | None = None
+        self._hang_up: int | None = None
+
+    @property
+    def port(self) -> int:
+        """Where clients come in."""
+        return int(self.server_address[1])
+
+    def mend(
+        self,
+        *,
+        cut_up: int | None = None,
+        cut_down: int | None = None,
+        hang_up: int | None = None,
+    ) -> None:
+        """Count anew, and break or hang when so many bytes went up or down; what hung breaks."""
+        if self.stuck.is_set():
+            self.broken.set()
+            self.free.set()
+            self.emptied()
+        self.up = self.down = 0
+        self._cut_up, self._cut_down, self._hang_up = cut_up, cut_down, hang_up
+        for each in (self.broken, self.stuck, self.free):
+            each.clear()
+
+    def emptied(self) -> None:
+        """Wait until no connection is left."""
+        for thread in list(self.connections):
+            thread.join()
+
+    def passed(self, *, up: int = 0, down: int = 0) -> bool:
+        """Take note of bytes; return whether they may go on."""
+        self.up += up
+        self.down += down
+        for cut, done in ((self._cut_up, self.up), (self._cut_down, self.down)):
+            if cut is not None and done > cut:
+                self.broken.set()
+        if self._hang_up is not None and self.up > self._hang_up:
+            self.stuck.set()
+            self.free.wait()
+        return not self.broken.is_set()
+
+
+class _Connection(BaseRequestHandler):
+    server: CutLine
+
+    def handle(self) -> None:
+        self.server.connections.add(threading.current_thread())
+        here: socket.socket = self.request
+        there = socket.create_connection(("127.0.0.1", self.server.target_port))
+        down = threading.Thread(target=self._pass, args=(there, here), kwargs={"up": False})
+        down.start()
+        self._pass(here, there, up=True)
+        down.join()
+        here.close()
+        there.close()
+        self.server.connections.discard(threading.current_thread())
+
+    def _pass(self, source: socket.socket, target: socket.socket, *, up: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                count = len(data)
+                if not self.server.passed(up=count if up else 0, down=0 if up else count):
+                    for each in (source, target):
+                        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    break
+                target.sendall(data)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def cut_line(target_port: int) -> Iterator[CutLine]:
+    """Give a line to the server at ``target_port``, whole at first."""
+    with CutLine(target_port) as line:
+        thread = threading.Thread(target=line.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield line
+        finally:
+            line.broken.set()
+            line.free.set()
+            line.shutdown()
+            thread.join()
