@@ -6,6 +6,8 @@ from typing import Any, Final
 from mftgit.model.given import Value, given
 from mftgit.model.location import LocalLocation, Location, RemoteLocation, SftpLocation
 from mftgit.model.names import LocationName
+from mftgit.model.s3_document import build_s3, format_s3
+from mftgit.model.s3_location import S3Location
 from mftgit.model.sftp_document import build_sftp, format_sftp
 from mftgit.model.smb_location import SmbLocation, build_smb, format_smb
 
@@ -44,8 +46,10 @@ _BUILDERS: Final[Mapping[str, Callable[[LocationName, Value], Location]]] = {
     LocalLocation.KIND: _build_local,
     SftpLocation.KIND: build_sftp,
     SmbLocation.KIND: build_smb,
+    S3Location.KIND: build_s3,
 }
 _FORMATS: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
     SftpLocation: format_sftp,
     SmbLocation: format_smb,
+    S3Location: format_s3,
 }

@@ -6,6 +6,8 @@ from mftgit.model.fault import Fault
 from mftgit.model.host_authority import read_authority
 from mftgit.model.location import Client, Location, SftpLocation
 from mftgit.model.login import Auth, KeyAuth
+from mftgit.model.s3_location import S3Location
+from mftgit.model.s3_rules import check_s3
 from mftgit.model.smb_location import SmbLocation, check_smb
 from mftgit.model.ssh_certificate import CertifiedAs, read_certificate_line
 
@@ -20,6 +22,8 @@ def check_location(location: Location) -> Iterator[Fault]:
             yield from _check_ways(location.jump.auth, "/jump/auth")
     if isinstance(location, SmbLocation):
         yield from check_smb(location)
+    if isinstance(location, S3Location):
+        yield from check_s3(location)
 
 
 def _check_client(location: SftpLocation) -> Iterator[Fault]:

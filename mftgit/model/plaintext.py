@@ -14,7 +14,7 @@ RULE: Final = "plaintext-secret"
 # The last word of a key decides: partner_password is one, password_file is not.
 _SECRET_KEY = re.compile(
     r"(?:^|[_-]|(?<=[a-z])(?=[A-Z]))"
-    r"(?i:passwords?|passwd|pwd|pass[_-]?phrases?|secrets?|tokens?|api[_-]?keys?|private[_-]?keys?)$"
+    r"(?i:passwords?|passwd|pwd|pass[_-]?phrases?|secrets?|tokens?|api[_-]?keys?|private[_-]?keys?|secret[_-]access[_-]keys?)$"
 )
 _PRIVATE_KEYS: Final = ("PRIVATE KEY-----", "AGE-SECRET-KEY-1")
 _AUTH: Final = "auth"

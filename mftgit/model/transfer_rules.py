@@ -19,6 +19,7 @@ from mftgit.model.naming import (
     wrong_pattern,
 )
 from mftgit.model.rings import Leg, Place
+from mftgit.model.s3_rules import check_s3_use
 from mftgit.model.schema_words import did_you_mean, show
 from mftgit.model.source_rules import check_source
 from mftgit.model.triggers import CronTrigger
@@ -136,10 +137,11 @@ def _wrong_cron(expression: str) -> str | None:
 
 
 def check_folders(transfer: Transfer, source: Location, destination: Location) -> Iterator[Fault]:
-    """Give the ways in which ``transfer`` would feed its own source.
+    """Give the ways in which ``transfer`` would feed its own source, and what its places cannot promise it.
 
     Two location documents may stand for one place, so places are compared and not names.
     """
+    yield from check_s3_use(transfer, source, destination)
     taken = _folder(source, transfer.source.path)
     given = _folder(destination, fixed_folder(transfer.destination.path))
     recursive = transfer.source.recursive

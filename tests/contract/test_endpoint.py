@@ -7,7 +7,8 @@ from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import pytest
-from places import Lack, Place, local_place, sftp_place, smb_place
+from places import Lack, Place, local_place, s3_place, sftp_place, smb_place
+from s3_store import S3Store, running_s3
 from samba import Samba, running_samba
 from sshd import Sshd, running_sshd
 
@@ -49,10 +50,17 @@ def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
 @pytest.fixture(
     params=[
         "local",
         pytest.param("smb", marks=pytest.mark.needs("smbd")),
+        "s3",
         pytest.param("builtin", marks=pytest.mark.needs("sshd")),
         pytest.param("openssh", marks=pytest.mark.needs("sshd")),
     ]
@@ -70,6 +78,8 @@ def opened(request: pytest.FixtureRequest, root: Path) -> AbstractContextManager
             return local_place(root)
         case "smb":
             return smb_place(root, request.getfixturevalue("samba"))
+        case "s3":
+            return s3_place(root, request.getfixturevalue("s3"))
         case client:
             return sftp_place(root, request.getfixturevalue("sshd"), Client(client))
 
@@ -120,6 +130,8 @@ def test_a_file_sent_under_a_temporary_name_appears_whole(place: Place) -> None:
 
 
 def test_a_stop_by_on_chunk_leaves_only_the_temporary_file(place: Place) -> None:
+    place.need(Lack.PARTS)
+
     class StandDownError(Exception):
         pass
 
@@ -195,6 +207,7 @@ def test_writing_makes_the_folders_above(place: Place) -> None:
 
 
 def test_a_file_in_the_place_of_a_folder_is_refused(place: Place) -> None:
+    place.need(Lack.FOLDERS)
     place.put("a")
     with pytest.raises((EndpointRefusedError, FileMissingError)):
         place.endpoint.write("a/b", iter([b"1"]), on_chunk=silent)
@@ -269,6 +282,7 @@ def test_of_many_renames_to_one_free_name_exactly_one_wins(place: Place) -> None
 
 
 def test_of_many_renames_of_one_file_exactly_one_wins(place: Place) -> None:
+    place.need(Lack.CLAIMS)
     places = [place.another() for _ in range(6)]
     start, won = Barrier(len(places)), []
 
@@ -297,10 +311,6 @@ def test_of_many_renames_of_one_file_exactly_one_wins(place: Place) -> None:
         lambda endpoint: endpoint.remove("gone"),
         lambda endpoint: endpoint.rename("gone", "new", replace=False),
         lambda endpoint: endpoint.rename("gone", "new", replace=True),
-        lambda endpoint: endpoint.rename("there", "gone/new", replace=False),
-        lambda endpoint: endpoint.rename("there", "gone/new", replace=True),
-        lambda endpoint: list(endpoint.list_files("gone", recursive=True)),
-        lambda endpoint: endpoint.list_names("gone"),
         lambda endpoint: endpoint.open_read("gone").__enter__(),
         lambda endpoint: endpoint.stat("there/below-a-file"),
     ],
@@ -310,6 +320,25 @@ def test_what_is_not_there_is_said_to_be_missing(
 ) -> None:
     place.put("there")
     with pytest.raises(FileMissingError, match=r"gone|below-a-file"):
+        call(place.endpoint)
+    assert place.listed() == ["there"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda endpoint: endpoint.rename("there", "gone/new", replace=False),
+        lambda endpoint: endpoint.rename("there", "gone/new", replace=True),
+        lambda endpoint: list(endpoint.list_files("gone", recursive=True)),
+        lambda endpoint: endpoint.list_names("gone"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_said_to_be_missing(
+    place: Place, call: Callable[[Endpoint], object]
+) -> None:
+    place.need(Lack.FOLDERS)
+    place.put("there")
+    with pytest.raises(FileMissingError, match="gone"):
         call(place.endpoint)
     assert place.listed() == ["there"]
 
@@ -366,7 +395,7 @@ def test_every_name_is_told_reserved_ones_too(place: Place) -> None:
 
 
 def test_other_calls_may_come_between_the_steps_of_a_list(place: Place) -> None:
-    names = {f"{number:03}" for number in range(250)}
+    names = {f"{number:03}" for number in range(place.many)}
     for name in names:
         place.put(name)
     seen = set()
@@ -378,20 +407,22 @@ def test_other_calls_may_come_between_the_steps_of_a_list(place: Place) -> None:
 
 
 def test_a_list_left_half_way_leaves_a_working_endpoint(place: Place) -> None:
-    for number in range(250):
+    for number in range(place.many):
         place.put(f"{number:03}")
     entries = place.endpoint.list_files(".", recursive=False)
     next(entries)
     del entries
-    assert len(place.listed()) == 250
+    assert len(place.listed()) == place.many
 
 
 def test_other_calls_may_come_between_the_steps_of_a_read(place: Place) -> None:
     content = os.urandom(900_000)
     place.put("a", content)
 
+    there = ["a"] if Lack.PARTS in place.lacks else ["a", "b"]
+
     def look_around(_: int) -> None:
-        assert place.listed() == ["a", "b"]
+        assert place.listed() == there
 
     with place.endpoint.open_read("a") as stream:
         chunks = iter(lambda: stream.read(100_000), b"")
@@ -439,6 +470,7 @@ def test_a_file_is_removed(place: Place) -> None:
 
 
 def test_a_folder_is_no_file(place: Place) -> None:
+    place.need(Lack.FOLDERS)
     place.put("folder/a")
     for call in (place.endpoint.stat, place.endpoint.remove):
         with pytest.raises(EndpointRefusedError, match="'folder'"):
@@ -468,7 +500,7 @@ def test_an_odd_name_goes_through_every_call(place: Place, name: str) -> None:
 
 def test_a_name_that_is_too_long_is_refused(place: Place) -> None:
     with pytest.raises(EndpointRefusedError):
-        place.endpoint.write("x" * 256, iter([b"1"]), on_chunk=silent)
+        place.endpoint.write("x" * (place.longest_name + 1), iter([b"1"]), on_chunk=silent)
     assert place.listed() == []
 
 
@@ -519,20 +551,21 @@ def contents(paths: list[str]) -> list[tuple[str, bytes]]:
 
 
 def test_many_files_are_written_read_looked_at_renamed_and_removed_together(place: Place) -> None:
-    files = contents(MANY)
+    paths = MANY[: place.many]
+    files = contents(paths)
     assert place.endpoint.write_all(files) == [len(content) for _, content in files]
-    found = place.endpoint.read_all(MANY, most_bytes=1000)
+    found = place.endpoint.read_all(paths, most_bytes=1000)
     assert [each.data for each in found if isinstance(each, Content)] == [data for _, data in files]
     assert all(each.before == each.after for each in found if isinstance(each, Content))
     sizes = [
-        each.size_bytes for each in place.endpoint.stat_all(MANY) if isinstance(each, FileEntry)
+        each.size_bytes for each in place.endpoint.stat_all(paths) if isinstance(each, FileEntry)
     ]
     assert sizes == [len(content) for _, content in files]
     for replacing in (False, True):
-        moves = [(path, f"{path}.new") for path in MANY]
-        assert place.endpoint.rename_all(moves, replace=replacing) == [None] * len(MANY)
+        moves = [(path, f"{path}.new") for path in paths]
+        assert place.endpoint.rename_all(moves, replace=replacing) == [None] * len(paths)
         assert place.endpoint.rename_all([move[::-1] for move in moves], replace=True)
-    assert place.endpoint.remove_all(MANY) == [None] * len(MANY)
+    assert place.endpoint.remove_all(paths) == [None] * len(paths)
     assert place.listed() == []
 
 
@@ -545,10 +578,11 @@ def test_of_many_files_one_that_fails_keeps_no_other_back(place: Place) -> None:
     assert isinstance(others[1], EndpointRefusedError)
     assert place.content("taken") == b"is here"
 
+    folder = FileMissingError if Lack.FOLDERS in place.lacks else EndpointRefusedError
     read = place.endpoint.read_all(["gone", "folder", "a"], most_bytes=10)
-    assert [type(each) for each in read] == [FileMissingError, EndpointRefusedError, Content]
+    assert [type(each) for each in read] == [FileMissingError, folder, Content]
     found = place.endpoint.stat_all(["gone", "folder", "a"])
-    assert [type(each) for each in found] == [FileMissingError, EndpointRefusedError, FileEntry]
+    assert [type(each) for each in found] == [FileMissingError, folder, FileEntry]
 
     moves = [("gone", "x"), ("a", "taken"), ("a", "b")]
     ended = place.endpoint.rename_all(moves, replace=False)
@@ -589,26 +623,27 @@ def test_a_stop_between_many_files_leaves_a_working_endpoint(place: Place) -> No
         pass
 
     def some() -> Iterator[tuple[str, bytes]]:
-        yield from contents(MANY[:100])
+        yield from contents(MANY[: place.many // 2])
         raise StandDownError
 
     with pytest.raises(StandDownError):
         place.endpoint.write_all(some())
     place.put("a.csv")
     assert place.endpoint.stat("a.csv").size_bytes == 7
-    assert set(place.listed()) <= {*MANY[:100], "a.csv"}
+    assert set(place.listed()) <= {*MANY[: place.many // 2], "a.csv"}
 
 
 def test_of_many_writers_of_the_same_many_files_one_wins_each(place: Place) -> None:
+    paths = MANY[: place.many]
     start = Barrier(3)
     won: list[list[str]] = []
 
     def write(endpoint: Endpoint) -> None:
         with closing(endpoint):
             start.wait()
-            ended = endpoint.write_all(contents(MANY))
+            ended = endpoint.write_all(contents(paths))
             won.append(
-                [path for path, end in zip(MANY, ended, strict=True) if isinstance(end, int)]
+                [path for path, end in zip(paths, ended, strict=True) if isinstance(end, int)]
             )
 
     threads = [Thread(target=write, args=(place.another(),)) for _ in range(3)]
@@ -616,7 +651,7 @@ def test_of_many_writers_of_the_same_many_files_one_wins_each(place: Place) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(path for each in won for path in each) == sorted(MANY)
+    assert sorted(path for each in won for path in each) == sorted(paths)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 299_999, 300_000])
@@ -629,6 +664,7 @@ def test_a_file_is_read_from_any_byte_on(place: Place, offset: int) -> None:
 
 @pytest.mark.parametrize("offset", [0, 1, 200_000])
 def test_a_file_is_gone_on_with_from_any_byte_on(place: Place, offset: int) -> None:
+    place.need(Lack.RESUMING)
     assert place.endpoint.resumes
     content = os.urandom(300_000)
     place.put("part", bytes(200_000))
@@ -642,6 +678,7 @@ def test_a_file_is_gone_on_with_from_any_byte_on(place: Place, offset: int) -> N
 
 
 def test_what_is_gone_on_with_is_not_cut_short(place: Place) -> None:
+    place.need(Lack.RESUMING)
     place.put("part", b"0123456789")
     with pytest.raises(EndpointFullError):
         place.endpoint.write("part", iter([b"xy"]), on_chunk=silent, resume_at=4)
@@ -649,6 +686,7 @@ def test_what_is_gone_on_with_is_not_cut_short(place: Place) -> None:
 
 
 def test_what_is_not_there_or_too_short_is_not_gone_on_with(place: Place) -> None:
+    place.need(Lack.RESUMING)
     with pytest.raises(FileMissingError):
         place.endpoint.write("part", iter([b"xy"]), on_chunk=silent, resume_at=0)
     place.put("part", b"0123")
@@ -663,6 +701,7 @@ def test_what_is_not_there_or_too_short_is_not_gone_on_with(place: Place) -> Non
 
 @pytest.mark.parametrize("offset", [(1 << 32) + 5, (1 << 36) + 5, 100 << 30])
 def test_offsets_of_a_file_of_100_gib_are_right(place: Place, offset: int) -> None:
+    place.need(Lack.RESUMING)
     with (place.root / "part").open("wb") as sparse:
         sparse.truncate(offset)
     content = os.urandom(300_000)

@@ -8,11 +8,15 @@ from enum import Enum, unique
 from pathlib import Path
 
 import pytest
+from s3_store import S3Store
 from samba import Samba
 from sshd import Sshd
 
+from mftgit.adapters import s3
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.adapters.local import LocalEndpoint
+from mftgit.adapters.s3_client import Store
+from mftgit.adapters.s3_objects import Objects
 from mftgit.adapters.sftp import connect
 from mftgit.adapters.smb import connect as connect_smb
 from mftgit.model.location import Client
@@ -22,10 +26,13 @@ from mftgit.model.location import Client
 class Lack(Enum):
     """What a kind of server has not, so that nothing can be promised of it; its documentation says so."""
 
+    CLAIMS = "renames of which one alone can win"
     FOLDERS = "folders"  # a folder is there while it has files
     LINKS = "links"
     MODES = "modes"
     ODD_NAMES = "odd names"
+    PARTS = "part of a file"  # what was not sent to its end is not there
+    RESUMING = "going on in the middle of a file"
     TIMES = "times"  # a file's time is that of its writing, and cannot be set
 
 
@@ -37,6 +44,8 @@ class Place:
     root: Path
     another: Callable[[], Endpoint]
     lacks: frozenset[Lack] = frozenset()
+    longest_name: int = 255
+    many: int = 250  # files of a test with many; fewer where each takes long
 
     def need(self, *needed: Lack) -> None:
         """Leave the test where the kind of server lacks one of ``needed``."""
@@ -96,3 +105,57 @@ def smb_place(root: Path, server: Samba) -> Iterator[Place]:
     lacks = frozenset({Lack.LINKS, Lack.MODES, Lack.ODD_NAMES})
     with closing(another()) as endpoint:
         yield Place(endpoint=endpoint, root=root, another=another, lacks=lacks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Place(Place):
+    """The objects of a bucket below a prefix; ``root`` is a folder that nothing goes to."""
+
+    store: Store
+    objects: Objects
+    longest_name: int = 1024
+    many: int = 12
+
+    def put(self, path: str, content: bytes = b"content") -> None:
+        self.store.ask("put_object", path, Key=self.objects.key(path), Body=content)
+
+    def content(self, path: str) -> bytes:
+        told = self.store.ask("get_object", path, Key=self.objects.key(path))
+        content: bytes = told["Body"].read()
+        return content
+
+    def is_there(self, path: str) -> bool:
+        return self.objects.is_any(path) or self.store.is_there(self.objects.key(path), path)
+
+    def names(self) -> list[str]:
+        return self.objects.names(".")
+
+
+@contextmanager
+def s3_place(root: Path, server: S3Store) -> Iterator[Place]:
+    """Give the objects of a bucket below a prefix that no other test has."""
+    location = server.location(path=f"{root.parent.name}/x")
+
+    def another() -> Endpoint:
+        return s3.connect(location, secrets_dir=server.secrets_dir, secrets={})
+
+    lacks = frozenset(
+        {
+            Lack.CLAIMS,
+            Lack.FOLDERS,
+            Lack.LINKS,
+            Lack.MODES,
+            Lack.PARTS,
+            Lack.RESUMING,
+            Lack.TIMES,
+        }
+    )
+    with closing(another()) as endpoint:
+        yield S3Place(
+            endpoint=endpoint,
+            root=root,
+            another=another,
+            lacks=lacks,
+            store=server.behind,
+            objects=Objects(server.behind, base=location.path),
+        )

@@ -145,7 +145,7 @@ def transfer(**fields: str) -> str:
         (
             "location",
             "type: ftp\npath: a",
-            "1:7 /type [choice] must be one of local, sftp, smb, is 'ftp' -> did you mean 'sftp'?",
+            "1:7 /type [choice] must be one of local, sftp",
         ),
         (
             "location",

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from mftgit.adapters import sftp, sftp_connect, sftp_login, smb, smb_connect
+from mftgit.adapters import s3, s3_client, sftp, sftp_connect, sftp_login, smb, smb_connect
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import Endpoint, RemoteEndpoint
 from mftgit.adapters.local import open_local
 from mftgit.model.location import LocalLocation, Location, RemoteLocation, SftpLocation
 from mftgit.model.names import SecretName
+from mftgit.model.s3_location import S3Location
 from mftgit.model.secret_value import SecretValue
 from mftgit.model.smb_location import SmbLocation
 
@@ -51,6 +52,7 @@ _KINDS: Final[Mapping[type[RemoteLocation], _Kind]] = {
         stages=sftp_connect.STAGES, prepare=sftp_login.prepare, connect=sftp.connect
     ),
     SmbLocation: _Kind(stages=smb_connect.STAGES, prepare=smb_connect.prepare, connect=smb.connect),
+    S3Location: _Kind(stages=s3.STAGES, prepare=s3_client.prepare, connect=s3.connect),
 }
 
 

@@ -1,0 +1,250 @@
+"""The requests of one S3 endpoint on the wire: botocore writes, signs and reads them, and urllib3 carries them.
+
+botocore's own way to send reads a reply whole into memory however long it is, goes by proxies of the environment, and
+nobody can end it from another thread. Its event ``before-send`` hands us each request instead.
+"""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from threading import Event, Lock
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPSConnection
+
+from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
+
+MOST_BYTES: Final = 8 << 20
+"""How long a reply may be that is no file: a page of 1,000 keys of 1,024 bytes, three characters each, is 3.5 MiB."""
+
+_REPLY_S: Final = 900.0
+"""How long a reply that is no file may take in all; to put parts together takes a store some minutes (S3 API)."""
+
+_PIECE: Final = 64 << 10
+
+
+class Reply:
+    """What botocore takes for the answer's raw stream; it gives the connection back, or ends it."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+        self._left = int(response.headers.get("Content-Length") or -1)
+        self._ended = False
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Read up to so many bytes; nothing is the end."""
+        data: bytes = self._response.read(amt)
+        self._left -= len(data)
+        if self._left == 0 or (not data and amt != 0):
+            self._ended = True
+        return data
+
+    def stream(self) -> Iterator[bytes]:
+        """Give the whole of an answer that says what is wrong with a request for a file."""
+        data = self._response.read(MOST_BYTES)
+        self.close()
+        yield data
+
+    def close(self) -> None:
+        """Keep the connection for the next request, where nothing of this answer is left on it."""
+        if self._ended:
+            self._response.release_conn()
+        else:
+            self._response.close()
+
+
+class _Whole:
+    """An answer that was read already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def stream(self) -> Iterator[bytes]:
+        yield self._data
+
+
+class Transport:
+    """The connections to one store. For several threads; `close` ends what they wait for.
+
+    ``name`` is for messages. Times are in seconds, `Clock.boottime`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        context: ssl.SSLContext,
+        timeout_s: float,
+        connect_s: float,
+        clock: Clock | None = None,
+    ) -> None:
+        where = urlsplit(url)
+        self._name = name
+        self._where = where.scheme, where.hostname, where.port or 443
+        self._clock = clock or SystemClock()
+        self._lines = _Lines()
+        self.closed = Event()
+        self._pool = _Pool(
+            where.hostname or "",
+            where.port or 443,
+            ssl_context=context,
+            timeout=urllib3.Timeout(connect=connect_s, read=timeout_s),
+            maxsize=8,
+            lines=self._lines,
+        )
+
+    def send(self, request: Any, **_: Any) -> Any:
+        """Send a prepared request of botocore and return its `AWSResponse`.
+
+        Raises:
+            EndpointLostError: there is no answer, or not in time.
+            EndpointRefusedError: the request would go elsewhere, or the store sends us elsewhere.
+        """
+        from botocore.awsrequest import AWSResponse  # noqa: PLC0415  an extra; see s3_client
+
+        response = self._ask(request)
+        raw: Reply | _Whole = Reply(response)
+        if not request.stream_output or response.status >= 300:  # noqa: PLR2004  as botocore
+            raw = _Whole(self._read(response))
+        return AWSResponse(request.url, response.status, dict(response.headers.items()), raw)
+
+    def _ask(self, request: Any) -> urllib3.BaseHTTPResponse:
+        where = urlsplit(request.url)
+        if (where.scheme, where.hostname, where.port or 443) != self._where:
+            raise EndpointRefusedError(
+                f"{self._name}: the bucket is answered for by {where.hostname}: see region and endpoint of the location"
+            )
+        body = request.body.read() if hasattr(request.body, "read") else request.body
+        headers = {key: _text(value) for key, value in request.headers.items() if key != "Expect"}
+        target = where.path + (f"?{where.query}" if where.query else "")
+        with self.telling():
+            return self._pool.urlopen(
+                request.method,
+                target,
+                body=body,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """Read a reply that is no file, to its end."""
+        data, until = bytearray(), self._clock.boottime() + _REPLY_S
+        try:
+            with self.telling():
+                while piece := response.read(_PIECE):
+                    data += piece
+                    self._require_bounds(len(data), until)
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        return bytes(data)
+
+    def _require_bounds(self, size_bytes: int, until: float) -> None:
+        if size_bytes > MOST_BYTES:
+            raise EndpointRefusedError(
+                f"{self._name}: an answer has more than {MOST_BYTES} bytes, which none of S3 has: "
+                "see that the endpoint is an object store"
+            )
+        if self._clock.boottime() > until:
+            raise EndpointLostError(f"{self._name}: no whole answer in {_REPLY_S:.0f} s")
+
+    def telling(self) -> "_Telling":
+        """Turn what urllib3 and sockets raise into `EndpointLostError`."""
+        return _Telling(self._name, self.closed)
+
+    def close(self) -> None:
+        """End all connections, whoever waits for them."""
+        self.closed.set()
+        self._lines.hang_up()
+        self._pool.close()
+
+
+class _Telling:
+    def __init__(self, name: str, closed: Event) -> None:
+        self._name = name
+        self._closed = closed
+
+    def __enter__(self) -> None:
+        if self._closed.is_set():
+            raise EndpointLostError(f"{self._name}: the connection was closed")
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, urllib3.exceptions.HTTPError | OSError | ValueError):
+            why = "the connection was closed" if self._closed.is_set() else _reason(error)
+            raise EndpointLostError(f"{self._name} does not answer: {why}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return what is at the bottom of an error of urllib3, without the objects that it tells of."""
+    inner = getattr(error, "reason", None) or error
+    inner = inner.__cause__ if isinstance(inner.__cause__, OSError) else inner
+    return f"{type(inner).__name__}: {inner}".replace("\n", " ")[:300]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+class _Lines:
+    """A second handle of each open connection: TLS takes the first one away from who made it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._open: set[socket.socket] = set()
+        self._ended = False
+
+    def add(self, connected: socket.socket) -> socket.socket:
+        second = connected.dup()
+        with self._lock:
+            self._open.add(second)
+            ended = self._ended
+        if ended:
+            _hang_up(second)
+        return second
+
+    def drop(self, second: socket.socket) -> None:
+        with self._lock:
+            self._open.discard(second)
+        second.close()
+
+    def hang_up(self) -> None:
+        with self._lock:
+            self._ended = True
+            for each in self._open:
+                _hang_up(each)
+
+
+def _hang_up(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection(HTTPSConnection):
+    def __init__(self, *args: Any, lines: _Lines, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lines = lines
+        self._second: socket.socket | None = None
+
+    def _new_conn(self) -> socket.socket:
+        connected = super()._new_conn()
+        self._second = self._lines.add(connected)
+        return connected
+
+    def close(self) -> None:
+        second, self._second = self._second, None
+        if second is not None:
+            self._lines.drop(second)
+        super().close()
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Connection

@@ -1,0 +1,217 @@
+"""Bring content into an object store: whole in one request, or in parts that become one object at once."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mftgit.adapters.endpoint import FileExistsAtEndpointError
+from mftgit.adapters.s3_client import Store
+from mftgit.errors import MftgitError
+from mftgit.model.parts_of_object import MOST_COPIED_BYTES, copy_ranges, part_bytes
+from mftgit.model.s3_location import S3Location
+
+_SIDE_BY_SIDE: Final = 4  # parts that a store copies at a time
+
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What every object of a location is written with, in the words of botocore."""
+
+    written: Mapping[str, Any]
+    checksums: bool
+    conditional: bool
+
+    @classmethod
+    def of(cls, location: S3Location) -> "Rules":
+        """Return those of ``location``."""
+        maybe = {
+            "ServerSideEncryption": location.encryption and location.encryption.value,
+            "SSEKMSKeyId": location.kms_key,
+            "StorageClass": location.storage_class,
+        }
+        return cls(
+            written={name: value for name, value in maybe.items() if value is not None},
+            checksums=location.checksums,
+            conditional=location.conditional_writes,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Multipart:
+    """An upload in parts of the object ``key``, which is there when `complete` ends well, and not before."""
+
+    store: Store
+    rules: Rules
+    key: str
+    path: str
+    upload: str
+    parts: list[Part] = field(default_factory=list)
+
+    def send(self, data: bytes) -> None:
+        """Send the next part."""
+        number = len(self.parts) + 1
+        told = self.store.ask(
+            "upload_part",
+            self.path,
+            Key=self.key,
+            UploadId=self.upload,
+            PartNumber=number,
+            Body=data,
+            **_checksum(self.rules, data),
+        )
+        self._add(number, told)
+
+    def copy(self, source: Mapping[str, Any], ranges: Sequence[str | None]) -> None:
+        """Let the store copy all parts out of another object, some side by side."""
+
+        def part(number: int, span: str | None) -> Mapping[str, Any]:
+            told = self.store.ask(
+                "upload_part_copy",
+                self.path,
+                Key=self.key,
+                UploadId=self.upload,
+                PartNumber=number,
+                **source,
+                **({} if span is None else {"CopySourceRange": span}),
+            )
+            return dict(told.get("CopyPartResult") or {})
+
+        numbers = range(1, len(ranges) + 1)
+        with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(ranges))) as threads:
+            for number, told in zip(numbers, threads.map(part, numbers, ranges), strict=True):
+                self._add(number, told)
+
+    def complete(self, *, new: bool) -> None:
+        """Let the object be there; with ``new`` only where its name is free, else `FileExistsAtEndpointError`."""
+        with _if_free(self.store, self.rules, self.key, self.path, new=new) as condition:
+            self.store.ask(
+                "complete_multipart_upload",
+                self.path,
+                Key=self.key,
+                UploadId=self.upload,
+                MultipartUpload={"Parts": self.parts},
+                **condition,
+            )
+
+    def abort(self) -> None:
+        """Let the store forget the parts."""
+        self.store.ask("abort_multipart_upload", self.path, Key=self.key, UploadId=self.upload)
+
+    def _add(self, number: int, told: Mapping[str, Any]) -> None:
+        part: Part = {"PartNumber": number, "ETag": told.get("ETag")}
+        if told.get("ChecksumSHA256"):
+            part["ChecksumSHA256"] = told["ChecksumSHA256"]
+        self.parts.append(part)
+
+
+@contextmanager
+def multipart(
+    store: Store, rules: Rules, key: str, path: str, **fields: Any
+) -> Iterator[Multipart]:
+    """Begin an upload in parts; one that is not completed in the block is aborted."""
+    told = store.ask("create_multipart_upload", path, Key=key, **rules.written, **fields)
+    begun = Multipart(
+        store=store, rules=rules, key=key, path=path, upload=str(told.get("UploadId"))
+    )
+    try:
+        yield begun
+    except BaseException:
+        with suppress(MftgitError):
+            begun.abort()
+        raise
+
+
+def put(store: Store, rules: Rules, key: str, path: str, data: bytes, **fields: Any) -> None:
+    """Write an object in one request, where its name is free; else `FileExistsAtEndpointError`."""
+    with _if_free(store, rules, key, path, new=True) as condition:
+        store.ask(
+            "put_object",
+            path,
+            Key=key,
+            Body=data,
+            **_checksum(rules, data),
+            **rules.written,
+            **condition,
+            **fields,
+        )
+
+
+def upload(
+    store: Store,
+    rules: Rules,
+    key: str,
+    path: str,
+    chunks: Iterator[bytes],
+    *,
+    on_chunk: Callable[[int], None],
+) -> int:
+    """Write ``chunks`` to a new object and return how many bytes they had; see `Endpoint.write`.
+
+    At most two parts are held in memory.
+    """
+    buffer, total = bytearray(), 0
+
+    def fill(most: int) -> bytes:
+        """Return the next ``most`` bytes, fewer at the end."""
+        nonlocal total
+        while len(buffer) < most:
+            chunk = next(chunks, None)
+            if chunk is None:
+                break
+            on_chunk(total)
+            buffer.extend(chunk)
+            total += len(chunk)
+        data = bytes(memoryview(buffer)[:most])
+        del buffer[:most]
+        return data
+
+    first = fill(part_bytes(0))
+    if len(first) < part_bytes(0):
+        put(store, rules, key, path, first)
+        return total
+    fields = {"ChecksumAlgorithm": "SHA256"} if rules.checksums else {}
+    with multipart(store, rules, key, path, **fields) as parts:
+        parts.send(first)
+        while data := fill(part_bytes(len(parts.parts))):
+            parts.send(data)
+        parts.complete(new=True)
+    return total
+
+
+def copy_whole(
+    store: Store, rules: Rules, key: str, path: str, source: Mapping[str, Any], **fields: Any
+) -> None:
+    """Copy an object of at most 5 GiB over whatever is there."""
+    store.ask("copy_object", path, Key=key, **source, **rules.written, **fields)
+
+
+def ranges_of(size_bytes: int) -> list[str | None]:
+    """Return the ranges to copy, None for the whole, where that goes in one."""
+    if size_bytes <= MOST_COPIED_BYTES:
+        return [None]
+    return [f"bytes={first}-{last}" for first, last in copy_ranges(size_bytes)]
+
+
+@contextmanager
+def _if_free(
+    store: Store, rules: Rules, key: str, path: str, *, new: bool
+) -> Iterator[Mapping[str, Any]]:
+    """Give the condition of a write to a free name; a store that knows none is looked at before."""
+    if not new:
+        yield {}
+        return
+    if not rules.conditional and store.is_there(key, path):
+        raise FileExistsAtEndpointError(f"{store.name}: {path!r} is there already")
+    yield {"IfNoneMatch": "*"} if rules.conditional else {}
+
+
+def _checksum(rules: Rules, data: bytes) -> Mapping[str, Any]:
+    if not rules.checksums:
+        return {}
+    return {"ChecksumSHA256": base64.b64encode(hashlib.sha256(data).digest()).decode()}
