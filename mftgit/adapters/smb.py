@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import BinaryIO, Final, cast
 
 from loguru import logger
 from smbprotocol.exceptions import SMBResponseException
@@ -12,33 +12,19 @@ from smbprotocol.exceptions import SMBResponseException
 from mftgit.adapters import smb_requests as requests
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import (
+    Content,
     Digest,
-    EndpointFullError,
     EndpointLostError,
-    EndpointRefusedError,
     FileEntry,
-    FileExistsAtEndpointError,
     FileMissingError,
     Traits,
 )
-from mftgit.adapters.endpoint_paths import (
-    RESERVED,
-    folder_and_name,
-    parts_inside,
-    require_length,
-)
-from mftgit.adapters.one_by_one import OneByOne
+from mftgit.adapters.endpoint_paths import RESERVED, parts_inside
 from mftgit.adapters.smb_connect import open_share
+from mftgit.adapters.smb_files import SmbFiles, entry_of
+from mftgit.adapters.smb_overlap import done, overlap
 from mftgit.adapters.smb_share import Share
-from mftgit.adapters.smb_status import (
-    IS_A_DIRECTORY,
-    NAME_COLLISION,
-    NO_MORE_FILES,
-    NOT_A_DIRECTORY,
-    NOT_EMPTY,
-    kind_of,
-    status_of,
-)
+from mftgit.adapters.smb_status import NO_MORE_FILES, status_of
 from mftgit.adapters.smb_transfer import Download, Upload, drop
 from mftgit.errors import MftgitError
 from mftgit.model.names import SecretName
@@ -66,7 +52,7 @@ def connect(
     return SmbEndpoint(location, share)
 
 
-class SmbEndpoint(OneByOne):
+class SmbEndpoint:
     """The files below ``location.path`` of the share; see `mftgit.adapters.endpoint.Endpoint`.
 
     After an `EndpointLostError` it is closed, and every further call raises that error again: connect anew. Links are
@@ -77,10 +63,11 @@ class SmbEndpoint(OneByOne):
     resumes = True
 
     def __init__(self, location: SmbLocation, share: Share) -> None:
-        self._base = parts_inside(location.path.lstrip("/"))
-        self._flush = location.flush
         self._share = share
         self._telling = share.telling
+        self._flush = location.flush
+        base = parts_inside(location.path.lstrip("/"))
+        self._files = SmbFiles(share, base=base, flush=location.flush)
 
     @property
     def is_open(self) -> bool:
@@ -111,7 +98,7 @@ class SmbEndpoint(OneByOne):
                     if name.startswith(RESERVED):
                         continue
                     if found.is_file:
-                        yield _entry(path, found)
+                        yield entry_of(path, found)
                     elif found.is_folder and (deepest is None or len(below) < deepest):
                         if len(below) < _DEPTH:
                             waiting.append((*below, name))
@@ -127,23 +114,12 @@ class SmbEndpoint(OneByOne):
 
     def stat(self, path: str) -> FileEntry:
         """See `Endpoint.stat`."""
-        folder_and_name(path)
-        message = self._opening(path, access=requests.LOOK, options=requests.EITHER)
-        with self._telling(path):
-            found = requests.read_opened(self._at_once(message)).found
-        if not found.is_file:
-            raise EndpointRefusedError(f"{self._share.server}: {path!r} is no regular file")
-        return _entry(path, found)
+        return done(self._share, self._files.stat(path))
 
     @contextmanager
     def open_read(self, path: str, offset: int = 0) -> Iterator[BinaryIO]:
         """See `Endpoint.open_read`; a file that ends before the size it had raises `EndpointLostError`."""
-        folder_and_name(path)
-        message = self._opening(
-            path, access=requests.READ, options=requests.FILE, share=requests.NO_WRITERS
-        )
-        with self._telling(path):
-            opened = requests.read_opened(self._share.ask(message))
+        opened = done(self._share, self._files.open_read(path))
         download = Download(self._share, opened, lambda: self._telling(path), offset)
         try:
             yield cast("BinaryIO", download)
@@ -163,7 +139,10 @@ class SmbEndpoint(OneByOne):
 
         What ``chunks`` and ``on_chunk`` raise passes through as it is.
         """
-        upload = self._create(path) if resume_at is None else self._go_on(path, resume_at)
+        begun = (
+            self._files.create(path) if resume_at is None else self._files.go_on(path, resume_at)
+        )
+        upload = Upload(self._share, done(self._share, begun).file_id, sent_bytes=resume_at or 0)
         try:
             for chunk in chunks:
                 on_chunk(upload.sent_bytes)
@@ -175,160 +154,64 @@ class SmbEndpoint(OneByOne):
             with suppress(EndpointLostError), self._telling(path):
                 upload.drop()
             raise
-        if size != upload.sent_bytes:
-            raise EndpointFullError(
-                f"{self._share.server}: {path!r} has {size} bytes after {upload.sent_bytes} were sent: is it full?"
-            )
+        self._files.require_size(path, size, upload.sent_bytes)
         return size
 
-    def _create(self, path: str) -> Upload:
-        above, _ = folder_and_name(path)
-        message = self._opening(
-            path, access=requests.WRITE, options=requests.FILE, disposition=requests.CREATE
-        )
-        try:
-            return self._upload(path, message)
-        except FileMissingError:
-            self._make_folders(above)
-        return self._upload(path, message)
-
-    def _upload(self, path: str, message: Any) -> Upload:
-        with self._telling(path):
-            try:
-                opened = requests.read_opened(self._share.ask(message))
-            except SMBResponseException as error:
-                if status_of(error) != IS_A_DIRECTORY:
-                    raise
-                raise FileExistsAtEndpointError(
-                    f"{self._share.server}: {path!r}: there is a folder of that name"
-                ) from error
-            return Upload(self._share, opened.file_id)
-
-    def _go_on(self, path: str, offset: int) -> Upload:
-        """Open a file to write from ``offset`` on."""
-        folder_and_name(path)
-        message = self._opening(path, access=requests.WRITE, options=requests.FILE)
-        with self._telling(path):
-            opened = requests.read_opened(self._share.ask(message))
-            try:
-                require_length(f"{self._share.server}: {path!r}", opened.found.size_bytes, offset)
-            except EndpointRefusedError:
-                drop(self._share, opened.file_id)
-                raise
-            return Upload(self._share, opened.file_id, sent_bytes=offset)
-
     def rename(self, old: str, new: str, *, replace: bool) -> None:
-        """See `Endpoint.rename`; a file that somebody has open is replaced only where that one allows it."""
-        folder_and_name(old)
-        folder_and_name(new)
-        message = self._opening(old, access=requests.MOVE, options=requests.EITHER)
-        target = self._remote(new)
-        if not replace and target == self._remote(old):
-            self.stat(old)
-            raise FileExistsAtEndpointError(f"{self._share.server}: {new!r} is there already")
-        with self._telling(old, new):
-            self._at_once(message, requests.rename(requests.RELATED, target, replace=replace))
+        """See `Endpoint.rename`."""
+        done(self._share, self._files.rename(old, new, replace=replace))
 
     def remove(self, path: str) -> None:
         """See `Endpoint.remove`."""
-        folder_and_name(path)
-        message = self._opening(path, access=requests.MOVE, options=requests.FILE)
-        with self._telling(path):
-            self._at_once(message, requests.remove(requests.RELATED))
+        done(self._share, self._files.remove(path))
 
     def make_folder(self, path: str) -> None:
         """See `Endpoint.make_folder`; the location's own folder is the partner's to make."""
-        self._make_folders(parts_inside(path))
-
-    def _make_folders(self, parts: tuple[str, ...]) -> None:
-        for count in range(1, len(parts) + 1):
-            path = "/".join(parts[:count])
-            message = self._opening(
-                path,
-                access=requests.LOOK,
-                options=requests.FOLDER,
-                disposition=requests.OPEN_OR_CREATE,
-            )
-            with self._telling(path):
-                try:
-                    self._at_once(message)
-                except SMBResponseException as error:
-                    if status_of(error) not in {NOT_A_DIRECTORY, NAME_COLLISION}:
-                        raise
-                    raise EndpointRefusedError(
-                        f"{self._share.server}: there is a file {path!r} where a folder has to be"
-                    ) from error
+        done(self._share, self._files.make_folders(parts_inside(path)))
 
     def remove_folder(self, path: str) -> bool:
         """See `Endpoint.remove_folder`."""
-        folder_and_name(path)
-        message = self._opening(path, access=requests.MOVE, options=requests.FOLDER)
-        with self._telling(path):
-            try:
-                self._at_once(message, requests.remove(requests.RELATED))
-            except SMBResponseException as error:
-                if status_of(error) == NOT_EMPTY:
-                    return False
-                if status_of(error) == NOT_A_DIRECTORY:
-                    raise EndpointRefusedError(
-                        f"{self._share.server}: {path!r} is no folder"
-                    ) from error
-                if not issubclass(kind_of(status_of(error)), FileMissingError):
-                    raise
-        return True
+        return done(self._share, self._files.remove_folder(path))
 
-    def set_traits(self, path: str, traits: Traits) -> None:
-        """Set the time; there is no mode. SMB has no word for "make it last", so that a power cut may lose it."""
-        if traits.mtime_ns is None:
-            self.stat(path)
-            return
-        folder_and_name(path)
-        message = self._opening(path, access=requests.SET, options=requests.FILE)
-        with self._telling(path):
-            self._at_once(message, requests.set_time(requests.RELATED, traits.mtime_ns))
+    def stat_all(self, paths: Iterable[str]) -> list[FileEntry | MftgitError]:
+        """See `Endpoint.stat_all`."""
+        return overlap(self._share, (self._files.stat(path) for path in paths))
+
+    def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
+        """See `Endpoint.read_all`."""
+        return overlap(self._share, (self._files.read(path, most_bytes) for path in paths))
 
     def digest_all(self, paths: Iterable[str]) -> list[Digest | MftgitError | None]:
         """See `Endpoint.digest_all`; SMB has no way to ask for one."""
         return [None for _ in paths]
 
+    def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
+        """See `Endpoint.write_all`."""
+        return overlap(self._share, (self._files.write(*file) for file in files))
+
+    def rename_all(
+        self, moves: Iterable[tuple[str, str]], *, replace: bool
+    ) -> list[MftgitError | None]:
+        """See `Endpoint.rename_all`."""
+        return overlap(
+            self._share, (self._files.rename(old, new, replace=replace) for old, new in moves)
+        )
+
+    def set_all(self, changes: Iterable[tuple[str, Traits]]) -> list[MftgitError | None]:
+        """See `Endpoint.set_all`; there are no modes, and a power cut may lose the time."""
+        return overlap(self._share, (self._files.set(*change) for change in changes))
+
+    def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
+        """See `Endpoint.remove_all`."""
+        return overlap(self._share, (self._files.remove(path) for path in paths))
+
     def close(self) -> None:
         """See `Endpoint.close`; waits for the connection's thread, at most two seconds."""
         self._share.close()
 
-    def _opening(
-        self,
-        path: str,
-        *,
-        access: int,
-        options: int,
-        disposition: int = requests.OPEN,
-        share: int = requests.ANY,
-    ) -> Any:
-        return requests.open_(
-            self._remote(path), access=access, disposition=disposition, options=options, share=share
-        )
-
-    def _at_once(self, opening: Any, *between: Any) -> bytes:
-        """Open, do what is ``between``, and close, in one packet; return the answer to the first."""
-        return self._share.together([opening, *between, requests.close(requests.RELATED)])[0]
-
-    def _remote(self, path: str) -> str:
-        """Return ``path`` as the server knows it, from the share.
-
-        Raises:
-            EndpointRefusedError: it leaves the location, or has a name that cannot be there.
-        """
-        parts = parts_inside(path)
-        for part in parts:
-            if wrong := wrong_name(part):
-                raise EndpointRefusedError(
-                    f"{self._share.server}: nothing can be called {part!r} there ({wrong}): rename it before"
-                )
-        return "\\".join((*self._base, *parts))
-
     def _scan(self, folder: str) -> Iterator[tuple[str, requests.Found]]:
         """Give the names in ``folder`` and what they are; the server may be asked other things meanwhile."""
-        message = self._opening(folder, access=requests.LIST, options=requests.FOLDER)
+        message = self._files.opening(folder, access=requests.LIST, options=requests.FOLDER)
         with self._telling(folder):
             file_id = requests.read_opened(self._share.ask(message)).file_id
         try:
@@ -365,7 +248,3 @@ class SmbEndpoint(OneByOne):
             path=path,
             why=why,
         )
-
-
-def _entry(path: str, found: requests.Found) -> FileEntry:
-    return FileEntry(path=path, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)

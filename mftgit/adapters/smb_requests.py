@@ -201,9 +201,12 @@ def read_opened(answer: bytes) -> Opened:
     return Opened(file_id=file_id, found=found)
 
 
-def read_closed(answer: bytes) -> int:
-    """Return the size of a file that was closed (MS-SMB2 2.2.16)."""
-    return int(_unpack(_CLOSED, answer)[8])
+def read_closed(answer: bytes) -> Found:
+    """Return what a file was when it was closed, where that was asked for (MS-SMB2 2.2.16)."""
+    _, flags, _, _, _, written, _, _, size, attributes = _unpack(_CLOSED, answer)
+    if not flags & CloseFlags.SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB:
+        raise BrokenAnswerError("a file is closed, and it is not told how it is")
+    return Found(size_bytes=size, mtime_ns=_time(written), attributes=attributes)
 
 
 def read_data(answer: bytes, length: int) -> bytes:

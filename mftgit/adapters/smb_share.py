@@ -23,7 +23,7 @@ _LISTED_BYTES: Final = CREDIT_BYTES  # of names in one answer
 class Share:
     """The share that ``tree`` is, by a session on ``connection``; ``server`` is its name in messages.
 
-    What `send`, `answer`, `ask` and `together` raise is told by the errors of endpoints within `telling`.
+    What all but `telling` and `close` raise is told by the errors of endpoints within `telling`.
     """
 
     def __init__(
@@ -67,11 +67,16 @@ class Share:
         """Send ``message``, and return its answer."""
         return self.answer(self.send(message))
 
-    def together(self, messages: Sequence[Any]) -> list[bytes]:
-        """Send ``messages`` about one file in one packet, and return their answers; raises what the first raised."""
-        requests = self._connection.send_compound(
-            list(messages), self._session_id, self._tree_id, related=True
+    def send_together(self, messages: Sequence[Any]) -> list[Any]:
+        """Send ``messages`` about one file in one packet, and return what to ask `answers` for."""
+        return list(
+            self._connection.send_compound(
+                list(messages), self._session_id, self._tree_id, related=len(messages) > 1
+            )
         )
+
+    def answers(self, requests: Sequence[Any]) -> list[bytes]:
+        """Return the answers to ``requests``; raises what the first of them that is no success raises."""
         answers: list[bytes] = []
         failed: SMBResponseException | None = None
         for request in requests:

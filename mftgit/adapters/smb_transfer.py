@@ -61,7 +61,8 @@ class Upload:
             self._settle()
         if flush:
             self._share.ask(requests.flush(self._file_id))
-        return requests.read_closed(self._share.ask(requests.close(self._file_id, told=True)))
+        answer = self._share.ask(requests.close(self._file_id, told=True))
+        return requests.read_closed(answer).size_bytes
 
     def _settle(self) -> None:
         request, length = self._on_the_way.popleft()

@@ -17,6 +17,7 @@ from smb_between import COMMAND, FLAGS, SIGNED, meddler
 
 from mftgit.adapters import smb_requests as requests
 from mftgit.adapters.endpoint import (
+    Content,
     Endpoint,
     EndpointBusyError,
     EndpointFullError,
@@ -29,6 +30,7 @@ from mftgit.adapters.endpoint import (
 from mftgit.adapters.smb import SmbEndpoint, connect
 from mftgit.adapters.smb_connect import STAGES, open_share
 from mftgit.adapters.smb_share import Share
+from mftgit.errors import MftgitError
 from mftgit.model.config import AfterSuccess, Preserve, Verify
 from mftgit.model.location import Location
 from mftgit.model.smb_location import SmbLocation
@@ -305,13 +307,18 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
     with (
-        small_disk(folder, mib=1),
+        small_disk(folder, mib=4),
         running_samba(tmp_path / "samba", folder=folder) as server,
         opened(server) as endpoint,
     ):
         with pytest.raises(EndpointFullError, match="full"):
-            endpoint.write("a", iter([bytes(500_000)] * 4), on_chunk=silent)
+            endpoint.write("a", iter([bytes(500_000)] * 12), on_chunk=silent)
         endpoint.remove("a")
+        ended = endpoint.write_all((f"{number}", bytes(150_000)) for number in range(30))
+        assert {type(each) for each in ended} == {int, EndpointFullError}
+        fine = [str(number) for number, each in enumerate(ended) if isinstance(each, int)]
+        assert [each for each in endpoint.stat_all(fine) if isinstance(each, MftgitError)] == []
+        assert set(endpoint.remove_all(endpoint.list_names("."))) == {None}
         assert endpoint.write("b", iter([b"fits"]), on_chunk=silent) == 4
 
 
@@ -330,6 +337,12 @@ def test_a_file_that_somebody_has_open_is_left_until_later(
             pass
         with pytest.raises(EndpointBusyError):
             endpoint.remove("a")
+        endpoint.write("b", iter([b"free"]), on_chunk=silent)
+        busy, free = endpoint.read_all(["a", "b"], most_bytes=10)
+        assert isinstance(busy, EndpointBusyError)
+        assert isinstance(free, Content)
+        assert free.data == b"free"
+        endpoint.remove("b")
     with raw_share(samba) as other:
         held(other, "a", access=requests.WRITE, others=requests.ANY)
         with (
