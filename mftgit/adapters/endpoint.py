@@ -17,7 +17,7 @@ class EndpointFullError(TransientError):
 
 
 class EndpointBusyError(TransientError):
-    """Somebody else has the file open or locked."""
+    """Somebody else has the file open or locked, or the other side asks to come again later with this one request."""
 
 
 class EndpointRefusedError(MftgitError):

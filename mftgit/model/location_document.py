@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from mftgit.model.ftps_location import FtpsLocation, build_ftps, format_ftps
 from mftgit.model.given import Value, given
 from mftgit.model.location import LocalLocation, Location, RemoteLocation, SftpLocation
 from mftgit.model.names import LocationName
@@ -47,9 +48,11 @@ _BUILDERS: Final[Mapping[str, Callable[[LocationName, Value], Location]]] = {
     SftpLocation.KIND: build_sftp,
     SmbLocation.KIND: build_smb,
     S3Location.KIND: build_s3,
+    FtpsLocation.KIND: build_ftps,
 }
 _FORMATS: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
     SftpLocation: format_sftp,
     SmbLocation: format_smb,
     S3Location: format_s3,
+    FtpsLocation: format_ftps,
 }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mftgit.model.fault import Fault
+from mftgit.model.ftps_location import FtpsLocation, check_ftps
 from mftgit.model.host_authority import read_authority
 from mftgit.model.location import Client, Location, SftpLocation
 from mftgit.model.login import Auth, KeyAuth
@@ -24,6 +25,8 @@ def check_location(location: Location) -> Iterator[Fault]:
         yield from check_smb(location)
     if isinstance(location, S3Location):
         yield from check_s3(location)
+    if isinstance(location, FtpsLocation):
+        yield from check_ftps(location)
 
 
 def _check_client(location: SftpLocation) -> Iterator[Fault]:

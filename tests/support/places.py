@@ -8,11 +8,12 @@ from enum import Enum, unique
 from pathlib import Path
 
 import pytest
+from ftps_server import FtpsServer
 from s3_store import S3Store
 from samba import Samba
 from sshd import Sshd
 
-from mftgit.adapters import s3
+from mftgit.adapters import ftps, s3
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.s3_client import Store
@@ -27,12 +28,16 @@ class Lack(Enum):
     """What a kind of server has not, so that nothing can be promised of it; its documentation says so."""
 
     CLAIMS = "renames of which one alone can win"
+    DEVICES = "word for devices"  # they are told as files
+    EXCLUSIVE = "making of a file or a name that only one can win"
     FOLDERS = "folders"  # a folder is there while it has files
+    LINE_BREAKS = "line breaks in names"
     LINKS = "links"
     MODES = "modes"
     ODD_NAMES = "odd names"
     PARTS = "part of a file"  # what was not sent to its end is not there
     RESUMING = "going on in the middle of a file"
+    STARS = "folders with * in their names"
     TIMES = "times"  # a file's time is that of its writing, and cannot be set
 
 
@@ -159,3 +164,16 @@ def s3_place(root: Path, server: S3Store) -> Iterator[Place]:
             store=server.behind,
             objects=Objects(server.behind, base=location.path),
         )
+
+
+@contextmanager
+def ftps_place(root: Path, server: FtpsServer) -> Iterator[Place]:
+    """Give a folder that ProFTPD serves over TLS."""
+    location = server.location(path=str(root))
+
+    def another() -> Endpoint:
+        return ftps.connect(location, secrets_dir=server.secrets_dir)
+
+    lacks = frozenset({Lack.DEVICES, Lack.EXCLUSIVE, Lack.LINE_BREAKS, Lack.RESUMING, Lack.STARS})
+    with closing(another()) as endpoint:
+        yield Place(endpoint=endpoint, root=root, another=another, lacks=lacks)

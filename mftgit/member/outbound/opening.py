@@ -5,10 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from mftgit.adapters import s3, s3_client, sftp, sftp_connect, sftp_login, smb, smb_connect
+from mftgit.adapters import (
+    ftps,
+    ftps_connect,
+    ftps_login,
+    s3,
+    s3_client,
+    sftp,
+    sftp_connect,
+    sftp_login,
+    smb,
+    smb_connect,
+)
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import Endpoint, RemoteEndpoint
 from mftgit.adapters.local import open_local
+from mftgit.model.ftps_location import FtpsLocation
 from mftgit.model.location import LocalLocation, Location, RemoteLocation, SftpLocation
 from mftgit.model.names import SecretName
 from mftgit.model.s3_location import S3Location
@@ -53,6 +65,9 @@ _KINDS: Final[Mapping[type[RemoteLocation], _Kind]] = {
     ),
     SmbLocation: _Kind(stages=smb_connect.STAGES, prepare=smb_connect.prepare, connect=smb.connect),
     S3Location: _Kind(stages=s3.STAGES, prepare=s3_client.prepare, connect=s3.connect),
+    FtpsLocation: _Kind(
+        stages=ftps_connect.STAGES, prepare=ftps_login.prepare, connect=ftps.connect
+    ),
 }
 
 

@@ -53,7 +53,7 @@ _WAYS_OUT: Final[tuple[tuple[type[MftgitError], str], ...]] = (
     (LoginError, "see that the partner knows this user name, and the key or password that the location names"),
     (ConfigError, "put it right, as it says"),
     (EndpointLostError, "see that it runs and can be reached from this machine: address, port, firewall, mount"),
-    (EndpointBusyError, "see which program has it open at the partner, or try again when that is done"),
+    (EndpointBusyError, "see which program has it open at the partner, or try again later"),
     (EndpointFullError, "see how much room there is, and whether there is a quota"),
     (FileMissingError, "make the folder, or put the path of the location or the transfer right"),
     (FileExistsAtEndpointError, "try again; if that helps not, see what has the name of the probe"),

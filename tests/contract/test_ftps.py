@@ -1,0 +1,207 @@
+"""FTP over TLS with a real ProFTPD, beside what every endpoint promises."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from ftps_server import FtpsServer, issue_client, make_certificates, running_ftps
+from outbound_site import SOURCE, TARGET, site
+
+from mftgit.adapters.endpoint import (
+    Endpoint,
+    EndpointLostError,
+    EndpointRefusedError,
+    HostKeyError,
+    LoginError,
+    Traits,
+)
+from mftgit.adapters.ftps import FtpsEndpoint, connect
+from mftgit.errors import ConfigError
+from mftgit.member.outbound.opening import prepare, stages
+from mftgit.model.login import SecretRef
+from mftgit.model.tls import TlsAuth
+
+pytestmark = pytest.mark.needs("proftpd")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpsServer]:
+    with running_ftps(tmp_path_factory.mktemp("ftps")) as running:
+        yield running
+
+
+def open_at(server: FtpsServer, path: Path) -> FtpsEndpoint:
+    return connect(server.location(path=str(path)), secrets_dir=server.secrets_dir)
+
+
+def write(endpoint: Endpoint, path: str, content: bytes) -> int:
+    return endpoint.write(path, iter([content]), on_chunk=lambda _: None)
+
+
+def test_tls_from_the_first_byte(tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    passed: list[str] = []
+    with running_ftps(tmp_path, implicit=True) as server:
+        location = server.location()
+        with closing(
+            connect(location, secrets_dir=server.secrets_dir, passed=passed.append)
+        ) as endpoint:
+            assert write(endpoint, "a", content) == len(content)
+        assert (server.folder / "a").read_bytes() == content
+    assert tuple(passed) == stages(location)
+
+
+def test_a_folder_is_found_from_the_home_of_the_user(server: FtpsServer) -> None:
+    (server.folder / "below").mkdir()
+    for path in (".", "below", "./below/"):
+        with closing(open_at(server, Path(path))) as endpoint:
+            write(endpoint, "a", b"1")
+            endpoint.remove("a")
+    location = replace(server.location(), path="./below/")
+    with closing(connect(location, secrets_dir=server.secrets_dir)) as endpoint:
+        write(endpoint, "b", b"1")
+    assert (server.folder / "below/b").read_bytes() == b"1"
+
+
+def test_a_certificate_is_pinned_instead(server: FtpsServer) -> None:
+    pinned = replace(server.location(), ca=None, fingerprints=(server.fingerprint,))
+    connect(pinned, secrets_dir=server.secrets_dir).close()
+    with pytest.raises(HostKeyError, match="not trusted"):
+        connect(replace(pinned, fingerprints=()), secrets_dir=server.secrets_dir)
+    with pytest.raises(ConfigError, match=r"ca of locations/partner\.yaml"):
+        connect(replace(server.location(), ca="no PEM"), secrets_dir=server.secrets_dir)
+
+
+def test_a_wrong_password_is_told(server: FtpsServer, tmp_path: Path) -> None:
+    secrets_dir = tmp_path / "secrets"
+    secrets_dir.mkdir()
+    (secrets_dir / "password").touch(mode=0o600)
+    for wrong, expected in {
+        "guess": LoginError,
+        "two\nlines": ConfigError,
+        "": ConfigError,
+    }.items():
+        (secrets_dir / "password").write_text(wrong, encoding="utf-8")
+        with pytest.raises(expected):
+            connect(server.location(), secrets_dir=secrets_dir)
+
+
+def test_a_certificate_logs_in_and_its_key_is_on_no_disk(tmp_path: Path) -> None:
+    options = f"""
+TLSVerifyClient on
+TLSCACertificateFile {tmp_path}/authority.crt
+"""
+    with running_ftps(tmp_path, options=options) as server:
+        location = server.location()
+        with pytest.raises((EndpointLostError, EndpointRefusedError)):
+            connect(location, secrets_dir=server.secrets_dir)
+        mine = issue_client(server.authority)
+        for name, content in {"mine.key": mine.key, "mine.crt": mine.certificate}.items():
+            (server.secrets_dir / name).touch(mode=0o600)
+            (server.secrets_dir / name).write_bytes(content)
+        auth = TlsAuth(
+            password=location.auth.password,
+            private_key=SecretRef(file="mine.key"),
+            certificate=SecretRef(file="mine.crt"),
+        )
+        shown = replace(location, auth=auth)
+        with closing(connect(shown, secrets_dir=server.secrets_dir)) as endpoint:
+            assert write(endpoint, "a", b"1") == 1
+        others = make_certificates().server.certificate.decode()
+        torn = replace(location, auth=replace(auth, certificate=others))
+        with pytest.raises(ConfigError, match="belong together") as caught:
+            prepare(torn, secrets_dir=server.secrets_dir, secrets={})
+        assert "BEGIN" not in str(caught.value)
+
+
+def test_a_server_that_does_not_replace_refuses_and_keeps_both(tmp_path: Path) -> None:
+    with running_ftps(tmp_path, options="AllowOverwrite off") as server:
+        (server.folder / "new").write_bytes(b"new")
+        (server.folder / "old").write_bytes(b"old")
+        with closing(connect(server.location(), secrets_dir=server.secrets_dir)) as endpoint:
+            with pytest.raises(EndpointRefusedError, match="let files be replaced"):
+                endpoint.rename("new", "old", replace=True)
+            assert sorted(endpoint.list_names(".")) == ["new", "old"]
+        assert (server.folder / "old").read_bytes() == b"old"
+
+
+def test_what_the_user_may_not_do_is_refused(tmp_path: Path) -> None:
+    options = """
+<Limit STOR RNTO MKD DELE SITE_CHMOD>
+DenyAll
+</Limit>
+"""
+    with running_ftps(tmp_path, options=options) as server:
+        (server.folder / "a").write_bytes(b"1")
+        with closing(connect(server.location(), secrets_dir=server.secrets_dir)) as endpoint:
+            for call in (
+                lambda: write(endpoint, "b", b"1"),
+                lambda: write(endpoint, "x/b", b"1"),
+                lambda: endpoint.rename("a", "b", replace=False),
+                lambda: endpoint.remove("a"),
+                lambda: endpoint.make_folder("x"),
+                lambda: endpoint.set_traits("a", Traits(mode=0o600)),
+            ):
+                with pytest.raises(EndpointRefusedError, match=r"denied|permitted"):
+                    call()
+        assert [path.name for path in server.folder.iterdir()] == ["a"]
+
+
+def test_names_that_no_command_can_hold_are_refused(server: FtpsServer, tmp_path: Path) -> None:
+    with closing(open_at(server, tmp_path)) as endpoint:
+        for name in ("a\r\nDELE b", "a\nb", "a\rb", "a\udcffb"):
+            with pytest.raises(EndpointRefusedError, match="no command of FTP can hold"):
+                write(endpoint, name, b"1")
+        assert endpoint.list_names(".") == []
+
+
+def test_a_close_ends_what_another_thread_waits_for(server: FtpsServer, tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(bytes(1 << 24))
+    endpoint = open_at(server, tmp_path)
+    caught: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            with endpoint.open_read("big") as stream:
+                stream.read(10)
+                closing_thread.start()
+                closing_thread.join()
+                while stream.read(1 << 16):
+                    pass
+        except EndpointLostError as error:
+            caught.append(error)
+
+    closing_thread = Thread(target=endpoint.close)
+    reading = Thread(target=read)
+    reading.start()
+    reading.join()
+    assert len(caught) == 1
+    with pytest.raises(EndpointLostError, match="connect again"):
+        endpoint.stat("big")
+
+
+@pytest.mark.parametrize("far", [SOURCE, TARGET])
+def test_a_transfer_runs_from_and_to_it(server: FtpsServer, tmp_path: Path, far: str) -> None:
+    made = site(tmp_path)
+    for folder in (made.source, made.target):
+        folder.mkdir()
+    made.put("small.csv", b"small")
+    made.put("large.bin", os.urandom(3_000_000))
+    wanted = {path.name: path.read_bytes() for path in made.source.iterdir()}
+    with closing(open_at(server, made.source if far == SOURCE else made.target)) as endpoint:
+        opened = made.open
+
+        def open_either(location: object, make: bool = False) -> Endpoint:  # noqa: FBT001, FBT002
+            name = getattr(location, "name", None)
+            return endpoint if name == far else opened(location, make)  # type: ignore[arg-type]
+
+        made.open = open_either  # type: ignore[method-assign]
+        made.run(1)
+    assert {path.name: path.read_bytes() for path in made.target.iterdir()} == wanted
+    assert made.left_at_source() == []
+    assert made.records() == []
+    assert made.delivered() == 2

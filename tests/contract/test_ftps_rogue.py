@@ -1,0 +1,302 @@
+"""Servers that lie, cut short, say too much or too little, and what stands between us and them."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ftps_server import PASSWORD, make_certificates
+from rogue_ftp import RogueFtp, end_data, running_rogue, server_context
+
+from mftgit.adapters.endpoint import (
+    EndpointBusyError,
+    EndpointFullError,
+    EndpointLostError,
+    EndpointRefusedError,
+    HostKeyError,
+    LoginError,
+)
+from mftgit.adapters.ftps import FtpsEndpoint, connect
+from mftgit.adapters.ftps_folder import MAX_NAMES
+from mftgit.errors import MftgitError
+
+
+@pytest.fixture
+def rogue(tmp_path: Path) -> Iterator[RogueFtp]:
+    with running_rogue(tmp_path) as server:
+        yield server
+
+
+def open_at(rogue: RogueFtp) -> FtpsEndpoint:
+    return connect(rogue.location(), secrets_dir=rogue.secrets_dir)
+
+
+def read(endpoint: FtpsEndpoint, path: str) -> bytes:
+    with endpoint.open_read(path) as stream:
+        return b"".join(iter(lambda: stream.read(1 << 20), b""))
+
+
+def write(endpoint: FtpsEndpoint, path: str, content: bytes = b"content") -> int:
+    return endpoint.write(path, iter([content]), on_chunk=lambda _: None)
+
+
+def test_a_server_that_does_as_it_should_is_used(rogue: RogueFtp) -> None:
+    rogue.files["a"] = b"one"
+    with closing(open_at(rogue)) as endpoint:
+        assert read(endpoint, "a") == b"one"
+        assert write(endpoint, "b", b"x" * 300_000) == 300_000
+        assert [each.path for each in endpoint.list_files(".", recursive=True)] == ["a", "b"]
+        assert endpoint.is_alive()
+    assert rogue.in_plain_text == ["AUTH TLS"]
+    assert f"PASS {PASSWORD}" in rogue.heard
+    assert rogue.heard.index("PROT P") < rogue.heard.index("PASV")
+
+
+def test_nothing_but_tls_is_spoken_to_a_server_without(rogue: RogueFtp) -> None:
+    rogue.answers["AUTH"] = b"502 what is that?\r\n"
+    with pytest.raises(EndpointRefusedError, match="does not begin TLS"):
+        open_at(rogue)
+    assert rogue.heard == ["AUTH TLS"]
+
+
+def test_a_server_that_does_not_encrypt_files_is_not_used(rogue: RogueFtp) -> None:
+    rogue.answers["PROT"] = b"534 no\r\n"
+    with pytest.raises(EndpointRefusedError, match="PROT P"):
+        open_at(rogue)
+
+
+def test_what_is_slipped_in_before_tls_ends_the_connection(rogue: RogueFtp) -> None:
+    rogue.answers["AUTH"] = b"234 go on\r\n331 password\r\n230 in\r\n"
+    with pytest.raises(EndpointLostError, match="plain text"):
+        open_at(rogue)
+    assert rogue.heard == ["AUTH TLS"]
+
+
+def test_no_login_is_told_to_a_server_with_another_certificate(rogue: RogueFtp) -> None:
+    stranger = make_certificates()
+    location = replace(rogue.location(), ca=stranger.ca)
+    with pytest.raises(HostKeyError, match="is not trusted"):
+        connect(location, secrets_dir=rogue.secrets_dir)
+    location = replace(rogue.location(), ca=None, fingerprints=(stranger.fingerprint,))
+    with pytest.raises(HostKeyError, match=rogue.shown.fingerprint):
+        connect(location, secrets_dir=rogue.secrets_dir)
+    location = replace(rogue.location(), host="localhost")
+    with pytest.raises(HostKeyError, match=r"(?i)hostname"):
+        connect(location, secrets_dir=rogue.secrets_dir)
+    assert {*rogue.heard} == {"AUTH TLS"}
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_the_certificate_of_data_connections_is_checked_too(rogue: RogueFtp, pinned: bool) -> None:  # noqa: FBT001
+    rogue.files["a"] = b"one"
+    location = rogue.location()
+    if pinned:
+        location = replace(location, ca=None, fingerprints=(rogue.shown.fingerprint.lower(),))
+    with closing(connect(location, secrets_dir=rogue.secrets_dir)) as endpoint:
+        assert read(endpoint, "a") == b"one"
+        rogue.on_data = server_context(make_certificates())
+        with pytest.raises(
+            (HostKeyError, EndpointLostError), match=r"shows|certificate|CERTIFICATE"
+        ):
+            read(endpoint, "a")
+
+
+def test_a_file_cut_short_is_a_loss(rogue: RogueFtp) -> None:
+    """However many bytes came: who cuts the connection on the way may do so after the last one, too."""
+
+    def cut(data: ssl.SSLSocket, content: bytes) -> None:
+        data.sendall(content)
+
+    rogue.files["a"] = bytes(100_000)
+    rogue.send = cut
+    with closing(open_at(rogue)) as endpoint:
+        with pytest.raises(EndpointLostError, match=r"'a'.*EOF"):
+            read(endpoint, "a")
+        assert not endpoint.is_open
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_size_that_lies_is_found(rogue: RogueFtp, more: int) -> None:
+    def lie(data: ssl.SSLSocket, content: bytes) -> None:
+        data.sendall(bytes(len(content) + more))
+        end_data(data)
+
+    rogue.files["a"] = bytes(1000)
+    rogue.send = lie
+    expected = EndpointLostError if more < 0 else EndpointBusyError
+    with closing(open_at(rogue)) as endpoint, pytest.raises(expected, match=r"too soon|more bytes"):
+        read(endpoint, "a")
+
+
+def test_a_file_without_an_end_is_not_read_for_ever(rogue: RogueFtp) -> None:
+    def pour(data: ssl.SSLSocket, _content: bytes) -> None:
+        while True:
+            data.sendall(bytes(1 << 16))
+
+    rogue.files["a"] = bytes(1000)
+    rogue.send = pour
+    with closing(open_at(rogue)) as endpoint, pytest.raises(EndpointBusyError):
+        read(endpoint, "a")
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("426 cut", EndpointLostError),
+        ("451 the disk cannot be read", EndpointBusyError),
+        ("no FTP", EndpointLostError),
+    ],
+)
+def test_a_file_counts_as_read_when_the_server_says_that_it_was_all(
+    rogue: RogueFtp, last: str, expected: type[MftgitError]
+) -> None:
+    rogue.files["a"] = bytes(10)
+    rogue.last = last
+    with closing(open_at(rogue)) as endpoint, pytest.raises(expected, match=last):
+        read(endpoint, "a")
+
+
+def lines_without_end(data: ssl.SSLSocket, _content: bytes) -> None:
+    while True:
+        data.sendall(b"x" * 65_536)
+
+
+def nonsense(data: ssl.SSLSocket, _content: bytes) -> None:
+    data.sendall(b"drwxr-xr-x 2 root root 4096 folder\r\n")
+    end_data(data)
+
+
+def half_a_line(data: ssl.SSLSocket, _content: bytes) -> None:
+    data.sendall(b"type=file;size=1;modify=20240101000000; a.c")
+    end_data(data)
+
+
+@pytest.mark.parametrize("send", [lines_without_end, nonsense, half_a_line])
+def test_what_is_no_list_is_none(
+    rogue: RogueFtp, send: Callable[[ssl.SSLSocket, bytes], None]
+) -> None:
+    rogue.send = send
+    with closing(open_at(rogue)) as endpoint, pytest.raises(EndpointLostError, match=r"line|list"):
+        endpoint.list_names(".")
+
+
+def test_a_list_is_not_taken_in_for_ever(rogue: RogueFtp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mftgit.adapters.ftps_folder.MAX_NAMES", 1000)
+
+    def pour(data: ssl.SSLSocket, _content: bytes) -> None:
+        while True:
+            data.sendall(b"type=file;size=1;modify=20240101000000; a\r\n" * 100)
+
+    rogue.send = pour
+    with closing(open_at(rogue)) as endpoint:
+        with pytest.raises(EndpointRefusedError, match="more than 1000 names"):
+            endpoint.list_names(".")
+        rogue.send = None
+        assert endpoint.list_names(".") == []
+    assert MAX_NAMES > 1000
+
+
+def test_names_that_no_path_can_have_are_passed_over(rogue: RogueFtp) -> None:
+    rogue.files |= {"../../etc/passwd": b"", "..": b"", "good": b""}
+    with closing(open_at(rogue)) as endpoint:
+        assert [each.path for each in endpoint.list_files(".", recursive=True)] == ["good"]
+        assert endpoint.list_names(".") == ["good"]
+
+
+def test_a_reply_without_an_end_is_given_up(rogue: RogueFtp) -> None:
+    with closing(open_at(rogue)) as endpoint:
+        rogue.answers["MLST"] = b"250-" + b"x\r\n" * 5000
+        with pytest.raises(EndpointLostError, match="lines"):
+            endpoint.stat("a")
+    with closing(open_at(rogue)) as endpoint:
+        rogue.answers["MLST"] = b"250-" + b"x" * 50_000
+        with pytest.raises(EndpointLostError, match="bytes"):
+            endpoint.stat("a")
+
+
+def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next(rogue: RogueFtp) -> None:
+    rogue.answers["DELE"] = b"250 gone\r\n250 gone\r\n"
+    with closing(open_at(rogue)) as endpoint:
+        endpoint.remove("a")
+        with pytest.raises(EndpointLostError, match="250 gone"):
+            endpoint.remove("b")
+    assert "DELE ./b" not in rogue.heard
+
+
+def test_a_server_that_says_nothing_is_given_up(rogue: RogueFtp) -> None:
+    rogue.answers["MLST"] = b""
+    location = replace(rogue.location(), timeout_s=0.2)
+    with closing(connect(location, secrets_dir=rogue.secrets_dir)) as endpoint:
+        with pytest.raises(EndpointLostError):
+            endpoint.stat("a")
+        with pytest.raises(EndpointLostError, match="connect again"):
+            endpoint.stat("a")
+
+
+REPLIES: dict[str, type[MftgitError]] = {
+    "421 bye": EndpointLostError,
+    "425 no data connection": EndpointLostError,
+    "426 cut": EndpointLostError,
+    "451 my own trouble": EndpointBusyError,
+    "452 no room": EndpointFullError,
+    "530 who are you?": LoginError,
+    "552 over quota": EndpointFullError,
+    "553 not by this name": EndpointRefusedError,
+    "550 permission denied": EndpointRefusedError,
+    "550 I will not": EndpointRefusedError,
+    "500 what?": EndpointRefusedError,
+    "none of FTP": EndpointLostError,
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_each_reply_has_its_meaning(rogue: RogueFtp, reply: str) -> None:
+    with closing(open_at(rogue)) as endpoint:
+        rogue.answers["STOR"] = f"{reply}\r\n".encode()
+        with pytest.raises(REPLIES[reply], match=reply.rsplit(maxsplit=1)[-1].rstrip("?")):
+            write(endpoint, "a")
+        assert endpoint.is_open == (REPLIES[reply] is not EndpointLostError)
+        if endpoint.is_open:
+            del rogue.answers["STOR"]
+            assert write(endpoint, "a") == 7
+
+
+def test_a_full_disk_in_the_middle_of_a_file_is_told(rogue: RogueFtp) -> None:
+    def chunks() -> Iterator[bytes]:
+        while True:
+            yield bytes(1 << 20)
+
+    rogue.most_bytes, rogue.last = 3 << 20, "552 the disk is full"
+    with closing(open_at(rogue)) as endpoint:
+        with pytest.raises(EndpointFullError, match="the disk is full"):
+            endpoint.write("a", chunks(), on_chunk=lambda _: None)
+        rogue.last = "226 that was all"
+        assert endpoint.list_names(".") == ["a"]
+
+
+def test_a_file_that_came_in_short_is_told(rogue: RogueFtp) -> None:
+    with closing(open_at(rogue)) as endpoint:
+        rogue.room_bytes = 1000
+        with pytest.raises(EndpointFullError, match="1000 bytes after 1200"):
+            write(endpoint, "a", bytes(1200))
+
+
+def test_a_login_that_is_refused_is_told_without_the_password(rogue: RogueFtp) -> None:
+    rogue.answers["PASS"] = b"530 no\r\n"
+    with pytest.raises(LoginError, match="'acme'") as caught:
+        open_at(rogue)
+    assert PASSWORD not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_a_server_that_is_busy_is_tried_again(rogue: RogueFtp) -> None:
+    rogue.greeting = b"421 too many of you\r\n"
+    with pytest.raises(EndpointLostError, match="too many"):
+        open_at(rogue)
+
+
+def test_a_server_with_lists_for_people_only_is_not_used(rogue: RogueFtp) -> None:
+    rogue.answers["FEAT"] = b"211-Features:\r\n SIZE\r\n211 End\r\n"
+    with pytest.raises(EndpointRefusedError, match="MLSD"):
+        open_at(rogue)
