@@ -1,6 +1,7 @@
 """The passwords and other secrets that open servers: out of the repository, or of files that nobody else may use."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mftgit.adapters.private_file import read_private_text
@@ -11,6 +12,22 @@ from mftgit.model.secret_value import SecretValue
 
 Values = Mapping[SecretName, SecretValue]
 """The secrets of the repository that this member has decrypted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsHere:
+    """The secrets that this member can read: files of ``folder``, and the ``values`` of those of the repository."""
+
+    folder: Path
+    values: Values = field(default_factory=dict, repr=False)
+
+    def text(self, kept: Kept) -> str:
+        """See `read_text`."""
+        return read_text(kept, self.folder, self.values)
+
+    def password(self, kept: Kept) -> str:
+        """See `read_password`."""
+        return read_password(kept, secrets_dir=self.folder, values=self.values)
 
 
 def name_of(kept: Kept) -> str:
@@ -40,7 +57,7 @@ def read_text(kept: Kept, secrets_dir: Path, values: Values) -> str:
         if kept.secret not in values:
             raise ConfigError(
                 f"{name_of(kept)} is not among the secrets of the revision that runs: bring it back, "
-                "and the location that names it"
+                "and the location or transfer that names it"
             )
         return values[kept.secret].reveal()
     file = kept.file or ""

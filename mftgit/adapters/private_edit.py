@@ -42,10 +42,11 @@ def edit(text: str, editor: Sequence[str], *, memory: Path = MEMORY) -> str:
     except UnicodeDecodeError:
         raise ConfigError("what the editor wrote is not text in UTF-8") from None
     finally:
-        _shred(folder)
+        shred(folder)
 
 
-def _shred(folder: Path) -> None:
+def shred(folder: Path) -> None:
+    """Overwrite the files in ``folder`` and remove it, as far as that goes."""
     for path in folder.rglob("*"):
         with suppress(OSError):
             descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

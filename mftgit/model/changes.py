@@ -8,7 +8,7 @@ from typing import Any, Final
 from mftgit.model.cohorts import Cohort
 from mftgit.model.config import Cluster, Generation, Member, Role
 from mftgit.model.content import KEYS as STEP_KEYS
-from mftgit.model.content import Step
+from mftgit.model.content import Step, read_public_key
 from mftgit.model.location import LocalLocation, RemoteLocation
 from mftgit.model.login import Kept, KeyAuth, PasswordAuth
 from mftgit.model.names import MemberName
@@ -289,13 +289,23 @@ def _text(value: Any) -> str:
     if isinstance(value, Regex):
         return f"regex {value.regex}"
     if isinstance(value, Step):
-        told = (f"{field.name} {getattr(value, field.name)}" for field in fields(value))
-        return " ".join((STEP_KEYS[type(value)], *told))
+        told = ((field.name, getattr(value, field.name)) for field in fields(value))
+        words = (f"{name} {_of_step(each)}" for name, each in told if each not in (None, ()))
+        return " ".join((STEP_KEYS[type(value)], *words))
     more = ""
     if isinstance(value, KeyAuth):
         more += "" if value.passphrase is None else f", passphrase {_where(value.passphrase)}"
         more += "" if value.certificate is None else f", certificate {_where(value.certificate)}"
     return f"{_KEYS[type(value)]} {_where(value)}{more}"
+
+
+def _of_step(value: Any) -> str:
+    """Return a field of a step: what it says, where a secret lies, or the fingerprints of keys."""
+    if isinstance(value, Kept):
+        return f"{_where(value)}"
+    if isinstance(value, tuple):
+        return " ".join(read_public_key(each).fingerprint for each in value)
+    return f"{value}"
 
 
 def _where(kept: str | Kept) -> str | None:

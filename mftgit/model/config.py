@@ -234,8 +234,8 @@ class Generation:
 
     ``locations`` holds the locations that ``transfers`` refer to, and ``elsewhere`` those of them that other members
     have otherwise. ``declared`` names every transfer that has a document, and ``disabled`` those that run nowhere.
-    ``sealed`` are the secrets that these locations name, as their documents have them; ``secrets`` are their values,
-    once this member has decrypted them.
+    ``sealed`` are the secrets that these transfers and locations name, as their documents have them; ``secrets`` are
+    their values, once this member has decrypted them.
     """
 
     cluster: Cluster

@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from mftgit.model.config import Transfer
+from mftgit.model.content import secrets_of_content
 from mftgit.model.documents import Kind
 from mftgit.model.grouping import Names
 from mftgit.model.location import Location
@@ -21,7 +23,9 @@ _Need = tuple[SecretName, Names]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A location logs in with a secret, on these members, because ``saying`` says so.
+    """A location, or the content of a transfer, needs a secret on these members, because ``saying`` says so.
+
+    ``location`` is the document that names it.
 
     They are all the members of a transfer, and not only those on which the location comes to this secret: one of them
     may have to end what another has begun.
@@ -37,6 +41,11 @@ class Use:
 def secrets_of(location: Location) -> Iterator[tuple[str, SecretName]]:
     """Give pointer and name of every secret that ``location`` logs in with."""
     return location.secrets()
+
+
+def secrets_of_transfer(transfer: Transfer) -> Iterator[tuple[str, SecretName]]:
+    """Give pointer and name of every secret that ``transfer`` needs besides those of its locations."""
+    return secrets_of_content(transfer.content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from mftgit.model.config import Generation, Transfer
 from mftgit.model.location import Location
 from mftgit.model.names import LocationName, SecretName, TransferName
-from mftgit.model.needs import secrets_of
+from mftgit.model.needs import secrets_of, secrets_of_transfer
 from mftgit.model.secret_value import SecretValue
 
 _Name = TypeVar("_Name")
@@ -51,6 +51,12 @@ def plan(active: Generation | None, wanted: Generation) -> Plan:
             if not secrets.isdisjoint(_secrets_of(each))
         }
     changed = _other(had.transfers, wanted.transfers)
+    if secrets:
+        changed |= {
+            name
+            for name, each in wanted.transfers.items()
+            if not secrets.isdisjoint(_own_secrets_of(each))
+        }
     if moved:
         changed |= {
             name
@@ -78,7 +84,7 @@ def jobs(generation: Generation) -> Mapping[TransferName, Job]:
 def _job(generation: Generation, name: TransferName) -> Job:
     transfer = generation.transfers[name]
     source, destination = (generation.locations[each] for each in _locations_of(transfer))
-    names = _secrets_of(source) | _secrets_of(destination)
+    names = _secrets_of(source) | _secrets_of(destination) | _own_secrets_of(transfer)
     secrets = ((each, generation.secrets[each]) for each in names if each in generation.secrets)
     return Job(
         transfer=transfer,
@@ -90,6 +96,10 @@ def _job(generation: Generation, name: TransferName) -> Job:
 
 def _locations_of(transfer: Transfer) -> tuple[LocationName, LocationName]:
     return transfer.source.location, transfer.destination.location
+
+
+def _own_secrets_of(transfer: Transfer) -> set[SecretName]:
+    return {secret for _, secret in secrets_of_transfer(transfer)}
 
 
 def _secrets_of(location: Location) -> set[SecretName]:

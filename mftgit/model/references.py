@@ -20,7 +20,7 @@ from mftgit.model.grouping import Grouping, Names, group_members
 from mftgit.model.json_value import join_pointer
 from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import MemberName, SecretName
-from mftgit.model.needs import Needs, Saying, Use, secrets_of
+from mftgit.model.needs import Needs, Saying, Use, secrets_of, secrets_of_transfer
 from mftgit.model.parts import Part, Parts, declared_members, sound_parts
 from mftgit.model.problem import Problem
 from mftgit.model.referred import referred
@@ -240,6 +240,11 @@ class _Across:
         ]
         for group, transfer in variants:
             self._check_locations(part, transfer, group)
+            saying = (Kind.TRANSFER, part.name)
+            for pointer, secret in secrets_of_transfer(transfer):
+                self.uses.append(
+                    Use(saying=saying, location=part, pointer=pointer, secret=secret, members=group)
+                )
 
     def _check_locations(self, part: Part, transfer: Transfer, group: Names) -> None:
         name = transfer.destination.location

@@ -16,7 +16,7 @@ from mftgit.model.documents import Kind
 from mftgit.model.json_value import join_pointer
 from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
-from mftgit.model.needs import secrets_of
+from mftgit.model.needs import secrets_of, secrets_of_transfer
 from mftgit.model.parts import Part, Parts, declared_cluster, declared_members, sound_parts
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.secret_document import Secret
@@ -82,15 +82,18 @@ def _follow(before: Parts, last: Generation, parts: Parts) -> Generation:
         elsewhere=elsewhere,
         declared=frozenset(map(TransferName, parts[Kind.TRANSFER])) if names else last.declared,
         disabled=(last.disabled - names) | off,
-        sealed=_sealed(parts, [locations, *elsewhere.values()]),
+        sealed=_sealed(parts, [locations, *elsewhere.values()], transfers.values()),
     )
 
 
-def _sealed(parts: Parts, reached: Iterable[Locations]) -> Mapping[SecretName, Secret]:
-    """Return the secrets that locations name, as they are in the repository."""
+def _sealed(
+    parts: Parts, reached: Iterable[Locations], transfers: Iterable[Transfer]
+) -> Mapping[SecretName, Secret]:
+    """Return the secrets that locations and transfers name, as they are in the repository."""
     if not parts[Kind.SECRET]:
         return {}
     named = {name for each in reached for place in each.values() for _, name in secrets_of(place)}
+    named |= {name for each in transfers for _, name in secrets_of_transfer(each)}
     return {
         SecretName(part.name): replace(sound.built, name=SecretName(part.name))
         for part, sound in sound_parts(parts, Kind.SECRET)

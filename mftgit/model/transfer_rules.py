@@ -9,6 +9,7 @@ from typing import Final
 from cronsim import CronSim, CronSimError
 
 from mftgit.model.config import AfterSuccess, Overwrite, Transfer
+from mftgit.model.content import KEYS, PgpStep, key_texts, read_public_key
 from mftgit.model.fault import Fault
 from mftgit.model.location import Location
 from mftgit.model.naming import (
@@ -34,6 +35,7 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
         yield from _check_cron(transfer.trigger, timezones)
     yield from _check_destination(transfer, timezones)
     yield from _check_content(transfer)
+    yield from _check_keys(transfer)
     yield from check_source(transfer.source)
     yield from _check_batch(transfer)
     if transfer.archive_days is not None and transfer.after_success is not AfterSuccess.ARCHIVE:
@@ -97,6 +99,23 @@ def _check_content(transfer: Transfer) -> Iterator[Fault]:
             message="if_different compares what is sent with what is there, and content makes another file of it",
             hint="use if_newer, overwrite, rename, skip or fail",
         )
+
+
+def _check_keys(transfer: Transfer) -> Iterator[Fault]:
+    for place, step in enumerate(transfer.content):
+        if not isinstance(step, PgpStep):
+            continue
+        field, texts = key_texts(step)
+        for number, text in enumerate(texts):
+            try:
+                read_public_key(text)
+            except ValueError as error:
+                yield Fault(
+                    pointer=f"/content/{place}/{KEYS[type(step)]}/{field}/{number}",
+                    rule="content",
+                    message=f"this is no public key that is taken: {error}",
+                    hint="gpg --armor --export --export-options export-minimal KEY",
+                )
 
 
 def _check_timezone(name: str, pointer: str, timezones: frozenset[str]) -> Iterator[Fault]:

@@ -71,6 +71,18 @@ def test_a_member_has_the_value_in_memory_and_shows_it_to_nobody(member: Member)
     assert PLANTED not in repr(generation)
 
 
+def test_a_member_has_the_secrets_of_what_it_does_to_content(member: Member) -> None:
+    path = "transfers/invoices.yaml"
+    member.files |= {
+        "locations/outbox.yaml": VALID["locations/outbox.yaml"],
+        path: VALID[path] + "content: [{pgp_decrypt: {private_key: {secret: partner}}}]\n",
+    }
+    generation = member.take_in(sealed("partner", PLANTED, *both(member)))
+    assert generation.secrets[PARTNER].reveal() == PLANTED
+    lie = sealed("partner", PLANTED, member.other, member.other, recorded=both(member))
+    assert "the value is not encrypted to it" in member.refusal(lie)
+
+
 def test_what_was_encrypted_anew_restarts_nothing_and_another_value_does(member: Member) -> None:
     before = member.take_in(sealed("partner", PLANTED, *both(member)))
     again = member.take_in(sealed("partner", PLANTED, *both(member)))

@@ -14,6 +14,7 @@ import pytest
 from config_tree import VALID
 from member_folder import confirm, make_folder
 from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY, SFTP_PERMISSION_DENIED
+from pgp_public import as_list
 from samba import SHARE, running_samba
 from secret_documents import make_key, sealed
 from sftp_server import (
@@ -370,3 +371,20 @@ def test_people_see_each_step_with_its_time_and_the_error_with_what_helps(
     assert "way out: compare the fingerprint" in text
     assert " ms" in text
     assert "\x1b" not in text
+
+
+def test_the_keys_of_content_are_tried_without_a_file(
+    folder: StateFolder, run: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = "transfers/invoices.yaml"
+    verify = f"content:\n  - pgp_verify:\n      signed_by:\n{as_list(8)}"
+    confirm(folder, VALID | {path: VALID[path] + verify})
+    first, *_ = run()
+    assert (first["side"], first["step"], first["ok"]) == ("content", "keys", True)
+    sign = "content: [{pgp_sign: {signing_key: {file: key.asc}}}]\n"
+    confirm(folder, VALID | {path: VALID[path] + sign})
+    found = failed(run(code=1))
+    assert (found["side"], found["step"]) == ("content", "keys")
+    assert "step 1 (pgp_sign) of content in transfers/invoices.yaml: secret " in found["error"]
+    assert run_verb(("transfer", "test", "invoices", "--dir", str(folder.root))) == 1
+    assert "keys           FAILED" in capfd.readouterr().out

@@ -8,6 +8,7 @@ import pytest
 from config_tree import KEY, VALID, validate
 from hypothesis import given
 from hypothesis import strategies as st
+from pgp_public import FINGERPRINT, as_list
 
 from mftgit.model.changes import (
     Action,
@@ -104,6 +105,9 @@ def test_a_changed_transfer_names_its_fields_as_the_document_does() -> None:
     assert of_invoices(INVOICES, INVOICES + "content: [{zip: {}}, {gzip: {level: 1}}]\n") == {
         "content": ((), ("zip", "gzip level 1")),
     }
+    seal = f"content:\n  - pgp_encrypt:\n      recipients:\n{as_list(8)}      signing_key: {{file: k}}\n"
+    told_step = f"pgp_encrypt recipients {FINGERPRINT} signing_key k armor False"
+    assert of_invoices(INVOICES, INVOICES + seal) == {"content": ((), (told_step,))}
 
 
 def test_where_else_a_transfer_is_active_changes_nothing_on_a_member_that_goes_on_with_it() -> None:

@@ -1,5 +1,6 @@
 """What the steps that pack and unpack make of content: other programs agree, and what is odd is refused."""
 
+import base64
 import gzip as standard
 import io
 import os
@@ -14,10 +15,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.adapters.content import UnfitError
+from mftgit.adapters.content_armor import bare
 from mftgit.adapters.content_gzip import gunzip, gzip
 from mftgit.adapters.content_unzip import unzip_one
 from mftgit.adapters.content_zip import zip_one
-from mftgit.model.content import Gunzip, Gzip, Step, Unzip, Zip, renamed
+from mftgit.model.content import (
+    Gunzip,
+    Gzip,
+    PgpDecrypt,
+    PgpEncrypt,
+    PgpSign,
+    PgpVerify,
+    Step,
+    Unzip,
+    Zip,
+    build_content,
+    key_texts,
+    renamed,
+    secrets_of_content,
+)
+from mftgit.model.login import SecretRef
+from mftgit.model.names import SecretName
 
 MOST = 1 << 20
 CONTENT = b"content " * 40
@@ -291,6 +309,10 @@ def test_a_long_size_that_is_missing_is_told() -> None:
         ("a.csv", (Zip(), Unzip()), "a.csv"),
         ("a.csv.gz", (Gunzip(), Zip()), "a.csv.zip"),
         ("a", (), "a"),
+        ("a.csv", (Gzip(), PgpEncrypt(recipients=())), "a.csv.gz.pgp"),
+        ("a.csv", (PgpSign(signing_key=SecretRef(file="k"), armor=True),), "a.csv.asc"),
+        ("a.csv.gz.GPG", (PgpDecrypt(private_key=SecretRef(file="k")), Gunzip()), "a.csv"),
+        ("a.csv.asc", (PgpVerify(signed_by=()),), "a.csv"),
     ],
 )
 def test_a_step_adds_its_ending_or_takes_it_away(
@@ -302,3 +324,75 @@ def test_a_step_adds_its_ending_or_takes_it_away(
 def test_random_content_is_bounded_while_it_is_packed() -> None:
     data = os.urandom(4 << 20)
     assert max(map(len, gzip(pieces(data), level=1))) < 2 << 20
+
+
+def armored(data: bytes, *, head: str = "", width: int = 64, end: str = "\n") -> bytes:
+    text = base64.b64encode(data).decode()
+    lines = [text[at : at + width] for at in range(0, len(text), width)]
+    made = ["-----BEGIN PGP MESSAGE-----", *([head] if head else []), "", *lines, "=AbC1",
+            "-----END PGP MESSAGE-----"]  # fmt: skip
+    return (end.join(made) + end).encode()
+
+
+@given(st.binary(max_size=5000), sizes, st.integers(1, 200), st.sampled_from(["\n", "\r\n"]))
+def test_armour_is_taken_off(data: bytes, size: int, width: int, end: str) -> None:
+    made = armored(data, head="Comment: x", width=width, end=end)
+    assert b"".join(bare(pieces(made, size))) == data
+    without = made.replace(f"=AbC1{end}".encode(), b"")
+    assert b"".join(bare(pieces(without, size))) == data
+
+
+@given(st.binary(min_size=1, max_size=2000), sizes)
+def test_what_has_no_armour_stays_as_it_is(data: bytes, size: int) -> None:
+    assert b"".join(bare(pieces(b"\x84" + data, size))) == b"\x84" + data
+
+
+@given(st.binary(max_size=200), sizes, st.data())
+def test_armour_that_is_cut_off_or_has_something_behind_is_refused(
+    content: bytes, size: int, data: st.DataObject
+) -> None:
+    made = armored(content)
+    at = data.draw(st.integers(len("-----"), len(made) - 2))
+    for broken in (made[:at], made + b"x", made + bytes(9000), made.replace(b"=AbC1", b"=A_C1")):
+        with pytest.raises(UnfitError):
+            list(bare(pieces(broken, size)))
+
+
+@pytest.mark.parametrize(
+    "text", ["-----BEGIN PGP SIGNED MESSAGE-----\n\nx", "-----BEGIN PGP MESSAGE-----\nno head\n\nx"]
+)
+def test_another_kind_of_armour_is_refused(text: str) -> None:
+    with pytest.raises(UnfitError, match="not armoured as PGP MESSAGE"):
+        list(bare(iter([text.encode()])))
+
+
+def test_steps_with_keys_are_built_and_tell_which_secrets_they_need() -> None:
+    steps = build_content(
+        [
+            {"pgp_encrypt": {"recipients": ["R"], "signing_key": {"secret": "s"}, "armor": True}},
+            {"pgp_sign": {"signing_key": {"file": "f"}, "passphrase": {"secret": "p"}}},
+            {"pgp_decrypt": {"private_key": {"secret": "d"}, "signed_by": ["V"], "most_bytes": 9}},
+            {"pgp_verify": {"signed_by": ["V", "W"]}},
+            {"gzip": {}},
+        ]
+    )
+    secret, passphrase = SecretRef(secret=SecretName("s")), SecretRef(secret=SecretName("p"))
+    private = SecretRef(secret=SecretName("d"))
+    assert steps == (
+        PgpEncrypt(recipients=("R",), signing_key=secret, armor=True),
+        PgpSign(signing_key=SecretRef(file="f"), passphrase=passphrase),
+        PgpDecrypt(private_key=private, signed_by=("V",), most_bytes=9),
+        PgpVerify(signed_by=("V", "W")),
+        Gzip(),
+    )
+    assert dict(secrets_of_content(steps)) == {
+        "/content/0/pgp_encrypt/signing_key/secret": "s",
+        "/content/1/pgp_sign/passphrase/secret": "p",
+        "/content/2/pgp_decrypt/private_key/secret": "d",
+    }
+    assert [key_texts(step) for step in steps if not isinstance(step, Gzip)] == [
+        ("recipients", ("R",)),
+        ("recipients", ()),
+        ("signed_by", ("V",)),
+        ("signed_by", ("V", "W")),
+    ]

@@ -14,8 +14,9 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
+from mftgit.model.content import PgpDecrypt
 from mftgit.model.location import LocalLocation, SftpLocation
-from mftgit.model.login import PasswordAuth
+from mftgit.model.login import PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.plan import jobs, plan
 from mftgit.model.secret_value import SecretValue
@@ -92,6 +93,20 @@ def with_secret(value: str) -> Generation:
         locations={**made.locations, THERE: partner},
         secrets={SecretName("s"): SecretValue(value), SecretName("other"): SecretValue("x")},
     )
+
+
+def with_key(value: str) -> Generation:
+    """A generation whose transfer "one" decrypts by a secret, and "two" by none."""
+    step = PgpDecrypt(private_key=SecretRef(secret=SecretName("s")))
+    made = generation(replace(transfer("one"), content=(step,)), transfer("two"))
+    return replace(made, secrets={SecretName("s"): SecretValue(value)})
+
+
+def test_another_value_of_a_key_changes_what_decrypts_by_it_and_nothing_else() -> None:
+    assert not plan(with_key("a"), with_key("a"))
+    steps = plan(with_key("a"), with_key("b"))
+    assert [job.transfer.name for job in steps.change] == ["one"]
+    assert [name for name, _ in steps.change[0].secrets] == ["s"]
 
 
 def test_a_secret_that_was_encrypted_anew_restarts_nothing() -> None:

@@ -49,6 +49,25 @@ def test_a_secret_that_all_who_need_it_can_read_is_valid(files: Files) -> None:
     assert found(files) == []
 
 
+DECRYPT = "content: [{pgp_decrypt: {private_key: {secret: own}, passphrase: {secret: partner}}}]\n"
+
+
+def test_a_secret_that_the_content_of_a_transfer_needs_is_for_the_members_that_run_it(
+    files: Files, keys: dict[str, Key]
+) -> None:
+    path = "transfers/invoices.yaml"
+    some = {**files, LOCATION: VALID[LOCATION], path: VALID[path] + DECRYPT}
+    problem = only(some)
+    at = "/content/0/pgp_decrypt/private_key/secret"
+    assert (problem.file, problem.pointer, problem.rule) == (path, at, "reference")
+    assert problem.message == "there is no secret 'own'"
+    left_out = {**some, "secrets/own.yaml": sealed("own", "x", keys[ONE])}
+    assert only(left_out).message == "not encrypted to all members that need it: node-2"
+    good: Files = {**some, "secrets/own.yaml": sealed("own", "x", *keys.values())}
+    generation = render(validate(good), ONE, Role.NODE)
+    assert set(generation.sealed) == {"own", "partner"}
+
+
 def test_a_secret_that_is_not_there_is_a_problem_that_tells_how_to_make_it(files: Files) -> None:
     problem = only({**files, PATH: None})
     assert (problem.file, problem.line, problem.pointer) == (LOCATION, 5, AT)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pgp_public import PUBLIC_KEY
 
 from mftgit.model.checksum import Sidecar
 from mftgit.model.config import (
@@ -16,7 +17,7 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.content import Gzip
+from mftgit.model.content import Gzip, PgpEncrypt, PgpVerify
 from mftgit.model.location import LocalLocation, Location, SftpLocation
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
@@ -300,6 +301,14 @@ def test_only_an_archive_is_kept_for_so_many_days() -> None:
     assert [*check_transfer(archive, ZONES)] == []
     moved = replace(archive, after_success=AfterSuccess.MOVE)
     assert [fault.pointer for fault in check_transfer(moved, ZONES)] == ["/after_success/keep_days"]
+
+
+def test_a_public_key_of_a_step_has_to_be_one_that_is_taken() -> None:
+    keys = (PUBLIC_KEY, "-----BEGIN PGP PUBLIC KEY BLOCK-----\nx")
+    steps = (Gzip(), PgpEncrypt(recipients=keys), PgpVerify(signed_by=(PUBLIC_KEY,)))
+    (fault,) = check_transfer(replace(transfer(), content=steps), ZONES)
+    assert (fault.pointer, fault.rule) == ("/content/1/pgp_encrypt/recipients/1", "content")
+    assert fault.message.startswith("this is no public key that is taken: ")
 
 
 def test_a_quarantine_where_files_are_taken_from_is_a_problem_only_where_it_is_used() -> None:

@@ -1,6 +1,6 @@
 """``mftgit transfer test``: whether both sides of a transfer work from this machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -9,17 +9,18 @@ import click
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.transfer.here import Active, read_active
 from mftgit.cli.transfer.patience import Patience
 from mftgit.member.outbound.opening import open_location
-from mftgit.member.outbound.trial import Step, try_destination, try_source
+from mftgit.member.outbound.trial import Step, try_content, try_destination, try_source
 from mftgit.member.secrets import Unsealer
 from mftgit.model.definition import describe_location
 from mftgit.model.location import Location
-from mftgit.model.names import SecretName, TransferName
-from mftgit.model.needs import secrets_of
+from mftgit.model.names import LocationName, SecretName, TransferName
+from mftgit.model.needs import secrets_of, secrets_of_transfer
 from mftgit.model.printable import printable
 from mftgit.model.secret_value import SecretValue
 
@@ -40,7 +41,8 @@ def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
     """Try both sides of transfer NAME from this machine, step by step, whether the member runs or not.
 
     At the source it lists, and reads one byte of the first file. At the destination it writes a hidden file of its own,
-    reads it back, renames and removes it. It touches no other file. It exits with 1 where a step fails.
+    reads it back, renames and removes it. It touches no other file. Keys of OpenPGP are tried first, without a file. It
+    exits with 1 where a step fails.
     """
     active = read_active(folder)
     transfer = active.transfer(name)
@@ -57,12 +59,20 @@ def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
             location,
             files_root=files_root,
             secrets_dir=folder.secrets,
-            secrets=_secrets(folder, active, location),
+            secrets=_secrets(
+                folder, active, secrets_of(location), locations={location.name: location}
+            ),
             make=False,
             passed=passed,
         )
 
+    def read_secrets() -> SecretsHere:
+        values = _secrets(folder, active, secrets_of_transfer(transfer), locations={})
+        return SecretsHere(folder=folder.secrets, values=values)
+
     locations, clock = active.generation.locations, SystemClock()
+    with Patience("waiting for gpg", clock=clock) as patience:
+        try_content(transfer, secrets=read_secrets, clock=clock, tell=tell)
     for place, attempt in (
         (transfer.source.location, try_source),
         (transfer.destination.location, try_destination),
@@ -86,18 +96,23 @@ def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
 
 
 def _secrets(
-    folder: StateFolder, active: Active, location: Location
+    folder: StateFolder,
+    active: Active,
+    named: Iterable[tuple[str, SecretName]],
+    locations: Mapping[LocationName, Location],
 ) -> dict[SecretName, SecretValue]:
-    """Return the secrets that ``location`` names, decrypted with the member's key as the running member does it.
+    """Return the secrets that are ``named``, decrypted with the member's key as the running member does it.
+
+    ``locations`` are those that name them.
 
     Raises:
         ConfigError: one cannot be decrypted here.
     """
     generation = active.generation
-    needed = {name for _, name in secrets_of(location)}
+    needed = {name for _, name in named}
     alone = replace(
         generation,
-        locations={location.name: location},
+        locations=locations,
         sealed={name: each for name, each in generation.sealed.items() if name in needed},
     )
     unsealed = Unsealer(folder.age_key).unseal(alone, active.parts, fresh=True)

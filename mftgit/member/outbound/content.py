@@ -1,7 +1,7 @@
 """Change the content of files on their way, by the steps of their transfer, a piece at a time."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -11,10 +11,12 @@ from mftgit.adapters.content_gzip import gunzip, gzip
 from mftgit.adapters.content_unzip import unzip_one
 from mftgit.adapters.content_zip import zip_one
 from mftgit.adapters.endpoint import FileEntry
-from mftgit.errors import MftgitError
+from mftgit.adapters.location_secrets import SecretsHere
+from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.ahead import CHUNK_BYTES
+from mftgit.member.outbound.content_keys import ContentKeysError, OpenKeys, open_keys
 from mftgit.model.config import Transfer
-from mftgit.model.content import KEYS, Gunzip, Gzip, Step, Unzip, Zip, renamed
+from mftgit.model.content import KEYS, Gunzip, Gzip, PgpStep, Step, Unzip, Zip, renamed
 
 _LARGE_BYTES: Final = 1 << 30
 """From here on an archive is made so that its file may outgrow the 2 GiB that old programs read."""
@@ -34,14 +36,47 @@ class _Given:
 
 
 class Changing:
-    """The steps of one transfer; it is true where there are any. One thread at a time."""
+    """The steps of one transfer; it is true where there are any. Once `ready`, several threads may change files."""
 
-    def __init__(self, transfer: Transfer) -> None:
+    def __init__(self, transfer: Transfer, secrets: SecretsHere) -> None:
         self._transfer = transfer
         self._steps = transfer.content
+        self._secrets = secrets
+        self._keys: dict[int, OpenKeys] = {}
 
     def __bool__(self) -> bool:
         return bool(self._steps)
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Have the keys of the steps at hand, and tried.
+
+        Raises:
+            ContentKeysError: one cannot be used on this member.
+            PgpError: gpg fails.
+        """
+        with ExitStack() as stack:
+            for place, step in enumerate(self._steps):
+                if isinstance(step, PgpStep):
+                    self._keys[place] = stack.enter_context(self._opened(place, step))
+            try:
+                yield
+            finally:
+                self._keys.clear()
+
+    @contextmanager
+    def _opened(self, place: int, step: PgpStep) -> Iterator[OpenKeys]:
+        with ExitStack() as stack:
+            try:
+                keys = stack.enter_context(open_keys(step, self._secrets))
+            except ConfigError as error:
+                raise ContentKeysError(
+                    f"{self._called(place)} of content in transfers/{self._transfer.name}.yaml: {error}"
+                ) from error
+            yield keys
+
+    def _called(self, place: int) -> str:
+        return f"step {place + 1} ({KEYS[type(self._steps[place])]})"
 
     @contextmanager
     def of(self, chunks: Iterator[bytes], path: str, entry: FileEntry) -> Iterator[Iterator[bytes]]:
@@ -50,13 +85,21 @@ class Changing:
         Where a step finds fault, `ContentError` is raised instead of further chunks, at the latest at their end.
         """
         name = PurePosixPath(path).name
-        for place, step in enumerate(self._steps):
-            given = _Given(
-                name=renamed(name, self._steps[:place]), entry=entry, is_first=place == 0
-            )
-            made = _STEPS[type(step)](step, chunks, given)
-            chunks = self._telling(made, f"step {place + 1} ({KEYS[type(step)]})", path)
-        yield _gathered(chunks)
+        with ExitStack() as stack:
+            for place in range(len(self._steps)):
+                given = _Given(
+                    name=renamed(name, self._steps[:place]), entry=entry, is_first=place == 0
+                )
+                telling = self._telling(self._step(place, chunks, given), self._called(place), path)
+                stack.callback(telling.close)
+                chunks = telling
+            yield _gathered(chunks)
+
+    def _step(self, place: int, chunks: Iterator[bytes], given: _Given) -> Iterator[bytes]:
+        step = self._steps[place]
+        if isinstance(step, PgpStep):
+            return self._keys[place].change(step, chunks)
+        return _STEPS[type(step)](step, chunks, given)
 
     def whole(self, data: bytes, path: str, entry: FileEntry, *, most_bytes: int) -> bytes | None:
         """Return what becomes of ``data``; None where that is more than ``most_bytes``.
@@ -74,7 +117,9 @@ class Changing:
                 made.append(chunk)
         return b"".join(made)
 
-    def _telling(self, chunks: Iterator[bytes], step: str, path: str) -> Iterator[bytes]:
+    def _telling(
+        self, chunks: Iterator[bytes], step: str, path: str
+    ) -> Generator[bytes, None, None]:
         try:
             yield from chunks
         except UnfitError as error:

@@ -10,6 +10,7 @@ from typing import Final, Protocol, Self
 
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.ledger import Ledger
@@ -154,7 +155,7 @@ class RunContext:
     it when the run is done with it. ``record`` writes an event. ``run_program`` runs what the transfer names for before
     and after. ``progress`` is told of bytes that are moved, and ``moved`` waits where they are too many. ``stopping``
     ends a run after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``.
-    ``nonce`` makes ids that are never given twice.
+    ``secrets`` are for what is done to content. ``nonce`` makes ids that are never given twice.
     """
 
     ownership: Ownership
@@ -173,6 +174,7 @@ class RunContext:
     run_program: RunProgram = no_program
     stopping: Event = field(default_factory=Event)
     unwanted: Callable[[], bool] = lambda: False
+    secrets: SecretsHere = field(default_factory=lambda: SecretsHere(folder=Path()))
     nonce: Callable[[], str] = lambda: secrets.token_hex(6)
 
     @property

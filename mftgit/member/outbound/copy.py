@@ -81,7 +81,8 @@ class Copying:
         """Return the parcels whose temporaries are whole, were counted by their endpoint, and of files at rest."""
         if not parcels:
             return []
-        sent = self._send(parcels, results, destination)
+        with self._content.ready():
+            sent = self._send(parcels, results, destination)
         if self._rules.preserve:
             sent = self._keep_traits(sent, destination)
         if self._rules.verify is not Verify.SIZE:

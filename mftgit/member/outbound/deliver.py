@@ -352,7 +352,7 @@ class Delivery:
             parcels = self._with_folders(parcels, destination, results)
         copying = Copying(
             transfer.destination,
-            content=Changing(transfer),
+            content=Changing(transfer, self._context.secrets),
             endpoints=self._endpoints,
             progress=self._context.progress,
             moved=self._context.moved,

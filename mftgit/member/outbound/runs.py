@@ -11,6 +11,7 @@ from loguru import logger
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.endpoint import Endpoint, RemoteEndpoint
 from mftgit.adapters.local import open_local
+from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.attempts import recall
 from mftgit.member.outbound.connections import Connections, Secrets
@@ -302,6 +303,7 @@ class Runs:
             ),
             give_back=self.connections.give_back,
             memory=line.memory,
+            secrets=SecretsHere(folder=self._secrets_dir, values=basis.generation.secrets),
             progress=self._progress,
             stopping=line.stopping,
             unwanted=lambda: not line.wanted,

@@ -9,11 +9,14 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock, find_zone, rfc3339
 from mftgit.adapters.coordinator import View
+from mftgit.adapters.location_secrets import SecretsHere
+from mftgit.adapters.pgp_home import sweep
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
 from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.connections import SWEEP_S
+from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of, keys_of
@@ -123,6 +126,7 @@ class Outbound:
 
     def start(self) -> None:
         """Begin to schedule; there is nothing to run before the first plan."""
+        sweep()  # keys that a process before this one had no time to remove
         self._scheduler.start()
         sweeps = self._scheduler.make(IntervalTrigger(every_s=SWEEP_S))
         self._scheduler.put(_SWEEP, sweeps, self._runs.connections.sweep)
@@ -149,6 +153,10 @@ class Outbound:
         for location in {each for job in changed for each in (job.source, job.destination)}:
             if fresh:
                 prepare(location, secrets_dir=self._secrets_dir, secrets=generation.secrets)
+        for job in changed if fresh else ():
+            here = SecretsHere(folder=self._secrets_dir, values=generation.secrets)
+            with Changing(job.transfer, here).ready():
+                pass
         return Prepared(plan=plan, generation=generation, triggers=triggers)
 
     def apply(self, prepared: "Prepared", *, revision: Revision) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
+from mftgit.adapters.pgp_home import PgpError
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.attempts import keep, recall
+from mftgit.member.outbound.content_keys import ContentKeysError
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
@@ -18,8 +20,15 @@ from mftgit.model.failures import Mark
 from mftgit.model.names import Epoch
 from mftgit.model.run import RunState, RunStep, advance_run
 
-_ENDS_THE_RUN = (EndpointLostError, HostKeyError, LoginError, StateUnavailableError)
-"""Errors of a whole endpoint: the next file would fail alike."""
+_ENDS_THE_RUN = (
+    EndpointLostError,
+    HostKeyError,
+    LoginError,
+    StateUnavailableError,
+    ContentKeysError,
+    PgpError,
+)
+"""Errors of a whole endpoint, or of what files are changed with: the next file would fail alike."""
 
 THE_RUN = ""
 """What failures of a run as a whole are remembered by."""

@@ -26,10 +26,13 @@ from mftgit.adapters.endpoint import (
     HostKeyError,
     LoginError,
 )
+from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.errors import ConfigError, MftgitError
+from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.opening import stages
 from mftgit.model.claim import join
 from mftgit.model.config import Overwrite, Transfer, Verify
+from mftgit.model.content import PgpStep
 from mftgit.model.location import Location
 from mftgit.model.selection import is_selected
 
@@ -85,12 +88,26 @@ class Step:
 Tell = Callable[[Step], None]
 
 
+def try_content(
+    transfer: Transfer, *, secrets: Callable[[], SecretsHere], clock: Clock, tell: Tell
+) -> None:
+    """Try the keys of what is done to content, where that has any, and tell it."""
+    if any(isinstance(step, PgpStep) for step in transfer.content):
+        side = _Side("content", clock=clock, tell=tell)
+        side.take("keys", lambda: _prove(Changing(transfer, secrets())))
+
+
+def _prove(changing: Changing) -> bool:
+    with changing.ready():
+        return True
+
+
 def try_source(
     transfer: Transfer, location: Location, *, open_endpoint: Open, clock: Clock, tell: Tell
 ) -> None:
     """Take the steps at the source, none of which has an effect there, and tell each as it is done."""
-    side = _Side("source", location, clock=clock, tell=tell)
-    with side.opened(open_endpoint) as endpoint:
+    side = _Side("source", clock=clock, tell=tell)
+    with side.opened(location, open_endpoint) as endpoint:
         if endpoint is None:
             return
         source = transfer.source
@@ -104,9 +121,9 @@ def try_destination(
     transfer: Transfer, location: Location, *, open_endpoint: Open, clock: Clock, tell: Tell
 ) -> None:
     """Take the steps at the destination, where nothing of them is left however this ends, and tell each."""
-    side = _Side("destination", location, clock=clock, tell=tell)
+    side = _Side("destination", clock=clock, tell=tell)
     wanted = transfer.destination.path
-    with side.opened(open_endpoint) as endpoint:
+    with side.opened(location, open_endpoint) as endpoint:
         if endpoint is None:
             return
         folder = side.take(
@@ -158,16 +175,15 @@ def _clear_away(side: "_Side", endpoint: Endpoint, left: set[str]) -> None:
 class _Side:
     """One side of the transfer, whose steps are timed and told."""
 
-    def __init__(self, name: str, location: Location, *, clock: Clock, tell: Tell) -> None:
+    def __init__(self, name: str, *, clock: Clock, tell: Tell) -> None:
         self._name = name
-        self._location = location
         self._clock = clock
         self._tell = tell
 
     @contextmanager
-    def opened(self, open_endpoint: Open) -> Iterator[Endpoint | None]:
+    def opened(self, location: Location, open_endpoint: Open) -> Iterator[Endpoint | None]:
         """Give the endpoint, None where it could not be opened; the stages on the way to it are told."""
-        left = list(stages(self._location))
+        left = list(stages(location))
         begun = self._clock.boottime()
 
         def passed(_stage: str) -> None:
@@ -176,7 +192,7 @@ class _Side:
             begun = self._clock.boottime()
 
         try:
-            endpoint = open_endpoint(self._location, passed)
+            endpoint = open_endpoint(location, passed)
         except MftgitError as error:
             self.failed(left[0], error, begun=begun)
             yield None
