@@ -13,6 +13,7 @@ from mftgit.model.config import (
     AfterSuccess,
     Batch,
     Cluster,
+    Deduplicate,
     Destination,
     Member,
     Overwrite,
@@ -117,6 +118,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         retry=_retry,
         batch=_batch,
         parallel=int,
+        deduplicate=_deduplicate,
         commands=build_commands,
         bytes_per_s=int,
         ownership=Ownership,
@@ -193,6 +195,10 @@ def _retry(value: Value) -> Retry:
 
 def _batch(value: Value) -> Batch:
     return Batch(**given(value, at_least=int))
+
+
+def _deduplicate(value: Value) -> Deduplicate:
+    return Deduplicate(within_days=int(value["within_days"]))
 
 
 def _trigger(value: Value) -> Trigger:

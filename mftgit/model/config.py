@@ -177,6 +177,13 @@ class Batch:
     at_least: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deduplicate:
+    """A file whose content was delivered ``within_days``, by whatever name, is skipped."""
+
+    within_days: int
+
+
 @unique
 class AfterSuccess(Enum):
     """What happens to the source file once it is delivered."""
@@ -213,6 +220,7 @@ class Transfer:
     retry: Retry = field(default_factory=Retry)
     batch: Batch | None = None
     parallel: int = 1
+    deduplicate: Deduplicate | None = None
     commands: Commands = field(default_factory=Commands)
     bytes_per_s: int | None = None
     after_success: AfterSuccess = AfterSuccess.DELETE

@@ -49,6 +49,7 @@ def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any
         "ownership": transfer.ownership.value,
         "bytes_per_s": transfer.bytes_per_s,
         "parallel": transfer.parallel,
+        "deduplicate": None if transfer.deduplicate is None else _tell(transfer.deduplicate),
         "prefer": list(transfer.prefer),
     }
 

@@ -75,6 +75,7 @@ def tell_line(line: Line) -> dict[str, Any]:
         "path": line.path,
         "bytes": line.size_bytes,
         "source_bytes": line.read_bytes,
+        "duplicate_of": line.duplicate_of,
         "mtime_ns": line.mtime_ns,
         "sha256": line.sha256 or None,
         "destination": {"location": line.destination, "path": line.final},

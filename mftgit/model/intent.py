@@ -59,8 +59,9 @@ class Intent:
     """One delivery under way, as ``member`` wrote it down.
 
     Paths are as their endpoint takes them, except ``path``, which is below ``source_folder``. Size, time and digest are
-    those of what was sent and mean nothing before READY; ``source_bytes`` is the size of the file that it was made of,
-    where the transfer changes content. ``final`` is the name to be, ``plain`` what it is where that is free;
+    those of what was sent and mean nothing before READY; ``source_bytes`` and ``source_sha256`` are those of the file
+    that it was made of, where the transfer changes content. ``duplicate_of`` is the delivery for whose sake it is
+    skipped. ``final`` is the name to be, ``plain`` what it is where that is free;
     ``sidecar`` comes beside it. ``ownership`` and ``active_on`` tell who may end it when the transfer is not configured
     any more.
     """
@@ -86,10 +87,17 @@ class Intent:
     mtime_ns: int = 0
     sha256: str = ""
     source_bytes: int | None = None
+    source_sha256: str | None = None
+    duplicate_of: ClaimId | None = None
     started_at: str = ""
     member: MemberName
     epoch: Epoch
     revision: Revision | None
+
+    @property
+    def read_sha256(self) -> str:
+        """Return the digest of the file at its source."""
+        return self.sha256 if self.source_sha256 is None else self.source_sha256
 
 
 def format_intents(intents: Sequence[Intent]) -> bytes:
@@ -171,7 +179,7 @@ def _parse_place(value: Mapping[str, Any]) -> Place:
     return Place(location=location, alike=bool(value["alike"]))
 
 
-_ADDED: Final = frozenset({"sidecar", "source_bytes"})
+_ADDED: Final = frozenset({"sidecar", "source_bytes", "source_sha256", "duplicate_of"})
 """An older version does not know every field, and needs those that it does."""
 
 _FORMATS: Final[Mapping[str, Callable[[Any], Any]]] = {

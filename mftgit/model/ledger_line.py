@@ -13,7 +13,7 @@ LEDGER_DAYS: Final = 400
 """For how many days a line is kept where ``retention.ledger_days`` says nothing: a year, and what an audit takes."""
 
 _HEAD: Final = "dropped"
-_MAY_LACK: Final = ("source_bytes", "archived")
+_MAY_LACK: Final = ("source_bytes", "archived", "source_sha256", "duplicate_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,8 @@ class Line:
 
     ``skipped``: the destination had the name already, and the transfer says to leave it there. ``started_at`` and
     ``ended_at`` are RFC 3339 with milliseconds, by the wall clock of ``member``; they order nothing. Size and digest
-    are those of what was delivered; ``source_bytes`` is the size at the source where the transfer changes content.
+    are those of what was delivered; ``source_bytes`` and ``source_sha256`` are those at the source where the transfer
+    changes content. ``duplicate_of`` is the delivery of the same content for whose sake this one was ``skipped``.
     ``archived`` is the name in the source's location that it was to have in an archive, see `archive_names`.
     """
 
@@ -48,6 +49,13 @@ class Line:
         return self.size_bytes if self.source_bytes is None else self.source_bytes
 
     archived: str | None = None
+    source_sha256: str | None = None
+    duplicate_of: ClaimId | None = None
+
+    @property
+    def read_sha256(self) -> str:
+        """Return the digest of the file at its source; empty where nothing was read."""
+        return self.sha256 if self.source_sha256 is None else self.source_sha256
 
     @property
     def took_s(self) -> float | None:
@@ -93,7 +101,8 @@ def parse_line(content: bytes) -> Line | None:
         value: Any = json.loads(content)
         revision, destination = value["revision"], value.get("destination")
         source_bytes = value.get("source_bytes")
-        archived = value.get("archived")
+        archived, source_sha256 = value.get("archived"), value.get("source_sha256")
+        duplicate_of = value.get("duplicate_of")
         return Line(
             id=ClaimId(str(value["id"])),
             transfer=TransferName(str(value["transfer"])),
@@ -111,6 +120,8 @@ def parse_line(content: bytes) -> Line | None:
             skipped=bool(value["skipped"]),
             source_bytes=None if source_bytes is None else int(source_bytes),
             archived=None if archived is None else str(archived),
+            source_sha256=None if source_sha256 is None else str(source_sha256),
+            duplicate_of=None if duplicate_of is None else ClaimId(str(duplicate_of)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

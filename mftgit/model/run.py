@@ -53,6 +53,7 @@ NEXT_DELIVERY: Final[Mapping[tuple[DeliveryState, DeliveryStep], DeliveryState]]
     (_D.TAKEN, _S.LEAVE): _D.LEFT,  # the file goes back to where it was, or was never taken
     (_D.TAKEN, _S.GIVE_UP): _D.GIVEN_UP,  # it failed too often, and is set aside
     (_D.SENT, _S.INTEND): _D.READY,
+    (_D.SENT, _S.SKIP): _D.SKIPPED,  # its content was delivered before
     (
         _D.READY,
         _S.INTEND,

@@ -50,6 +50,13 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
 def _check_batch(transfer: Transfer) -> Iterator[Fault]:
     if transfer.batch is None:
         return
+    if transfer.deduplicate is not None:
+        yield Fault(
+            pointer="/deduplicate",
+            rule="batch",
+            message="a file that is skipped for its content would tear its batch",
+            hint="remove deduplicate, or batch",
+        )
     if transfer.retry.attempts is not None:
         yield Fault(
             pointer="/retry/attempts",

@@ -66,6 +66,7 @@ def test_a_definition_has_both_places_and_no_secret() -> None:
     assert told["content"] == [{"gunzip": {"most_bytes": 9}}, {"zip": {}}]
     assert told["after_success"] == {"action": "delete", "path": None, "keep_days": None}
     assert told["batch"] is None
+    assert told["deduplicate"] is None
     assert tell_definition(replace(TRANSFER, batch=Batch()), GENERATION)["batch"] == {"at_least": 1}
     assert "planted" not in str(told)
 

@@ -12,6 +12,7 @@ from mftgit.model.checksum import Sidecar
 from mftgit.model.config import (
     AfterSuccess,
     Batch,
+    Deduplicate,
     Destination,
     Overwrite,
     Source,
@@ -284,6 +285,8 @@ def test_a_batch_that_is_never_whole_is_a_problem() -> None:
     assert wrong(at_most=3) == []
     assert wrong(at_most=2) == ["/batch/at_least"]
     assert wrong(attempts=3) == ["/retry/attempts"]
+    both = replace(transfer(), batch=Batch(), deduplicate=Deduplicate(within_days=9))
+    assert [fault.pointer for fault in check_transfer(both, ZONES)] == ["/deduplicate"]
 
 
 def test_what_is_changed_on_its_way_is_not_compared_with_what_is_there() -> None:

@@ -168,7 +168,9 @@ class Copying:
                 self._not_sent(parcel, size)
             else:
                 digest = hashlib.sha256(data).hexdigest()
-                sent.append((self._sent(parcel, content.after, len(data), digest), content.after))
+                read = hashlib.sha256(content.data).hexdigest() if self._content else digest
+                made = self._sent(parcel, content.after, len(data), digest, read=read)
+                sent.append((made, content.after))
         return sent
 
     def _paced(self, small: Sequence[_Small]) -> Iterator[tuple[str, bytes]]:
@@ -189,7 +191,10 @@ class Copying:
             self._moved(moved - told)
             told = moved
 
-    def _sent(self, parcel: Parcel, entry: FileEntry, size_bytes: int, digest: str) -> Parcel:
+    def _sent(
+        self, parcel: Parcel, entry: FileEntry, size_bytes: int, digest: str, *, read: str
+    ) -> Parcel:
+        """Return the parcel with what was sent; ``digest`` is that of what was sent, ``read`` that of the source."""
         intent = replace(
             parcel.intent,
             state=advance(parcel.intent.state, DeliveryStep.SEND),
@@ -197,6 +202,7 @@ class Copying:
             mtime_ns=entry.mtime_ns,
             sha256=digest,
             source_bytes=entry.size_bytes if self._content else None,
+            source_sha256=read if self._content else None,
         )
         return replace(parcel, intent=intent)
 
@@ -260,7 +266,7 @@ class Copying:
         if _mark(after) != _mark(before) or going.reading.size_bytes != before.size_bytes:
             raise _changed(intent)
         parcel = replace(parcel, resumed_from_bytes=going.offset)
-        return self._sent(parcel, after, size, made.sha256), after
+        return self._sent(parcel, after, size, made.sha256, read=going.reading.sha256), after
 
     def _write(
         self,

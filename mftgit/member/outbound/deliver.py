@@ -26,6 +26,7 @@ from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.copy import Copying
 from mftgit.member.outbound.describe import Describing
+from mftgit.member.outbound.duplicates import sort_out
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import Finish, NameTakenError, into
 from mftgit.member.outbound.name import Named, name
@@ -361,6 +362,14 @@ class Delivery:
             clear_away=lambda parcel, there: self._finish.clear_away([parcel], there),
         )
         sent = copying.copy(parcels, results, destination)
+        if transfer.deduplicate is not None:
+            sent, same = sort_out(
+                sent,
+                transfer.deduplicate,
+                context=self._context,
+                intents=self._begun.intents,
+            )
+            self._finish.settle_skipped(self._finish.write(same, S.SKIP), results)
         return sidecars.write(sent, destination, not_sent)
 
     def _with_folders(

@@ -363,6 +363,8 @@ class Finish:
                     ended_at=rfc3339(context.clock.now()),
                     skipped=skipped,
                     source_bytes=intent.source_bytes,
+                    source_sha256=intent.source_sha256,
+                    duplicate_of=intent.duplicate_of,
                     archived=_archived(intent) if intent.after is AfterSuccess.ARCHIVE else None,
                 )
                 for intent in intents
@@ -415,6 +417,8 @@ def _facts(intent: Intent) -> Mapping[str, Fact]:
     }
     if intent.source_bytes is not None:
         facts["source_bytes"] = intent.source_bytes
+    if intent.duplicate_of is not None:
+        facts["duplicate_of"] = intent.duplicate_of
     return facts
 
 

@@ -102,6 +102,11 @@ class Intents:
         self.partials.know(partials, self._file_of.keys())
         return [intent for each in self._files.values() for intent in each.values()]
 
+    def known(self) -> Iterator[Intent]:
+        """Give the records as of the last `all` or `write`, without a look at the storage."""
+        for file in self._files.values():
+            yield from file.values()
+
     def holds(self, claim: ClaimId) -> bool:
         """Tell whether there is a record of ``claim``, as of the last `all` or `write`."""
         return claim in self._file_of
@@ -110,8 +115,7 @@ class Intents:
         """Return which file waits for which name at the destination, casefolded, as of the last `all` or `write`."""
         return {
             intent.final.casefold(): intent.id
-            for file in self._files.values()
-            for intent in file.values()
+            for intent in self.known()
             if intent.state is DeliveryState.READY
         }
 

@@ -12,6 +12,7 @@ of files, where they are asked for. An id that is not among these is looked for 
 import json
 import os
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, Final
@@ -19,7 +20,14 @@ from typing import BinaryIO, Final
 from mftgit.adapters.durable import names_in, sync_folder
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.model.claim import ClaimId
-from mftgit.model.ledger_line import Line, file_mark, format_line, parse_head, parse_line
+from mftgit.model.ledger_line import (
+    Line,
+    file_mark,
+    format_line,
+    parse_head,
+    parse_line,
+    parse_moment,
+)
 from mftgit.model.names import Epoch
 
 __all__ = ["REMEMBERED", "Ledger", "Line", "epoch_files"]
@@ -27,6 +35,7 @@ __all__ = ["REMEMBERED", "Ledger", "Line", "epoch_files"]
 REMEMBERED: Final = 10_000
 """So many ids are kept in memory; two lines of one delivery are closer to each other than that."""
 
+_SHA256_DIGITS: Final = 64
 _SIGN_BYTES: Final = 96
 """By so many of its first bytes a file is known again; each way of writing it anew changes them."""
 
@@ -48,6 +57,7 @@ class Ledger:
         """Read nothing yet; ``keeps``: it will be asked which files it `contains`, so that it need not read twice."""
         self._folder = state / "ledger"
         self._keeps = keeps
+        self._compares = False
         self._lock = Lock()
         self._known_new: dict[
             ClaimId, None
@@ -60,6 +70,7 @@ class Ledger:
         self._recent: dict[ClaimId, None] = {}
         self._has_let_go = False
         self._files: set[bytes] = set()
+        self._contents: dict[bytes, tuple[float, ClaimId]] = {}
         self._delivered = 0
 
     def refresh(self) -> None:
@@ -109,6 +120,20 @@ class Ledger:
                 self._begin_anew()
                 self._refresh()
             return file_mark(path, size_bytes, mtime_ns) in self._files
+
+    def delivery_of(self, sha256: str, since: datetime) -> ClaimId | None:
+        """Return the last delivery, none that was skipped, of a source with this digest that ended after ``since``.
+
+        Raises:
+            StateUnavailableError: nobody asked before, and the storage does not answer.
+        """
+        with self._lock:
+            if not self._compares:
+                self._compares = True
+                self._begin_anew()
+                self._refresh()
+            found = self._contents.get(bytes.fromhex(sha256))
+        return None if found is None or found[0] < since.timestamp() else found[1]
 
     def lines(self) -> Iterator[Line]:
         """Give what is written down, out of the files on the disk, the oldest epoch first; a line may come twice.
@@ -204,12 +229,19 @@ class Ledger:
             return
         if self._keeps:
             self._files.add(line.mark)
+        if self._compares and not line.skipped:
+            self._note_content(line)
         self._known_new.pop(line.id, None)
         if line.id in self._recent:
             return
         self._has_let_go |= _remember(self._recent, line.id)
         if not line.skipped:
             self._delivered += 1
+
+    def _note_content(self, line: Line) -> None:
+        ended = parse_moment(line.ended_at)
+        if ended is not None and len(line.read_sha256) == _SHA256_DIGITS:
+            self._contents[bytes.fromhex(line.read_sha256)] = (ended.timestamp(), line.id)
 
     def _is_on_disk(self, claim: ClaimId) -> bool:
         """Look for a claim that memory may have let go of: no epoch before its own can have written it down."""

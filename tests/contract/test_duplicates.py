@@ -1,0 +1,115 @@
+"""A file whose content was delivered before is not delivered again, where a transfer says so."""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from outbound_site import CLOCK, LARGE, Crash, Owner, Site, consumed, site
+
+from mftgit.member.outbound.ledger import Ledger
+from mftgit.member.outbound.run import run_once
+from mftgit.member.outbound.tally import RunOutcome
+from mftgit.model.config import AfterSuccess, Deduplicate, Overwrite
+from mftgit.model.content import Gzip
+from mftgit.model.events import EventName
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("source", "target"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def comparing(there: Site, *, days: int = 30) -> Site:
+    there.transfer = replace(there.transfer, deduplicate=Deduplicate(within_days=days))
+    return there
+
+
+def run(there: Site, *, days: float = 0, epoch: int = 1) -> RunOutcome:
+    class Later:
+        def boottime(self) -> float:
+            return CLOCK.boottime() + days * 86_400
+
+        def now(self) -> datetime:
+            return CLOCK.now() + timedelta(days=days)
+
+    return run_once(there.transfer, replace(there.context(epoch), clock=Later()))
+
+
+@pytest.mark.parametrize("content", [b"small", LARGE])
+@pytest.mark.parametrize("after", [AfterSuccess.DELETE, AfterSuccess.KEEP, AfterSuccess.ARCHIVE])
+def test_the_same_content_under_another_name_is_skipped(
+    root: Path, after: AfterSuccess, content: bytes
+) -> None:
+    there = comparing(site(root, after=after))
+    there.put("a", content)
+    run(there)
+    there.put("b", content)
+    there.put("c", content + b"more")
+    run(there)
+    assert there.left_at_target() == ["a", "c"]
+    (skipped,) = there.happened(EventName.DELIVERY_SKIPPED)
+    first = there.happened(EventName.DELIVERY_SUCCEEDED)[0]
+    assert (skipped["path"], skipped["duplicate_of"]) == ("b", first["id"])
+    assert run(there).files == 0
+    assert there.records() == []
+    assert there.delivered() == 2
+    (line,) = [each for each in Ledger(there.state).lines() if each.skipped]
+    assert line.duplicate_of == first["id"]
+
+
+def test_a_delivery_counts_for_so_many_days(root: Path) -> None:
+    there = comparing(site(root), days=30)
+    for day, name in ((0, "a"), (29, "b"), (31, "c"), (60, "d")):
+        there.put(name, b"same")
+        run(there, days=day)
+    assert there.left_at_target() == ["a", "c"]  # what was skipped on day 29 is no delivery
+
+
+def test_of_two_that_are_taken_together_one_is_delivered(root: Path) -> None:
+    there = comparing(site(root))
+    for name in ("a", "b"):
+        there.put(name, b"same")
+    run(there)
+    assert len(there.left_at_target()) == 1
+
+
+def test_without_being_asked_for_the_same_content_is_delivered_again(root: Path) -> None:
+    there = site(root)
+    for name in ("a", "b"):
+        there.put(name, b"same")
+        run(there)
+    assert there.left_at_target() == ["a", "b"]
+
+
+def test_what_is_compared_is_the_content_at_the_source(root: Path) -> None:
+    there = comparing(site(root))
+    there.transfer = replace(there.transfer, content=(Gzip(),))
+    for name, size in (("a", 9), ("b", 9), ("c", len(LARGE)), ("d", len(LARGE))):
+        there.put(name, b"x" * size, mtime_ns=ord(name) * 10**16)  # which gzip writes down
+        run(there)
+    assert there.left_at_target() == ["a.gz", "c.gz"]
+
+
+def die() -> None:
+    raise Crash
+
+
+def test_a_duplicate_survives_an_owner_that_dies_before_any_step(tmp_path: Path) -> None:
+    for at in range(1, 26):
+        root = tmp_path / str(at)
+        for name in ("source", "target"):
+            (root / name).mkdir(parents=True)
+        there = comparing(consumed(root, overwrite=Overwrite.OVERWRITE))
+        there.put("a", b"same")
+        there.run(1)
+        there.put("b", b"same")
+        with suppress(Crash):
+            there.run(Owner(2, at=at, then=die))
+        there.run(3)
+        assert there.consumer is not None
+        assert there.consumer.got == {("a", b"same"): 1}, at
+        assert (there.left_at_source(), there.left_at_target(), there.records()) == ([], [], [])
