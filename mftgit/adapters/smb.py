@@ -24,7 +24,7 @@ from mftgit.adapters.smb_connect import open_share
 from mftgit.adapters.smb_files import SmbFiles, entry_of
 from mftgit.adapters.smb_overlap import done, overlap
 from mftgit.adapters.smb_share import Share
-from mftgit.adapters.smb_status import NO_MORE_FILES, status_of
+from mftgit.adapters.smb_status import NO_MORE_FILES, NO_SUCH_FILE, status_of
 from mftgit.adapters.smb_transfer import Download, Upload, drop
 from mftgit.errors import MftgitError
 from mftgit.model.names import SecretName
@@ -236,7 +236,8 @@ class SmbEndpoint:
         try:
             answer = self._share.ask(requests.list_(file_id, self._share.listed_bytes))
         except SMBResponseException as error:
-            if status_of(error) != NO_MORE_FILES:
+            # The other one is what an empty disk says, whose root has not even "." (MS-SMB2 3.3.5.18).
+            if status_of(error) not in {NO_MORE_FILES, NO_SUCH_FILE}:
                 raise
             return None
         return list(requests.read_entries(answer))

@@ -60,6 +60,9 @@ _NAME_SURROGATE: Final = 0x20000000
 _SPECIAL_TAGS: Final = frozenset({0x80000014, *range(0x80000023, 0x80000027)})
 """Links, devices, pipes and sockets of NFS and of Linux on Windows (MS-FSCC 2.1.2.1)."""
 
+_RENAME_BYTES: Final = (
+    24  # of its structure with padding, which Windows wants also where the name is one letter
+)
 _EPOCH: Final = 116_444_736_000_000_000  # 1970, in units of 100 ns since 1601
 _UNIT_NS: Final = 100
 _MOST_NS: Final = (1 << 63) - 1
@@ -158,7 +161,7 @@ def rename(file_id: bytes, new: str, *, replace: bool) -> Any:
     information = FileRenameInformation()
     information["replace_if_exists"] = replace
     information["file_name"] = new
-    return _set(file_id, information)
+    return _set(file_id, information, least_bytes=_RENAME_BYTES)
 
 
 def remove(file_id: bytes) -> Any:
@@ -175,12 +178,12 @@ def set_time(file_id: bytes, mtime_ns: int) -> Any:
     return _set(file_id, information)
 
 
-def _set(file_id: bytes, information: Any) -> Any:
+def _set(file_id: bytes, information: Any, *, least_bytes: int = 0) -> Any:
     request = SMB2SetInfoRequest()
     request["info_type"] = InfoType.SMB2_0_INFO_FILE
     request["file_info_class"] = information.INFO_CLASS
     request["file_id"] = file_id
-    request["buffer"] = information.pack()
+    request["buffer"] = information.pack().ljust(least_bytes, b"\0")
     return request
 
 

@@ -16,6 +16,7 @@ from mftgit.adapters.endpoint import (
 from mftgit.errors import MftgitError
 
 NO_MORE_FILES: Final = 0x80000006
+NO_SUCH_FILE: Final = 0xC000000F
 END_OF_FILE: Final = 0xC0000011
 ACCESS_DENIED: Final = 0xC0000022
 NAME_COLLISION: Final = 0xC0000035
@@ -43,7 +44,7 @@ _GONE: Final = "the server has ended the session"
 _BUSY: Final = "the server is short of resources"
 _STATUSES: Final[Mapping[int, _Status]] = {
     0x8000002D: _Status(EndpointRefusedError, "it is a link, or leads through one"),
-    0xC000000F: _Status(FileMissingError, "there is no such file"),
+    NO_SUCH_FILE: _Status(FileMissingError, "there is no such file"),
     ACCESS_DENIED: _Status(EndpointRefusedError, "access denied"),
     0xC0000033: _Status(EndpointRefusedError, "the server takes no such name"),
     0xC0000034: _Status(FileMissingError, "there is no such file or folder"),

@@ -9,6 +9,7 @@ from mftgit.model.given import Value, given, given_remote
 from mftgit.model.location import RemoteLocation
 from mftgit.model.login import SecretRef
 from mftgit.model.names import LocationName, SecretName
+from mftgit.model.schema_words import show
 from mftgit.model.smb_names import wrong_name
 
 
@@ -89,6 +90,6 @@ def check_smb(location: SmbLocation) -> Iterator[Fault]:
             yield Fault(
                 pointer="/path",
                 rule="name",
-                message=f"no folder of a Windows server is called {part!r}: {wrong}",
+                message=f"no folder of a Windows server is called {show(part)}: {wrong}",
                 hint="take the folder's name as it is on the server",
             )

@@ -1,16 +1,18 @@
 """A real Samba server: what it refuses and what we refuse of it, losses, locks, names, and whole transfers."""
 
+import io
 import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from outbound_site import LARGE, SOURCE, TARGET, Site, site
+from outbound_site import LARGE, SOURCE, TARGET, Owner, Site, site
 from samba import PASSWORD, SHARE, Samba, running_samba
 from small_disk import small_disk
 from smb_between import COMMAND, FLAGS, SIGNED, meddler
@@ -33,6 +35,7 @@ from mftgit.adapters.smb_share import Share
 from mftgit.errors import MftgitError
 from mftgit.model.config import AfterSuccess, Preserve, Verify
 from mftgit.model.location import Location
+from mftgit.model.names import LocationName
 from mftgit.model.smb_location import SmbLocation
 
 pytestmark = pytest.mark.needs("smbd")
@@ -364,6 +367,23 @@ def test_a_file_that_is_read_may_be_read_and_renamed_by_others(
         assert stream.read() == b"content"
 
 
+def test_a_file_that_is_cut_short_while_it_is_read_is_not_taken_for_whole(
+    samba: Samba, endpoint: SmbEndpoint
+) -> None:
+    content = os.urandom(12_000_000)
+    (samba.folder / "a").write_bytes(content)
+    some = bytearray(1000)
+    with endpoint.open_read("a") as stream:
+        assert isinstance(stream, io.RawIOBase)
+        assert stream.readinto(some) == 1000
+        os.truncate(samba.folder / "a", 9_000_001)
+        with pytest.raises(
+            EndpointLostError, match="'a': the file ended after 9000001 of 12000000"
+        ):
+            stream.read()
+    assert some == content[:1000]
+
+
 def test_a_file_that_is_written_may_be_gone_on_with_by_a_successor(
     samba: Samba, endpoint: SmbEndpoint
 ) -> None:
@@ -520,3 +540,29 @@ def test_files_are_moved_to_a_share_and_from_one(
     assert next(there.target.rglob("large*")).read_bytes() == LARGE
     assert len(there.left_at_source()) == (0 if after is AfterSuccess.DELETE else 2)
     assert SHARE in str(server.location())
+
+
+@pytest.mark.parametrize("side", [SOURCE, TARGET])
+@pytest.mark.parametrize("at", [2, 4, 7, 9])
+def test_a_server_that_is_killed_loses_and_doubles_nothing(
+    tmp_path: Path, side: LocationName, at: int
+) -> None:
+    for name in ("source", "target"):
+        (tmp_path / name).mkdir()
+    there = SmbSite(root=tmp_path, transfer=site(tmp_path).transfer, side=side)
+    served = there.source if side == SOURCE else there.target
+    there.put("small.csv", b"small")
+    there.put("large.bin", LARGE)
+    effects = []
+    for number in (1, 2):
+        with running_samba(tmp_path / f"samba-{number}", folder=served) as server:
+            there.there = partial(connect, server.location(), secrets_dir=server.secrets_dir)
+            owner = Owner(number, at=at if number == 1 else 0, then=server.kill)
+            with suppress(MftgitError):
+                there.run(owner)
+            effects.append(owner.effects)
+    assert effects[0] >= at
+    assert there.left_at_target() == ["large.bin", "small.csv"]
+    assert (there.target / "large.bin").read_bytes() == LARGE
+    assert there.left_at_source() == []
+    assert there.delivered() == 2
