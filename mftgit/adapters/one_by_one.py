@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, TypeVar
 
-from mftgit.adapters.endpoint import Content, EndpointLostError, FileEntry, Traits
+from mftgit.adapters.endpoint import Content, Digest, EndpointLostError, FileEntry, Traits
 from mftgit.errors import MftgitError
 
 A = TypeVar("A")
@@ -36,11 +36,18 @@ class OneByOne(ABC):
         """See `Endpoint.stat`."""
 
     @abstractmethod
-    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
+    def open_read(self, path: str, offset: int = 0) -> AbstractContextManager[BinaryIO]:
         """See `Endpoint.open_read`."""
 
     @abstractmethod
-    def write(self, path: str, chunks: Iterator[bytes], *, on_chunk: Callable[[int], None]) -> int:
+    def write(
+        self,
+        path: str,
+        chunks: Iterator[bytes],
+        *,
+        on_chunk: Callable[[int], None],
+        resume_at: int | None = None,
+    ) -> int:
         """See `Endpoint.write`."""
 
     @abstractmethod
@@ -62,6 +69,10 @@ class OneByOne(ABC):
     def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
         """See `Endpoint.read_all`."""
         return each(lambda path: self._read(path, most_bytes), paths)
+
+    def digest_all(self, paths: Iterable[str]) -> list[Digest | MftgitError | None]:
+        """See `Endpoint.digest_all`; the other side works none out."""
+        return [None for _ in paths]
 
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
         """See `Endpoint.write_all`."""

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from mftgit.model.ftps_location import FtpsLocation, build_ftps, format_ftps
 from mftgit.model.given import Value, given
+from mftgit.model.https_document import build_https, format_https
+from mftgit.model.https_location import HttpsLocation
 from mftgit.model.location import LocalLocation, Location, RemoteLocation, SftpLocation
 from mftgit.model.names import LocationName
 from mftgit.model.s3_document import build_s3, format_s3
@@ -46,12 +48,14 @@ def _format_common(location: RemoteLocation) -> dict[str, Any]:
 _BUILDERS: Final[Mapping[str, Callable[[LocationName, Value], Location]]] = {
     LocalLocation.KIND: _build_local,
     SftpLocation.KIND: build_sftp,
+    HttpsLocation.KIND: build_https,
     SmbLocation.KIND: build_smb,
     S3Location.KIND: build_s3,
     FtpsLocation.KIND: build_ftps,
 }
 _FORMATS: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
     SftpLocation: format_sftp,
+    HttpsLocation: format_https,
     SmbLocation: format_smb,
     S3Location: format_s3,
     FtpsLocation: format_ftps,

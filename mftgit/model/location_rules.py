@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from mftgit.model.fault import Fault
 from mftgit.model.ftps_location import FtpsLocation, check_ftps
 from mftgit.model.host_authority import read_authority
+from mftgit.model.https_location import HttpsLocation
+from mftgit.model.https_rules import check_https
 from mftgit.model.location import Client, Location, SftpLocation
 from mftgit.model.login import Auth, KeyAuth
 from mftgit.model.s3_location import S3Location
@@ -27,6 +29,8 @@ def check_location(location: Location) -> Iterator[Fault]:
         yield from check_s3(location)
     if isinstance(location, FtpsLocation):
         yield from check_ftps(location)
+    if isinstance(location, HttpsLocation):
+        yield from check_https(location)
 
 
 def _check_client(location: SftpLocation) -> Iterator[Fault]:

@@ -7,8 +7,18 @@ from pathlib import Path
 from threading import Barrier, Event, Thread
 
 import pytest
+from dav_servers import Dav, running_apache, running_rclone
 from ftps_server import FtpsServer, running_ftps
-from places import Lack, Place, ftps_place, local_place, s3_place, sftp_place, smb_place
+from places import (
+    Lack,
+    Place,
+    ftps_place,
+    https_place,
+    local_place,
+    s3_place,
+    sftp_place,
+    smb_place,
+)
 from s3_store import S3Store, running_s3
 from samba import Samba, running_samba
 from sshd import Sshd, running_sshd
@@ -63,12 +73,28 @@ def ftps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpsServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dav]:
+    base = tmp_path_factory.getbasetemp()
+    with running_apache(tmp_path_factory.mktemp("apache"), folder=base) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dav]:
+    base = tmp_path_factory.getbasetemp()
+    with running_rclone(tmp_path_factory.mktemp("rclone"), folder=base) as server:
+        yield server
+
+
 @pytest.fixture(
     params=[
         "local",
         pytest.param("smb", marks=pytest.mark.needs("smbd")),
         "s3",
         pytest.param("ftps", marks=pytest.mark.needs("proftpd")),
+        pytest.param("apache", marks=pytest.mark.needs("apache2")),
+        pytest.param("rclone", marks=[pytest.mark.needs("rclone"), pytest.mark.long]),
         pytest.param("builtin", marks=pytest.mark.needs("sshd")),
         pytest.param("openssh", marks=pytest.mark.needs("sshd")),
     ]
@@ -90,6 +116,8 @@ def opened(request: pytest.FixtureRequest, root: Path) -> AbstractContextManager
             return s3_place(root, request.getfixturevalue("s3"))
         case "ftps":
             return ftps_place(root, request.getfixturevalue("ftps"))
+        case "apache" | "rclone" as server:
+            return https_place(root, request.getfixturevalue(server))
         case client:
             return sftp_place(root, request.getfixturevalue("sshd"), Client(client))
 
@@ -251,6 +279,7 @@ def test_a_rename_may_replace_a_file_in_another_folder(place: Place) -> None:
 
 
 def test_a_file_is_there_at_every_moment_of_being_replaced(place: Place) -> None:
+    place.need(Lack.ATOMIC_REPLACE)
     place.put("new")
     done, looks = Event(), []
 
@@ -429,6 +458,7 @@ def test_a_list_left_half_way_leaves_a_working_endpoint(place: Place) -> None:
 
 
 def test_other_calls_may_come_between_the_steps_of_a_read(place: Place) -> None:
+    place.need(Lack.BUSY_LISTS)
     content = os.urandom(900_000)
     place.put("a", content)
 
@@ -513,6 +543,7 @@ def test_an_odd_name_goes_through_every_call(place: Place, name: str) -> None:
 
 
 def test_a_name_that_is_too_long_is_refused(place: Place) -> None:
+    place.need(Lack.BUSY_LISTS)
     with pytest.raises(EndpointRefusedError):
         place.endpoint.write("x" * (place.longest_name + 1), iter([b"1"]), on_chunk=silent)
     assert place.listed() == []

@@ -8,12 +8,13 @@ from enum import Enum, unique
 from pathlib import Path
 
 import pytest
+from dav_servers import Dav
 from ftps_server import FtpsServer
 from s3_store import S3Store
 from samba import Samba
 from sshd import Sshd
 
-from mftgit.adapters import ftps, s3
+from mftgit.adapters import ftps, https, s3
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.s3_client import Store
@@ -27,6 +28,8 @@ from mftgit.model.location import Client
 class Lack(Enum):
     """What a kind of server has not, so that nothing can be promised of it; its documentation says so."""
 
+    ATOMIC_REPLACE = "replacing in one step"
+    BUSY_LISTS = "list of a folder that somebody just writes to"
     CLAIMS = "renames of which one alone can win"
     DEVICES = "word for devices"  # they are told as files
     EXCLUSIVE = "making of a file or a name that only one can win"
@@ -177,3 +180,18 @@ def ftps_place(root: Path, server: FtpsServer) -> Iterator[Place]:
     lacks = frozenset({Lack.DEVICES, Lack.EXCLUSIVE, Lack.LINE_BREAKS, Lack.RESUMING, Lack.STARS})
     with closing(another()) as endpoint:
         yield Place(endpoint=endpoint, root=root, another=another, lacks=lacks)
+
+
+@contextmanager
+def https_place(root: Path, server: Dav) -> Iterator[Place]:
+    """Give a folder that a WebDAV server serves; ``root`` is below its folder."""
+    location = server.location(path=f"/{root.relative_to(server.folder)}")
+
+    def another() -> Endpoint:
+        return https.connect(location, secrets_dir=server.secrets_dir)
+
+    lacks = {Lack.ATOMIC_REPLACE, Lack.EXCLUSIVE, Lack.LINKS, Lack.MODES, Lack.PARTS, Lack.RESUMING}
+    if server.name == "rclone":
+        lacks |= {Lack.BUSY_LISTS, Lack.ODD_NAMES}
+    with closing(another()) as endpoint:
+        yield Place(endpoint=endpoint, root=root, another=another, lacks=frozenset(lacks))

@@ -9,6 +9,8 @@ from mftgit.adapters import (
     ftps,
     ftps_connect,
     ftps_login,
+    https,
+    https_login,
     s3,
     s3_client,
     sftp,
@@ -21,6 +23,7 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import Endpoint, RemoteEndpoint
 from mftgit.adapters.local import open_local
 from mftgit.model.ftps_location import FtpsLocation
+from mftgit.model.https_location import HttpsLocation
 from mftgit.model.location import LocalLocation, Location, RemoteLocation, SftpLocation
 from mftgit.model.names import SecretName
 from mftgit.model.s3_location import S3Location
@@ -68,6 +71,7 @@ _KINDS: Final[Mapping[type[RemoteLocation], _Kind]] = {
     FtpsLocation: _Kind(
         stages=ftps_connect.STAGES, prepare=ftps_login.prepare, connect=ftps.connect
     ),
+    HttpsLocation: _Kind(stages=https.STAGES, prepare=https_login.prepare, connect=https.connect),
 }
 
 

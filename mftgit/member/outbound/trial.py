@@ -52,7 +52,7 @@ _PROBE: Final = ".mftgit-probe-"
 _PROBE_BYTES: Final = 64
 _WAYS_OUT: Final[tuple[tuple[type[MftgitError], str], ...]] = (
     (ProbeDiffersError, "see what else works on files there, and whether that server keeps what it is given"),
-    (HostKeyError, "compare the fingerprint with the partner, then name it in host_keys of the location"),
+    (HostKeyError, "compare the fingerprint with the partner, then name it in the location"),
     (LoginError, "see that the partner knows this user name, and the key or password that the location names"),
     (ConfigError, "put it right, as it says"),
     (EndpointLostError, "see that it runs and can be reached from this machine: address, port, firewall, mount"),
