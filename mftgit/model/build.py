@@ -30,7 +30,7 @@ from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.retry import Retry
-from mftgit.model.source import Marker, Order, Pattern, Regex
+from mftgit.model.source import Checksum, Marker, Order, Pattern, Regex
 from mftgit.model.triggers import (
     AfterTrigger,
     CronTrigger,
@@ -147,6 +147,7 @@ def _source(value: Value) -> Source:
             min_age_s=float,
             max_age_s=float,
             marker=_marker,
+            checksum=_checksum,
             order=Order,
             descending=bool,
             at_most=int,
@@ -156,6 +157,10 @@ def _source(value: Value) -> Source:
 
 def _patterns(values: Iterable[str | Value]) -> tuple[Pattern, ...]:
     return tuple(each if isinstance(each, str) else Regex(regex=each["regex"]) for each in values)
+
+
+def _checksum(value: Value) -> Checksum:
+    return Checksum(**given(value, suffix=str, required=bool))
 
 
 def _marker(value: Value) -> Marker:

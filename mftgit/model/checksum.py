@@ -1,11 +1,34 @@
 """Checksum files beside files, as sha256sum(1) and its kin write and check them, and as openssl(1) does."""
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
 from pathlib import PurePosixPath
+from typing import Final
 from zlib import crc32
 
 from mftgit.model.claim import LONGEST_NAME_BYTES, ClaimId, shorten
+
+ALGORITHMS: Final[Mapping[int, str]] = {32: "md5", 64: "sha256", 128: "sha512"}
+"""The algorithm of a digest by how many hexadecimal digits it has, as `hashlib` calls it."""
+
+_TAGS: Final[Mapping[str, int]] = {
+    "MD5": 32,
+    "SHA256": 64,
+    "SHA2-256": 64,
+    "SHA512": 128,
+    "SHA2-512": 128,
+}
+_LINE: Final = re.compile(
+    r"(?P<mark>\\?)(?P<digest>[0-9a-f]+)(?: [ *]?(?P<name>.+))?", re.IGNORECASE
+)
+_TAGGED: Final = re.compile(
+    r"(?P<mark>\\?)(?P<tag>[A-Z0-9-]+) ?\((?P<name>.*)\) ?= (?P<digest>[0-9a-f]+)", re.IGNORECASE
+)
+_ESCAPED: Final = re.compile(r"\\(.?)")
+_NO_NAMES: Final = frozenset({"", "-"})
+"""What tells of no file: a digest alone, and that of standard input."""
 
 
 @unique
@@ -41,6 +64,22 @@ class Sidecar:
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a file of a source has to be: ``digest`` was read beside it, under its name and ``suffix``.
+
+    It is in hexadecimal, lower case; see `ALGORITHMS`.
+    """
+
+    suffix: str
+    digest: str
+
+    @property
+    def algorithm(self) -> str:
+        """Return what it is a digest by, as `hashlib` calls it."""
+        return ALGORITHMS[len(self.digest)]
+
+
 def sidecar_temporary(temporary: str, claim: ClaimId, final: str) -> str:
     """Return the name under which the sidecar of ``final`` is sent, whose file is sent as ``temporary``.
 
@@ -64,6 +103,48 @@ def format_checksum(name: str, digest: str, form: ChecksumFormat) -> bytes:
     if form is ChecksumFormat.BSD:
         return _bytes(f"{mark}SHA256 ({escaped}) = {digest}\n")
     return _bytes(f"{mark}{digest}  {escaped}\n")
+
+
+def parse_checksum(content: bytes, name: str) -> str:
+    """Return the digest, in lower case, that a checksum file tells of the file ``name``.
+
+    It is what sha256sum and its kin write, plain or tagged, what openssl dgst writes, or a digest alone; for several
+    files too, of which names are compared without their folders. Of several digests the longest counts.
+
+    Raises:
+        ValueError: it tells none, or more than one of the same kind; the message says what it does tell.
+    """
+    lines = list(_lines(content.decode("utf-8", "surrogateescape")))
+    fitting = {digest for told, digest in lines if PurePosixPath(told).name == name}
+    if not fitting and len(lines) == 1 and lines[0][0] in _NO_NAMES:
+        fitting = {lines[0][1]}
+    if not fitting:
+        others = ", ".join(sorted({repr(told) for told, _ in lines})[:3])
+        raise ValueError(f"it tells only of {others}" if others else "no digest is in it")
+    longest = max(map(len, fitting))
+    best = [digest for digest in fitting if len(digest) == longest]
+    if len(best) > 1:
+        raise ValueError(f"it tells several digests of {name!r}")
+    return best[0]
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    """Give the name and the digest of each line that has one."""
+    for whole in text.removeprefix("\ufeff").split("\n"):
+        line = whole.removesuffix("\r")
+        found = _TAGGED.fullmatch(line) or _LINE.fullmatch(line)
+        if found is None:
+            continue
+        parts = found.groupdict()
+        digest, name = parts["digest"].lower(), parts["name"] or ""
+        tag = parts.get("tag")
+        digits = len(digest) if tag is None else _TAGS.get(tag.upper())
+        if len(digest) in ALGORITHMS and digits == len(digest):
+            yield (_ESCAPED.sub(_unescaped, name) if parts["mark"] else name), digest
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return {"n": "\n", "r": "\r"}.get(escape[1], escape[1])
 
 
 def _bytes(text: str) -> bytes:

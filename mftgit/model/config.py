@@ -21,7 +21,7 @@ from mftgit.model.names import LocationName, MemberName, SecretName, TransferNam
 from mftgit.model.retry import Retry
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
-from mftgit.model.source import Marker, Order, Pattern
+from mftgit.model.source import Checksum, Marker, Order, Pattern
 from mftgit.model.triggers import Trigger
 from mftgit.model.windows import Windows
 
@@ -108,6 +108,7 @@ class Source:
     min_age_s: float = 0.0
     max_age_s: float | None = None
     marker: Marker | None = None
+    checksum: Checksum | None = None
     order: Order = Order.TIME
     descending: bool = False
     at_most: int | None = None

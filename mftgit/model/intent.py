@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Final, Self
 
 from mftgit.model.build import build_sidecar
-from mftgit.model.checksum import Sidecar
+from mftgit.model.checksum import ALGORITHMS, Expected, Sidecar
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import (
     ActiveOn,
@@ -61,9 +61,9 @@ class Intent:
     Paths are as their endpoint takes them, except ``path``, which is below ``source_folder``. Size, time and digest are
     those of what was sent and mean nothing before READY; ``source_bytes`` and ``source_sha256`` are those of the file
     that it was made of, where the transfer changes content. ``duplicate_of`` is the delivery for whose sake it is
-    skipped. ``final`` is the name to be, ``plain`` what it is where that is free;
-    ``sidecar`` comes beside it. ``ownership`` and ``active_on`` tell who may end it when the transfer is not configured
-    any more.
+    skipped. ``final`` is the name to be, ``plain`` what it is where that is free; ``sidecar`` comes beside it.
+    ``expected`` is what the file at the source has to be. ``ownership`` and ``active_on`` tell who may end it when the
+    transfer is not configured any more.
     """
 
     id: ClaimId
@@ -83,6 +83,7 @@ class Intent:
     after: AfterSuccess
     archive_path: str | None
     sidecar: Sidecar | None = None
+    expected: Expected | None = None
     size_bytes: int = 0
     mtime_ns: int = 0
     sha256: str = ""
@@ -168,6 +169,18 @@ def _parse_sidecar(value: Mapping[str, str] | None) -> Sidecar | None:
     return None if value is None else build_sidecar(value)
 
 
+def _format_expected(expected: Expected | None) -> dict[str, str] | None:
+    return None if expected is None else {"suffix": expected.suffix, "digest": expected.digest}
+
+
+def _parse_expected(value: Mapping[str, str] | None) -> Expected | None:
+    if value is None:
+        return None
+    if len(value["digest"]) not in ALGORITHMS:
+        raise ValueError(f"{value['digest']!r} is no digest")
+    return Expected(suffix=value["suffix"], digest=value["digest"])
+
+
 def _format_place(place: Place) -> dict[str, Any]:
     """Return the place in the words of a location's document, with its name."""
     location = place.location
@@ -179,7 +192,7 @@ def _parse_place(value: Mapping[str, Any]) -> Place:
     return Place(location=location, alike=bool(value["alike"]))
 
 
-_ADDED: Final = frozenset({"sidecar", "source_bytes", "source_sha256", "duplicate_of"})
+_ADDED: Final = frozenset({"expected", "sidecar", "source_bytes", "source_sha256", "duplicate_of"})
 """An older version does not know every field, and needs those that it does."""
 
 _FORMATS: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -187,6 +200,7 @@ _FORMATS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "source": _format_place,
     "destination": _format_place,
     "sidecar": _format_sidecar,
+    "expected": _format_expected,
     **dict.fromkeys(("state", "ownership", "overwrite", "after"), attrgetter("value")),
 }
 _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -194,6 +208,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "source": _parse_place,
     "destination": _parse_place,
     "sidecar": _parse_sidecar,
+    "expected": _parse_expected,
     "state": DeliveryState,
     "ownership": Ownership,
     "overwrite": Overwrite,

@@ -14,10 +14,12 @@ def is_selected(path: str, transfer: Transfer) -> bool:
 
     It has to lie in one of the folders that are looked into, one ``include`` has to match and no ``exclude``. Hidden
     files, files in hidden folders and files that end in the transfer's temporary suffix are taken only by an
-    ``include`` that names them (``.*``, ``*.part``), and markers never.
+    ``include`` that names them (``.*``, ``*.part``), markers and checksum files never.
     """
     source, suffix = transfer.source, transfer.destination.temporary_suffix
     if source.marker is not None and source.marker.is_marker(path):
+        return False
+    if source.checksum is not None and source.checksum.is_checksum(path):
         return False
     return (
         path.count("/") <= deepest(source)

@@ -37,6 +37,22 @@ class Marker:
         return str(whole.with_name(whole.stem + self.suffix))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checksum:
+    """Beside a file there is its digest, under its name and ``suffix``; with ``required`` it is taken only then."""
+
+    suffix: str = ".sha256"
+    required: bool = True
+
+    def is_checksum(self, path: str) -> bool:
+        """Tell whether ``path`` is called like a checksum file, and is never sent therefore."""
+        return path.endswith(self.suffix)
+
+    def of(self, path: str) -> str:
+        """Return the path of the checksum file of the file ``path``."""
+        return path + self.suffix
+
+
 @unique
 class Order(Enum):
     """By what the files of one run are ordered; equal ones go by their path."""

@@ -22,8 +22,20 @@ def check_source(source: Source) -> Iterator[Fault]:
             message="depth is given, and folders below are not looked into",
             hint="add recursive: true, or remove depth",
         )
+    marker, checksum = source.marker, source.checksum
+    if marker and checksum and _one_ends_as(marker.suffix, checksum.suffix):
+        yield Fault(
+            pointer="/source/checksum",
+            rule="selection",
+            message=f"a marker ({marker.suffix}) cannot be told from a checksum file ({checksum.suffix})",
+            hint="take marker out, since a required checksum file is one; or give one of them another ending",
+        )
     yield from _check_bounds("size_bytes", source.min_size_bytes, source.max_size_bytes)
     yield from _check_bounds("age_s", source.min_age_s, source.max_age_s)
+
+
+def _one_ends_as(first: str, second: str) -> bool:
+    return first.endswith(second) or second.endswith(first)
 
 
 def _check_bounds(field: str, least: float, most: float | None) -> Iterator[Fault]:

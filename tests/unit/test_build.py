@@ -37,7 +37,7 @@ from mftgit.model.location_document import build_location
 from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.retry import Retry
-from mftgit.model.source import Marker, Order, Regex
+from mftgit.model.source import Checksum, Marker, Order, Regex
 from mftgit.model.triggers import (
     AfterTrigger,
     CronTrigger,
@@ -235,6 +235,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             "exclude": ["e"],
             "recursive": True,
             "stable_s": 1,
+            "checksum": {"suffix": ".md5", "required": False},
         },
         "destination": {
             "location": "b",
@@ -270,7 +271,13 @@ def test_a_transfer_takes_what_the_document_says() -> None:
     assert build_transfer(T, value) == Transfer(
         name=T,
         source=Source(
-            location=A, path="p", include=("i",), exclude=("e",), recursive=True, stable_s=1.0
+            location=A,
+            path="p",
+            include=("i",),
+            exclude=("e",),
+            recursive=True,
+            stable_s=1.0,
+            checksum=Checksum(suffix=".md5", required=False),
         ),
         destination=Destination(
             location=B,

@@ -3,13 +3,21 @@
 import hashlib
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mftgit.model.checksum import ChecksumFormat, Sidecar, format_checksum, sidecar_temporary
+from mftgit.model.checksum import (
+    ChecksumFormat,
+    Expected,
+    Sidecar,
+    format_checksum,
+    parse_checksum,
+    sidecar_temporary,
+)
 from mftgit.model.claim import ClaimId, temporary_name
 
 CLAIM = ClaimId("3-1-9f")
@@ -100,3 +108,86 @@ def test_the_temporary_of_a_sidecar_fits_and_is_one_for_each_name(
         assert path.startswith(f"in/{prefix}"[:4])
         assert path.endswith(f".{CLAIM}.3-ab.part")
         assert len(path.removeprefix("in/").encode("utf-8", "surrogateescape")) <= 255
+
+
+MD5, SHA256, SHA512 = "0" * 31 + "a", "1" * 63 + "b", "2" * 127 + "c"
+
+
+@given(names, forms)
+def test_what_was_written_is_read(name: str, form: ChecksumFormat) -> None:
+    assert parse_checksum(format_checksum(name, SHA256, form), name) == SHA256
+
+
+@given(names, names)
+def test_a_line_of_another_name_tells_nothing(name: str, other: str) -> None:
+    if name not in {other, "-"}:
+        with pytest.raises(ValueError, match="only of"):
+            parse_checksum(format_checksum(name, SHA256, ChecksumFormat.SHA256SUM), other)
+
+
+@given(st.binary(max_size=200) | st.text().map(str.encode), names)
+def test_whatever_is_in_a_checksum_file_is_a_digest_or_an_error(content: bytes, name: str) -> None:
+    with suppress(ValueError):
+        found = parse_checksum(content, name)
+        assert Expected(suffix=".x", digest=found).algorithm in {"md5", "sha256", "sha512"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sha256sum"],
+        ["sha256sum", "--binary"],
+        ["sha256sum", "--tag"],
+        ["sha512sum"],
+        ["md5sum"],
+        ["openssl", "dgst", "-sha256"],
+        ["openssl", "dgst", "-sha512", "-r"],
+        ["openssl", "md5"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("name", ["a.csv", " (x) = *y", "m\udcfcn"])
+@pytest.mark.needs("sha256sum", "sha512sum", "md5sum", "openssl")
+def test_what_other_programs_write_is_read(tmp_path: Path, command: list[str], name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"content")
+    written = subprocess.run([*command, path], capture_output=True, check=True).stdout
+    digest = parse_checksum(written, name)
+    algorithm = Expected(suffix=".x", digest=digest).algorithm
+    assert digest == hashlib.new(algorithm, b"content", usedforsecurity=False).hexdigest()
+    assert algorithm in " ".join(command).replace("-", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (SHA256, SHA256),
+        (f"{SHA256.upper()}\r\n", SHA256),
+        (f"\ufeff{MD5} *a.csv\r\n", MD5),
+        (f"{SHA512}  -\n", SHA512),
+        (f"# by hand\n\n{SHA256}  in/a.csv\n", SHA256),
+        (f"{MD5}  b.csv\n{SHA256}  ./a.csv\n", SHA256),
+        (f"{MD5}  a.csv\n{SHA256}  a.csv\n{SHA256}  a.csv\n", SHA256),
+        (f"MD5 (a.csv) = {MD5}\nSHA512 (a.csv) = {SHA512}\n", SHA512),
+    ],
+)
+def test_checksum_files_of_many_kinds_are_read(content: str, expected: str) -> None:
+    assert parse_checksum(content.encode(), "a.csv") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("", "no digest"),
+        ("a.csv", "no digest"),
+        (SHA256[:-1], "no digest"),
+        (f"SHA256 (a.csv) = {MD5}", "no digest"),
+        (f"CRC32 (a.csv) = {SHA256}", "no digest"),
+        (f"{SHA256}  b.csv", "only of 'b.csv'"),
+        (f"{SHA256}\n{SHA256}\n", "only of ''"),
+        (f"{SHA256}  a.csv\n{SHA256[::-1]}  a.csv\n", "several digests"),
+    ],
+)
+def test_what_tells_no_digest_of_the_file_is_said(content: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        parse_checksum(content.encode(), "a.csv")

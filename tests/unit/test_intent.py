@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.algorithms import Algorithms
-from mftgit.model.checksum import ChecksumFormat, Sidecar
+from mftgit.model.checksum import ChecksumFormat, Expected, Sidecar
 from mftgit.model.claim import ClaimId
 from mftgit.model.config import (
     ActiveOn,
@@ -98,6 +98,8 @@ intents = st.builds(
     after=st.sampled_from(AfterSuccess),
     archive_path=st.none() | texts,
     sidecar=st.none() | st.builds(Sidecar, suffix=texts, format=st.sampled_from(ChecksumFormat)),
+    expected=st.none()
+    | st.builds(Expected, suffix=texts, digest=st.sampled_from(["a" * 32, "b" * 64, "c" * 128])),
     size_bytes=st.integers(0),
     mtime_ns=st.integers(),
     sha256=texts,
@@ -121,6 +123,14 @@ def test_what_an_older_member_does_not_know_is_written_only_where_it_tells_somet
     (line,) = format_intents([intent]).splitlines()
     assert ("source_bytes" in json.loads(line)) is (intent.source_bytes is not None)
     assert ("sidecar" in json.loads(line)) is (intent.sidecar is not None)
+    assert ("expected" in json.loads(line)) is (intent.expected is not None)
+
+
+@given(intents)
+def test_a_record_that_expects_no_digest_is_none(intent: Intent) -> None:
+    wrong = dataclasses.replace(intent, expected=Expected(suffix=".x", digest="abc"))
+    with pytest.raises(ValueError, match="is no digest"):
+        parse_intents(format_intents([wrong]))
 
 
 @given(intents, texts)

@@ -16,7 +16,7 @@ from mftgit.model.config import (
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.pattern import matches
 from mftgit.model.selection import Sighting, in_order, is_selected, look
-from mftgit.model.source import Marker, Order, Regex
+from mftgit.model.source import Checksum, Marker, Order, Regex
 from mftgit.model.triggers import IntervalTrigger
 
 
@@ -152,6 +152,13 @@ def test_files_are_taken_so_many_folders_deep(
     path: str, depth: int | None, *, recursive: bool, expected: bool
 ) -> None:
     assert selects(path, recursive=recursive, depth=depth) is expected
+
+
+def test_a_checksum_file_is_never_selected() -> None:
+    assert not selects("a.csv.sha256", checksum=Checksum())
+    assert selects("a.csv", checksum=Checksum())
+    assert selects("a.csv.sha256")
+    assert Checksum().of("in/a.csv") == "in/a.csv.sha256"
 
 
 def test_a_marker_is_never_selected_and_stands_for_its_file() -> None:

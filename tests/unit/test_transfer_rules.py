@@ -23,7 +23,7 @@ from mftgit.model.location import LocalLocation, Location, SftpLocation
 from mftgit.model.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
 from mftgit.model.retry import Retry
-from mftgit.model.source import Regex
+from mftgit.model.source import Checksum, Marker, Regex
 from mftgit.model.transfer_rules import check_folders, check_transfer
 from mftgit.model.triggers import CronTrigger, Trigger, WatchTrigger
 
@@ -327,3 +327,12 @@ def test_checksum_files_are_not_called_like_temporaries(suffix: str, faults: int
     rules = Destination(location=B, checksum=Sidecar(suffix=suffix))
     found = list(check_transfer(replace(transfer(), destination=rules), ZONES))
     assert [each.pointer for each in found] == ["/destination/checksum"] * faults
+
+
+@pytest.mark.parametrize(
+    ("marker", "faults"), [(".ready", 0), (".sha256", 1), (".ok.sha256", 1), ("256", 1)]
+)
+def test_a_marker_is_told_from_a_checksum_file(marker: str, faults: int) -> None:
+    source = Source(location=A, marker=Marker(suffix=marker), checksum=Checksum())
+    found = list(check_transfer(transfer(source=source), ZONES))
+    assert [each.pointer for each in found] == ["/source/checksum"] * faults

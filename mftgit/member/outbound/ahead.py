@@ -1,5 +1,6 @@
 """Read a file and work its digest out in a thread of its own, while what was read before is sent."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
@@ -19,6 +20,28 @@ _LOOK_S: Final = 1.0
 def chunks_of(stream: BinaryIO) -> Iterator[bytes]:
     """Read ``stream`` to its end."""
     return iter(lambda: stream.read(CHUNK_BYTES), b"")
+
+
+def new_digest(algorithm: str) -> "hashlib._Hash":
+    """Return a digest of nothing by ``algorithm``; it is against accidents alone."""
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+def hashed(chunks: Iterator[bytes], digest: "hashlib._Hash | None") -> Iterator[bytes]:
+    """Give ``chunks`` as they are, and ``digest`` each of them."""
+    for chunk in chunks:
+        if digest is not None:
+            digest.update(chunk)
+        yield chunk
+
+
+def digest_of_by(algorithm: str, endpoint: Endpoint, path: str) -> str:
+    """Return another digest of the file ``path``, in hexadecimal; raises what reading it raises."""
+    digest = new_digest(algorithm)
+    with endpoint.open_read(path) as stream:
+        for _ in hashed(chunks_of(stream), digest):
+            pass
+    return digest.hexdigest()
 
 
 def digest_of(endpoint: Endpoint, path: str) -> str:

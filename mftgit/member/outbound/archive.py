@@ -51,6 +51,7 @@ def clean(transfer: Transfer, context: RunContext) -> int:
     if days is None or transfer.archive_path is None:
         return 0
     now, since = context.clock.now(), _cleaned_to(context)
+    checksum = transfer.source.checksum
     old = (
         line
         for line in context.memory.ledger.lines()
@@ -62,7 +63,12 @@ def clean(transfer: Transfer, context: RunContext) -> int:
     with Endpoints(context) as endpoints:
         source = endpoints.at(context.generation.locations[transfer.source.location], make=False)
         while some := list(islice(old, _TOGETHER)):
-            removed += _remove(source, some, top=fixed_folder(transfer.archive_path))
+            removed += _remove(
+                source,
+                some,
+                top=fixed_folder(transfer.archive_path),
+                beside=None if checksum is None else checksum.suffix,
+            )
     context.ownership.check()
     write_file(context.state / _MARK, rfc3339(now - timedelta(days=days)).encode())
     if removed:
@@ -75,7 +81,8 @@ def _is_before(line: Line, moment: datetime) -> bool:
     return ended is not None and ended < moment
 
 
-def _remove(source: Endpoint, lines: list[Line], *, top: str) -> int:
+def _remove(source: Endpoint, lines: list[Line], *, top: str, beside: str | None) -> int:
+    """Remove the files of ``lines``, and what was archived ``beside`` them under their name with that ending."""
     asked = [(name, line) for line in lines for name in reversed(line.archive_names)]
     found = source.stat_all(name for name, _ in asked)
     files: dict[
@@ -88,7 +95,8 @@ def _remove(source: Endpoint, lines: list[Line], *, top: str) -> int:
         elif not isinstance(there, FileMissingError):
             raise there
     paths = list(dict.fromkeys(files.values()))
-    for error in source.remove_all(paths):
+    sums = [path + beside for path in paths] if beside else []
+    for error in source.remove_all(sums + paths):
         if error is not None and not isinstance(error, FileMissingError):
             raise error
     for folder in _folders(paths, top=top):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from threading import Event
-from typing import BinaryIO
 
 from mftgit.adapters.endpoint import (
     Content,
@@ -15,10 +14,11 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound.ahead import ahead, chunks_of
+from mftgit.member.outbound.ahead import ahead, chunks_of, digest_of_by, hashed, new_digest
 from mftgit.member.outbound.content import Changing, ContentError
 from mftgit.member.outbound.context import Endpoints
 from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
+from mftgit.member.outbound.expected import require_expected
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import ENDS_ALL, into
 from mftgit.member.outbound.lanes import spread
@@ -108,6 +108,7 @@ class Copying:
                 self._not_sent(parcel, _changed(parcel.intent))
                 continue
             with self._each(parcel, results):
+                _require_whole(parcel.intent, content)
                 data = self._whole(parcel.intent, content)
                 if data is None:
                     large.append(parcel)
@@ -244,6 +245,7 @@ class Copying:
     ) -> _Sent:
         intent, path = parcel.intent, source_path(parcel)
         before = source.stat(path)
+        other = None if intent.expected is None else new_digest(intent.expected.algorithm)
         with (
             self._telling_change(parcel, before, source),
             self._progress.begin(
@@ -255,7 +257,7 @@ class Copying:
                 if parcel.partial is not None:
                     self._clear_away(parcel, destination)
                 going = self._resuming.anew(parcel, before, source, destination)
-            size, made = self._write(going, parcel, before, source, destination, way)
+            size, made = self._write(going, parcel, before, source, destination, way, other=other)
         if size != made.size_bytes:
             with destination.named():
                 raise EndpointFullError(
@@ -265,6 +267,11 @@ class Copying:
         after = source.stat(path)
         if _mark(after) != _mark(before) or going.reading.size_bytes != before.size_bytes:
             raise _changed(intent)
+        if intent.expected is not None and other is not None:
+            whole = going.offset == 0
+            algorithm = intent.expected.algorithm
+            read = other.hexdigest() if whole else digest_of_by(algorithm, source, path)
+            require_expected(intent, read)
         parcel = replace(parcel, resumed_from_bytes=going.offset)
         return self._sent(parcel, after, size, made.sha256, read=going.reading.sha256), after
 
@@ -276,6 +283,8 @@ class Copying:
         source: FencedEndpoint,
         destination: FencedEndpoint,
         way: Way,
+        *,
+        other: "hashlib._Hash | None",
     ) -> tuple[int, Reading]:
         """Write what is missing of one file; what had arrived when this fails is written down.
 
@@ -290,7 +299,10 @@ class Copying:
         try:
             with (
                 source.open_read(source_path(parcel), going.offset) as stream,
-                self._made(reading, stream, intent, before) as (whole, made),
+                self._made(reading, hashed(chunks_of(stream), other), intent, before) as (
+                    whole,
+                    made,
+                ),
                 ExitStack() as threads,
             ):
                 chunks = self._paced_chunks(whole, reading)
@@ -307,10 +319,10 @@ class Copying:
 
     @contextmanager
     def _made(
-        self, reading: Reading, stream: BinaryIO, intent: Intent, before: FileEntry
+        self, reading: Reading, chunks: Iterator[bytes], intent: Intent, before: FileEntry
     ) -> Iterator[tuple[Iterator[bytes], Reading]]:
-        """Give what becomes of ``stream``, which is read by ``reading``, and what measures that."""
-        chunks = reading.of(chunks_of(stream))
+        """Give what becomes of ``chunks``, which are read by ``reading``, and what measures that."""
+        chunks = reading.of(chunks)
         if not self._content:
             yield chunks, reading
             return
@@ -338,6 +350,13 @@ class Copying:
         error = results.get(parcel.intent.id)
         if isinstance(error, MftgitError):
             self._not_sent(parcel, error)
+
+
+def _require_whole(intent: Intent, content: Content) -> None:
+    if intent.expected is not None and content.before.size_bytes <= SMALL_BYTES:
+        digest = new_digest(intent.expected.algorithm)
+        digest.update(content.data)
+        require_expected(intent, digest.hexdigest())
 
 
 def _require_same(intent: Intent, digest: str | MftgitError) -> None:

@@ -27,6 +27,12 @@ from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.copy import Copying
 from mftgit.member.outbound.describe import Describing
 from mftgit.member.outbound.duplicates import sort_out
+from mftgit.member.outbound.expected import (
+    ChecksumDiffersError,
+    move,
+    read_expected,
+    settle,
+)
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import Finish, NameTakenError, into
 from mftgit.member.outbound.name import Named, name
@@ -41,6 +47,7 @@ from mftgit.member.outbound.parcel import (
 )
 from mftgit.member.outbound.resume import Resuming
 from mftgit.member.outbound.rounds import NameWaitsError, has_to_wait, one_name, rounds
+from mftgit.model.checksum import Expected
 from mftgit.model.claim import ClaimId, join
 from mftgit.model.config import AfterSuccess, Destination, Transfer, Verify
 from mftgit.model.events import EventName, Fact
@@ -89,6 +96,7 @@ class Delivery:
             MftgitError: it cannot go on with any of those that are not in ``results``.
         """
         described = [self._describing.describe(transfer, *file) for file in files.items()]
+        described = self._expecting(transfer, described, results)
         parcels = [Parcel(intent=intent, claim=None) for intent in described]
         parcels = self._finish.write(parcels, S.TAKE)
         if transfer.after_success is not AfterSuccess.KEEP:
@@ -120,12 +128,21 @@ class Delivery:
             partial is not None or self._sends_again(self._transfer, parcel.claim)
         ):
             described = self._describing.describe(self._transfer, intent.id, intent.path)
+            described = replace(described, expected=intent.expected)
             self._send_again(replace(parcel, intent=described, partial=partial), results)
         elif parcel.claim is None:  # never claimed, or kept at its place: it is seen again there
             self._begun.intents.drop([intent.id])
             results[intent.id] = NOTHING
         else:
             self._put_back(parcel, results)
+
+    def _expecting(
+        self, transfer: Transfer, described: Sequence[Intent], results: Results
+    ) -> list[Intent]:
+        """Return those that can be taken, with what the checksum files beside them tell, where there are any."""
+        source = self._context.generation.locations[transfer.source.location]
+        rules = transfer.source.checksum
+        return read_expected(described, rules, self._endpoints.at(source), results)
 
     def _sends_again(self, transfer: Transfer, claim: Claim | None) -> bool:
         """Tell whether a claim is sent by itself; of a batch it goes back, to be taken with the others."""
@@ -197,9 +214,24 @@ class Delivery:
             intent = parcel.intent
             results[intent.id] = error or NOTHING
             if error is None:
+                self._set_checksum_aside(transfer, intent, results)
+            if not isinstance(results[intent.id], MftgitError):
                 advance(intent.state, S.GIVE_UP)
                 self.tell_given_up(intent.id, intent.path, moved_to=target)
                 self._begun.intents.drop([intent.id])
+
+    def _set_checksum_aside(self, transfer: Transfer, intent: Intent, results: Results) -> None:
+        """Let the checksum file go along; also one that cannot be read, and is why the file is given up."""
+        rules = transfer.source.checksum
+        if rules is None:
+            return
+        source = self._endpoints.at(self._context.generation.locations[transfer.source.location])
+        where = partial(join, transfer.retry.quarantine)
+        if intent.expected is not None:
+            settle([intent], source, results, target=lambda each: where(each.path))
+            return
+        unread = replace(intent, expected=Expected(suffix=rules.suffix, digest=""))
+        move([unread], source, results, target=lambda each: where(each.path))
 
     def adopt(self, transfer: Transfer, claim: Claim, results: Results) -> None:
         """Send a claim that has no record, as where the members' storage was lost and the source was not."""
@@ -247,11 +279,20 @@ class Delivery:
     def _send_again(self, parcel: Parcel, results: Results) -> None:
         """Send a file that was taken already, under a temporary name that no earlier try bore."""
         parcels = self._finish.write([parcel], S.TAKE)
-        if parcel.claim is not None and parcel.intent.after is AfterSuccess.KEEP:
+        if not self._is_as_asked(parcel.intent):
+            # it was taken under another revision, and is to be found at its place now
+            self._clear_away(parcels[0])
+            self._put_back(parcels[0], results)
+        elif parcel.claim is not None and parcel.intent.after is AfterSuccess.KEEP:
             # it was claimed under another revision, and is kept now
             self._put_back(parcels[0], results)
         else:
             self._send(parcels, results)
+
+    def _is_as_asked(self, described: Intent) -> bool:
+        """Tell whether it is known what the file has to be, where that has to be known."""
+        rules = None if self._transfer is None else self._transfer.source.checksum
+        return rules is None or not rules.required or described.expected is not None
 
     def _put_back(self, parcel: Parcel, results: Results) -> None:
         intent = parcel.intent
@@ -417,6 +458,17 @@ class Delivery:
             return
         if parcel.claim is None:
             self._finish.leave([parcel], results)
+        elif isinstance(error, ChecksumDiffersError):
+            self._make_way(parcel, results)
+
+    def _make_way(self, parcel: Parcel, results: Results) -> None:
+        """Let a file that is not what it has to be go back, or aside where the next one is at its place already."""
+        if not self._finish.leave([parcel], results) or self._transfer is None:
+            return
+        intent, target = parcel.intent, join(self._transfer.retry.quarantine, parcel.intent.path)
+        if parcel.claim is not None and archive([(parcel.claim, target)]) == [None]:
+            self.tell_given_up(intent.id, intent.path, moved_to=target)
+            self._begun.intents.drop([intent.id])
 
     def _clear_away(self, parcel: Parcel) -> None:
         """Remove what was sent of it; where its place is not the transfer's any more, as far as that goes."""

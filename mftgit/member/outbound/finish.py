@@ -19,7 +19,7 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
 )
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound import sidecars
+from mftgit.member.outbound import expected, sidecars
 from mftgit.member.outbound.ahead import digest_of
 from mftgit.member.outbound.claims import Claim, archive, delete
 from mftgit.member.outbound.context import Endpoints, RunContext
@@ -337,8 +337,32 @@ class Finish:
                 for (_, intent), error in zip(some, ended, strict=True)
                 if error is not None
             }
+            done = [
+                each.intent
+                for each in parcels
+                if each.intent.after is after and each.intent.id not in failed
+            ]
+            self._settle_checksums(done, after, failed)
         results |= failed
         return [each for each in parcels if each.intent.id not in failed]
+
+    def _settle_checksums(
+        self, intents: Sequence[Intent], after: AfterSuccess, failed: dict[ClaimId, MftgitError]
+    ) -> None:
+        """Do with the checksum files of sources what was done with these; also after a crash between the two."""
+        having = [each for each in intents if each.expected is not None]
+        if not having or after is AfterSuccess.KEEP:
+            return
+        found: Results = {}
+        source = self._endpoints.find(having[0].source, writer=having[0].member)
+        expected.settle(
+            having,
+            self._endpoints.at(source),
+            found,
+            target=None if after is AfterSuccess.DELETE else _archived,
+            over=after is AfterSuccess.MOVE,
+        )
+        failed |= {claim: each for claim, each in found.items() if isinstance(each, MftgitError)}
 
     def _append(self, intents: Sequence[Intent], *, skipped: bool) -> None:
         context = self._context

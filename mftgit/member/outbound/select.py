@@ -26,7 +26,7 @@ class Selection:
     """What one run takes of its source, and what it leaves to the next one.
 
     Of each file that is selected by its name, path, size and times are held, and nothing else of the listing but the
-    names of markers.
+    names of markers and checksum files.
     """
 
     def __init__(self, transfer: Transfer, context: RunContext, endpoints: Endpoints) -> None:
@@ -39,6 +39,7 @@ class Selection:
         self._passed: set[str] = set()
         self._more = False
         self._markers: set[str] = set()
+        self._checksums: set[str] = set()
         self._done: set[str] = set()
 
     def fresh(self, passed: set[str]) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -135,10 +136,12 @@ class Selection:
         return self._endpoints.at(self._context.generation.locations[self._source.location])
 
     def _listing(self) -> list[tuple[str, int, int]]:
-        marker, selected = self._source.marker, []
+        marker, checksum, selected = self._source.marker, self._source.checksum, []
         for entry in self._entries():
             if marker is not None and marker.is_marker(entry.path):
                 self._markers.add(entry.path)
+            elif checksum is not None and checksum.is_checksum(entry.path):
+                self._checksums.add(entry.path)
             elif is_selected(entry.path, self._transfer):
                 selected.append((entry.path, entry.size_bytes, entry.mtime_ns))
         return selected
@@ -161,9 +164,11 @@ class Selection:
         )
 
     def _is_wanted(self, path: str, seen: Sighting) -> bool:
-        """Tell whether size, age and marker are as they have to be."""
-        marker = self._source.marker
+        """Tell whether size, age and marker are as they have to be, and the checksum file is there."""
+        marker, checksum = self._source.marker, self._source.checksum
         if marker is not None and marker.of(path) not in self._markers:
+            return False
+        if checksum is not None and checksum.required and checksum.of(path) not in self._checksums:
             return False
         return seen.fits(self._source, self._now_ns)
 
