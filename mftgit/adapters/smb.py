@@ -95,7 +95,9 @@ class SmbEndpoint:
             try:
                 for name, found in self._scan("/".join((*top, *below))):
                     path = "/".join((*below, name))
-                    if name.startswith(RESERVED):
+                    if name.lower().startswith(
+                        RESERVED
+                    ):  # it is one name there however it is written
                         continue
                     if found.is_file:
                         yield entry_of(path, found)

@@ -16,6 +16,7 @@ MOST_BYTES: Final = 2 << 20
 """Of one message; nothing that is asked for has an answer half as large."""
 
 _HEAD_BYTES: Final = 4
+_KEEPALIVE_S: Final = 15  # of silence, so that firewalls keep the connection
 
 
 class Transport:
@@ -41,6 +42,9 @@ class Transport:
         limit = struct.pack("ll", int(whole), int(part * 1_000_000))
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S)
         self._socket = made
         self.connected = True
 

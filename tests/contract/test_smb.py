@@ -132,6 +132,23 @@ def test_a_share_that_is_not_there_or_not_for_us_is_named(samba: Samba, tmp_path
         connect(server.location(), secrets_dir=server.secrets_dir)
 
 
+def test_a_share_that_may_not_be_written_to_says_so(tmp_path: Path) -> None:
+    with (
+        running_samba(tmp_path, share=("read only = yes",)) as server,
+        opened(server) as endpoint,
+    ):
+        (server.folder / "a").write_bytes(b"1")
+        with endpoint.open_read("a") as stream:
+            assert stream.read() == b"1"
+        for call in (
+            lambda: endpoint.write("b", iter([b"1"]), on_chunk=silent),
+            lambda: endpoint.remove("a"),
+            lambda: endpoint.make_folder("folder"),
+        ):
+            with pytest.raises(EndpointRefusedError, match="access denied"):
+                call()
+
+
 def test_a_share_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
     with (
         running_samba(tmp_path, share=("msdfs root = yes",)) as server,
@@ -448,6 +465,19 @@ def test_a_link_leads_nowhere_outside(samba: Samba, endpoint: SmbEndpoint, tmp_p
         endpoint.stat("file")
     for name in ("out", "file"):
         (samba.folder / name).unlink()
+
+
+def test_reserved_names_are_passed_over_however_they_are_written(
+    samba: Samba, endpoint: SmbEndpoint
+) -> None:
+    claim = samba.folder / ".MFTGIT" / "claims"
+    claim.mkdir(parents=True)
+    (claim / "a").touch()
+    found = list(endpoint.list_files(".", recursive=True))
+    (claim / "a").unlink()
+    claim.rmdir()
+    claim.parent.rmdir()
+    assert found == []
 
 
 def test_a_long_list_comes_in_several_answers(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+import pytest
 from ports import own_port
 from ssh_keys import program
 
@@ -81,6 +82,8 @@ def running_samba(
 
     ``options`` and ``share`` are lines of smb.conf, the last of which win.
     """
+    if os.geteuid() != 0:
+        pytest.skip("smbd needs root")
     folder, secrets_dir = folder or work / "files", work / "secrets"
     folder.mkdir(parents=True, exist_ok=True)
     secrets_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
