@@ -9,7 +9,9 @@ from typing import IO, Final
 
 from mftgit.adapters.content import Bound, UnfitError
 from mftgit.adapters.content_armor import bare
+from mftgit.adapters.content_packed import unpacked
 from mftgit.adapters.pgp_home import LIMIT_S, PgpError, PgpHome
+from mftgit.errors import ConfigError
 from mftgit.model.pgp_status import (
     Lines,
     read_status,
@@ -88,9 +90,8 @@ def pgp_verify(chunks: Iterator[bytes], home: PgpHome, *, most_bytes: int) -> It
     def judge(lines: Lines, code: int) -> str | None:
         return why_not_verified(lines, code, signers=home.public)
 
-    return _bounded(
-        _through(bare(chunks), home, ["--no-armor", "--decrypt"], None, judge), most_bytes
-    )
+    packets = unpacked(bare(chunks), most_bytes=most_bytes)
+    return _bounded(_through(packets, home, ["--no-armor", "--decrypt"], None, judge), most_bytes)
 
 
 def _bounded(pieces: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
@@ -225,7 +226,7 @@ def _filled(passphrase: str) -> int:
     """Return a pipe to read ``passphrase`` from, which is closed at its other end."""
     text = passphrase.encode()
     if len(text) > _MOST_PASSPHRASE_BYTES - 1 or "\n" in passphrase:
-        raise PgpError(f"a passphrase is one line of less than {_MOST_PASSPHRASE_BYTES} bytes")
+        raise ConfigError(f"a passphrase is one line of less than {_MOST_PASSPHRASE_BYTES} bytes")
     reading, writing = os.pipe()
     try:
         os.write(writing, text + b"\n")

@@ -90,7 +90,7 @@ class PgpHome:
         self._agent: subprocess.Popen[bytes] | None = None
         self._agent_pid = 0
         try:
-            self.folder: Final = Path(mkdtemp(prefix=_PREFIX, dir=memory))
+            self.folder: Final = Path(mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=memory))
             self._lock = _locked(self.folder)
         except OSError as error:
             raise PgpError(f"no home for gpg can be made: {error}") from error

@@ -136,7 +136,7 @@ def key_texts(step: PgpStep) -> tuple[str, tuple[str, ...]]:
             return "recipients", step.recipients
         case PgpSign():
             return "recipients", ()
-        case PgpDecrypt() | PgpVerify():
+        case _:
             return "signed_by", step.signed_by
 
 

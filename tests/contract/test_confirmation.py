@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from clocks import SetClock
 from controller_site import Node, Site, controller_site
+from gpg_keys import gpg_home
 from node_site import ONE, TRANSFER, TWO, deliver, restarted, started, until
 
 from mftgit.errors import MftgitError
@@ -399,6 +400,26 @@ def test_a_secret_that_is_missing_refuses_a_revision_before_anything_is_touched_
     secret = node.folder.secrets / "partner"
     secret.touch(mode=0o600)
     secret.write_text("x", encoding="utf-8")
+    node.look()
+    assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, new)
+
+
+def test_a_key_of_content_that_gpg_does_not_take_refuses_a_revision_and_a_good_one_does_not(
+    site: Site,
+) -> None:
+    old = site.publish(ONE)
+    node = started(site)
+    secret = node.folder.secrets / "key.asc"
+    secret.touch(mode=0o600)
+    secret.write_text("no key", encoding="utf-8")
+    step = b"content: [{pgp_sign: {signing_key: {file: key.asc}}}]\n"
+    new = site.publish(ONE | {"transfers/one.yaml": TRANSFER + step})
+    node.look()
+    assert (node.intake.state(), node.intake.runs) == (MemberState.REFUSED, old)
+    assert "step 1 (pgp_sign) of content in transfers/one.yaml: " in str(node.intake.reason())
+    with gpg_home() as home:
+        home.make("alice")
+        secret.write_bytes(home.gpg("--armor", "--export-secret-keys", "alice"))
     node.look()
     assert (node.intake.state(), node.intake.runs) == (MemberState.ACTIVE, new)
 

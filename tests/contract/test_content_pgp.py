@@ -3,6 +3,7 @@
 import base64
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from gpg_keys import GpgHome, gpg_home
 from outbound_site import LARGE, Crash, Owner, Site, site
 
+from mftgit.adapters import content_pgp
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.content import UnfitError
 from mftgit.adapters.location_secrets import SecretsHere
-from mftgit.adapters.pgp_home import PgpHome, sweep
+from mftgit.adapters.pgp_home import PgpError, PgpHome, sweep
 from mftgit.errors import ConfigError
 from mftgit.member.outbound.content_keys import ContentKeysError, open_keys
 from mftgit.member.outbound.context import RunContext
@@ -99,9 +101,8 @@ def keys() -> Iterator[Keys]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    before = set(MEMORY.iterdir())
     yield
-    assert {path for path in MEMORY.iterdir() if path.name.startswith("mftgit-pgp-")} <= before
+    assert not list(MEMORY.glob(f"mftgit-pgp-{os.getpid()}-*"))
 
 
 def ref(name: str) -> SecretRef:
@@ -166,6 +167,19 @@ def test_who_is_not_named_has_signed_nothing(keys: Keys) -> None:
     assert "it is encrypted" in refused(keys, verify, keys.gpg("--recipient", "alice", "--encrypt"))
     twice = ("--local-user", "bob", "--local-user", "eve", "--sign")
     refused(keys, verify, keys.gpg(*twice))
+
+
+@pytest.mark.parametrize("packed", ["none", "zip", "zlib"])
+def test_what_stands_behind_a_signed_message_is_refused(keys: Keys, packed: str) -> None:
+    verify = PgpVerify(signed_by=(keys.public("bob"),))
+    signed = keys.gpg("--compress-algo", packed, "--local-user", "bob", "--sign")
+    assert through(keys, verify, signed) == CONTENT
+    for content in (signed + b"x", signed + signed, signed[:-1], signed[:1], b""):
+        assert refused(keys, verify, content)
+    bomb = keys.gpg(
+        "--compress-algo", packed, "--local-user", "bob", "--sign", content=bytes(1 << 20)
+    )
+    assert "raise most_bytes" in refused(keys, replace(verify, most_bytes=(1 << 20) - 1), bomb)
 
 
 def test_what_is_not_one_whole_message_is_refused(keys: Keys) -> None:
@@ -260,6 +274,63 @@ def test_a_key_is_in_memory_alone_and_for_nobody_else(keys: Keys) -> None:
     assert not folder.exists()
 
 
+def gpg_that(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let the gpg of this machine be a program that does as ``script`` once it is given content."""
+    fake = folder / "gpg"
+    real = shutil.which("gpg")
+    body = f'#!/bin/sh\ncase "$*" in *--decrypt*) {script};; *) exec {real} "$@";; esac\n'
+    fake.write_text(body, encoding="utf-8")
+    fake.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -9 $$", "ended by signal 9"),
+        ("sleep 60", "did nothing for 0.2 s"),
+        ("head -c 70000 /dev/zero > /dev/fd/$fd", "said more than 65,536 bytes"),
+    ],
+)
+def test_a_gpg_that_fails_is_no_fault_of_a_file(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    find = 'fd=; for w; do [ "$p" = --status-fd ] && fd=$w; p=$w; done; '
+    gpg_that(tmp_path, monkeypatch, find + script)
+    monkeypatch.setattr(content_pgp, "LIMIT_S", 0.2)
+    with pytest.raises(PgpError, match=message):
+        through(keys, PgpVerify(signed_by=(keys.public("bob"),)), b"x")
+
+
+def test_what_is_missing_on_a_machine_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no file system in memory"):
+        PgpHome([], memory=tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="apt install gnupg"):
+        PgpHome([])
+
+
+def test_a_gpg_that_reads_no_further_is_not_trusted(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = keys.gpg("--recipient", "alice", "--encrypt")
+    real = shutil.which("gpg")
+    (tmp_path / "whole").write_bytes(sealed)
+    gpg_that(tmp_path, monkeypatch, f'exec 0<{tmp_path}/whole; exec {real} "$@"')
+    with pytest.raises(UnfitError, match="something behind the message"):
+        through(keys, DECRYPT, sealed + bytes(1 << 20))
+
+
+@pytest.mark.parametrize("passphrase", ["two\nlines", "x" * 5000])
+def test_a_passphrase_is_one_line_that_a_pipe_holds(keys: Keys, passphrase: str) -> None:
+    values = {**keys.secrets.values, SecretName("pass"): SecretValue(passphrase)}
+    secrets = replace(keys.secrets, values=values)
+    with pytest.raises(ConfigError, match="one line"), open_keys(SIGN, secrets):
+        pass
+
+
 KILLED = """
 import sys
 from mftgit.adapters.pgp_home import PgpHome
@@ -274,7 +345,7 @@ signal.pause()
 def test_what_a_killed_process_leaves_is_removed_by_the_next_and_its_agent_ends(keys: Keys) -> None:
     words = [sys.executable, "-c", KILLED]
     with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -282,8 +353,8 @@ def test_what_a_killed_process_leaves_is_removed_by_the_next_and_its_agent_ends(
         process.stdin.close()
         folder, agent = process.stdout.readline().split()
         ended = os.pidfd_open(int(agent))
+        assert list(Path(folder).glob("private-keys-v1.d/*.key"))
         process.send_signal(signal.SIGKILL)
-    assert list(Path(folder).glob("private-keys-v1.d/*.key"))
     PgpHome([]).close()
     assert not Path(folder).exists()
     poll = select.poll()
