@@ -15,6 +15,7 @@ from mftgit.model.config import (
     Cluster,
     Deduplicate,
     Destination,
+    Fallback,
     Member,
     Overwrite,
     Ownership,
@@ -183,6 +184,7 @@ def _destination(value: Value) -> Destination:
             verify=Verify,
             checksum=build_sidecar,
             resume=bool,
+            fallback=_fallback,
         ),
     )
 
@@ -190,6 +192,12 @@ def _destination(value: Value) -> Destination:
 def build_sidecar(value: Value) -> Sidecar:
     """Return what ``checksum`` of a destination says."""
     return Sidecar(**given(value, suffix=str, format=ChecksumFormat))
+
+
+def _fallback(value: Value) -> Fallback:
+    return Fallback(
+        location=LocationName(value["location"]), **given(value, path=str, after_failures=int)
+    )
 
 
 def _retry(value: Value) -> Retry:

@@ -233,6 +233,7 @@ def _job_fields(job: Job) -> dict[str, Value]:
         **_flat(job.transfer, ""),
         **_flat(job.source, "source.location"),
         **_flat(job.destination, "destination.location"),
+        **({} if job.fallback is None else _flat(job.fallback, "destination.fallback.location")),
     }
 
 

@@ -5,8 +5,9 @@ resolve. Two generations that compare equal run alike, whatever their documents 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, unique
+from typing import Self
 
 from mftgit.model.calendars import Calendar
 from mftgit.model.checksum import Sidecar
@@ -149,6 +150,15 @@ class Verify(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Where files go instead, once the destination could not be reached by ``after_failures`` runs in a row."""
+
+    location: LocationName
+    path: str = "."
+    after_failures: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """Where the files go. A file is sent under a temporary name, then renamed.
 
@@ -169,6 +179,7 @@ class Destination:
     verify: Verify = Verify.SIZE
     checksum: Sidecar | None = None
     resume: bool = True
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +246,23 @@ class Transfer:
     def resumes(self) -> bool:
         """Whether a large file goes on where it was cut; not one that is changed on its way, nor one of a batch."""
         return self.destination.resume and not self.content and self.batch is None
+
+    @property
+    def locations(self) -> tuple[LocationName, ...]:
+        """Return what it refers to: the source, the destination, and the fallback where there is one."""
+        fallback = self.destination.fallback
+        ends = self.source.location, self.destination.location
+        return ends if fallback is None else (*ends, fallback.location)
+
+    def at_fallback(self) -> Self:
+        """Return the transfer as it goes to its fallback, which it has to have, by the rules of its destination."""
+        fallback = self.destination.fallback
+        if fallback is None:
+            raise LookupError("no fallback")
+        there = replace(
+            self.destination, location=fallback.location, path=fallback.path, fallback=None
+        )
+        return replace(self, destination=there)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

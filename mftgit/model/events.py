@@ -59,6 +59,7 @@ class EventName(Enum):
     DELIVERY_FAILED = "DeliveryFailed"
     DELIVERY_SKIPPED = "DeliverySkipped"
     DELIVERY_GIVEN_UP = "DeliveryGivenUp"
+    DESTINATION_AWAY = "DestinationAway"
     COMMAND_FAILED = "CommandFailed"
     TRANSFER_PAUSED = "TransferPaused"
     TRANSFER_RESUMED = "TransferResumed"

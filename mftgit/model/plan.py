@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from mftgit.model.config import Generation, Transfer
 from mftgit.model.location import Location
-from mftgit.model.names import LocationName, SecretName, TransferName
+from mftgit.model.names import SecretName, TransferName
 from mftgit.model.needs import secrets_of, secrets_of_transfer
 from mftgit.model.secret_value import SecretValue
 
@@ -24,6 +24,7 @@ class Job:
     transfer: Transfer
     source: Location
     destination: Location
+    fallback: Location | None = None
     secrets: tuple[tuple[SecretName, SecretValue], ...] = ()
 
 
@@ -59,9 +60,7 @@ def plan(active: Generation | None, wanted: Generation) -> Plan:
         }
     if moved:
         changed |= {
-            name
-            for name, each in wanted.transfers.items()
-            if not moved.isdisjoint(_locations_of(each))
+            name for name, each in wanted.transfers.items() if not moved.isdisjoint(each.locations)
         }
     return Plan(
         start=tuple(_job(wanted, name) for name in sorted(changed - had.transfers.keys())),
@@ -83,19 +82,17 @@ def jobs(generation: Generation) -> Mapping[TransferName, Job]:
 
 def _job(generation: Generation, name: TransferName) -> Job:
     transfer = generation.transfers[name]
-    source, destination = (generation.locations[each] for each in _locations_of(transfer))
-    names = _secrets_of(source) | _secrets_of(destination) | _own_secrets_of(transfer)
+    ends = [generation.locations[each] for each in transfer.locations]
+    source, destination, *other = ends
+    names = _own_secrets_of(transfer).union(*map(_secrets_of, ends))
     secrets = ((each, generation.secrets[each]) for each in names if each in generation.secrets)
     return Job(
         transfer=transfer,
         source=source,
         destination=destination,
+        fallback=other[0] if other else None,
         secrets=tuple(sorted(secrets)),
     )
-
-
-def _locations_of(transfer: Transfer) -> tuple[LocationName, LocationName]:
-    return transfer.source.location, transfer.destination.location
 
 
 def _own_secrets_of(transfer: Transfer) -> set[SecretName]:

@@ -87,8 +87,9 @@ def referring(parts: Parts, locations: Collection[str]) -> Iterator[str]:
     """Give the names of the transfers that refer to one of ``locations``, or may; all of them are sound."""
     for name, part in parts[Kind.TRANSFER].items():
         value: Any = part.checked.document.value if part.checked.document else {}
-        for side in ("source", "destination"):
-            location = value[side]["location"]
+        fallback = value["destination"].get("fallback")
+        for end in (value["source"], value["destination"], *([fallback] if fallback else [])):
+            location = end["location"]
             if location in locations or "{{" in location:
                 yield name
 
@@ -247,16 +248,27 @@ class _Across:
                 )
 
     def _check_locations(self, part: Part, transfer: Transfer, group: Names) -> None:
-        name = transfer.destination.location
         sources = self._locations(part, "/source/location", transfer.source.location, group)
         # Told for the whole group, whatever keeps the source from being built.
-        self._locations(part, "/destination/location", name, group)
+        self._check_way(part, transfer, "/destination", sources, group)
+        if transfer.destination.fallback is not None:
+            self._check_way(part, transfer.at_fallback(), "/destination/fallback", sources, group)
+
+    def _check_way(
+        self,
+        part: Part,
+        transfer: Transfer,
+        at: str,
+        sources: list[tuple[Names, Location]],
+        group: Names,
+    ) -> None:
+        name, pointer = transfer.destination.location, f"{at}/location"
+        self._locations(part, pointer, name, group)
         for subgroup, source in sources:
-            for _, destination in self._locations(
-                part, "/destination/location", name, subgroup, tell=False
-            ):
+            for _, destination in self._locations(part, pointer, name, subgroup, tell=False):
                 for fault in check_folders(transfer, source, destination):
-                    self._report(part, fault.pointer, fault.rule, fault.message, fault.hint)
+                    where = at if fault.pointer == "/destination" else fault.pointer
+                    self._report(part, where, fault.rule, fault.message, fault.hint)
                 if subgroup:
                     self.legs.extend(legs_of(part.name, transfer, source, destination))
 

@@ -19,6 +19,10 @@ def referred(document: Document) -> Iterator[tuple[str, Kind, str]]:
         name = inner.get(field) if isinstance(inner, dict) else None
         if _is_reference(name):
             yield f"/{side}/{field}", Kind.LOCATION, str(name)
+        inner = inner.get("fallback") if isinstance(inner, dict) else None
+        name = inner.get(field) if isinstance(inner, dict) else None
+        if _is_reference(name):
+            yield f"/{side}/fallback/{field}", Kind.LOCATION, str(name)
     for field in _MANY:
         names = value.get(field)
         for index, name in enumerate(names if isinstance(names, list) else ()):

@@ -70,8 +70,7 @@ def _follow(before: Parts, last: Generation, parts: Parts) -> Generation:
     names = {part.name for part, _ in changed} | gone
     kept = {name: each for name, each in last.transfers.items() if name not in names}
     transfers = kept | dict(_transfers(active, last.member))
-    used = {each.source.location for each in transfers.values()}
-    used |= {each.destination.location for each in transfers.values()}
+    used = {name for each in transfers.values() for name in each.locations}
     locations, elsewhere = _places(before, last, parts, used)
     off = frozenset(TransferName(part.name) for part, sound in changed if not sound.scope.enabled)
     return Generation(

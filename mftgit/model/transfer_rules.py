@@ -76,9 +76,18 @@ def _check_batch(transfer: Transfer) -> Iterator[Fault]:
 
 def _check_destination(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fault]:
     rules = transfer.destination
+    fallback = rules.fallback
+    if fallback is not None and fallback.location == rules.location:
+        yield Fault(
+            pointer="/destination/fallback/location",
+            rule="fallback",
+            message=f"the fallback is at {fallback.location} too, which is away when the destination is",
+            hint="name another location",
+        )
     for pointer, pattern, fields in (
         ("/destination/path", rules.path, PATH_FIELDS),
         ("/destination/name", rules.name, NAME_FIELDS),
+        ("/destination/fallback/path", fallback.path if fallback else "", PATH_FIELDS),
         ("/after_success/path", transfer.archive_path or "", ARCHIVE_FIELDS),
     ):
         if wrong := wrong_pattern(pattern, fields):

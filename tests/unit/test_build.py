@@ -22,6 +22,7 @@ from mftgit.model.config import (
     Cluster,
     Deduplicate,
     Destination,
+    Fallback,
     Member,
     Overwrite,
     Ownership,
@@ -250,6 +251,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             "verify": "read_back",
             "checksum": {"suffix": ".sum", "format": "bsd"},
             "resume": False,
+            "fallback": {"location": "c", "path": "r", "after_failures": 2},
         },
         "trigger": {"interval": {"every_s": 9}},
         "content": [
@@ -292,6 +294,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             verify=Verify.READ_BACK,
             checksum=Sidecar(suffix=".sum", format=ChecksumFormat.BSD),
             resume=False,
+            fallback=Fallback(location=LocationName("c"), path="r", after_failures=2),
         ),
         trigger=IntervalTrigger(every_s=9.0),
         content=(Gunzip(most_bytes=7), Unzip(), Zip(), Gzip(level=9)),
@@ -349,3 +352,17 @@ def test_every_trigger_but_the_manual_one_may_have_a_calendar() -> None:
 def test_the_number_of_the_trust_policy_is_part_of_the_cluster() -> None:
     assert build_cluster({"name": "acme"}).policy_version == 0
     assert build_cluster({"name": "acme", "trust": {"version": 7.0}}).policy_version == 7
+
+
+def test_a_transfer_goes_to_its_fallback_by_the_rules_of_its_destination() -> None:
+    fallback = Fallback(location=LocationName("c"), path="r")
+    rules = Destination(location=B, path="q", name="{stem}", fallback=fallback)
+    made = Transfer(
+        name=T, source=Source(location=A), destination=rules, trigger=IntervalTrigger(every_s=9.0)
+    )
+    assert made.locations == (A, B, "c")
+    there = made.at_fallback()
+    assert there.destination == Destination(location=LocationName("c"), path="r", name="{stem}")
+    assert there.locations == (A, "c")
+    with pytest.raises(LookupError):
+        there.at_fallback()

@@ -312,3 +312,20 @@ def test_a_changed_roll_out_and_changed_windows_are_told_as_the_document_has_the
         "cluster.rollout.cohorts.0.members": (("node-1",), ("node-2",)),
         "cluster.windows.deny.0.from": ("01:00", "02:00"),
     }
+
+
+def test_a_fallback_is_told_with_the_fields_of_its_location() -> None:
+    def files(port: int, failures: int) -> Files:
+        told = f"{{location: outbox, fallback: {{location: other, after_failures: {failures}}}}}"
+        return {
+            "locations/other.yaml": f"{SFTP}port: {port}\n",
+            "transfers/invoices.yaml": VALID["transfers/invoices.yaml"].replace(
+                "{location: outbox}", told
+            ),
+        }
+
+    (transfer,) = on_node(files(22, 3), files(23, 4)).transfers
+    assert told(transfer.fields) == {
+        "destination.fallback.after_failures": (3, 4),
+        "destination.fallback.location.port": (22, 23),
+    }

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mftgit.model.config import (
     Cluster,
     Destination,
+    Fallback,
     Generation,
     Member,
     Role,
@@ -119,3 +120,18 @@ def test_another_value_of_a_secret_changes_what_logs_in_with_it_and_nothing_else
     assert not steps.start
     assert not steps.stop
     assert "b" not in repr(steps.change[0].secrets[0][1])
+
+
+def test_a_fallback_that_changes_changes_the_transfers_that_may_go_there() -> None:
+    name = LocationName("other")
+    fallback = Fallback(location=name)
+
+    def made(path: str) -> Generation:
+        one = transfer("one")
+        one = replace(one, destination=replace(one.destination, fallback=fallback))
+        found = generation(one, transfer("two"))
+        other = LocalLocation(name=name, path=path)
+        return replace(found, locations={**found.locations, name: other})
+
+    (job,) = plan(made("a"), made("b")).change
+    assert (job.transfer.name, job.fallback) == ("one", LocalLocation(name=name, path="b"))

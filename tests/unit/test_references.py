@@ -338,3 +338,37 @@ def test_many_members_with_the_same_values_are_looked_at_once() -> None:
     assert fresh.validate(tree({**VALID, **members, **transfers})).problems == ()
     # three groups of values, two of them as before: 50 documents in 3 variants
     assert fresh._fill.cache_info().misses - before == 150
+
+
+FALLBACK = "{location: outbox, fallback: {location: LOCATION, path: kept}}"
+
+
+def falling_back(location: str, **more: str) -> dict[str, str]:
+    return changed("{location: outbox}", FALLBACK.replace("LOCATION", location)) | more
+
+
+def test_a_fallback_has_to_be_there_as_a_destination_has() -> None:
+    other = {"locations/other.yaml": "type: local\npath: other\n"}
+    assert found(falling_back("other") | other) == []
+    assert found(falling_back("zzz")) == [
+        (TRANSFER, "/destination/fallback/location", "reference"),
+    ]
+    broken = falling_back("zzz")[TRANSFER] + "retries: 3\n"
+    assert sorted(found({TRANSFER: broken})) == [
+        (TRANSFER, "/destination/fallback/location", "reference"),
+        (TRANSFER, "/retries", "unknown-field"),
+    ]
+
+
+def test_a_fallback_must_not_feed_the_source_nor_be_the_destination() -> None:
+    fed = falling_back("inbox")[TRANSFER].replace("path: kept", "path: .")
+    assert found({TRANSFER: fed}) == [(TRANSFER, "/destination/fallback", "feeds-itself")]
+    assert found(falling_back("outbox")) == [
+        (TRANSFER, "/destination/fallback/location", "fallback")
+    ]
+
+
+def test_a_template_of_a_fallback_is_filled_in_on_each_member() -> None:
+    assert set(found(falling_back("'{{ region }}'"))) == {
+        (TRANSFER, "/destination/fallback/location", "reference")
+    }

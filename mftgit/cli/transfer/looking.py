@@ -150,6 +150,16 @@ def _show(here: Here, active: Active, transfer: Transfer, status: TransferStatus
         _row(label, text)
 
 
+def _fallback(active: Active, transfer: Transfer) -> list[tuple[str, str]]:
+    other = transfer.destination.fallback
+    if other is None:
+        return []
+    where = describe_location(active.generation.locations[other.location])
+    return [
+        ("or to", f"{where}, {other.path}, after {other.after_failures} runs that do not reach it")
+    ]
+
+
 def _definition(active: Active, transfer: Transfer) -> list[tuple[str, str]]:
     locations = active.generation.locations
     source, destination = transfer.source, transfer.destination
@@ -166,6 +176,7 @@ def _definition(active: Active, transfer: Transfer) -> list[tuple[str, str]]:
             f"{', '.join(map(str, source.include))}{but_for}, unchanged for {source.stable_s:g} s",
         ),
         ("to", f"{describe_location(locations[destination.location])}, {destination.path}"),
+        *_fallback(active, transfer),
         ("overwrite", destination.overwrite.value),
         ("together", f"all or none{least}" if transfer.batch else "each by itself"),
         ("runs", describe_trigger(transfer.trigger)),

@@ -48,6 +48,12 @@ FORGOTTEN_S: Final = 2 * 86_400.0
 
 FEW_FAILURES: Final = 1000
 
+THE_RUN: Final = ""
+AWAY: Final = "/"
+"""What failures of a run as a whole, and of reaching the destination, are remembered by; no path and no id is so."""
+
+_NO_FILES: Final = (THE_RUN, AWAY)
+
 Fence = tuple[Epoch, Location | None, str, bool]
 
 
@@ -79,15 +85,20 @@ class Memory:
     anew: bool = False
     changed: bool = False
 
-    def failed(self, what: str, mark: Mark | None, now: float) -> Failure:
-        """Remember that ``what`` (a path, an id, or "" for the run) failed; ``mark`` tells when it is another file."""
+    def failed(
+        self, what: str, mark: Mark | None, now: float, *, for_ever: bool = False
+    ) -> Failure:
+        """Remember that ``what`` (a path, an id, `THE_RUN`, `AWAY`) failed; ``mark`` tells when it is another one.
+
+        ``for_ever``: it is not given up, however often that was.
+        """
         known = self.failures.get(what)
         count = 1 if known is None or known.mark != mark else known.count + 1
         self._forget(now)
         until = now + self.retry.wait_s(count, self.chance())
-        spent = self.retry.is_spent(count)
+        spent = self.retry.is_spent(count) and not for_ever and what not in _NO_FILES
         self.failures.pop(what, None)  # the latest is the last one
-        failure = Failure(count=count, mark=mark, until=until, spent=spent and what != "")
+        failure = Failure(count=count, mark=mark, until=until, spent=spent)
         self.failures[what], self.changed = failure, True
         return failure
 
@@ -112,6 +123,11 @@ class Memory:
         known = self.failures.get(what)
         return known is not None and known.mark == mark and known.spent
 
+    def count(self, what: str) -> int:
+        """Return how often in a row ``what`` failed."""
+        known = self.failures.get(what)
+        return 0 if known is None else known.count
+
     def succeeded(self, what: str) -> None:
         """Forget the failures of ``what``."""
         if self.failures.pop(what, None) is not None:
@@ -123,11 +139,13 @@ class Memory:
 
     def is_quiet(self, now: float) -> bool:
         """Tell whether nothing waits because it failed."""
-        return not any(now < failure.until for failure in self.failures.values())
+        return not any(now < each.until for what, each in self.failures.items() if what != AWAY)
 
     def waiting(self, now: float, stable_s: float) -> Waiting:
         """Return what waits, as of the last listing."""
-        failed = sum(what != "" and now < each.until for what, each in self.failures.items())
+        failed = sum(
+            what not in _NO_FILES and now < each.until for what, each in self.failures.items()
+        )
         seen = self.sightings.values()
         return Waiting(
             too_fresh=sum(not each.is_stable(now, stable_s) for each in seen),
@@ -136,7 +154,11 @@ class Memory:
 
     def retry_in_s(self, now: float) -> float | None:
         """Return in how many seconds the first of what failed may be tried again; None where nothing waits so."""
-        waits = (f.until - now for f in self.failures.values() if now < f.until and not f.spent)
+        waits = (
+            each.until - now
+            for what, each in self.failures.items()
+            if what != AWAY and now < each.until and not each.spent
+        )
         return min(waits, default=None)
 
     def is_put_off(self, what: str, mark: Mark | None, now: float) -> bool:
@@ -207,6 +229,7 @@ class Endpoints:
         self._open_more = context.open_more
         self._more: dict[Location, list[Endpoint]] = {}
         self.parallel = 1
+        self._lost: dict[Location, MftgitError] = {}
 
     def at(self, location: Location, *, make: bool = True) -> FencedEndpoint:
         """Return the endpoint of ``location``; raises what opening it raises.
@@ -214,11 +237,15 @@ class Endpoints:
         Without ``make`` no folder is made, so that what is found missing there was missing before.
         """
         endpoint, made = self._found.get(location, (None, False))
+        if location in self._lost:  # whoever asks next would wait for it as long
+            raise self._lost[location]
         if endpoint is None or (make and not made):
             try:
                 opened = self._open(location, make)
             except MftgitError as error:
                 error.location = location.name
+                if not isinstance(location, LocalLocation):
+                    self._lost[location] = error
                 raise
             self._opened.append(opened)
             is_local = isinstance(location, LocalLocation)
@@ -243,6 +270,10 @@ class Endpoints:
                 self._opened.append(opened)
                 self._more[location].append(opened)
         return self._more[location]
+
+    def reached(self, location: Location) -> bool:
+        """Tell whether it was opened."""
+        return location in self._found
 
     def find(self, place: Place, *, writer: MemberName) -> Location:
         """Return where this member finds what ``writer`` wrote down.

@@ -52,6 +52,7 @@ from mftgit.model.claim import ClaimId, join
 from mftgit.model.config import AfterSuccess, Destination, Transfer, Verify
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Intent
+from mftgit.model.names import LocationName
 from mftgit.model.partial import Partial
 from mftgit.model.run import DeliveryState, DeliveryStep, advance
 from mftgit.model.selection import is_selected
@@ -256,11 +257,18 @@ class Delivery:
 
     def is_ours(self, intent: Intent) -> bool:
         """Tell whether the file was on its way between the places that the transfer has now."""
-        if self._transfer is None or not self._begun.is_at_home(intent):
-            return False
+        return not self.elsewhere(intent)
+
+    def elsewhere(self, intent: Intent) -> frozenset[LocationName]:
+        """Return the locations of the file that are not the transfer's as it is now."""
+        source, destination = intent.source.location.name, intent.destination.location.name
+        if self._transfer is None:
+            return frozenset({source, destination})
         generation = self._context.generation
         there = intent.destination.find(generation, writer=intent.member)
-        return there == generation.locations[self._transfer.destination.location]
+        same = there == generation.locations[self._transfer.destination.location]
+        at_home = self._begun.is_at_home(intent)
+        return frozenset({*(() if at_home else (source,)), *(() if same else (destination,))})
 
     def _claim(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
         """Claim the files; those that somebody else took away before us are done with."""

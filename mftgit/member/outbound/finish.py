@@ -289,7 +289,6 @@ class Finish:
     def _run_program(self, intent: Intent) -> MftgitError | None:
         told = dict(_facts(intent))
         told["delivery_id"] = told.pop("id")
-        told["destination"] = intent.destination.location.name
         try:
             self._context.run_program(When.AFTER_FILE, told)
         except OwnershipEndedError:
@@ -435,6 +434,7 @@ def _facts(intent: Intent) -> Mapping[str, Fact]:
         "transfer": intent.transfer,
         "id": intent.id,
         "path": intent.path,
+        "destination": intent.destination.location.name,
         "final": intent.final,
         "size_bytes": intent.size_bytes,
         "sha256": intent.sha256 or None,

@@ -6,15 +6,17 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.attempts import keep, recall
 from mftgit.member.outbound.batches import File, together
 from mftgit.member.outbound.begun import Begun
-from mftgit.member.outbound.context import Endpoints, RunContext
+from mftgit.member.outbound.context import THE_RUN, Endpoints, RunContext
 from mftgit.member.outbound.deliver import Delivery
+from mftgit.member.outbound.fallback import with_fallback
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.select import Selection
-from mftgit.member.outbound.tally import THE_RUN, Known, RunOutcome, Tally
+from mftgit.member.outbound.tally import Known, RunOutcome, Tally
 from mftgit.member.outbound.trouble import ends_of
 from mftgit.model.claim import ClaimId
 from mftgit.model.commands import When
 from mftgit.model.config import AfterSuccess, Transfer
+from mftgit.model.run import DeliveryState
 from mftgit.model.triggers import WatchTrigger
 
 
@@ -29,9 +31,16 @@ def run_once(
     A file that fails does not keep the others from being delivered, unless its endpoint as a whole has failed.
     """
     run = Tally(context, ends_of(transfer))
-    return run.carry_out(
-        lambda endpoints: _Going(transfer, run, endpoints).go(fresh=fresh, settled=settled)
-    )
+
+    def go(endpoints: Endpoints) -> None:
+        with_fallback(
+            transfer,
+            run,
+            endpoints,
+            lambda way: _Going(way, run, endpoints).go(fresh=fresh, settled=settled),
+        )
+
+    return run.carry_out(go)
 
 
 def end_begun(context: RunContext) -> RunOutcome:
@@ -81,7 +90,8 @@ def _end_begun(
         run.attempt(
             {intent.id: intent.path},
             lambda results, i=intent, go=go_on: go(i, results),  # type: ignore[misc]
-            alone=not delivery.is_ours(intent),
+            elsewhere=delivery.elsewhere(intent),
+            for_ever=intent.state is not DeliveryState.TAKEN,
             ends=ends_of(intent),
         )
         keep(context)
@@ -143,8 +153,9 @@ class _Going:
 
     def _before_run(self, *, settled: bool) -> None:
         """Run the program that may say that nothing is taken; what completes a run is no run of its own."""
-        if not settled:
+        if not settled and not self._run.prepared:
             self._context.run_program(When.BEFORE_RUN, {})
+            self._run.prepared = True
 
     def _take_fresh(self, delivery: Delivery) -> None:
         # A file must not overtake an older one of its name that is under way still.

@@ -312,10 +312,7 @@ class Runs:
     def _moved(self, line: Line, ownership: Ownership) -> Callable[[int], None]:
         """Return what keeps a run within the limits of its transfer and of its locations."""
         transfer, locations = line.transfer, line.basis.generation.locations
-        names = (
-            () if transfer is None else (transfer.source.location, transfer.destination.location)
-        )
-        ends = [locations[name] for name in names]
+        ends = [] if transfer is None else [locations[name] for name in transfer.locations]
         limit = None if transfer is None else transfer.bytes_per_s
         return self._limits.of(limit, *ends, ownership=ownership, wait=line.stopping.wait)
 

@@ -150,7 +150,9 @@ class Outbound:
             raise MftgitError(f"a schedule cannot be made: {error.strerror or error}") from error
         for job in changed if fresh else ():
             check_programs(job.transfer, folder=self._commands_dir)
-        for location in {each for job in changed for each in (job.source, job.destination)}:
+        for location in {
+            each for job in changed for each in (job.source, job.destination, job.fallback) if each
+        }:
             if fresh:
                 prepare(location, secrets_dir=self._secrets_dir, secrets=generation.secrets)
         for job in changed if fresh else ():

@@ -1,6 +1,6 @@
 """How one run goes, file by file, and what is told of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
@@ -8,7 +8,7 @@ from mftgit.adapters.pgp_home import PgpError
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.attempts import keep, recall
 from mftgit.member.outbound.content_keys import ContentKeysError
-from mftgit.member.outbound.context import Endpoints, RunContext
+from mftgit.member.outbound.context import THE_RUN, Endpoints, RunContext
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.member.outbound.parcel import Results
@@ -17,21 +17,14 @@ from mftgit.model.claim import ClaimId
 from mftgit.model.commands import When
 from mftgit.model.events import EventName, Fact
 from mftgit.model.failures import Mark
-from mftgit.model.names import Epoch
+from mftgit.model.names import Epoch, LocationName
 from mftgit.model.run import RunState, RunStep, advance_run
 
-_ENDS_THE_RUN = (
-    EndpointLostError,
-    HostKeyError,
-    LoginError,
-    StateUnavailableError,
-    ContentKeysError,
-    PgpError,
-)
-"""Errors of a whole endpoint, or of what files are changed with: the next file would fail alike."""
+UNREACHABLE = (EndpointLostError, HostKeyError, LoginError)
+"""Errors of a whole endpoint: the next file would fail alike."""
 
-THE_RUN = ""
-"""What failures of a run as a whole are remembered by."""
+_ENDS_THE_RUN = (*UNREACHABLE, StateUnavailableError, ContentKeysError, PgpError)
+"""Those, and errors of what files are changed with."""
 
 Known = tuple[str, Mark | None]
 """What a failure is remembered by; see `Memory.failed`."""
@@ -61,7 +54,8 @@ class Tally:
 
     def __init__(self, context: RunContext, ends: Ends) -> None:
         self.context = context
-        self._ends = ends
+        self.ends = ends
+        self.prepared = False
         self.again_in_s: float | None = None
         self._state = RunState.PENDING
         self._files = 0
@@ -131,34 +125,41 @@ class Tally:
         files: Mapping[ClaimId, str],
         deliver: Callable[[Results], None],
         *,
-        alone: bool = False,
+        elsewhere: Collection[LocationName] = (),
+        for_ever: bool = False,
         known_by: Callable[[ClaimId], Known] = lambda claim: (claim, None),
         ends: Ends | None = None,
     ) -> set[ClaimId]:
         """Deliver files together and take note of how each went; return those that failed.
 
-        ``alone``: a failure of their endpoints says nothing of other files. ``known_by`` says under what failures of a
-        file are counted. ``ends`` are those of the transfer, unless the files go between others.
+        ``elsewhere``: a failure of these locations says nothing of other files. ``for_ever``: none
+        of the files is ever given up. ``known_by`` says under what failures of a file are counted. ``ends`` are those
+        of the transfer, unless the files go between others.
 
         Raises:
             OwnershipEndedError: stop at once.
             MftgitError: the run as a whole cannot go on.
         """
         results: Results = {}
+
+        def note() -> set[ClaimId]:
+            return self._take_note(files, results, known_by, ends, for_ever=for_ever)
+
         try:
             deliver(results)
         except OwnershipEndedError:
-            self._take_note(files, results, known_by, ends)
+            note()
             raise
         except MftgitError as error:
-            if isinstance(error, _ENDS_THE_RUN) and not alone:
-                self._take_note(files, results, known_by, ends)
+            at_home = not elsewhere or error.location not in {None, *elsewhere}
+            if isinstance(error, _ENDS_THE_RUN) and at_home:
+                note()
                 at_hand = next((each for each in files.items() if each[0] not in results), None)
                 if at_hand is not None:
                     self._tell_failed(*at_hand, self._as_whole(error))
                 raise
             results = {claim: results.get(claim, error) for claim in files}
-        return self._take_note(files, results, known_by, ends)
+        return note()
 
     def _take_note(
         self,
@@ -166,6 +167,8 @@ class Tally:
         results: Results,
         known_by: Callable[[ClaimId], Known],
         ends: Ends | None,
+        *,
+        for_ever: bool,
     ) -> set[ClaimId]:
         context = self.context
         failed = set()
@@ -173,9 +176,14 @@ class Tally:
             path = files[claim]
             if isinstance(outcome, MftgitError):
                 failed.add(claim)
-                failure = context.memory.failed(*known_by(claim), context.clock.boottime())
+                now = context.clock.boottime()
+                failure = context.memory.failed(*known_by(claim), now, for_ever=for_ever)
                 trouble = trouble_of(
-                    outcome, failure, ends=ends or self._ends, context=context, counts=True
+                    outcome,
+                    failure,
+                    ends=[*([ends] if ends else []), self.ends],
+                    context=context,
+                    counts=not for_ever,
                 )
                 self._tell_failed(claim, path, trouble)
                 self._errors.append(f"{path}: {trouble}")
@@ -193,12 +201,16 @@ class Tally:
                 self._command_failed(When.AFTER_FILE, outcome.after, {"id": claim, "path": path})
         return failed
 
+    def forgive(self) -> None:
+        """Go on after an error that would have ended the run."""
+        self._whole = None
+
     def _as_whole(self, error: MftgitError) -> Trouble:
         """Return what is told of an error that ends the run, which counts once."""
         if self._whole is None or self._whole.error is not error:
             failure = self.context.memory.failed(THE_RUN, None, self.context.clock.boottime())
             self._whole = trouble_of(
-                error, failure, ends=self._ends, context=self.context, counts=False
+                error, failure, ends=[self.ends], context=self.context, counts=False
             )
         return self._whole
 

@@ -1,6 +1,6 @@
 """What is told of a failure: on which side it was, at which location, and whether and when there is another try."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -86,17 +86,20 @@ def ends_of(what: Transfer | Intent) -> Ends:
 
 
 def trouble_of(
-    error: MftgitError, failure: Failure, *, ends: Ends, context: RunContext, counts: bool
+    error: MftgitError, failure: Failure, *, ends: Sequence[Ends], context: RunContext, counts: bool
 ) -> Trouble:
-    """Return what is to be told of ``error``; ``counts``: it is of one file, which is given up after some tries."""
+    """Return what is to be told of ``error``; ``counts``: it is of one file, which is given up after some tries.
+
+    ``ends`` are those that it may be of, the likelier first.
+    """
     side = next((side for kind, side in _SIDES.items() if isinstance(error, kind)), None)
     if side is None:
-        sides = [each for each, name in ends.items() if name == error.location]
-        side = sides[0] if len(sides) == 1 else None
+        sides = {side for each in ends for side, name in each.items() if name == error.location}
+        side = sides.pop() if len(sides) == 1 else None
     return Trouble(
         error=error,
         side=side,
-        location=error.location or (None if side is None else ends.get(side)),
+        location=error.location or (None if side is None else ends[0].get(side)),
         failure=failure,
         attempts=context.memory.retry.attempts if counts else None,
         again_at=None if failure.spent else again_at(failure.until, context),
