@@ -4,13 +4,14 @@ botocore is an extra (``pip install 'mftgit[s3]'``) and is imported when the fir
 40 MiB of memory.
 """
 
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from mftgit.adapters.clock import Clock
@@ -21,6 +22,8 @@ from mftgit.adapters.s3_transport import Transport
 from mftgit.errors import ConfigError
 from mftgit.model.s3_location import Addressing, Machine, S3Location
 from mftgit.model.secret_value import SecretValue
+
+T = TypeVar("T")
 
 _TRIES: Final = 4
 _WAIT_S: Final = 0.2  # doubled with each further try
@@ -37,7 +40,8 @@ _REPEATED: Final = frozenset(
 )
 """What is asked again where the answer was lost, since it then does and tells the same."""
 
-_ROLE_S: Final = 2.0  # in which the machine's own service answers, at 169.254.169.254
+_ROLE_S: Final = 2.0  # in which the machine's own service answers
+_ROLE_URL: Final = "http://169.254.169.254/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,7 @@ class Store:
             connect_s=location.connect_s,
             clock=clock,
         )
-        self._client = _client(location, login, self._transport)
+        self._client = self._telling_of_keys(lambda: _client(location, login, self._transport))
 
     @property
     def is_open(self) -> bool:
@@ -137,26 +141,32 @@ class Store:
     def _ask_once(
         self, call: Callable[..., Mapping[str, Any]], about: str, fields: Mapping[str, Any]
     ) -> Mapping[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  an extra
+
+        try:
+            with self._transport.telling():
+                return self._telling_of_keys(lambda: call(Bucket=self._bucket, **fields))
+        except ClientError as error:
+            raise meaning(error.response, f"{self.name}: {about!r}") from error
+        except BotoCoreError as error:
+            said = str(error)[:300]
+            raise EndpointLostError(f"{self.name} answers with what is not S3: {said}") from error
+
+    def _telling_of_keys(self, call: Callable[[], T]) -> T:
+        """Tell that the machine has no role, where it is to log in by that."""
         from botocore.exceptions import (  # noqa: PLC0415  an extra
-            BotoCoreError,
-            ClientError,
             CredentialRetrievalError,
+            MetadataRetrievalError,
             NoCredentialsError,
         )
 
         try:
-            with self._transport.telling():
-                return call(Bucket=self._bucket, **fields)
-        except ClientError as error:
-            raise meaning(error.response, f"{self.name}: {about!r}") from error
-        except (NoCredentialsError, CredentialRetrievalError) as error:
+            return call()
+        except (NoCredentialsError, CredentialRetrievalError, MetadataRetrievalError) as error:
             raise LoginError(
                 f"{self.name}: this machine has no role to log in with: "
                 "have its cloud give it one, or name keys in auth"
             ) from error
-        except BotoCoreError as error:
-            said = str(error)[:300]
-            raise EndpointLostError(f"{self.name} answers with what is not S3: {said}") from error
 
     def is_there(self, key: str, about: str) -> bool:
         """Tell whether there is an object of this key."""
@@ -180,7 +190,10 @@ def _descriptions() -> Any:
     """Return what reads botocore's descriptions of services, once for all clients: it takes a tenth of a second."""
     import botocore.loaders  # noqa: PLC0415  an extra
 
-    return botocore.loaders.create_loader()
+    return botocore.loaders.Loader(
+        extra_search_paths=[botocore.loaders.Loader.BUILTIN_DATA_PATH],
+        include_default_search_paths=False,  # one of them is in the home folder
+    )
 
 
 def _client(location: S3Location, login: Login, transport: Transport) -> Any:
@@ -191,13 +204,15 @@ def _client(location: S3Location, login: Login, transport: Transport) -> Any:
 
     session = botocore.session.Session()
     session.register_component("data_loader", _descriptions())
-    defaults = botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES
+    variables = botocore.configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES
+    settings = {name: default for name, (_, _, default, _) in variables.items()}
+    settings |= {"config_file": os.devnull, "credentials_file": os.devnull}
     session.register_component(
         "config_store",
         botocore.configprovider.ConfigValueStore(
             {
-                name: botocore.configprovider.ConstantProvider(default)
-                for name, (_, _, default, _) in defaults.items()
+                name: botocore.configprovider.ConstantProvider(value)
+                for name, value in settings.items()
             }
         ),
     )
@@ -228,7 +243,7 @@ def _credentials(session: Any, login: Login) -> dict[str, Any]:
 
     if login.secret_access_key is None:
         fetcher = InstanceMetadataFetcher(
-            timeout=_ROLE_S, env={}, config={"ec2_metadata_v1_disabled": True}
+            timeout=_ROLE_S, base_url=_ROLE_URL, env={}, config={"ec2_metadata_v1_disabled": True}
         )
         role = InstanceMetadataProvider(iam_role_fetcher=fetcher)
         session.register_component("credential_provider", CredentialResolver([role]))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from loguru import logger
 
-from mftgit.adapters.endpoint import EndpointRefusedError, FileEntry
+from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError, FileEntry
 from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_inside
 from mftgit.adapters.s3_client import Store
 
@@ -109,15 +109,14 @@ class Objects:
 
     def is_any(self, folder: str) -> bool:
         """Tell whether a key begins as those below ``folder`` do."""
-        told = self._store.ask("list_objects_v2", folder, Prefix=self.prefix(folder), MaxKeys=1)
-        return bool(told.get("Contents"))
+        return bool(self._page(folder, Prefix=self.prefix(folder), MaxKeys=1).get("Contents"))
 
     def _pages(self, folder: str, prefix: str, *, flat: bool) -> Iterator[Mapping[str, Any]]:
         """Give the pages of a listing, one after the other as they are asked for; of 1,000 keys each."""
         fields: dict[str, Any] = {"Prefix": prefix} | ({"Delimiter": "/"} if flat else {})
         empty = 0
         while True:
-            page = self._store.ask("list_objects_v2", folder, **fields)
+            page = self._page(folder, **fields)
             yield page
             following = page.get("NextContinuationToken")
             if not page.get("IsTruncated"):
@@ -132,6 +131,16 @@ class Objects:
                     f"{self._store.name}: the list of {folder!r} does not go on, and says that it is not at its end"
                 )
             fields["ContinuationToken"] = following
+
+    def _page(self, folder: str, **fields: Any) -> Mapping[str, Any]:
+        """Ask for a page; an empty answer is not an empty bucket."""
+        page = self._store.ask("list_objects_v2", folder, **fields)
+        if not isinstance(page.get("IsTruncated"), bool):
+            raise EndpointLostError(
+                f"{self._store.name}: the list of {folder!r} does not tell whether it is whole: "
+                "see that the endpoint is an object store"
+            )
+        return page
 
     def _path(self, key: str, prefix: str) -> str | None:
         """Return the path of ``key`` below ``prefix``; None for one that no path leads to, which is told once."""

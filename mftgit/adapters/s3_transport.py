@@ -16,7 +16,7 @@ import urllib3
 from urllib3.connection import HTTPSConnection
 
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
+from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError, HostKeyError
 
 MOST_BYTES: Final = 8 << 20
 """How long a reply may be that is no file: a page of 1,000 keys of 1,024 bytes, three characters each, is 3.5 MiB."""
@@ -103,6 +103,7 @@ class Transport:
 
         Raises:
             EndpointLostError: there is no answer, or not in time.
+            HostKeyError: the store shows a certificate of an authority that is not trusted, or for another host.
             EndpointRefusedError: the request would go elsewhere, or the store sends us elsewhere.
         """
         from botocore.awsrequest import AWSResponse  # noqa: PLC0415  an extra; see s3_client
@@ -158,7 +159,7 @@ class Transport:
             raise EndpointLostError(f"{self._name}: no whole answer in {_REPLY_S:.0f} s")
 
     def telling(self) -> "_Telling":
-        """Turn what urllib3 and sockets raise into `EndpointLostError`."""
+        """Turn what urllib3 and sockets raise into `EndpointLostError`, or `HostKeyError` for a certificate."""
         return _Telling(self._name, self.closed)
 
     def close(self) -> None:
@@ -179,15 +180,24 @@ class _Telling:
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, urllib3.exceptions.HTTPError | OSError | ValueError):
-            why = "the connection was closed" if self._closed.is_set() else _reason(error)
+            if isinstance(cause := _cause(error), ssl.SSLCertVerificationError):
+                raise HostKeyError(
+                    f"{self._name} shows a certificate that is not taken ({cause.verify_message}): "
+                    "compare it with the partner, then name its authority in ca of the location"
+                ) from error
+            why = "the connection was closed" if self._closed.is_set() else _told(cause)
             raise EndpointLostError(f"{self._name} does not answer: {why}") from error
 
 
-def _reason(error: BaseException) -> str:
-    """Return what is at the bottom of an error of urllib3, without the objects that it tells of."""
-    inner = getattr(error, "reason", None) or error
-    inner = inner.__cause__ if isinstance(inner.__cause__, OSError) else inner
-    return f"{type(inner).__name__}: {inner}".replace("\n", " ")[:300]
+def _cause(error: BaseException) -> BaseException:
+    """Return what is at the bottom of an error of urllib3."""
+    while isinstance(inner := error.__cause__ or error.__context__, OSError):
+        error = inner
+    return error
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
 
 
 def _text(value: str | bytes) -> str:

@@ -1,0 +1,165 @@
+"""Whole transfers to and from a bucket, by owners that die between the copy and the removal."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from outbound_site import LARGE, SOURCE, TARGET, Crash, Site, site
+from s3_store import S3Store, running_s3
+
+from mftgit.adapters import s3
+from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.s3 import S3Endpoint
+from mftgit.adapters.s3_client import Store
+from mftgit.model.config import AfterSuccess, Generation, Overwrite
+from mftgit.model.events import EventName
+from mftgit.model.location import Location
+from mftgit.model.names import LocationName, MemberName
+from mftgit.model.run import RunState
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@dataclass
+class BucketSite(Site):
+    """A site of which one side is a bucket."""
+
+    server: S3Store = field(kw_only=True)
+    bucket: LocationName = field(kw_only=True)
+    endpoints: list[S3Endpoint] = field(default_factory=list)
+
+    @property
+    def prefix(self) -> str:
+        return self.root.name
+
+    def open(self, location: Location, make: bool = False) -> Endpoint:  # noqa: FBT001, FBT002
+        if location.name != self.bucket:
+            return super().open(location, make)
+        endpoint = s3.connect(
+            self.server.location(path=self.prefix), secrets_dir=self.server.secrets_dir, secrets={}
+        )
+        self.endpoints.append(endpoint)
+        return endpoint
+
+    def generation(self, member: MemberName) -> Generation:
+        made = super().generation(member)
+        bucket = self.server.location(name=self.bucket, path=self.prefix)
+        return replace(made, locations={**made.locations, self.bucket: bucket})
+
+    def objects(self) -> dict[str, bytes]:
+        """Return what is in the bucket, temporaries too, by its key below the prefix."""
+        told = self.server.behind.ask("list_objects_v2", "", Prefix=f"{self.prefix}/", MaxKeys=50)
+        return {
+            each["Key"].removeprefix(f"{self.prefix}/"): self.server.behind.ask(
+                "get_object", "", Key=each["Key"]
+            )["Body"].read()
+            for each in told.get("Contents", ())
+        }
+
+    def put_object(self, name: str, content: bytes) -> None:
+        self.server.behind.ask("put_object", name, Key=f"{self.prefix}/{name}", Body=content)
+
+    def take_object(self, name: str) -> None:
+        self.server.behind.ask("delete_object", name, Key=f"{self.prefix}/{name}")
+
+
+def bucket_site(root: Path, server: S3Store, bucket: LocationName, **options: Any) -> BucketSite:
+    plain = site(root, **options)
+    return BucketSite(root=plain.root, transfer=plain.transfer, server=server, bucket=bucket)
+
+
+@pytest.fixture
+def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what lets the process die just before the next such operation on a temporary's way."""
+
+    def arm(operation: str) -> None:
+        real = Store.ask
+
+        def ask(store: Store, asked: str, about: str, **fields: Any) -> Any:
+            if asked == operation and (".part" in about or operation != "delete_object"):
+                monkeypatch.setattr(Store, "ask", real)
+                raise Crash
+            return real(store, asked, about, **fields)
+
+        monkeypatch.setattr(Store, "ask", ask)
+
+    return arm
+
+
+def test_files_go_to_a_bucket_and_are_removed_where_they_were(
+    tmp_path: Path, server: S3Store
+) -> None:
+    site = bucket_site(tmp_path, server, TARGET, recursive=True)
+    site.put("a.csv", b"small")
+    site.put("deep/b.csv", LARGE)
+    site.put("empty.csv", b"")
+    assert site.run(1).files == 3
+    assert site.objects() == {"a.csv": b"small", "deep/b.csv": LARGE, "empty.csv": b""}
+    assert (site.delivered(), site.left_at_source(), site.records()) == (3, [], [])
+    assert site.run(1).outcome is RunState.IDLE
+
+
+def test_files_of_a_bucket_are_taken_once_and_kept(tmp_path: Path, server: S3Store) -> None:
+    site = bucket_site(tmp_path, server, SOURCE, after=AfterSuccess.KEEP)
+    site.put_object("a.csv", b"small")
+    site.put_object("b.csv", LARGE)
+    assert site.run(1).files == 2
+    assert site.left_at_target() == ["a.csv", "b.csv"]
+    assert site.run(1).outcome is RunState.IDLE
+    assert site.run(2).outcome is RunState.IDLE  # another owner, who knows by the ledger
+    site.put_object("a.csv", b"another size")
+    assert site.run(2).files == 1 or site.happened(EventName.DELIVERY_FAILED)
+    assert set(site.objects()) == {"a.csv", "b.csv"}
+
+
+STEPS = [
+    "put_object",
+    "head_object",
+    "create_multipart_upload",
+    "upload_part_copy",
+    "complete_multipart_upload",
+    "delete_object",
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("overwrite", [Overwrite.FAIL, Overwrite.RENAME, Overwrite.SKIP])
+def test_a_file_is_delivered_once_whichever_request_its_owner_dies_before(
+    tmp_path: Path, server: S3Store, dies: Callable[[str], None], step: str, overwrite: Overwrite
+) -> None:
+    site = bucket_site(tmp_path, server, TARGET, overwrite=overwrite)
+    site.put("a.csv", b"once")
+    dies(step)
+    with pytest.raises(Crash):
+        site.run(1)
+    for endpoint in site.endpoints:
+        endpoint.close()
+    site.run(2)
+    assert site.objects() == {"a.csv": b"once"}
+    assert (site.delivered(), site.left_at_source(), site.records()) == (1, [], [])
+    assert [each["path"] for each in site.happened(EventName.DELIVERY_SUCCEEDED)] == ["a.csv"]
+    assert site.happened(EventName.DELIVERY_SKIPPED) == []
+
+
+def test_the_one_file_that_may_come_twice_bears_the_same_mark(
+    tmp_path: Path, server: S3Store, dies: Callable[[str], None]
+) -> None:
+    """Its owner died between the copy and the removal, and the partner was faster than whoever came next."""
+    site = bucket_site(tmp_path, server, TARGET)
+    site.put("a.csv", b"twice")
+    dies("delete_object")
+    with pytest.raises(Crash):
+        site.run(1)
+    key = f"{site.prefix}/a.csv"
+    first = server.behind.ask("head_object", "", Key=key)["Metadata"]
+    site.take_object("a.csv")
+    site.run(2)
+    assert site.objects() == {"a.csv": b"twice"}
+    assert server.behind.ask("head_object", "", Key=key)["Metadata"] == first != {}
+    assert site.delivered() == 1
