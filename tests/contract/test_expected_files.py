@@ -13,7 +13,7 @@ from outbound_site import LARGE, Consumer, Crash, Owner, Site, Watched, site
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
 from mftgit.member.outbound import expected
 from mftgit.member.outbound.archive import clean
-from mftgit.model.config import AfterSuccess, Overwrite
+from mftgit.model.config import AfterSuccess, Batch, Overwrite
 from mftgit.model.events import EventName
 from mftgit.model.retry import Retry
 from mftgit.model.run import DeliveryState, RunState
@@ -316,6 +316,24 @@ def test_one_that_cannot_be_removed_is_tried_again_without_a_second_delivery(
     there.run(2)
     assert there.left_at_source() == []
     assert there.delivered() == 1
+
+
+@pytest.mark.parametrize("says", [b"other", None], ids=["another", "nonsense"])
+def test_a_batch_waits_for_the_one_that_is_not_right(root: Path, says: bytes | None) -> None:
+    there = held(root)
+    there.transfer = replace(there.transfer, batch=Batch())
+    put(there, "a.csv", b"1")
+    put(there, "b.csv", b"2", says=says)
+    if says is None:
+        there.put("b.csv.sum", b"nonsense")
+    remembered = memory(there)
+    assert there.run(1, remembered).files == 0
+    assert there.left_at_target() == []
+    assert there.left_at_source() == ["a.csv", "a.csv.sum", "b.csv", "b.csv.sum"]
+    put(there, "b.csv", b"2")
+    assert there.run(1, remembered).files == 2
+    assert there.left_at_source() == []
+    assert there.records() == []
 
 
 class Breaks(Watched):
