@@ -2,9 +2,10 @@
 
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from ftps_server import PASSWORD, make_certificates
@@ -15,8 +16,10 @@ from mftgit.adapters.endpoint import (
     EndpointFullError,
     EndpointLostError,
     EndpointRefusedError,
+    FileMissingError,
     HostKeyError,
     LoginError,
+    Traits,
 )
 from mftgit.adapters.ftps import FtpsEndpoint, connect
 from mftgit.adapters.ftps_folder import MAX_NAMES
@@ -300,3 +303,101 @@ def test_a_server_with_lists_for_people_only_is_not_used(rogue: RogueFtp) -> Non
     rogue.answers["FEAT"] = b"211-Features:\r\n SIZE\r\n211 End\r\n"
     with pytest.raises(EndpointRefusedError, match="MLSD"):
         open_at(rogue)
+
+
+def test_ipv6_is_spoken(tmp_path: Path) -> None:
+    with (
+        running_rogue(tmp_path, host="::1") as rogue,
+        closing(open_at(rogue)) as endpoint,
+    ):
+        assert write(endpoint, "a", b"one") == 3
+        assert read(endpoint, "a") == b"one"
+        assert "PASV" not in rogue.heard
+
+
+def never(_data: ssl.SSLSocket, _content: bytes) -> None:
+    HANGING.set()
+    END.wait(60)
+
+
+HANGING, END = Event(), Event()
+
+
+@pytest.mark.parametrize("where", ["reply", "content"])
+def test_a_close_ends_what_another_thread_waits_for(rogue: RogueFtp, where: str) -> None:
+    """What it waits for would come to its end after an hour."""
+    HANGING.clear()
+    END.clear()
+    rogue.files["a"] = b"one"
+    location = replace(rogue.location(), timeout_s=3600)
+    endpoint = connect(location, secrets_dir=rogue.secrets_dir)
+    told: list[MftgitError] = []
+
+    def wait() -> None:
+        try:
+            read(endpoint, "a")
+        except MftgitError as error:
+            told.append(error)
+
+    if where == "reply":
+        rogue.answers["MLST"] = b""
+    else:
+        rogue.send = never
+    waiting = Thread(target=wait, daemon=True)
+    waiting.start()
+    while not (HANGING.is_set() or (where == "reply" and "MLST ./a" in rogue.heard)):
+        HANGING.wait(0.01)
+    endpoint.close()
+    waiting.join(10)
+    END.set()
+    assert [type(error) for error in told] == [EndpointLostError]
+    with pytest.raises(EndpointLostError, match="connect again"):
+        endpoint.stat("a")
+    with pytest.raises(EndpointLostError, match="connect again"), endpoint.open_read("a"):
+        pass
+    assert not endpoint.is_alive()
+
+
+def test_more_is_asked_while_files_are_open_and_no_more_than_some(rogue: RogueFtp) -> None:
+    rogue.files |= {name: name.encode() for name in "abcde"}
+    with closing(open_at(rogue)) as endpoint, ExitStack() as open_files:
+        streams = [open_files.enter_context(endpoint.open_read(name)) for name in "abcd"]
+        with pytest.raises(EndpointRefusedError, match="4 files are open"):
+            endpoint.stat("e")
+        assert [stream.read(9) for stream in streams] == [b"a", b"b", b"c", b"d"]
+    assert rogue.heard.count("AUTH TLS") == 4
+
+
+def test_a_file_left_half_way_costs_a_session_and_nothing_else(rogue: RogueFtp) -> None:
+    rogue.files["a"] = bytes(5_000_000)
+    with closing(open_at(rogue)) as endpoint:
+        with endpoint.open_read("a") as stream:
+            assert stream.read(10) == bytes(10)
+        assert endpoint.stat("a").size_bytes == 5_000_000
+    assert rogue.heard.count("AUTH TLS") == 2
+
+
+def test_a_server_that_tells_no_time_or_other_things_than_files_is_refused(
+    rogue: RogueFtp,
+) -> None:
+    with closing(open_at(rogue)) as endpoint:
+        for told, expected in {
+            "type=file;size=1;": "size and time",
+            "type=OS.unix=slink;size=1;": "no regular file",
+            "type=dir;": "a folder",
+            "type=cdir;": "a folder",
+        }.items():
+            rogue.answers["MLST"] = f"250-Facts\r\n {told} a\r\n250 End\r\n".encode()
+            with pytest.raises(EndpointRefusedError, match=expected):
+                endpoint.stat("a")
+        rogue.answers["MLST"] = b"250 nothing\r\n"
+        with pytest.raises(EndpointLostError, match="no facts"):
+            endpoint.stat("a")
+
+
+def test_times_are_not_set_where_the_server_has_no_word_for_it(rogue: RogueFtp) -> None:
+    with closing(open_at(rogue)) as endpoint:
+        (error,) = endpoint.set_all([("a", Traits(mtime_ns=0))])
+        assert isinstance(error, EndpointRefusedError)
+        (error,) = endpoint.set_all([("a", Traits(mode=0o600))])
+        assert isinstance(error, FileMissingError)

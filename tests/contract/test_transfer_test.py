@@ -12,6 +12,7 @@ import jsonschema
 import paramiko
 import pytest
 from config_tree import VALID
+from ftps_server import running_ftps
 from member_folder import confirm, make_folder
 from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY, SFTP_PERMISSION_DENIED
 from pgp_public import as_list
@@ -218,6 +219,37 @@ def test_a_share_passes_in_all_steps_on_both_sides(
         found = [each for each in run(code=1) if not each["ok"]]
         assert [each["step"] for each in found] == ["open the share"] * 2
         assert "has no share 'elsewhere'" in found[0]["error"]
+
+
+@pytest.mark.needs("proftpd")
+def test_ftps_passes_in_all_steps_on_both_sides(
+    folder: StateFolder, run: Any, tmp_path: Path
+) -> None:
+    with running_ftps(tmp_path / "ftps") as server:
+        shutil.copytree(server.secrets_dir, folder.secrets, dirs_exist_ok=True)
+        location = (
+            f"type: ftps\nhost: 127.0.0.1\nport: {server.port}\nusername: {getpass.getuser()}\n"
+            f"auth: {{password: {{file: password}}}}\nfingerprints: ['{server.fingerprint}']\n"
+        )
+        both = VALID["transfers/invoices.yaml"].replace("inbox", "partner")
+        both = both.replace("location: outbox", "location: partner, path: in, overwrite: overwrite")
+        confirm(
+            folder, VALID | {"locations/partner.yaml": location, "transfers/invoices.yaml": both}
+        )
+        (server.folder / "a.csv").write_text("a", encoding="utf-8")
+        told = run()
+        connected = ["read secrets", "connect", "log in"]
+        assert steps(told, "source") == [*connected, "list", "read"]
+        assert steps(told) == [*connected, *PROBED]
+        assert [path.name for path in server.folder.iterdir()] == ["a.csv"]
+        wrong = location.replace(
+            server.fingerprint[-2:], f"{255 - int(server.fingerprint[-2:], 16):02X}"
+        )
+        confirm(folder, VALID | {"locations/partner.yaml": wrong, "transfers/invoices.yaml": both})
+        found = [each for each in run(code=1) if not each["ok"]]
+        assert [each["step"] for each in found] == ["connect"] * 2
+        assert server.fingerprint in found[0]["error"]
+        assert "fingerprint" in found[0]["way_out"]
 
 
 def test_a_location_whose_folder_is_missing_fails_with_a_way_out(

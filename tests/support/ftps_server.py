@@ -137,8 +137,9 @@ def running_ftps(work: Path, *, options: str = "", implicit: bool = False) -> It
     with ExitStack() as ports:
         port = ports.enter_context(own_port())
         config = work / "proftpd.conf"
-        if "AllowOverwrite" not in options:
-            options += "\nAllowOverwrite on"
+        for usual in ("AllowOverwrite on", "TLSProtocol TLSv1.2 TLSv1.3"):
+            if usual.split()[0] not in options:
+                options += f"\n{usual}"
         if implicit:
             options += "\nTLSOptions UseImplicitSSL"
         config.write_text(_config(work, port, options), encoding="utf-8")
@@ -196,7 +197,6 @@ Umask 022
 TLSEngine on
 TLSLog {work}/proftpd.log
 TLSRequired on
-TLSProtocol TLSv1.2 TLSv1.3
 TLSECCertificateFile {work}/server.crt
 TLSECCertificateKeyFile {work}/server.key
 {options}

@@ -44,6 +44,7 @@ class RogueFtp:
     """
 
     shown: Certificates
+    host: str
     port: int
     secrets_dir: Path
     files: dict[str, bytes] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class RogueFtp:
         """Return a location on this server."""
         return FtpsLocation(
             name=LocationName("rogue"),
-            host="127.0.0.1",
+            host=self.host,
             port=self.port,
             username="acme",
             auth=TlsAuth(password=SecretRef(file="password")),
@@ -71,13 +72,15 @@ class RogueFtp:
 
 
 @contextmanager
-def running_rogue(work: Path) -> Iterator[RogueFtp]:
-    """Serve until the block ends; the certificate is for 127.0.0.1."""
+def running_rogue(work: Path, *, host: str = "127.0.0.1") -> Iterator[RogueFtp]:
+    """Serve at the address ``host`` until the block ends; the certificate is for it."""
     write_password(work / "secrets")
-    shown = make_certificates()
+    shown = make_certificates(host)
     context = server_context(shown)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        rogue = RogueFtp(shown=shown, port=listener.getsockname()[1], secrets_dir=work / "secrets")
+    with _listen(host) as listener:
+        rogue = RogueFtp(
+            shown=shown, host=host, port=listener.getsockname()[1], secrets_dir=work / "secrets"
+        )
         accepting = Thread(target=_accept, args=(listener, rogue, context), daemon=True)
         accepting.start()
         try:
@@ -160,11 +163,10 @@ class _Visit:
         name = rest.removeprefix("./")
         match verb:
             case "PASV":
-                if self._passive is not None:
-                    self._passive.close()
-                self._passive = socket.create_server(("127.0.0.1", 0))
-                high, low = divmod(self._passive.getsockname()[1], 256)
+                high, low = divmod(self._open_passive(), 256)
                 _say(sock, f"227 Entering Passive Mode (10,1,2,3,{high},{low})")
+            case "EPSV":
+                _say(sock, f"229 Entering Extended Passive Mode (|||{self._open_passive()}|)")
             case "MLST" if name in {"", "."}:
                 _say(sock, "250-Facts\r\n type=dir;modify=20240101000000; /\r\n250 End")
             case "MLST" if name in self._rogue.files:
@@ -181,6 +183,13 @@ class _Visit:
                 _say(sock, _REPLIES[verb])
             case _:
                 _say(sock, "550 no such thing")
+
+    def _open_passive(self) -> int:
+        if self._passive is not None:
+            self._passive.close()
+        self._passive = _listen(self._rogue.host)
+        port: int = self._passive.getsockname()[1]
+        return port
 
     def _give(self, sock: socket.socket, content: bytes) -> None:
         _say(sock, "150 here it comes")
@@ -213,6 +222,11 @@ class _Visit:
         data.settimeout(_TIMEOUT_S)
         context = self._rogue.on_data or self._context
         return context.wrap_socket(data, server_side=True, suppress_ragged_eofs=False)
+
+
+def _listen(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, 0), family=family)
 
 
 def _facts(size: int) -> str:
