@@ -74,7 +74,7 @@ class _Documents:
         """Encrypt ``value`` to ``secret.recipients`` and write the document; raises MftgitError."""
         if not secret.recipients:
             raise ConfigError(
-                f"nobody could read {path}: let a location that is used name it, and its members have an "
+                f"nobody could read {path}: let a location or transfer that is used name it, and its members have an "
                 "age_recipient, or name somebody in cluster.yaml: age: {operators: {alice: age1…}}"
             )
         if len(secret.recipients) > MAX_RECIPIENTS:
@@ -117,7 +117,7 @@ def secret() -> None:
     """Keep passwords and private keys in a clone, encrypted to those who need them; they count once they are pushed.
 
     \b
-    A location names one:
+    A location names one, or the content of a transfer:
       auth:
         - password: {secret: partner-password}
     """  # noqa: D301  click's mark for a paragraph that is left as it is
@@ -156,8 +156,8 @@ Examples:
 def set_(name: SecretName, path: Path) -> None:
     """Make the secret NAME in PATH/secrets, of what is typed, without an echo, or comes by standard input.
 
-    It is encrypted to each member that runs a transfer with a location that names it, and to the operators that
-    cluster.yaml names.
+    It is encrypted to each member that runs a transfer which names it, or with a location that does, and to the
+    operators that cluster.yaml names.
     """
     with _documents(path) as documents:
         if documents.part(name) is not None:
@@ -249,7 +249,7 @@ def _rekey(documents: _Documents, key: age.Identity, name: str, *, every: bool) 
     part, known = documents.secret(name)
     wanted = documents.recipients(name)
     if not wanted and SecretName(name) not in documents.validation.readers:
-        click.echo(f"{part.path} is left as it is: no location names it, and there is no operator")
+        click.echo(f"{part.path} is left as it is: nothing names it, and there is no operator")
     elif every or set(wanted) != set(known.recipients) or part.checked.problems:
         value = _decrypt(key, part, known)
         documents.write(part.path, replace(known, recipients=wanted), value)
@@ -331,7 +331,7 @@ def _tell_row(row: dict[str, Any]) -> None:
     )
     click.echo(printable(f"{row['name']}: changed {row['changed']}, {by}"))
     if not row["used"]:
-        click.echo("  no location names it")
+        click.echo("  nothing names it")
     for reader in row["readers"]:
         who = reader["who"] or f"{reader['recipient']}, whom no document names"
         needs = "" if reader["needed"] else "  (does not need it: rekey, and rotate)"

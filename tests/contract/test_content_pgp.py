@@ -316,11 +316,13 @@ def test_a_gpg_that_reads_no_further_is_not_trusted(
     keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sealed = keys.gpg("--recipient", "alice", "--encrypt")
-    real = shutil.which("gpg")
-    (tmp_path / "whole").write_bytes(sealed)
-    gpg_that(tmp_path, monkeypatch, f'exec 0<{tmp_path}/whole; exec {real} "$@"')
-    with pytest.raises(UnfitError, match="something behind the message"):
-        through(keys, DECRYPT, sealed + bytes(1 << 20))
+    whole, armed, real = tmp_path / "whole", tmp_path / "armed", shutil.which("gpg")
+    whole.write_bytes(sealed)
+    gpg_that(tmp_path, monkeypatch, f'[ -e {armed} ] && exec 0<{whole}; exec {real} "$@"')
+    with open_keys(DECRYPT, keys.secrets) as opened:
+        armed.touch()
+        with pytest.raises(UnfitError, match="something behind the message"):
+            list(opened.change(DECRYPT, iter([sealed + bytes(1 << 20)])))
 
 
 @pytest.mark.parametrize("passphrase", ["two\nlines", "x" * 5000])
@@ -395,6 +397,20 @@ def test_a_transfer_packs_encrypts_and_signs(tmp_path: Path, keys: Keys, content
     assert run(back, keys).files == 1
     (facts,) = back.happened(EventName.DELIVERY_SUCCEEDED)
     assert facts["final"] == "a.csv.gz"
+
+
+def test_files_side_by_side_share_the_keys(tmp_path: Path, keys: Keys) -> None:
+    there = moving(tmp_path, sealing(keys.public("bob")))
+    there.transfer = replace(there.transfer, parallel=3)
+    wanted = {f"{number}": LARGE + f"{number}".encode() for number in range(4)}
+    for name, content in wanted.items():
+        there.put(name, content)
+    assert run_once(there.transfer, replace(context(there, keys), open_more=there.open)).files == 4
+    found = {
+        path.stem: keys.gpg("--decrypt", content=path.read_bytes())
+        for path in there.target.iterdir()
+    }
+    assert found == wanted
 
 
 def test_a_bad_message_fails_alone_and_a_bad_key_no_file(tmp_path: Path, keys: Keys) -> None:

@@ -1,5 +1,7 @@
 """Files of one run side by side: each over a connection of its own, as far as there are any."""
 
+import gzip
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -17,6 +19,8 @@ from mftgit.adapters.sftp import connect
 from mftgit.member.outbound.connections import Connections
 from mftgit.member.outbound.run import run_once
 from mftgit.member.outbound.tally import RunOutcome
+from mftgit.model.config import Verify
+from mftgit.model.content import Gzip
 from mftgit.model.location import Location
 from mftgit.model.run import RunState
 
@@ -146,6 +150,20 @@ def to_sftp(there: Site, sshd: Sshd, most: int) -> Iterator[Callable[[Location],
 
         there.open = opened  # type: ignore[method-assign]
         yield open_more
+
+
+@pytest.mark.needs("sshd")
+def test_what_is_packed_on_its_way_is_read_back_from_a_partner(there: Site, sshd: Sshd) -> None:
+    rules = replace(there.transfer.destination, verify=Verify.READ_BACK)
+    there.transfer = replace(there.transfer, content=(Gzip(level=1),), destination=rules)
+    random = os.urandom(3 * len(LARGE))
+    there.put("random.bin", random)
+    there.put("small.bin", b"small")
+    with to_sftp(there, sshd, 3) as more:
+        assert run(there, more).files == 6
+    found = {name: gzip.decompress(content) for name, content in arrived(there).items()}
+    wanted = {f"{name}.gz": LARGE + name.encode() for name in NAMES}
+    assert found == {**wanted, "random.bin.gz": random, "small.bin.gz": b"small"}
 
 
 @pytest.mark.needs("sshd")

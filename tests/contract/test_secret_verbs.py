@@ -318,7 +318,7 @@ def test_rekeying_passes_over_what_no_location_names_while_there_is_no_operator(
     known.write("locations/outbox.yaml", SFTP.replace("secret: partner", "file: partner"))
     document = (known.clone / PATH).read_bytes()
     told = known.secret("rekey", "--identity", str(known.key("ann").path))
-    assert f"{PATH} is left as it is: no location names it" in told
+    assert f"{PATH} is left as it is: nothing names it" in told
     assert (known.clone / PATH).read_bytes() == document
 
 
@@ -390,7 +390,7 @@ def test_an_audit_tells_who_reads_who_should_and_who_changed_it(
     assert f"read by {known.key('node-2').public}, whom no document names" in told
     assert "cannot be read by member node-4, who needs it: rekey" in told
     assert "spare: changed" in told
-    assert "not committed\n  no location names it" in told
+    assert "not committed\n  nothing names it" in told
 
 
 def test_an_audit_of_a_repository_without_a_commit_is_no_failure(
