@@ -420,3 +420,30 @@ def test_the_keys_of_content_are_tried_without_a_file(
     assert "step 1 (pgp_sign) of content in transfers/invoices.yaml: secret " in found["error"]
     assert run_verb(("transfer", "test", "invoices", "--dir", str(folder.root))) == 1
     assert "keys           FAILED" in capfd.readouterr().out
+
+
+def test_a_fallback_is_tried_as_a_destination_is(folder: StateFolder, run: Any) -> None:
+    path = "transfers/invoices.yaml"
+    told = VALID[path].replace(
+        "{location: outbox}", "{location: outbox, fallback: {location: inbox, path: kept}}"
+    )
+    assert told != VALID[path]
+    confirm(folder, VALID | {path: told})
+    before = files(folder)
+    found = run()
+    assert steps(found, "fallback") == ["open", *PROBED]
+    assert files(folder) == before
+
+
+def test_the_programs_of_commands_are_looked_for_and_not_run(folder: StateFolder, run: Any) -> None:
+    path = "transfers/invoices.yaml"
+    confirm(folder, VALID | {path: VALID[path] + "commands: {after_file: {program: book}}\n"})
+    found = failed(run(code=1))
+    assert (found["side"], found["step"]) == ("commands", "programs")
+    assert "administrator of this machine" in found["error"]
+    folder.commands.mkdir(mode=0o700, exist_ok=True)
+    program = folder.commands / "book"
+    program.write_text(f"#!/bin/sh\ntouch {program}.ran\n", encoding="utf-8")
+    program.chmod(0o700)
+    assert steps(run(), "commands") == ["programs"]
+    assert not program.with_name("book.ran").exists()

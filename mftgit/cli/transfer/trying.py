@@ -15,7 +15,14 @@ from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.transfer.here import Active, read_active
 from mftgit.cli.transfer.patience import Patience
 from mftgit.member.outbound.opening import open_location
-from mftgit.member.outbound.trial import Step, try_content, try_destination, try_source
+from mftgit.member.outbound.trial import (
+    Step,
+    try_content,
+    try_destination,
+    try_fallback,
+    try_programs,
+    try_source,
+)
 from mftgit.member.secrets import Unsealer
 from mftgit.model.definition import describe_location
 from mftgit.model.location import Location
@@ -41,8 +48,8 @@ def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
     """Try both sides of transfer NAME from this machine, step by step, whether the member runs or not.
 
     At the source it lists, and reads one byte of the first file. At the destination it writes a hidden file of its own,
-    reads it back, renames and removes it. It touches no other file. Keys of OpenPGP are tried first, without a file. It
-    exits with 1 where a step fails.
+    reads it back, renames and removes it, and does the same at the fallback. It touches no other file. Keys of OpenPGP
+    are tried first, without a file, and the programs of commands are looked for. It exits with 1 where a step fails.
     """
     active = read_active(folder)
     transfer = active.transfer(name)
@@ -73,10 +80,9 @@ def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
     locations, clock = active.generation.locations, SystemClock()
     with Patience("waiting for gpg", clock=clock) as patience:
         try_content(transfer, secrets=read_secrets, clock=clock, tell=tell)
-    for place, attempt in (
-        (transfer.source.location, try_source),
-        (transfer.destination.location, try_destination),
-    ):
+    try_programs(transfer, folder=folder.commands, clock=clock, tell=tell)
+    attempts = (try_source, try_destination, try_fallback)
+    for place, attempt in zip(transfer.locations, attempts, strict=False):
         if not as_json:
             click.secho(printable(describe_location(locations[place])), bold=True)
         with Patience("waiting for the other side", clock=clock) as patience:

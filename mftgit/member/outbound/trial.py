@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
 from mftgit.adapters.clock import Clock
@@ -30,7 +30,9 @@ from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.opening import stages
+from mftgit.member.outbound.programs import check_programs
 from mftgit.model.claim import join
+from mftgit.model.commands import Commands
 from mftgit.model.config import Overwrite, Transfer, Verify
 from mftgit.model.content import PgpStep
 from mftgit.model.location import Location
@@ -102,6 +104,13 @@ def _prove(changing: Changing) -> bool:
         return True
 
 
+def try_programs(transfer: Transfer, *, folder: Path, clock: Clock, tell: Tell) -> None:
+    """See that the programs are there that the transfer names, where it names any, and tell it; none is run."""
+    if transfer.commands != Commands():
+        side = _Side("commands", clock=clock, tell=tell)
+        side.take("programs", lambda: check_programs(transfer, folder=folder))
+
+
 def try_source(
     transfer: Transfer, location: Location, *, open_endpoint: Open, clock: Clock, tell: Tell
 ) -> None:
@@ -121,7 +130,27 @@ def try_destination(
     transfer: Transfer, location: Location, *, open_endpoint: Open, clock: Clock, tell: Tell
 ) -> None:
     """Take the steps at the destination, where nothing of them is left however this ends, and tell each."""
-    side = _Side("destination", clock=clock, tell=tell)
+    _try_writing("destination", transfer, location, open_endpoint, clock=clock, tell=tell)
+
+
+def try_fallback(
+    transfer: Transfer, location: Location, *, open_endpoint: Open, clock: Clock, tell: Tell
+) -> None:
+    """Take the same steps at the fallback."""
+    other = transfer.at_fallback()
+    _try_writing("fallback", other, location, open_endpoint, clock=clock, tell=tell)
+
+
+def _try_writing(
+    name: str,
+    transfer: Transfer,
+    location: Location,
+    open_endpoint: Open,
+    *,
+    clock: Clock,
+    tell: Tell,
+) -> None:
+    side = _Side(name, clock=clock, tell=tell)
     wanted = transfer.destination.path
     with side.opened(location, open_endpoint) as endpoint:
         if endpoint is None:
