@@ -659,6 +659,7 @@ def test_a_member_that_stands_down_ends_nothing_of_former_transfers(site: Site) 
     member = site.add("one")
     site.run(member, transfer(name="other"))
     until(lambda: "ending" in {each.state.value for each in member.status()})
+    until(lambda: "other" in {each["transfer"] for each in site.named(EventName.OWNERSHIP_TAKEN)})
     member.stand_down()
     member._look_for_leftovers()
     assert member.status() == []
