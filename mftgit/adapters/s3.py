@@ -31,7 +31,6 @@ from mftgit.adapters.s3_objects import MARKER, Found, Objects
 from mftgit.adapters.s3_reader import Download
 from mftgit.adapters.s3_upload import Rules, copy_whole, multipart, put, ranges_of, upload
 from mftgit.errors import MftgitError
-from mftgit.model.parts_of_object import MOST_COPIED_BYTES
 from mftgit.model.s3_location import S3Location
 
 STAGES: Final = ("read secrets", "look into the bucket")
@@ -165,7 +164,7 @@ class S3Endpoint(OneByOne):
             if not replace:
                 raise FileExistsAtEndpointError(f"{self._store.name}: {new!r} is there already")
             return
-        if replace and found.size_bytes <= MOST_COPIED_BYTES:
+        if replace and found.size_bytes <= self._rules.copied_bytes:
             fields = _kept(found, _marker(old)) | {"MetadataDirective": "REPLACE"}
             with _unchanged(f"{self._store.name}: {old!r}"):
                 copy_whole(
@@ -180,14 +179,16 @@ class S3Endpoint(OneByOne):
         if not replace:
             self._require_conditions()
         source, target = self._objects.key(old), self._objects.key(new)
-        fields = _kept(found, _marker(old))
+        fields = {**self._rules.kept, **_kept(found, _marker(old))}
         try:
             if found.size_bytes == 0:  # which has no part
                 put(self._store, self._rules, target, new, b"", **fields)
                 return
             with multipart(self._store, self._rules, target, new, **fields) as parts:
                 with _unchanged(f"{self._store.name}: {old!r}"):
-                    parts.copy(self._source(source, found), ranges_of(found.size_bytes))
+                    parts.copy(
+                        self._source(source, found), ranges_of(self._rules, found.size_bytes)
+                    )
                 # Who was stopped up to here may have been overtaken, and what he copies be published already.
                 self._objects.head(old)
                 parts.complete(new=not replace)

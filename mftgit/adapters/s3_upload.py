@@ -11,7 +11,7 @@ from typing import Any, Final
 from mftgit.adapters.endpoint import FileExistsAtEndpointError
 from mftgit.adapters.s3_client import Store
 from mftgit.errors import MftgitError
-from mftgit.model.parts_of_object import MOST_COPIED_BYTES, copy_ranges, part_bytes
+from mftgit.model.parts_of_object import COPIED_BYTES, copy_ranges, part_bytes
 from mftgit.model.s3_location import S3Location
 
 _SIDE_BY_SIDE: Final = 4  # parts that a store copies at a time
@@ -21,11 +21,17 @@ Part = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What every object of a location is written with, in the words of botocore."""
+    """How objects of a location are written; fields are in the words of botocore.
 
-    written: Mapping[str, Any]
+    ``kept`` goes with each object that stays. Temporaries have but ``sent`` of it: some storage classes cost as much
+    for a moment as for a month.
+    """
+
+    sent: Mapping[str, Any]
+    kept: Mapping[str, Any]
     checksums: bool
     conditional: bool
+    copied_bytes: int = COPIED_BYTES
 
     @classmethod
     def of(cls, location: S3Location) -> "Rules":
@@ -33,10 +39,12 @@ class Rules:
         maybe = {
             "ServerSideEncryption": location.encryption and location.encryption.value,
             "SSEKMSKeyId": location.kms_key,
-            "StorageClass": location.storage_class,
         }
+        sent = {name: value for name, value in maybe.items() if value is not None}
+        storage = location.storage_class
         return cls(
-            written={name: value for name, value in maybe.items() if value is not None},
+            sent=sent,
+            kept=sent if storage is None else {**sent, "StorageClass": storage},
             checksums=location.checksums,
             conditional=location.conditional_writes,
         )
@@ -115,7 +123,9 @@ def multipart(
     store: Store, rules: Rules, key: str, path: str, **fields: Any
 ) -> Iterator[Multipart]:
     """Begin an upload in parts; one that is not completed in the block is aborted."""
-    told = store.ask("create_multipart_upload", path, Key=key, **rules.written, **fields)
+    if rules.checksums:
+        fields["ChecksumAlgorithm"] = "SHA256"
+    told = store.ask("create_multipart_upload", path, Key=key, **fields)
     begun = Multipart(
         store=store, rules=rules, key=key, path=path, upload=str(told.get("UploadId"))
     )
@@ -136,7 +146,6 @@ def put(store: Store, rules: Rules, key: str, path: str, data: bytes, **fields: 
             Key=key,
             Body=data,
             **_checksum(rules, data),
-            **rules.written,
             **condition,
             **fields,
         )
@@ -173,10 +182,9 @@ def upload(
 
     first = fill(part_bytes(0))
     if len(first) < part_bytes(0):
-        put(store, rules, key, path, first)
+        put(store, rules, key, path, first, **rules.sent)
         return total
-    fields = {"ChecksumAlgorithm": "SHA256"} if rules.checksums else {}
-    with multipart(store, rules, key, path, **fields) as parts:
+    with multipart(store, rules, key, path, **rules.sent) as parts:
         parts.send(first)
         while data := fill(part_bytes(len(parts.parts))):
             parts.send(data)
@@ -188,14 +196,13 @@ def copy_whole(
     store: Store, rules: Rules, key: str, path: str, source: Mapping[str, Any], **fields: Any
 ) -> None:
     """Copy an object of at most 5 GiB over whatever is there."""
-    store.ask("copy_object", path, Key=key, **source, **rules.written, **fields)
+    store.ask("copy_object", path, Key=key, **source, **rules.kept, **fields)
 
 
-def ranges_of(size_bytes: int) -> list[str | None]:
+def ranges_of(rules: Rules, size_bytes: int) -> list[str | None]:
     """Return the ranges to copy, None for the whole, where that goes in one."""
-    if size_bytes <= MOST_COPIED_BYTES:
-        return [None]
-    return [f"bytes={first}-{last}" for first, last in copy_ranges(size_bytes)]
+    ranges = list(copy_ranges(size_bytes, rules.copied_bytes))
+    return [f"bytes={first}-{last}" for first, last in ranges] if len(ranges) > 1 else [None]
 
 
 @contextmanager

@@ -7,15 +7,13 @@ _MIB: Final = 1 << 20
 
 MOST_PARTS: Final = 10_000
 
-MOST_COPIED_BYTES: Final = 5 << 30
-"""What a store copies in one request."""
+COPIED_BYTES: Final = 256 * _MIB
+"""What a store is let copy in one request, at the least; it says nothing meanwhile, and may take 5 GiB."""
 
 _FIRST_BYTES: Final = 8 * _MIB
 _ALIKE: Final = 100
 """So many parts are of one size. With the next ones 8 MiB larger each time, 10,000 of them are 3.8 TiB, a file of
 100 GiB is held 128 MiB at a time, and one of 1 GiB 16."""
-
-_COPIED_BYTES: Final = 1 << 30
 
 
 def part_bytes(number: int) -> int:
@@ -23,8 +21,8 @@ def part_bytes(number: int) -> int:
     return _FIRST_BYTES * (1 + number // _ALIKE)
 
 
-def copy_ranges(size_bytes: int) -> Iterator[tuple[int, int]]:
-    """Give first and last byte of each part of a copy."""
-    each = max(_COPIED_BYTES, -(-size_bytes // MOST_PARTS))
+def copy_ranges(size_bytes: int, copied_bytes: int = COPIED_BYTES) -> Iterator[tuple[int, int]]:
+    """Give first and last byte of each part of a copy, none of which has fewer than ``copied_bytes`` but the last."""
+    each = max(copied_bytes, -(-size_bytes // MOST_PARTS))
     for first in range(0, size_bytes, each):
         yield first, min(first + each, size_bytes) - 1

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -44,6 +45,11 @@ MIB = 1 << 20
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
     with running_s3(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_client, "_WAIT_S", 0.0)  # between tries
 
 
 class Bucket:
@@ -104,6 +110,17 @@ def test_a_large_file_goes_in_parts_and_comes_back_whole(bucket: Bucket) -> None
     with bucket.endpoint.open_read("final") as stream:
         assert b"".join(iter(lambda: stream.read(MIB), b"")) == content
     assert bucket.listed() == ["final"]
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_large_file_is_copied_in_parts(bucket: Bucket, *, replaces: bool) -> None:
+    content = os.urandom(12 * MIB)
+    bucket.put("big", content)
+    bucket.endpoint._rules = replace(bucket.endpoint._rules, copied_bytes=5 * MIB)
+    bucket.endpoint.rename("big", "final", replace=replaces)
+    assert bucket.content("final") == content
+    assert bucket.ask("head_object", "final")["ETag"].endswith('-3"')
+    assert (bucket.listed(), bucket.uploads()) == (["final"], [])
 
 
 @pytest.mark.parametrize("error", [OSError("the source went away"), Crash()])
@@ -321,13 +338,14 @@ def test_what_the_location_says_of_encryption_and_class_is_said_to_the_store(
         storage_class="STANDARD_IA",
     )
     with closing(made.endpoint):
-        made.write("a")
-        made.endpoint.rename("a", "b", replace=False)
-        made.endpoint.rename("b", "c", replace=True)
-        head = made.ask("head_object", "c")
-    assert head["ServerSideEncryption"] == "aws:kms"
-    assert head["SSEKMSKeyId"].endswith("key/1")
-    assert head["StorageClass"] == "STANDARD_IA"
+        for name, replaces in (("a", False), ("b", True), ("empty", False)):
+            made.write(f".{name}.part", b"" if name == "empty" else b"x")
+            sent = made.ask("head_object", f".{name}.part")
+            made.endpoint.rename(f".{name}.part", name, replace=replaces)
+            kept = made.ask("head_object", name)
+            assert sent["ServerSideEncryption"] == kept["ServerSideEncryption"] == "aws:kms"
+            assert sent["SSEKMSKeyId"] == kept["SSEKMSKeyId"] != ""
+            assert (sent.get("StorageClass"), kept["StorageClass"]) == (None, "STANDARD_IA")
 
 
 def test_what_no_object_has_is_refused(bucket: Bucket) -> None:

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.parts_of_object import (
-    MOST_COPIED_BYTES,
     MOST_PARTS,
     copy_ranges,
     part_bytes,
@@ -42,4 +41,4 @@ def test_a_copy_is_whole_and_of_parts_that_a_store_takes(size_bytes: int) -> Non
     assert (ranges[0][0], ranges[-1][1]) == (0, size_bytes - 1)
     assert all(one[1] + 1 == two[0] for one, two in pairwise(ranges))
     assert len(ranges) <= MOST_PARTS
-    assert all(last - first + 1 <= MOST_COPIED_BYTES for first, last in ranges)
+    assert all(last - first + 1 <= 5 * GIB for first, last in ranges)
