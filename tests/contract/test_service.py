@@ -1,5 +1,6 @@
 """A member's outbound side carries plans out: what runs, when, and what is left alone."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from sshd import running_sshd
 
 from mftgit.adapters.inotify import tells
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.errors import ConfigError
 from mftgit.member.outbound.digests import SMALL_BYTES
 from mftgit.member.outbound.leftover import find_leftovers
 from mftgit.member.outbound.pauses import Pauses
@@ -24,6 +26,7 @@ from mftgit.member.outbound.runs import PARALLEL_RUNS
 from mftgit.member.outbound.service import Outbound
 from mftgit.model.calendars import Calendar
 from mftgit.model.claim import ClaimId, format_claim
+from mftgit.model.commands import Command, Commands
 from mftgit.model.config import (
     ActiveOn,
     AfterSuccess,
@@ -1040,3 +1043,52 @@ def test_firings_that_find_the_run_under_way_are_caught_up_by_one_when_it_ends(s
     go_on.set()
     until(lambda: member._lines[key].runs == 3 and not member._lines[key].running)
     assert len(site.named(EventName.RUN_FINISHED)) == 2
+
+
+def with_program(site: Site, member: str) -> Transfer:
+    """Return a transfer with a program that is run after each file, and have it on ``member``."""
+    folder = site.root / member / "commands"
+    folder.mkdir(mode=0o700, parents=True)
+    program = folder / "book"
+    program.write_text('#!/bin/sh\necho "$MFTGIT_MEMBER $MFTGIT_PATH" >> "$0.told"\n', "utf-8")
+    program.chmod(0o700)
+    return replace(transfer(), commands=Commands(after_file=Command(program="book")))
+
+
+def test_a_member_runs_the_programs_of_its_own_folder(site: Site) -> None:
+    one = site.add("one")
+    site.drop("a")
+    site.run(one, with_program(site, "one"))
+    told = site.root / "one" / "commands" / "book.told"
+    until(told.exists)
+    assert told.read_text("utf-8") == "one a\n"
+
+
+def test_a_revision_whose_program_is_missing_on_a_member_is_refused_there_once(site: Site) -> None:
+    wanted = generation(with_program(site, "one"), ttl_s=2.0)
+    member = site.add("two")
+    with pytest.raises(ConfigError, match="two/commands"):
+        member.prepare(plan(None, wanted), wanted, fresh=True)
+    member.prepare(plan(None, wanted), wanted, fresh=False)  # what ran before starts without
+
+
+def test_a_member_that_starts_anew_counts_on_and_a_changed_transfer_counts_anew(site: Site) -> None:
+    """The destination has the name as a folder, which no rule overwrites."""
+    (site.root / "there" / "a" / "b").mkdir(parents=True)
+    site.drop("a")
+    kept = site.root / ".mftgit" / "transfers" / "t" / "failures.json"
+
+    def count() -> int:
+        if not kept.exists():
+            return 0
+        return max(int(each["count"]) for each in json.loads(kept.read_bytes())["failures"])
+
+    first = site.add("one")
+    site.run(first, transfer())
+    until(lambda: count() == 1)
+    first.stop()
+    second = site.add("two")
+    site.run(second, transfer())
+    until(lambda: count() == 2)
+    site.run(second, replace(transfer(), retry=Retry(attempts=9)))
+    until(lambda: count() == 1)
