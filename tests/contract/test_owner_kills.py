@@ -19,10 +19,13 @@ from mftgit.adapters.endpoint import Endpoint
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.sftp import connect
 from mftgit.errors import MftgitError
+from mftgit.member.outbound import resume
 from mftgit.member.outbound.run import run_once
+from mftgit.model.events import EventName
 from mftgit.model.location import Location
 
 SIZES = (0, 1, 10_000, 10_000, 10_000, 200_000, 1_500_000)
+LARGE_SIZES = (12_000_000, 20_000_000)  # are gone on with
 FILES_A_KILL = 2
 
 Open = Callable[[Location], Endpoint]
@@ -83,14 +86,22 @@ def own(there: Site, opening: Open, epoch: int) -> None:
             continue
 
 
-def put(there: Site, number: int, chance: random.Random) -> tuple[str, str]:
-    content = chance.randbytes(chance.choice(SIZES))
+def put(there: Site, number: int, chance: random.Random, sizes: tuple[int, ...]) -> tuple[str, str]:
+    content = chance.randbytes(chance.choice(sizes))
     name = f"file {number:05} ü.dat"
     there.put(name, content)
     return name, hashlib.sha256(content).hexdigest()
 
 
-def kill_at_random(tmp_path: Path, opening: Open, *, kills: int, longest_s: float) -> None:
+def kill_at_random(
+    tmp_path: Path,
+    opening: Open,
+    *,
+    kills: int,
+    longest_s: float,
+    sizes: tuple[int, ...] = SIZES,
+    files_a_kill: int = FILES_A_KILL,
+) -> Site:
     for folder in ("source", "target"):
         (tmp_path / folder).mkdir()
     there = site(tmp_path)
@@ -98,8 +109,8 @@ def kill_at_random(tmp_path: Path, opening: Open, *, kills: int, longest_s: floa
     sent = Counter[tuple[str, str]]()
     with Partner(there.target) as partner:
         for epoch in range(1, kills + 1):
-            for number in range(FILES_A_KILL):
-                sent[put(there, epoch * FILES_A_KILL + number, chance)] += 1
+            for number in range(files_a_kill):
+                sent[put(there, epoch * files_a_kill + number, chance, sizes)] += 1
             process = get_context("fork").Process(target=own, args=(there, opening, epoch))
             process.start()
             Event().wait(chance.uniform(0, longest_s))
@@ -117,6 +128,7 @@ def kill_at_random(tmp_path: Path, opening: Open, *, kills: int, longest_s: floa
     assert os.listdir(there.target) == []  # noqa: PTH208  hidden ones too
     assert there.left_at_source() == []
     assert there.records() == []
+    return there
 
 
 WAYS = pytest.mark.parametrize(
@@ -133,6 +145,28 @@ def test_an_owner_that_is_killed_at_random_moments_loses_and_repeats_no_file(
 ) -> None:
     with way(tmp_path) as opening:
         kill_at_random(tmp_path, opening, kills=60, longest_s=longest_s)
+
+
+@pytest.mark.long
+@WAYS
+def test_an_owner_that_is_killed_leaves_large_files_to_go_on_with(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: Callable[[Path], AbstractContextManager[Open]],
+    longest_s: float,
+) -> None:
+    monkeypatch.setattr(resume, "SAVE_S", 0.0)
+    with way(tmp_path) as opening:
+        there = kill_at_random(
+            tmp_path,
+            opening,
+            kills=30,
+            longest_s=2 * longest_s,
+            sizes=LARGE_SIZES,
+            files_a_kill=1,
+        )
+    told = there.happened(EventName.DELIVERY_SUCCEEDED)
+    assert any("resumed_from_bytes" in each for each in told)
 
 
 @pytest.mark.soak

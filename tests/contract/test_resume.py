@@ -402,6 +402,7 @@ def test_an_owner_that_dies_at_any_step_of_going_on_leaves_it_to_the_next_one(
         except Crash:
             there.run(3)
             require_whole(there)
+            assert all(sent <= SIZE - 2 * MIB for sent in line.sent[1:])
             remove(work)
             continue
         require_whole(there)

@@ -1,14 +1,17 @@
 """A large file goes on over a line to a real sshd that breaks: counted on the wire, both ways, by both SSH clients."""
 
+import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Event
 
 import pytest
 from cut_line import CutLine, cut_line
-from outbound_site import SOURCE, TARGET, Site, site
+from outbound_site import CLOCK, SOURCE, TARGET, Site, site
 from sshd import Sshd, running_sshd
 
 from mftgit.adapters.endpoint import Endpoint
@@ -151,6 +154,20 @@ def test_a_file_that_is_kept_at_a_partner_is_gone_on_with(make: Make, line: CutL
     assert line.down < SIZE - 4 * MIB
 
 
+def test_a_file_at_a_partner_that_has_changed_is_sent_anew(make: Make, line: CutLine) -> None:
+    there = make(SOURCE)
+    line.mend(cut_down=20 * MIB)
+    there.run(1)
+    (claim,) = [path for path in there.source.rglob("*") if path.is_file()]
+    before, other = claim.stat(), CONTENT[::-1]
+    claim.write_bytes(other)
+    os.utime(claim, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000))
+    line.mend()
+    assert there.run(2).files == 1
+    assert (there.target / "a.bin").read_bytes() == other
+    assert line.down > SIZE
+
+
 def test_a_file_from_partner_to_partner_is_not_sent_again(make: Make, line: CutLine) -> None:
     there = make(SOURCE, TARGET)
     line.mend(cut_up=16 * MIB)
@@ -192,6 +209,48 @@ def test_the_next_owner_goes_on_where_one_was_killed(
     assert line.up < 16 * MIB + BESIDE
     (told,) = there.happened(EventName.DELIVERY_SUCCEEDED)
     assert told["resumed_from_bytes"]
+
+
+@pytest.mark.parametrize("after", [AfterSuccess.DELETE, AfterSuccess.KEEP])
+def test_an_owner_that_was_stopped_and_wakes_spoils_nothing_of_its_successor(
+    make: Make, line: CutLine, monkeypatch: pytest.MonkeyPatch, after: AfterSuccess
+) -> None:
+    """What it had sent is on the way still, and gets to the partner after the file was published."""
+    there = make(TARGET, after=after)
+    monkeypatch.setattr(resume, "SAVE_S", 0.0)
+    line.mend(hang_up=16 * MIB)
+    process = get_context("fork").Process(target=own, args=(there,))
+    process.start()
+    assert process.pid is not None
+    left = 1 if after is AfterSuccess.KEEP else 0
+    try:
+        assert line.stuck.wait(30)
+        Event().wait(0.2)  # for it to send on, until all that it can is on the way
+        os.kill(process.pid, signal.SIGSTOP)
+        assert there.run(2).files == 1
+        (told,) = there.happened(EventName.DELIVERY_SUCCEEDED)
+        assert told["resumed_from_bytes"]
+        require_whole(there, left=left)
+        published = (there.target / "a.bin").stat()
+        line.resume()
+        require_written(there.target / "a.bin", published)
+        os.kill(process.pid, signal.SIGCONT)
+        process.join(30)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+        process.join()
+    line.emptied()
+    require_whole(there, left=left)
+
+
+def require_written(path: Path, published: os.stat_result) -> None:
+    """Hold that the very file is written to after it was published."""
+    until = CLOCK.boottime() + 30
+    while path.stat().st_mtime_ns == published.st_mtime_ns and CLOCK.boottime() < until:
+        Event().wait(0.02)
+    assert path.stat().st_mtime_ns > published.st_mtime_ns
+    assert path.stat().st_ino == published.st_ino
 
 
 def own(there: Far) -> None:

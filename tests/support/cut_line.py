@@ -16,7 +16,7 @@ _RESET = struct.pack(
 class CutLine(ThreadingTCPServer):
     """``up`` and ``down`` are the bytes that server and clients were sent since `mend`.
 
-    ``broken`` tells that it was cut, and ``stuck`` that it lets nothing through until it is mended.
+    ``broken`` tells that it was cut, and ``stuck`` that a connection lets nothing through.
     """
 
     allow_reuse_address = True
@@ -31,6 +31,7 @@ class CutLine(ThreadingTCPServer):
         self._cut_up: int | None = None
         self._cut_down: int | None = None
         self._hang_up: int | None = None
+        self._hung: object = None
 
     @property
     def port(self) -> int:
@@ -44,29 +45,39 @@ class CutLine(ThreadingTCPServer):
         cut_down: int | None = None,
         hang_up: int | None = None,
     ) -> None:
-        """Count anew, and break or hang when so many bytes went up or down; what hung breaks."""
+        """Count anew, and break or hang when so many bytes went up or down; what hung breaks.
+
+        What hangs is the connection over which it went; others are made and work.
+        """
         if self.stuck.is_set():
             self.broken.set()
             self.free.set()
             self.emptied()
         self.up = self.down = 0
-        self._cut_up, self._cut_down, self._hang_up = cut_up, cut_down, hang_up
+        self._cut_up, self._cut_down, self._hang_up, self._hung = cut_up, cut_down, hang_up, None
         for each in (self.broken, self.stuck, self.free):
             each.clear()
+
+    def resume(self) -> None:
+        """Let through what hung, and all that comes after it."""
+        self._hang_up = self._hung = None
+        self.free.set()
 
     def emptied(self) -> None:
         """Wait until no connection is left."""
         for thread in list(self.connections):
             thread.join()
 
-    def passed(self, *, up: int = 0, down: int = 0) -> bool:
-        """Take note of bytes; return whether they may go on."""
+    def passed(self, connection: object, *, up: int = 0, down: int = 0) -> bool:
+        """Take note of bytes of a connection; return whether they may go on."""
         self.up += up
         self.down += down
         for cut, done in ((self._cut_up, self.up), (self._cut_down, self.down)):
             if cut is not None and done > cut:
                 self.broken.set()
         if self._hang_up is not None and self.up > self._hang_up:
+            self._hung = self._hung or connection
+        if self._hung is connection:
             self.stuck.set()
             self.free.wait()
         return not self.broken.is_set()
@@ -91,7 +102,7 @@ class _Connection(BaseRequestHandler):
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 count = len(data)
-                if not self.server.passed(up=count if up else 0, down=0 if up else count):
+                if not self.server.passed(self, up=count if up else 0, down=0 if up else count):
                     for each in (source, target):
                         each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     break
