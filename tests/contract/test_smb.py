@@ -15,7 +15,7 @@ import pytest
 from outbound_site import LARGE, SOURCE, TARGET, Owner, Site, site
 from samba import PASSWORD, SHARE, Samba, running_samba
 from small_disk import small_disk
-from smb_between import COMMAND, FLAGS, SIGNED, meddler
+from smb_between import COMMAND, FLAGS, NEGOTIATE, SIGNED, meddler
 
 from mftgit.adapters import smb_requests as requests
 from mftgit.adapters.endpoint import (
@@ -204,6 +204,26 @@ def test_each_dialect_of_smb_3_is_spoken(tmp_path: Path, most: str, encrypt: boo
             assert b"".join(iter(lambda: stream.read(1 << 20), b"")) == content
 
 
+@pytest.mark.parametrize("most", [4, 16, 60])
+def test_no_more_is_on_the_way_than_the_server_gives_credit_for(tmp_path: Path, most: int) -> None:
+    with (
+        running_samba(tmp_path, options=[f"smb2 max credits = {most}"]) as server,
+        opened(server) as endpoint,
+    ):
+        content = os.urandom(3_000_001)
+        assert endpoint.write("a", iter([content]), on_chunk=silent) == len(content)
+        with endpoint.open_read("a") as stream:
+            assert stream.read(10) == content[:10]
+            assert endpoint.stat("a").size_bytes == len(content)
+            assert b"".join(iter(lambda: stream.read(1 << 20), b"")) == content[10:]
+        files = [(str(number), content[: number * 5_000]) for number in range(40)]
+        assert endpoint.write_all(files) == [len(each) for _, each in files]
+        found = endpoint.read_all([name for name, _ in files], most_bytes=1 << 20)
+        assert [each.data for each in found if isinstance(each, Content)] == [
+            each for _, each in files
+        ]
+
+
 def test_a_share_that_wants_encryption_gets_it(tmp_path: Path) -> None:
     seen: list[bytes] = []
     with (
@@ -249,6 +269,31 @@ def test_an_answer_that_somebody_changed_on_the_way_ends_the_connection(
         with pytest.raises(EndpointLostError, match=r"signature|was not sent"):
             endpoint.list_names(".")
         assert not endpoint.is_open
+
+
+def less_capable(message: bytearray) -> None:
+    if message[COMMAND] == NEGOTIATE:
+        message[88] &= ~0x40  # no encryption (MS-SMB2 2.2.4)
+
+
+def older(message: bytearray) -> None:
+    if message[COMMAND] == NEGOTIATE:
+        message[68:70] = (0x0210).to_bytes(2, "little")
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [(less_capable, "Secure negotiate failed"), (older, "speaks no SMB 3")],
+)
+def test_what_somebody_on_the_way_takes_away_of_the_agreement_is_noticed(
+    tmp_path: Path, change: Callable[[bytearray], None], refused: str
+) -> None:
+    with (
+        running_samba(tmp_path, options=["server max protocol = SMB3_00"]) as server,
+        meddler(server.port, change) as port,
+        pytest.raises((EndpointLostError, EndpointRefusedError), match=refused),
+    ):
+        connect(server.location(encrypt=False, port=port), secrets_dir=server.secrets_dir)
 
 
 def in_plain_text(command: int, number: int) -> bytes:

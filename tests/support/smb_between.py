@@ -11,6 +11,7 @@ Change = Callable[[bytearray], None]
 SIGNED = 0x08
 FLAGS = 16
 COMMAND = 12
+NEGOTIATE = 0
 
 
 @contextmanager
