@@ -66,7 +66,7 @@ class FtpsFolder:
         try:
             lines = session.voidcmd(f"MLST {remote}").split("\n")
         except REFUSED as error:
-            if code_of(error) in MISSING and not is_denied(error):
+            if code_of(error) in MISSING and not is_denied(error, remote):
                 raise FileMissingError(f"{self._server}: {path!r} is not there: {error}") from error
             raise
         told = next((line[1:] for line in lines[1:-1] if line.startswith(" ")), "")
@@ -238,7 +238,7 @@ class FtpsFolder:
         try:
             yield
         except REFUSED as error:
-            if code_of(error) in MISSING and not is_denied(error):
+            if code_of(error) in MISSING and not is_denied(error, self.remote(path)):
                 self.facts(session, path)
             raise meaning(error, f"{self._server}: {path!r}") from error
 

@@ -50,9 +50,12 @@ def meaning(error: Exception, what: str) -> MftgitError:
     return kind(f"{what}: the server said {said(error)!r}")
 
 
-def is_denied(error: Exception) -> bool:
-    """Tell whether the server says in its own words that it is about rights; its numbers do not tell."""
-    text = str(error).lower()
+def is_denied(error: Exception, remote: str) -> bool:
+    """Tell whether the server says in its own words that it is about rights; its numbers do not tell.
+
+    Those that name a path name ``remote``, or have the reason behind it and a colon.
+    """
+    text = str(error).replace(remote, "").rpartition(": ")[2].lower()
     return "denied" in text or "permi" in text or "not allowed" in text
 
 

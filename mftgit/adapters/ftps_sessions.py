@@ -1,11 +1,12 @@
 """The sessions of one endpoint: a server moves one file at a time on each, so that another one is opened for more."""
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 from typing import Final
 
-from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
+from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError, HostKeyError
 from mftgit.adapters.ftps_connect import Session
 from mftgit.adapters.ftps_replies import BROKEN, REFUSED, meaning, trouble
 from mftgit.adapters.ftps_sockets import Sockets
@@ -49,6 +50,11 @@ class Sessions:
             self._require_open()
             try:
                 yield
+            except ssl.SSLCertVerificationError as error:
+                self.close()
+                raise HostKeyError(
+                    f"{what}: a data connection shows a certificate that is not trusted: {error.verify_message}"
+                ) from error
             except BROKEN as error:
                 self.close()
                 raise EndpointLostError(f"{what}: {trouble(error)}") from error
@@ -78,7 +84,7 @@ class Sessions:
             self._require_open()
             if len(self._lent) >= MOST:
                 raise EndpointRefusedError(f"{self.server}: {MOST} files are open already")
-            session = self._idle.pop() if self._idle else self._open_one()
+            session = self._idle.pop() if self._idle else self._open()
             self._lent.append(session)
         try:
             yield session
@@ -100,6 +106,13 @@ class Sessions:
                 self._idle.clear()
             finally:
                 self._used.release()
+
+    def _open(self) -> Session:
+        try:
+            return self._open_one()
+        except EndpointLostError:
+            self.close()
+            raise
 
     def _require_open(self) -> None:
         if self.closed:

@@ -9,10 +9,11 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.ftps_replies import ProtocolError
+from mftgit.adapters.ftps_replies import BROKEN, ProtocolError
 from mftgit.adapters.ftps_sockets import Sockets
 
 MAX_LINE_BYTES: Final = 16 << 10
@@ -93,14 +94,24 @@ class Wire(ftplib.FTP):
         except BaseException:
             self._sockets.drop(sock)
             raise
-        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
-        secured = self._sockets.secure(sock, self._context, host=self.host, session=session)
+        secured = self._secure_data(sock)
         try:
             self._check(secured)
         except BaseException:
             self._sockets.drop(secured)
             raise
         return secured
+
+    def _secure_data(self, sock: socket.socket) -> ssl.SSLSocket:
+        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+        try:
+            return self._sockets.secure(sock, self._context, host=self.host, session=session)
+        except (TimeoutError, ssl.SSLCertVerificationError):
+            raise
+        except OSError:
+            with suppress(*BROKEN):
+                self.voidresp()  # raises what the server has against it, if it says so
+            raise
 
     def _begin(self, command: str) -> None:
         said = self.sendcmd(command)

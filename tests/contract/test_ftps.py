@@ -16,6 +16,7 @@ from mftgit.adapters.endpoint import (
     Endpoint,
     EndpointLostError,
     EndpointRefusedError,
+    FileMissingError,
     HostKeyError,
     LoginError,
     Traits,
@@ -230,3 +231,17 @@ def test_a_file_is_read_as_any_stream_is(server: FtpsServer, tmp_path: Path) -> 
             assert stream.read() == content[5:]
         with pytest.raises(EndpointRefusedError, match="not gone on with"):
             endpoint.write("a", iter([b"1"]), on_chunk=lambda _: None, resume_at=1)
+
+
+@pytest.mark.parametrize("base", ["", "."])
+def test_a_name_that_sounds_like_a_refusal_is_missing_like_any(
+    server: FtpsServer, tmp_path: Path, base: str
+) -> None:
+    name = "permission denied: not allowed.csv"
+    with closing(open_at(server, Path(base) if base else tmp_path)) as endpoint:
+        for call in (endpoint.stat, endpoint.remove):
+            with pytest.raises(FileMissingError):
+                call(name)
+        assert write(endpoint, name, b"1") == 1
+        endpoint.rename(name, f"{name}.old", replace=False)
+        endpoint.remove(f"{name}.old")

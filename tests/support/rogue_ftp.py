@@ -193,12 +193,16 @@ class _Visit:
 
     def _give(self, sock: socket.socket, content: bytes) -> None:
         _say(sock, "150 here it comes")
-        with closing(self._open_data()) as data:
-            if self._rogue.send is not None:
-                self._rogue.send(data, content)
-            else:
-                data.sendall(content)
-                end_data(data)
+        try:
+            with closing(self._open_data()) as data:
+                if self._rogue.send is not None:
+                    self._rogue.send(data, content)
+                else:
+                    data.sendall(content)
+                    end_data(data)
+        except ssl.SSLError:
+            if self._rogue.last.startswith("226"):
+                raise
         _say(sock, self._rogue.last)
 
     def _take(self, sock: socket.socket, name: str) -> None:
