@@ -12,7 +12,7 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
 )
 from mftgit.adapters.endpoint_paths import folder_and_name, parts_inside
-from mftgit.adapters.https_connection import connection_of
+from mftgit.adapters.https_connection import wait_for
 from mftgit.adapters.https_requests import Answer, Requests
 from mftgit.model.dav_path import name_below, quote_path
 
@@ -136,9 +136,7 @@ class DavFiles:
                 if answer.status in _GONE:
                     raise self.missing(folder)
                 raise self._requests.fault(answer, folder, "listing it")
-            sock = connection_of(response)
-            if sock is not None:
-                sock.wait(_LIST_S)
+            wait_for(response, _LIST_S)
             try:
                 with self._requests.telling(folder):
                     return self._members(folder, self._told(response))

@@ -1,8 +1,7 @@
 """A folder on an HTTPS server as a place of files: WebDAV (RFC 4918) over urllib3."""
 
-import secrets as chance
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -10,8 +9,10 @@ from typing import BinaryIO, Final, cast
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.dav_changes import DavChanges
 from mftgit.adapters.dav_files import DavFiles, joined
 from mftgit.adapters.endpoint import (
+    Content,
     EndpointBusyError,
     EndpointFullError,
     EndpointLostError,
@@ -27,6 +28,7 @@ from mftgit.adapters.https_login import prepare
 from mftgit.adapters.https_requests import Answer, Body, Requests
 from mftgit.adapters.https_transfer import Download, Upload
 from mftgit.adapters.one_by_one import OneByOne
+from mftgit.adapters.side_by_side import side_by_side
 from mftgit.errors import MftgitError
 from mftgit.model.https_location import HttpsLocation
 from mftgit.model.names import SecretName
@@ -35,14 +37,9 @@ from mftgit.model.secret_value import SecretValue
 STAGES: Final = ("read secrets", "connect", "log in")
 """What is done one after the other until files can be asked for. Connecting includes the server's certificate."""
 
+_AT_ONCE: Final = 4  # small files
 _DEPTH: Final = 32  # of a recursive listing; a server may make up folders without end
 _OK: Final = 200
-_CREATED: Final = 201
-_THERE_ALREADY: Final = 405  # MKCOL where something is (RFC 4918, 9.3.1)
-_GONE: Final = frozenset({404, 409, 410})
-_TAKEN: Final = 412
-_LOOKED_INTO: Final = frozenset({403, 404, 405, 409, 410, 412, 500})
-"""Statuses that servers give for more reasons than one, so that it is looked what is there."""
 
 
 def connect(
@@ -77,9 +74,7 @@ class HttpsEndpoint(OneByOne):
     """The files below ``location.path``; see `mftgit.adapters.endpoint.Endpoint`.
 
     After an `EndpointLostError` it is closed, and every further call raises that error again: connect anew.
-
-    WebDAV has no lock-free way to make a file or a name that none else can make at the same moment: a server looks,
-    and does it then. Links on the server are files for us, if it follows them.
+    Links on the server are files for us, if it follows them.
     """
 
     resumes = False
@@ -88,6 +83,7 @@ class HttpsEndpoint(OneByOne):
         self._location = location
         self._requests = requests
         self._files = DavFiles(requests, location.path)
+        self._changes = DavChanges(requests, self._files)
 
     def enter(self, passed: Callable[[str], None]) -> None:
         """Connect, and see that the server lets us in; see `connect`."""
@@ -178,17 +174,51 @@ class HttpsEndpoint(OneByOne):
         self._require_free(path)
         self.make_folder(joined(above))
         upload = Upload(chunks, on_chunk)
-        self._put(path, upload.pieces(), upload)
-        return self._require_size(path, upload.sent_bytes)
-
-    def _put(self, path: str, body: Body, upload: Upload) -> None:
         try:
-            answer = self._requests.ask(
-                "PUT", self._files.url(path), what=path, headers={"If-None-Match": "*"}, body=body
-            )
+            self._put(path, upload.pieces())
         except BaseException:
             upload.reraise()
             raise
+        return self._require_size(path, upload.sent_bytes)
+
+    def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:
+        """See `Endpoint.write_all`; unlike by `write`, a server is told of each size before."""
+        return side_by_side(lambda file: self._write_whole(*file), files, at_once=_AT_ONCE)
+
+    def _write_whole(self, path: str, content: bytes) -> int:
+        above, _ = folder_and_name(path)
+        self._require_free(path)
+        try:
+            self._put(path, content)
+        except FileMissingError:
+            self.make_folder(joined(above))
+            self._put(path, content)
+        return self._require_size(path, len(content))
+
+    def stat_all(self, paths: Iterable[str]) -> list[FileEntry | MftgitError]:
+        """See `Endpoint.stat_all`."""
+        return side_by_side(self.stat, paths, at_once=_AT_ONCE)
+
+    def read_all(self, paths: Iterable[str], *, most_bytes: int) -> list[Content | MftgitError]:
+        """See `Endpoint.read_all`."""
+        return side_by_side(lambda path: self._read(path, most_bytes), paths, at_once=_AT_ONCE)
+
+    def rename_all(
+        self, moves: Iterable[tuple[str, str]], *, replace: bool
+    ) -> list[MftgitError | None]:
+        """See `Endpoint.rename_all`."""
+        return side_by_side(
+            lambda move: self.rename(*move, replace=replace), moves, at_once=_AT_ONCE
+        )
+
+    def remove_all(self, paths: Iterable[str]) -> list[MftgitError | None]:
+        """See `Endpoint.remove_all`."""
+        return side_by_side(self.remove, paths, at_once=_AT_ONCE)
+
+    def _put(self, path: str, body: Body) -> None:
+        answer = self._requests.ask(
+            "PUT", self._files.url(path), what=path, headers={"If-None-Match": "*"}, body=body
+        )
         if not answer.is_good:
             raise self._requests.fault(answer, path, "writing it")
 
@@ -205,121 +235,20 @@ class HttpsEndpoint(OneByOne):
         return size_bytes
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
-        """See `Endpoint.rename`; a folder at ``new`` is never replaced, which would remove what is in it.
-
-        WebDAV promises no single step: a server may remove what is replaced a moment before, and may without
-        ``replace`` do so too where a file comes to be at ``new`` after it has looked.
-        """
-        folder_and_name(old)
-        folder_and_name(new)
-        there = self._files.find(new) if replace else None
-        if there is not None:
-            self._files.entry(new, there)
-            if parts_inside(old) == parts_inside(new):
-                return
-        answer = self._move(old, new, overwrite=there is not None)
-        if replace and answer.status == _TAKEN:  # it came meanwhile
-            self._files.file(new)
-            answer = self._move(old, new, overwrite=True)
-        if not answer.is_good:
-            raise self._why_not(answer, old, new, replace=replace)
-
-    def _move(self, old: str, new: str, *, overwrite: bool, folder: bool = False) -> Answer:
-        host = self._location.address.removesuffix(":443")
-        return self._requests.ask(
-            "MOVE",
-            self._files.url(old, folder=folder),
-            what=old,
-            headers={
-                "Destination": self._files.destination(new, host, folder=folder),
-                "Overwrite": "T" if overwrite else "F",
-            },
-        )
-
-    def _why_not(self, answer: Answer, old: str, new: str, *, replace: bool) -> MftgitError:
-        """Return why a rename failed, by what is there: servers have one status for many reasons."""
-        if answer.status in _LOOKED_INTO:
-            if self._files.find(old) is None:
-                return self._files.missing(old)
-            if not replace and self._files.find(new) is not None:
-                return FileExistsAtEndpointError(
-                    f"{self._requests.server}: {new!r} is there already"
-                )
-            above = joined(parts_inside(new)[:-1])
-            if self._files.find(above) is None:
-                return self._files.missing(above)
-        if answer.status in _GONE:  # what was missing is there now
-            return EndpointBusyError(str(self._requests.fault(answer, new, "renaming to it")))
-        return self._requests.fault(answer, new, "renaming to it")
+        """See `Endpoint.rename`, and `DavChanges.rename` for what servers do not promise."""
+        self._changes.rename(old, new, replace=replace)
 
     def remove(self, path: str) -> None:
-        """See `Endpoint.remove`; DELETE takes a folder with all that is in it, so that it is looked before."""
-        self._files.file(path)
-        answer = self._requests.ask("DELETE", self._files.url(path), what=path)
-        if not answer.is_good:
-            raise self._requests.fault(answer, path, "removing it")
+        """See `Endpoint.remove`."""
+        self._changes.remove(path)
 
     def make_folder(self, path: str) -> None:
         """See `Endpoint.make_folder`; the location's own folder is the partner's to make."""
-        parts = parts_inside(path)
-        made = len(parts)
-        while made > 0 and not self._make_one(joined(parts[:made])):
-            made -= 1
-        for length in range(made + 1, len(parts) + 1):
-            if not self._make_one(joined(parts[:length])):
-                raise self._files.missing(joined(parts[: length - 1]))
-
-    def _make_one(self, path: str) -> bool:
-        """Make one folder, and return whether it is there; it is not where the one above it is not there either."""
-        told = self._files.find(path)
-        if told is None:
-            answer = self._requests.ask("MKCOL", self._files.url(path, folder=True), what=path)
-            if answer.status == _CREATED:
-                return True
-            if answer.status in _GONE:
-                return False
-            told = self._files.find(path) if answer.status == _THERE_ALREADY else None
-            if told is None:
-                raise self._requests.fault(answer, path, "making the folder")
-        if not told.is_folder:
-            raise EndpointRefusedError(
-                f"{self._requests.server}: {path!r} is a file where a folder has to be"
-            )
-        return True
+        self._changes.make_folder(path)
 
     def remove_folder(self, path: str) -> bool:
-        """See `Endpoint.remove_folder`.
-
-        DELETE takes what is in a folder too. So it is given a name that nobody knows, looked at again, and only then
-        removed: what somebody puts into it at the last moment finds no folder, or is found there and brought back.
-        """
-        folder_and_name(path)
-        told = self._files.find(path)
-        if told is None:
-            return True
-        if not told.is_folder:
-            raise EndpointRefusedError(f"{self._requests.server}: {path!r} is a file, no folder")
-        if self._files.names(path):
-            return False
-        above = joined(parts_inside(path)[:-1])
-        aside = f"{above}/{RESERVED}-removing-{chance.token_hex(8)}"
-        answer = self._move(path, aside, overwrite=False, folder=True)
-        if not answer.is_good:
-            if self._files.find(path) is None:
-                return True
-            raise self._requests.fault(answer, path, "removing the folder")
-        if self._files.names(aside):
-            back = self._move(aside, path, overwrite=False, folder=True)
-            if not back.is_good:
-                raise EndpointRefusedError(
-                    f"{self._requests.server}: what was put into {path!r} while it was removed is in {aside!r} now, "
-                    "and has to be brought back by hand"
-                )
-            return False
-        gone = self._requests.ask("DELETE", self._files.url(aside, folder=True), what=aside)
-        if not gone.is_good and gone.status not in _GONE:
-            raise self._requests.fault(gone, aside, "removing the folder")
-        return True
+        """See `Endpoint.remove_folder`."""
+        return self._changes.remove_folder(path)
 
     def set_traits(self, path: str, traits: Traits) -> None:
         """See `OneByOne.set_traits`; WebDAV has no property for it that servers take (RFC 4918, 15.7)."""

@@ -1,11 +1,11 @@
 """One HTTPS connection whose server is checked, whose answers come in time, and that another thread can end."""
 
-import hashlib
 import socket
 import ssl
 from collections.abc import Iterator
 from threading import Lock
 from typing import Any, Final, cast
+from weakref import WeakSet
 
 import urllib3
 from urllib3.connection import HTTPSConnection
@@ -14,6 +14,7 @@ from urllib3.response import HTTPResponse
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import HostKeyError
 from mftgit.adapters.https_login import Login
+from mftgit.adapters.tls_client import require_pinned
 from mftgit.model.https_location import HttpsLocation
 
 _STALE_S: Final = 2.0
@@ -52,7 +53,7 @@ class Line:
         self.clock = clock
         self.closed = False
         self._lock = Lock()
-        self._open: set[TimedSocket] = set()
+        self._open = WeakSet[TimedSocket]()  # an answer may outlive its connection
 
     def add(self, sock: TimedSocket) -> None:
         """Have ``sock`` ended with the others."""
@@ -61,11 +62,6 @@ class Line:
             closed = self.closed
         if closed:
             _shut(sock)
-
-    def drop(self, sock: TimedSocket) -> None:
-        """Take note that ``sock`` is closed."""
-        with self._lock:
-            self._open.discard(sock)
 
     def close(self) -> None:
         """End all of them: who waits for one is told that it has come to its end."""
@@ -101,16 +97,16 @@ class CheckedConnection(HTTPSConnection):
         """
         super().connect()
         sock = cast("TimedSocket", self.sock)
-        sock.clock, sock.timeout_s = self._line.clock, self._line.location.timeout_s
-        pins = self._line.login.pins
-        if pins:
-            shown = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest()
-            if shown not in pins:
-                self.close()
-                raise HostKeyError(
-                    f"{self._line.location.address} shows the certificate {_pairs(shown)}, which is not in "
-                    f"fingerprints of locations/{self._line.location.name}.yaml: compare it with the partner"
+        location = self._line.location
+        sock.clock, sock.timeout_s = self._line.clock, location.timeout_s
+        if location.fingerprints:
+            try:
+                require_pinned(
+                    sock, location.fingerprints, server=location.address, name=location.name
                 )
+            except HostKeyError:
+                self.close()
+                raise
             self.is_verified = True
         sock.wait(None)
         self.raw = sock
@@ -136,13 +132,6 @@ class CheckedConnection(HTTPSConnection):
         self._idle_since = self._line.clock.boottime()
         return response
 
-    def close(self) -> None:
-        """See `HTTPSConnection.close`."""
-        super().close()
-        if self.raw is not None:
-            self._line.drop(self.raw)
-            self.raw = None
-
 
 class CheckedPool(urllib3.HTTPSConnectionPool):
     """Connections of one `Line`, made as they are needed."""
@@ -167,10 +156,11 @@ def open_pool(line: Line, *, kept: int) -> CheckedPool:
     )
 
 
-def connection_of(response: urllib3.BaseHTTPResponse) -> TimedSocket | None:
-    """Return what ``response`` is read from, while it is."""
+def wait_for(response: urllib3.BaseHTTPResponse, seconds: float | None) -> None:
+    """Take ``seconds`` for what is still to come of ``response``; see `TimedSocket.wait`."""
     connection = response.connection
-    return connection.raw if isinstance(connection, CheckedConnection) else None
+    if isinstance(connection, CheckedConnection) and connection.raw is not None:
+        connection.raw.wait(seconds)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -183,7 +173,3 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(each))
             yield each
             waiting += [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]
-
-
-def _pairs(digest: str) -> str:
-    return ":".join(digest[at : at + 2].upper() for at in range(0, len(digest), 2))

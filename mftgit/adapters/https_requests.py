@@ -20,7 +20,7 @@ from mftgit.adapters.endpoint import (
     HostKeyError,
     LoginError,
 )
-from mftgit.adapters.https_connection import Line, causes, connection_of, open_pool
+from mftgit.adapters.https_connection import Line, causes, open_pool, wait_for
 from mftgit.errors import MftgitError
 
 TROUBLE: Final = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
@@ -134,9 +134,7 @@ class Requests:
             self.opened(method, url, what=what, headers=headers, body=body) as response,
             self.telling(what),
         ):
-            sock = connection_of(response)
-            if sock is not None:
-                sock.wait(self._line.location.timeout_s)
+            wait_for(response, self._line.location.timeout_s)
             data = response.read(_ANSWER_BYTES + 1)
             if len(data) > _ANSWER_BYTES:
                 raise EndpointRefusedError(
@@ -159,6 +157,7 @@ class Requests:
         """Give the answer, to be read from within `telling`; what of it is not read ends the connection."""
         with self.telling(what):
             response = self._request(method, url, {**self._headers, **headers}, body)
+            wait_for(response, None)
         try:
             encoding = response.headers.get("Content-Encoding", "identity")
             if encoding.lower() != "identity":
@@ -169,7 +168,7 @@ class Requests:
             yield response
         finally:
             with suppress(*TROUBLE):
-                if connection_of(response) is not None:
+                if response.connection is not None:
                     response.close()
                 response.release_conn()
 
@@ -238,6 +237,8 @@ class Requests:
                 "no redirects are followed; put host, port and path of the location right"
             )
         kind, why = _ERRORS.get(status, _other(status))
+        if kind is EndpointLostError:
+            self.close()
         return kind(f"{self.server}: {what!r}: {doing} failed: {why} (HTTP {status})")
 
     def close(self) -> None:

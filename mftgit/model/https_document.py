@@ -3,9 +3,9 @@
 from typing import Any
 
 from mftgit.model.given import Value, given, given_remote
-from mftgit.model.https_location import HttpsAuth, HttpsLocation
-from mftgit.model.login import SecretRef
-from mftgit.model.names import LocationName, SecretName
+from mftgit.model.https_location import HttpsLocation
+from mftgit.model.names import LocationName
+from mftgit.model.tls import build_tls_auth, format_tls_auth
 
 
 def build_https(name: LocationName, value: Value) -> HttpsLocation:
@@ -14,7 +14,7 @@ def build_https(name: LocationName, value: Value) -> HttpsLocation:
     return HttpsLocation(
         name=name,
         host=value["host"],
-        auth=_auth(value["auth"]),
+        auth=build_tls_auth(value["auth"]),
         **remote | {"path": _from_root(remote.get("path", "."))},
         **given(value, port=int, username=str, ca=str, fingerprints=tuple),
     )
@@ -25,7 +25,7 @@ def format_https(location: HttpsLocation) -> dict[str, Any]:
     own: dict[str, Any] = {
         "host": location.host,
         "port": location.port,
-        "auth": _format_auth(location.auth),
+        "auth": format_tls_auth(location.auth),
     }
     if location.username is not None:
         own["username"] = location.username
@@ -39,37 +39,3 @@ def format_https(location: HttpsLocation) -> dict[str, Any]:
 def _from_root(path: str) -> str:
     """Return ``path`` from the server's root on: there is no home folder, so that both ways to say it are one."""
     return "/" + "/".join(part for part in path.split("/") if part not in {"", "."})
-
-
-def _auth(value: Value) -> HttpsAuth:
-    return HttpsAuth(
-        **given(
-            value,
-            password=_kept,
-            token=_kept,
-            private_key=_kept,
-            passphrase=_kept,
-            certificate=lambda found: found if isinstance(found, str) else _kept(found),
-        )
-    )
-
-
-def _kept(value: Value) -> SecretRef:
-    return SecretRef(**given(value, file=str, secret=SecretName))
-
-
-def _format_auth(auth: HttpsAuth) -> dict[str, Any]:
-    found = {
-        "password": auth.password,
-        "token": auth.token,
-        "private_key": auth.private_key,
-        "passphrase": auth.passphrase,
-        "certificate": auth.certificate,
-    }
-    return {key: _format_kept(kept) for key, kept in found.items() if kept is not None}
-
-
-def _format_kept(kept: str | SecretRef) -> Any:
-    if isinstance(kept, str):
-        return kept
-    return {"file": kept.file} if kept.secret is None else {"secret": kept.secret}

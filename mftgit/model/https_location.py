@@ -1,33 +1,12 @@
-"""A folder on an HTTPS server that speaks WebDAV (RFC 4918), and how to log in there."""
+"""A folder on an HTTPS server that speaks WebDAV (RFC 4918)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from mftgit.model.location import RemoteLocation
-from mftgit.model.login import SecretRef
 from mftgit.model.names import SecretName
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpsAuth:
-    """What is shown to log in: a password with a user name or a token, and a certificate, by itself or besides.
-
-    ``private_key`` is that of ``certificate``, which is PEM text or where that lies; ``passphrase`` opens the key.
-    """
-
-    password: SecretRef | None = None
-    token: SecretRef | None = None
-    private_key: SecretRef | None = None
-    passphrase: SecretRef | None = None
-    certificate: str | SecretRef | None = None
-
-    def secrets(self) -> Iterator[tuple[str, SecretName]]:
-        """Give pointer, below this, and name of every document in ``secrets/`` that it needs."""
-        for key in ("password", "token", "private_key", "passphrase", "certificate"):
-            kept = getattr(self, key)
-            if isinstance(kept, SecretRef) and kept.secret is not None:
-                yield f"/{key}/secret", kept.secret
+from mftgit.model.tls import TlsAuth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +22,7 @@ class HttpsLocation(RemoteLocation):
     host: str
     port: int = 443
     username: str | None = None
-    auth: HttpsAuth
+    auth: TlsAuth
     ca: str | None = None
     fingerprints: tuple[str, ...] = ()
 

@@ -12,19 +12,20 @@ from mftgit.model.names import SecretName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsAuth:
-    """What is shown to log in by TLS: a password, a certificate, or both.
+    """What is shown to log in by TLS: a password or a token, a certificate, or two of them.
 
     ``private_key`` is that of ``certificate``, which is PEM text or where that lies; ``passphrase`` opens the key.
     """
 
     password: SecretRef | None = None
+    token: SecretRef | None = None
     private_key: SecretRef | None = None
     passphrase: SecretRef | None = None
     certificate: str | SecretRef | None = None
 
     def secrets(self) -> Iterator[tuple[str, SecretName]]:
         """Give pointer, below this, and name of every document in ``secrets/`` that it needs."""
-        for key in ("password", "private_key", "passphrase", "certificate"):
+        for key in ("password", "token", "private_key", "passphrase", "certificate"):
             kept = getattr(self, key)
             if isinstance(kept, SecretRef) and kept.secret is not None:
                 yield f"/{key}/secret", kept.secret
@@ -36,6 +37,7 @@ def build_tls_auth(value: Value) -> TlsAuth:
         **given(
             value,
             password=_kept,
+            token=_kept,
             private_key=_kept,
             passphrase=_kept,
             certificate=lambda found: found if isinstance(found, str) else _kept(found),
@@ -47,6 +49,7 @@ def format_tls_auth(auth: TlsAuth) -> dict[str, Any]:
     """Return ``auth`` in the words of its document, for `build_tls_auth`."""
     found = {
         "password": auth.password,
+        "token": auth.token,
         "private_key": auth.private_key,
         "passphrase": auth.passphrase,
         "certificate": auth.certificate,

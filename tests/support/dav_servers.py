@@ -16,9 +16,10 @@ from threading import Event
 from ports import own_port
 
 from mftgit.adapters import pki
-from mftgit.model.https_location import HttpsAuth, HttpsLocation
+from mftgit.model.https_location import HttpsLocation
 from mftgit.model.login import SecretRef
 from mftgit.model.names import LocationName
+from mftgit.model.tls import TlsAuth
 
 USER, PASSWORD = "acme", "correct horse"
 MODULES = Path("/usr/lib/apache2/modules")
@@ -83,13 +84,13 @@ class Dav:
     log: Path
     pid: int
 
-    def location(self, *, path: str = "/", auth: HttpsAuth | None = None) -> HttpsLocation:
+    def location(self, *, path: str = "/", auth: TlsAuth | None = None) -> HttpsLocation:
         """Return a location on this server that works, but for what is asked otherwise."""
         return location_at(self.port, self.shown, path=path, auth=auth)
 
 
 def location_at(
-    port: int, shown: Shown, *, path: str = "/", auth: HttpsAuth | None = None
+    port: int, shown: Shown, *, path: str = "/", auth: TlsAuth | None = None
 ) -> HttpsLocation:
     """Return a location on a server of this machine."""
     return HttpsLocation(
@@ -98,7 +99,7 @@ def location_at(
         port=port,
         path=path,
         username=USER if auth is None else None,
-        auth=HttpsAuth(password=SecretRef(file="password")) if auth is None else auth,
+        auth=TlsAuth(password=SecretRef(file="password")) if auth is None else auth,
         ca=shown.authority.certificate.decode(),
         timeout_s=20.0,
     )

@@ -9,22 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.dav_path import name_below, quote_path
-from mftgit.model.https_location import HttpsAuth, HttpsLocation
+from mftgit.model.https_location import HttpsLocation
 from mftgit.model.location_document import build_location, format_location
 from mftgit.model.location_rules import check_location
 from mftgit.model.login import SecretRef
 from mftgit.model.names import LocationName, SecretName
+from mftgit.model.tls import TlsAuth
 
 A = LocationName("a")
 PASSWORD = SecretRef(secret=SecretName("p"))
 LEAST: dict[str, Any] = {"type": "https", "host": "h", "auth": {"token": {"secret": "t"}}}
-PLACE = HttpsLocation(name=A, host="h", path="/", auth=HttpsAuth(token=SecretRef(file="t")))
+PLACE = HttpsLocation(name=A, host="h", path="/", auth=TlsAuth(token=SecretRef(file="t")))
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 def test_the_least_that_a_document_says() -> None:
     assert build_location(A, LEAST) == replace(
-        PLACE, auth=HttpsAuth(token=SecretRef(secret=SecretName("t")))
+        PLACE, auth=TlsAuth(token=SecretRef(secret=SecretName("t")))
     )
 
 
@@ -77,13 +78,13 @@ def test_where_it_is() -> None:
 @pytest.mark.parametrize(
     ("wrong", "pointer"),
     [
-        ({"auth": HttpsAuth(password=PASSWORD)}, "/auth/password"),
+        ({"auth": TlsAuth(password=PASSWORD)}, "/auth/password"),
         ({"username": "u"}, "/username"),
-        ({"username": "u:v", "auth": HttpsAuth(password=PASSWORD)}, "/username"),
-        ({"username": "u", "auth": HttpsAuth(password=PASSWORD, token=PASSWORD)}, "/auth/token"),
-        ({"auth": HttpsAuth(private_key=PASSWORD)}, "/auth"),
-        ({"auth": HttpsAuth(certificate=PEM)}, "/auth"),
-        ({"auth": HttpsAuth(token=PASSWORD, passphrase=PASSWORD)}, "/auth/passphrase"),
+        ({"username": "u:v", "auth": TlsAuth(password=PASSWORD)}, "/username"),
+        ({"username": "u", "auth": TlsAuth(password=PASSWORD, token=PASSWORD)}, "/auth/token"),
+        ({"auth": TlsAuth(private_key=PASSWORD)}, "/auth"),
+        ({"auth": TlsAuth(certificate=PEM)}, "/auth"),
+        ({"auth": TlsAuth(token=PASSWORD, passphrase=PASSWORD)}, "/auth/passphrase"),
         ({"ca": PEM, "fingerprints": ("AB",)}, "/fingerprints"),
     ],
 )
@@ -95,8 +96,8 @@ def test_what_does_not_go_together(wrong: dict[str, Any], pointer: str) -> None:
     "right",
     [
         {},
-        {"username": "u", "auth": HttpsAuth(password=PASSWORD)},
-        {"auth": HttpsAuth(token=PASSWORD, private_key=PASSWORD, certificate=PEM)},
+        {"username": "u", "auth": TlsAuth(password=PASSWORD)},
+        {"auth": TlsAuth(token=PASSWORD, private_key=PASSWORD, certificate=PEM)},
         {"ca": PEM},
     ],
 )
