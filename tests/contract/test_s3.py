@@ -123,6 +123,28 @@ def test_a_large_file_is_copied_in_parts(bucket: Bucket, *, replaces: bool) -> N
     assert (bucket.listed(), bucket.uploads()) == (["final"], [])
 
 
+def test_a_copy_of_which_a_part_fails_is_given_up_at_once(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("big", bytes(4000))
+    bucket.endpoint._rules = replace(bucket.endpoint._rules, copied_bytes=10)
+    real, asked = s3_client.Store.ask, []
+
+    def ask(store: Any, operation: str, about: str, **fields: Any) -> Any:
+        if operation == "upload_part_copy":
+            asked.append(fields["PartNumber"])
+            raise EndpointLostError("gone")
+        return real(store, operation, about, **fields)
+
+    monkeypatch.setattr(s3_client.Store, "ask", ask)
+    with pytest.raises(EndpointLostError):
+        bucket.endpoint.rename("big", "final", replace=False)
+    monkeypatch.setattr(s3_client.Store, "ask", real)
+    assert 1 in asked
+    assert len(asked) < 400
+    assert (bucket.listed(), bucket.uploads()) == (["big"], [])
+
+
 @pytest.mark.parametrize("error", [OSError("the source went away"), Crash()])
 def test_what_was_not_sent_to_its_end_leaves_nothing(bucket: Bucket, error: BaseException) -> None:
     def chunks() -> Iterator[bytes]:
