@@ -23,6 +23,7 @@ SECTIONS: Final = (
     "curve",
     "validate",
     "transfer",
+    "far",
     "takeover",
     "git_load",
     "listing",

@@ -4,7 +4,7 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -33,20 +33,42 @@ _REFERENCE = next(iter(CLIENTS))
 def measure(work: Path, *, quick: bool) -> list[Table]:
     """See `bench.run`; each client in turn, in another order in each round."""
     (work / "sshd").mkdir()
-    clients = [
-        name
-        for name in CLIENTS
-        if all(shutil.which(each) for each in ("rclone", "lftp") if name.startswith(each))
-    ]
-    tables = []
+    clients = installed(CLIENTS)
     with running_sshd(work / "sshd", options=SSHD_OPTIONS) as server:
-        for name, (count, size) in (QUICK_LOADS if quick else LOADS).items():
-            with _files(work, count, size) as source:
-                for up in (True, False):
-                    title = f"{name} {'up to' if up else 'down from'} an sshd on this machine"
-                    make = partial(_one, server=server, source=source, up=up, load=title)
-                    found = _rounds(clients, 1 if quick else ROUNDS, make)
-                    tables.append(_table(title, count * size, clients, found))
+        loads = QUICK_LOADS if quick else LOADS
+        return compare(
+            work, server, loads, clients, rounds=1 if quick else ROUNDS, where="on this machine"
+        )
+
+
+def installed(names: Iterable[str]) -> list[str]:
+    """Return those of the clients that this machine has."""
+    optional = ("rclone", "lftp")
+    return [
+        name
+        for name in names
+        if all(shutil.which(each) for each in optional if name.startswith(each))
+    ]
+
+
+def compare(
+    work: Path,
+    server: Sshd,
+    loads: Mapping[str, tuple[int, int]],
+    clients: list[str],
+    *,
+    rounds: int,
+    where: str,
+) -> list[Table]:
+    """Return a table for each of ``loads``, up and down; ``where`` the server is, in words."""
+    tables = []
+    for name, (count, size) in loads.items():
+        with _files(work, count, size) as source:
+            for up in (True, False):
+                title = f"{name} {'up to' if up else 'down from'} an sshd {where}"
+                make = partial(_one, server=server, source=source, up=up, load=title)
+                found = _rounds(clients, rounds, make)
+                tables.append(_table(title, count * size, clients, found))
     return tables
 
 

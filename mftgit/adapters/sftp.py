@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
@@ -34,6 +35,7 @@ from mftgit.adapters.sftp_openssh import open_child
 from mftgit.adapters.sftp_overlap import Exchange, done, overlap
 from mftgit.adapters.sftp_session import FSYNC
 from mftgit.adapters.sftp_small import SmallFiles, entry_of
+from mftgit.adapters.sftp_stripes import Stripes
 from mftgit.adapters.sftp_transfer import Download, Upload
 from mftgit.adapters.sftp_wire import Attributes, StatusError
 from mftgit.errors import MftgitError
@@ -102,6 +104,7 @@ class SftpEndpoint:
             self._session.leave_out(FSYNC)
         self._telling = self._conversation.telling
         self._folder = SftpFolder(self._session, base=location.path, server=self._server)
+        self._stripes = Stripes(self._conversation, location)
         self._small = SmallFiles(
             self._session,
             self._folder,
@@ -123,6 +126,11 @@ class SftpEndpoint:
     def is_open(self) -> bool:
         """Whether it has neither been closed nor lost, as far as is known."""
         return not self._conversation.closed
+
+    @property
+    def round_trip_s(self) -> float:
+        """See `Session`."""
+        return self._session.round_trip_s
 
     def is_alive(self) -> bool:
         """Ask the server for something, and tell whether it answered; waits as long as any call."""
@@ -224,7 +232,8 @@ class SftpEndpoint:
 
     def _create(self, path: str) -> Upload:
         above, _ = folder_and_name(path)
-        return Upload(self._session, done(self._folder.create(path, above)))
+        handle = done(self._folder.create(path, above))
+        return Upload(self._session, handle, more=partial(self._stripes.open, path))
 
     def _go_on(self, path: str, offset: int) -> Upload:
         """Open a file to write from ``offset`` on; that some server has cut it short by that is found here."""
@@ -236,7 +245,8 @@ class SftpEndpoint:
         except (StatusError, EndpointRefusedError):
             self._session.drop(handle)
             raise
-        return Upload(self._session, handle, sent_bytes=offset)
+        more = partial(self._stripes.open, path)
+        return Upload(self._session, handle, sent_bytes=offset, more=more)
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """See `Endpoint.rename`; `SftpFolder.rename` tells what a server without extensions leaves to chance."""

@@ -1,6 +1,7 @@
 """From a location to an open SFTP channel: its secrets, the pinned host keys, the logins, the subsystem."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from mftgit.adapters.sftp_login import Way, log_in, prepare
 from mftgit.adapters.sftp_session import Session
 from mftgit.adapters.sftp_stream import ChannelStream
 from mftgit.adapters.sftp_transport import TROUBLE, hang_up, reason
+from mftgit.adapters.sftp_wire import StatusError
 from mftgit.model.hop import Hop
 from mftgit.model.location import SftpLocation
 
@@ -41,11 +43,24 @@ class Connection:
 
     transport: paramiko.Transport
     channel: paramiko.Channel
+    server: Hop
     jump: ThroughJump | None = None
 
     def greet(self) -> Session:
         """See `sftp_conversation.Line`."""
         return Session(ChannelStream(self.channel), is_openssh=self.is_openssh)
+
+    def further(self, count: int) -> list[Session]:
+        """See `sftp_conversation.Line`; they are begun side by side."""
+        with ThreadPoolExecutor(count, "channel") as pool:
+            return [each for each in pool.map(self._another, range(count)) if each is not None]
+
+    def _another(self, _number: int) -> Session | None:
+        try:
+            channel = _sftp_channel(self.transport, self.server)
+            return Session(ChannelStream(channel), is_openssh=self.is_openssh)
+        except (EndpointRefusedError, StatusError, *TROUBLE):
+            return None
 
     def explain(self, error: BaseException) -> str:
         """Return why the connection was lost with ``error``, and at which hop."""
@@ -124,7 +139,7 @@ def _connect(
         except BaseException:
             hang_up(transport)
             raise
-    return Connection(transport=transport, channel=channel, jump=jump)
+    return Connection(transport=transport, channel=channel, server=server, jump=jump)
 
 
 def _enter(

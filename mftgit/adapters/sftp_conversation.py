@@ -23,6 +23,9 @@ class Line(Protocol):
             StatusError: it said no to something.
         """
 
+    def further(self, count: int) -> list[Session]:
+        """Begin up to ``count`` further sessions over the same connection; fewer where the server lets us not."""
+
     def explain(self, error: BaseException) -> str:
         """Return why it was lost with ``error``."""
 
@@ -47,6 +50,10 @@ class Conversation:
         self.closed = False
         with self.telling("."):
             self.session = connection.greet()
+
+    def further(self, count: int) -> list[Session]:
+        """See `Line.further`."""
+        return self._connection.further(count)
 
     @contextmanager
     def telling(self, *paths: str, full: bool = False) -> Iterator[None]:

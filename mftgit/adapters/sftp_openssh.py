@@ -37,6 +37,10 @@ class ChildConnection:
         """Return the session, which had to be begun to see whether ssh gets in."""
         return self.session
 
+    def further(self, count: int) -> list[Session]:  # noqa: ARG002  see `Line`
+        """See `Line.further`; a process has one session."""
+        return []
+
     def explain(self, error: BaseException) -> str:
         """Return why the connection was lost with ``error``, by what ssh says."""
         if isinstance(error, TimeoutError):

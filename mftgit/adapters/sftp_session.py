@@ -5,6 +5,7 @@ calls interleave, asks for a whole file at once, and drops the status of a write
 Sections are those of draft-ietf-secsh-filexfer-02; extensions are in section 4 of OpenSSH's PROTOCOL.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,7 +27,10 @@ _VERSION = 3
 
 
 class Session:
-    """One SFTP session; ``read_bytes`` and ``write_bytes`` are the largest requests that the server takes."""
+    """One SFTP session; ``read_bytes`` and ``write_bytes`` are the largest requests that the server takes.
+
+    ``round_trip_s`` is how long one answer took that takes a server no time; 0 where none was asked for.
+    """
 
     def __init__(self, stream: Stream, *, is_openssh: bool = False) -> None:
         """Begin; ``is_openssh``: the server says that it is OpenSSH, some of whose promises we know."""
@@ -39,6 +43,7 @@ class Session:
         self._incoming = b""
         self._read_to = 0
         self.extensions = self._greet()
+        self.round_trip_s = 0.0
         self.read_bytes, self.write_bytes = self._limits()
 
     @contextmanager
@@ -151,7 +156,9 @@ class Session:
         """Return the largest read and write that the server takes."""
         if _LIMITS not in self.extensions:
             return _REQUEST_BYTES, _REQUEST_BYTES
+        asked = time.monotonic()
         answer = self.extended(_LIMITS, expected=wire.CMD_EXTENDED_REPLY)
+        self.round_trip_s = time.monotonic() - asked
         answer.u64()
         read, write = answer.u64(), answer.u64()
         # 0 is "no limit of mine" (PROTOCOL, 4.8).

@@ -7,7 +7,7 @@ import io
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import paramiko
 from paramiko import sftp as wire
@@ -18,53 +18,101 @@ from mftgit.adapters.sftp_wire import StatusError, text, u32, u64
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_BYTES_IN_FLIGHT = 4 << 20
+_LEAST_IN_FLIGHT = 4 << 20
+_MOST_IN_FLIGHT = 16 << 20
+_LINE_BYTES_PER_S = 400 << 20
 _REQUESTS_IN_FLIGHT = 64  # OpenSSH's own client stays below this too
 
 
-class Upload:
-    """Writes to one handle, many on the way at once, each status looked at.
+WIDEN_AFTER_BYTES: Final = 4 << 20
+"""A file that has more is sent over several sessions, where there are any: what opening those takes is made up for."""
 
-    ``sent_bytes`` is the place in the file up to which all was sent; of that, the last 4 MiB may not have arrived.
-    """
 
-    def __init__(self, session: Session, handle: bytes, *, sent_bytes: int = 0) -> None:
+class _Lane:
+    """Writes of one file over one session."""
+
+    def __init__(self, session: Session, handle: bytes) -> None:
         self._session = session
         self._handle = handle
         self._on_the_way: deque[int] = deque()
-        self._most = _most_in_flight(session.write_bytes)
-        self.sent_bytes = sent_bytes
+        self._most = min(_REQUESTS_IN_FLIGHT, _LEAST_IN_FLIGHT // session.write_bytes)
 
-    def send(self, chunk: bytes) -> None:
-        """Send ``chunk``; its status is looked at in a later call."""
-        step = self._session.write_bytes
-        whole = memoryview(chunk)
-        for start in range(0, len(chunk), step):
-            piece = whole[start : start + step]
-            if len(self._on_the_way) >= self._most:
-                self._session.answer(self._on_the_way.popleft())
-            place = text(self._handle), u64(self.sent_bytes)
-            number = self._session.send_data(wire.CMD_WRITE, *place, data=piece)
-            self._on_the_way.append(number)
-            self.sent_bytes += len(piece)
+    def send(self, piece: memoryview, offset: int) -> None:
+        if len(self._on_the_way) >= self._most:
+            self._session.answer(self._on_the_way.popleft())
+        place = text(self._handle), u64(offset)
+        self._on_the_way.append(self._session.send_data(wire.CMD_WRITE, *place, data=piece))
 
     def finish(self) -> None:
-        """Wait for every status, make the content last where the server can, and close the file."""
         while self._on_the_way:
             self._session.answer(self._on_the_way.popleft())
+
+    def flush_file(self) -> None:
         if FSYNC in self._session.extensions:
             try:
                 self._session.extended(FSYNC, text(self._handle))
             except StatusError as error:
                 if error.code != wire.SFTP_OP_UNSUPPORTED:
                     raise
-        self._session.ask(wire.CMD_CLOSE, text(self._handle))
+
+    def begin_close(self) -> Callable[[], object]:
+        number = self._session.send(wire.CMD_CLOSE, text(self._handle))
+        self._session.flush()
+        return lambda: self._session.answer(number)
 
     def drop(self) -> None:
-        """Give up on what is on the way, and close the file without waiting."""
         while self._on_the_way:
             self._session.forget(self._on_the_way.popleft())
         self._session.drop(self._handle)
+
+
+class Upload:
+    """Writes to one file, many on the way at once, each status looked at.
+
+    ``sent_bytes`` is the place in the file up to which all was sent; of that, the last 4 MiB of each session may not
+    have arrived. ``more`` opens the file in further sessions, over which it is spread: a server's window caps what one
+    channel carries over a distance (OpenSSH's has 2 MiB).
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        handle: bytes,
+        *,
+        sent_bytes: int = 0,
+        more: Callable[[], list[tuple[Session, bytes]]] = list,
+    ) -> None:
+        self._step = session.write_bytes
+        self._lanes = [_Lane(session, handle)]
+        self._next = 0
+        self._more: Callable[[], list[tuple[Session, bytes]]] | None = more
+        self._widen_at = sent_bytes + WIDEN_AFTER_BYTES
+        self.sent_bytes = sent_bytes
+
+    def send(self, chunk: bytes) -> None:
+        """Send ``chunk``; its status is looked at in a later call."""
+        if self._more is not None and self.sent_bytes >= self._widen_at:
+            more, self._more = self._more, None
+            self._lanes += [_Lane(session, handle) for session, handle in more()]
+        whole = memoryview(chunk)
+        for start in range(0, len(chunk), self._step):
+            piece = whole[start : start + self._step]
+            self._next = (self._next + 1) % len(self._lanes)
+            self._lanes[self._next].send(piece, self.sent_bytes)
+            self.sent_bytes += len(piece)
+
+    def finish(self) -> None:
+        """Wait for every status, make the content last where the server can, and close the file."""
+        for lane in self._lanes:
+            lane.finish()
+        self._lanes[0].flush_file()  # of all of it, whoever wrote
+        for ended in [lane.begin_close() for lane in self._lanes]:
+            ended()
+
+    def drop(self) -> None:
+        """Give up on what is on the way, and close the file without waiting."""
+        for lane in self._lanes:
+            lane.drop()
 
 
 class Download(io.RawIOBase):
@@ -87,7 +135,7 @@ class Download(io.RawIOBase):
         self._size_bytes = size_bytes
         self._telling = telling
         self._on_the_way: deque[tuple[int, int, int]] = deque()  # number, offset, length
-        self._most = _most_in_flight(session.read_bytes)
+        self._most = _most_in_flight(session)
         self._next = offset
         self._left = memoryview(b"")
         self._ended = False
@@ -163,5 +211,8 @@ class Download(io.RawIOBase):
         return self._session.send(wire.CMD_READ, *place, u32(length)), offset, length
 
 
-def _most_in_flight(request_bytes: int) -> int:
-    return min(_REQUESTS_IN_FLIGHT, _BYTES_IN_FLIGHT // request_bytes)
+def _most_in_flight(session: Session) -> int:
+    """Return how many reads are on the way at once: what a fast line holds for as long as an answer takes."""
+    line = int(session.round_trip_s * _LINE_BYTES_PER_S)
+    size_bytes = min(max(line, _LEAST_IN_FLIGHT), _MOST_IN_FLIGHT)
+    return min(_REQUESTS_IN_FLIGHT, size_bytes // session.read_bytes)

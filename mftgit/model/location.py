@@ -118,7 +118,8 @@ class SftpLocation(RemoteLocation):
     ``host_keys`` are OpenSSH fingerprints (``SHA256:…``, as ``ssh-keygen -l`` prints them), and ``host_ca`` public keys
     of authorities that certify hosts, as lines. There is at least one of them, and a server that shows another key is
     not talked to. ``auth`` is tried in order. ``legacy`` lets OpenSSH's client take old algorithms too. ``keepalive_s``
-    is 0 where nothing is sent for the connection's sake.
+    is 0 where nothing is sent for the connection's sake. ``channels`` is how many of one connection a large file may
+    be sent over, where the server is far away.
     """
 
     KIND: ClassVar[str] = "sftp"
@@ -135,6 +136,7 @@ class SftpLocation(RemoteLocation):
     algorithms: Algorithms = field(default_factory=Algorithms)
     keepalive_s: int = 15
     flush: bool = True
+    channels: int = 8
 
     @property
     def server(self) -> tuple[object, ...]:

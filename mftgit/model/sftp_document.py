@@ -30,6 +30,7 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
             algorithms=_algorithms,
             keepalive_s=int,
             flush=bool,
+            channels=int,
         ),
     )
 
@@ -62,6 +63,7 @@ def format_sftp(location: SftpLocation) -> dict[str, Any]:
         "algorithms": asdict(location.algorithms),
         "keepalive_s": location.keepalive_s,
         "flush": location.flush,
+        "channels": location.channels,
     }
     if location.jump is not None:
         value["jump"] = _format_jump(location.jump)
