@@ -164,7 +164,7 @@ class FtpsFolder:
             session.sendcmd(f"RNFR {source}")  # 350
         try:
             session.voidcmd(f"RNTO {target}")
-        except ftplib.error_perm as error:
+        except REFUSED as error:  # Pure-FTPd says 451 to a folder that is not there
             self.facts(session, old)
             above, _ = folder_and_name(new)
             self.facts(session, "/".join(above))

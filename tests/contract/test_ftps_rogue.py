@@ -424,3 +424,19 @@ def test_a_server_that_lets_no_second_session_in_is_told(rogue: RogueFtp) -> Non
             with pytest.raises(EndpointLostError, match="is enough"):
                 endpoint.stat("a")
         assert not endpoint.is_open
+
+
+def test_a_rename_that_fails_for_now_may_be_one_to_a_folder_that_is_not_there(
+    rogue: RogueFtp,
+) -> None:
+    rogue.files["there"] = b"one"
+    rogue.answers["RNTO"] = b"451 no\r\n"
+    with closing(open_at(rogue)) as endpoint:
+        with pytest.raises(FileMissingError, match="gone"):
+            endpoint.rename("there", "gone/new", replace=False)
+        with pytest.raises(EndpointBusyError, match="451 no"):
+            endpoint.rename("there", "new", replace=False)
+        rogue.answers["RNTO"] = b"421 bye\r\n"
+        with pytest.raises(EndpointLostError, match="bye"):
+            endpoint.rename("there", "new", replace=False)
+        assert not endpoint.is_open
