@@ -15,7 +15,11 @@ LEAST_BYTES: Final = 8 << 20
 """A smaller file is sent anew: twice what may be on the way unanswered, so that little of it could be gone on with."""
 
 UNSURE_BYTES: Final = 4 << 20
-"""So much of what was sent last may not have arrived, or with holes: an SFTP upload has at most 4 MiB unanswered."""
+"""So much of what was sent last may not have arrived, or with holes: one SFTP session has at most 4 MiB unanswered.
+
+An upload over several sessions has more, up to 32 MiB; a hole further back is found when what has arrived is read back,
+and the file goes on before it.
+"""
 
 SAVE_S: Final = 5.0
 """How often it is written down how far a file is; an owner that is killed loses so many seconds of its sending."""
