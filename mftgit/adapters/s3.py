@@ -15,6 +15,7 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import (
     Content,
     Digest,
+    EndpointBusyError,
     EndpointLostError,
     EndpointRefusedError,
     FileEntry,
@@ -26,7 +27,6 @@ from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_insi
 from mftgit.adapters.location_secrets import Values
 from mftgit.adapters.one_by_one import OneByOne
 from mftgit.adapters.s3_client import Store, prepare
-from mftgit.adapters.s3_errors import StoreBusyError
 from mftgit.adapters.s3_objects import MARKER, Found, Objects
 from mftgit.adapters.s3_reader import Download
 from mftgit.adapters.s3_upload import Rules, copy_whole, multipart, put, ranges_of, upload
@@ -292,6 +292,8 @@ def _unchanged(what: str) -> Iterator[None]:
     try:
         yield
     except FileExistsAtEndpointError as error:
-        raise StoreBusyError(f"{what} changed while it was renamed: it is tried again") from error
+        raise EndpointBusyError(
+            f"{what} changed while it was renamed: it is tried again"
+        ) from error
     except FileMissingError as error:
         raise FileMissingError(f"{what} was taken away while it was renamed") from error

@@ -19,6 +19,7 @@ from mftgit.adapters.endpoint import EndpointLostError, FileMissingError, LoginE
 from mftgit.adapters.location_secrets import Values, read_password
 from mftgit.adapters.s3_errors import SlowDownError, meaning
 from mftgit.adapters.s3_transport import Transport
+from mftgit.adapters.tls_client import client_context, require_pinned
 from mftgit.errors import ConfigError
 from mftgit.model.s3_location import Addressing, Machine, S3Location
 from mftgit.model.secret_value import SecretValue
@@ -66,7 +67,7 @@ def prepare(location: S3Location, *, secrets_dir: Path, values: Values) -> Login
             f"locations/{location.name}.yaml is of the type s3, for which this member lacks botocore: "
             "install mftgit[s3] on it"
         )
-    context = _context(location)
+    context = client_context(location.name, ca=location.ca, fingerprints=location.fingerprints)
     auth = location.auth
     if isinstance(auth, Machine):
         return Login(context=context)
@@ -83,15 +84,6 @@ def prepare(location: S3Location, *, secrets_dir: Path, values: Values) -> Login
     )
 
 
-def _context(location: S3Location) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cadata=location.ca)
-    except (ssl.SSLError, ValueError) as error:
-        raise ConfigError(
-            f"ca of locations/{location.name}.yaml is no certificate in PEM ({error}): paste it as it is in its file"
-        ) from error
-
-
 class Store:
     """The bucket of one location. For several threads; `close` ends what they wait for."""
 
@@ -105,6 +97,9 @@ class Store:
             name=self.name,
             url=url.geturl(),
             context=login.context,
+            require=lambda line: require_pinned(
+                line, location.fingerprints, server=self.name, name=location.name
+            ),
             timeout_s=location.timeout_s,
             connect_s=location.connect_s,
             clock=clock,

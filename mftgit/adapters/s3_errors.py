@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mftgit.adapters.endpoint import (
+    EndpointBusyError,
     EndpointFullError,
     EndpointLostError,
     EndpointRefusedError,
@@ -11,19 +12,11 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
     LoginError,
 )
-from mftgit.errors import MftgitError, TransientError
-
-
-class StoreBusyError(TransientError):
-    """Somebody else wrote to the same name at the same moment, or the object changed while it was copied."""
+from mftgit.errors import MftgitError
 
 
 class SlowDownError(EndpointLostError):
     """The store asks to be asked less, or is not able to answer just now; nothing was done."""
-
-
-class NoUploadError(TransientError):
-    """The upload in parts is not known any more: completed, or removed by a lifecycle rule of the bucket."""
 
 
 _KEYS: Final = "check auth of the location, and the secrets that it names"
@@ -31,11 +24,11 @@ _ROOM: Final = "see how much room there is, and whether there is a quota"
 _MEANING: Final[Mapping[str, tuple[type[MftgitError], str]]] = {
     "NoSuchKey": (FileMissingError, ""),
     "404": (FileMissingError, ""),
-    "NoSuchUpload": (NoUploadError, "see that no lifecycle rule removes uploads that are under way"),
+    "NoSuchUpload": (EndpointBusyError, "see that no lifecycle rule removes uploads that are under way"),
     "PreconditionFailed": (FileExistsAtEndpointError, ""),
     "412": (FileExistsAtEndpointError, ""),
-    "ConditionalRequestConflict": (StoreBusyError, ""),
-    "OperationAborted": (StoreBusyError, ""),
+    "ConditionalRequestConflict": (EndpointBusyError, ""),
+    "OperationAborted": (EndpointBusyError, ""),
     "NoSuchBucket": (EndpointRefusedError, "there is no such bucket: check bucket, region and endpoint"),
     "AccessDenied": (EndpointRefusedError, "have the user given the right to do this"),
     "403": (EndpointRefusedError, "have the user given the right to do this, and to list the bucket"),

@@ -3,9 +3,8 @@
 from contextlib import suppress
 from typing import Any, Final, Self
 
-from mftgit.adapters.endpoint import EndpointLostError, FileExistsAtEndpointError
+from mftgit.adapters.endpoint import EndpointBusyError, EndpointLostError, FileExistsAtEndpointError
 from mftgit.adapters.s3_client import Store
-from mftgit.adapters.s3_errors import StoreBusyError
 from mftgit.adapters.s3_objects import Objects
 
 _TRIES: Final = 4
@@ -15,7 +14,7 @@ _TRIES: Final = 4
 class Download:
     """An open object. It is one and the same from the first byte to the last: its ETag is asked for (RFC 9110, 13.1.1).
 
-    Raises what `Store.ask` raises; `StoreBusyError` where it was replaced meanwhile.
+    Raises what `Store.ask` raises; `EndpointBusyError` where it was replaced meanwhile.
     """
 
     def __init__(self, store: Store, objects: Objects, path: str, offset: int) -> None:
@@ -71,7 +70,7 @@ class Download:
         try:
             found = self._open(Range=f"bytes={self._at}-", IfMatch=self.found.etag)
         except FileExistsAtEndpointError as error:  # 412
-            raise StoreBusyError(
+            raise EndpointBusyError(
                 f"{self._store.name}: {self._path!r} was replaced while it was read: it is read again"
             ) from error
         if found.size_bytes != self.found.size_bytes - self._at:

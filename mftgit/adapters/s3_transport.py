@@ -6,10 +6,10 @@ nobody can end it from another thread. Its event ``before-send`` hands us each r
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Event, Lock
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -70,7 +70,8 @@ class _Whole:
 class Transport:
     """The connections to one store. For several threads; `close` ends what they wait for.
 
-    ``name`` is for messages. Times are in seconds, `Clock.boottime`.
+    ``name`` is for messages. ``require`` looks at the server's certificate after a handshake, beside ``context``.
+    Times are in seconds, `Clock.boottime`.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Transport:
         name: str,
         url: str,
         context: ssl.SSLContext,
+        require: Callable[[ssl.SSLSocket], None],
         timeout_s: float,
         connect_s: float,
         clock: Clock | None = None,
@@ -96,6 +98,7 @@ class Transport:
             timeout=urllib3.Timeout(connect=connect_s, read=timeout_s),
             maxsize=8,
             lines=self._lines,
+            require=require,
         )
 
     def send(self, request: Any, **_: Any) -> Any:
@@ -239,10 +242,26 @@ def _hang_up(line: socket.socket) -> None:
 
 
 class _Connection(HTTPSConnection):
-    def __init__(self, *args: Any, lines: _Lines, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        lines: _Lines,
+        require: Callable[[ssl.SSLSocket], None],
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self._lines = lines
+        self._require = require
         self._second: socket.socket | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        try:
+            self._require(cast("ssl.SSLSocket", self.sock))
+        except HostKeyError:
+            self.close()
+            raise
+        self.is_verified = True
 
     def _new_conn(self) -> socket.socket:
         connected = super()._new_conn()

@@ -21,6 +21,7 @@ def build_s3(name: LocationName, value: Value) -> S3Location:
             endpoint=str,
             addressing=Addressing,
             ca=str,
+            fingerprints=tuple,
             encryption=Encryption,
             kms_key=str,
             storage_class=str,
@@ -35,6 +36,7 @@ def format_s3(location: S3Location) -> dict[str, Any]:
     maybe = {
         "endpoint": location.endpoint,
         "ca": location.ca,
+        "fingerprints": list(location.fingerprints) or None,
         "encryption": None if location.encryption is None else location.encryption.value,
         "kms_key": location.kms_key,
         "storage_class": location.storage_class,

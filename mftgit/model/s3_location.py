@@ -47,7 +47,8 @@ class S3Location(RemoteLocation):
     """A bucket, and below ``path`` in it the files; see the fields of the document.
 
     ``endpoint`` is an address with https, None for that of Amazon in ``region``. ``ca`` are certificates in PEM that
-    are trusted instead of the machine's. ``kms_key`` goes with `Encryption.KMS`.
+    are trusted instead of the machine's, and ``fingerprints`` those of the only certificates that are taken.
+    ``kms_key`` goes with `Encryption.KMS`.
     """
 
     KIND: ClassVar[str] = "s3"
@@ -58,6 +59,7 @@ class S3Location(RemoteLocation):
     endpoint: str | None = None
     addressing: Addressing = Addressing.VIRTUAL
     ca: str | None = None
+    fingerprints: tuple[str, ...] = ()
     encryption: Encryption | None = None
     kms_key: str | None = None
     storage_class: str | None = None

@@ -8,10 +8,12 @@ from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.fault import Fault
 from mftgit.model.location import Location
 from mftgit.model.s3_location import Addressing, Encryption, S3Location
+from mftgit.model.tls import TlsAuth, check_tls
 
 
 def check_s3(location: S3Location) -> Iterator[Fault]:
     """Give what is wrong with ``location`` by itself."""
+    yield from check_tls(TlsAuth(), ca=location.ca, fingerprints=location.fingerprints)
     if location.kms_key is not None and location.encryption is not Encryption.KMS:
         yield Fault(
             pointer="/kms_key",

@@ -1,7 +1,9 @@
 """Buckets: what the suite of every endpoint does not ask, on moto's server, and on servers that mean no good."""
 
+import hashlib
 import json
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -18,6 +20,7 @@ from tls_script import Answer, answer, scripted
 from mftgit.adapters import s3, s3_client
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.endpoint import (
+    EndpointBusyError,
     EndpointFullError,
     EndpointLostError,
     EndpointRefusedError,
@@ -28,7 +31,7 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.adapters.s3 import S3Endpoint
-from mftgit.adapters.s3_errors import SlowDownError, StoreBusyError
+from mftgit.adapters.s3_errors import SlowDownError
 from mftgit.adapters.s3_transport import MOST_BYTES
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.trial import Step, try_destination, try_source
@@ -383,6 +386,11 @@ def test_what_no_object_has_is_refused(bucket: Bucket) -> None:
         bucket.endpoint.write("a", iter([b""]), on_chunk=lambda _: None, resume_at=1)
 
 
+def fingerprint(pem: str) -> str:
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    return ":".join(digest[at : at + 2] for at in range(0, 64, 2))
+
+
 def test_a_server_whose_certificate_is_of_nobody_we_trust_is_not_talked_to(
     server: S3Store, tmp_path: Path
 ) -> None:
@@ -390,6 +398,11 @@ def test_a_server_whose_certificate_is_of_nobody_we_trust_is_not_talked_to(
         Bucket(server, "x", ca=None)
     with pytest.raises(HostKeyError, match="certificate"):
         Bucket(server, "x", ca=authority_of(make_certificate(tmp_path)))
+    other = "AB:" * 31 + "CD"
+    with pytest.raises(HostKeyError, match="not in fingerprints"):
+        Bucket(server, "x", ca=None, fingerprints=(other,))
+    pinned = Bucket(server, "x", ca=None, fingerprints=(other, fingerprint(server.ca)))
+    pinned.endpoint.close()
     with pytest.raises(ConfigError, match="ca of locations/bucket"):
         Bucket(server, "x", ca="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----")
 
@@ -620,7 +633,7 @@ def test_a_read_that_is_cut_short_goes_on_where_it_was(
     ("more", "kind"),
     [
         (answer("200 OK", b"01234", DATED, 'ETag: "e"', length=10), EndpointLostError),
-        (answer("412 Other", b"<Error><Code>PreconditionFailed</Code></Error>"), StoreBusyError),
+        (answer("412 Other", b"<Error><Code>PreconditionFailed</Code></Error>"), EndpointBusyError),
         (answer("404 Gone", b"<Error><Code>NoSuchKey</Code></Error>"), FileMissingError),
     ],
     ids=["from the beginning", "replaced", "gone"],
@@ -708,7 +721,7 @@ def test_an_object_that_changes_while_it_is_renamed_is_left_alone(
             s3.connect(asked(script.port), secrets_dir=server.secrets_dir, secrets={})
         ) as endpoint,
     ):
-        with pytest.raises(StoreBusyError, match="'old'"):
+        with pytest.raises(EndpointBusyError, match="'old'"):
             endpoint.rename("old", "new", replace=True)
         assert 'x-amz-copy-source-if-match: "e"' in script.asked[-1]
         assert len(script.asked) == 3

@@ -40,6 +40,8 @@ FULL = replace(
     conditional_writes=False,
 )
 
+PINNED = replace(PLAIN, auth=Machine.INSTANCE, fingerprints=(":".join(["AB"] * 32),))
+
 
 def problems(**fields: Any) -> list[str]:
     """Return the pointers of what the schema says to a document of a bucket with these fields."""
@@ -49,7 +51,7 @@ def problems(**fields: Any) -> list[str]:
     return [each.pointer for each in CHECKER.check(document.value, document.positions())]
 
 
-@pytest.mark.parametrize("location", [PLAIN, FULL, replace(PLAIN, auth=Machine.INSTANCE)])
+@pytest.mark.parametrize("location", [PLAIN, FULL, PINNED])
 def test_a_bucket_is_written_down_and_read_again(location: S3Location) -> None:
     value = format_location(location)
     assert build_location(NAME, value) == location
@@ -123,6 +125,7 @@ def test_what_does_not_fit_together_is_told() -> None:
         return [(each.pointer, each.rule) for each in check_location(location)]
 
     assert told(PLAIN) == told(FULL) == []
+    assert told(replace(FULL, fingerprints=("AB",))) == [("/fingerprints", "login")]
     assert told(replace(PLAIN, kms_key="k")) == [("/kms_key", "encryption")]
     assert told(replace(PLAIN, bucket="a.b")) == [("/bucket", "addressing")]
     assert told(replace(PLAIN, bucket="a.b", addressing=Addressing.PATH)) == []
