@@ -8,49 +8,39 @@ step). Small files take every step together, so that one wait for a disk or a pa
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
 
 from loguru import logger
 
 from mftgit.adapters.endpoint import (
-    EndpointFullError,
-    EndpointLostError,
     EndpointRefusedError,
     FileMissingError,
 )
-from mftgit.errors import MftgitError, TransientError
+from mftgit.errors import MftgitError
 from mftgit.member.outbound import sidecars
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim, archive
-from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.context import Endpoints, RunContext
-from mftgit.member.outbound.copy import Copying
 from mftgit.member.outbound.describe import Describing
-from mftgit.member.outbound.duplicates import sort_out
 from mftgit.member.outbound.expected import (
-    ChecksumDiffersError,
     move,
     read_expected,
     settle,
 )
-from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.finish import Finish, NameTakenError, into
-from mftgit.member.outbound.name import Named, name
+from mftgit.member.outbound.finish import Finish
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import (
     NOTHING,
     DeliveryFailedError,
     Parcel,
     Results,
-    reworded,
+    cannot_go_back,
     source_path,
 )
 from mftgit.member.outbound.resume import Resuming
-from mftgit.member.outbound.rounds import NameWaitsError, has_to_wait, one_name, rounds
+from mftgit.member.outbound.send import Sending, tell_given_up
 from mftgit.model.checksum import Expected
 from mftgit.model.claim import ClaimId, join
-from mftgit.model.config import AfterSuccess, Destination, Transfer, Verify
-from mftgit.model.events import EventName, Fact
+from mftgit.model.config import AfterSuccess, Transfer
 from mftgit.model.intent import Intent
 from mftgit.model.names import LocationName
 from mftgit.model.partial import Partial
@@ -58,21 +48,6 @@ from mftgit.model.run import DeliveryState, DeliveryStep, advance
 from mftgit.model.selection import is_selected
 
 S = DeliveryStep
-
-AT_ONCE: Final = 32
-"""So many files of a batch are copied at once; small ones are in memory meanwhile."""
-
-
-_GOES_ON_AFTER = (EndpointFullError, NameWaitsError)
-"""Errors of one file after which what has arrived of it stays. After one of a whole endpoint everything does."""
-
-
-class HeldBackError(TransientError):
-    """The file is of a batch that cannot be delivered as a whole."""
-
-
-class CannotGoBackError(DeliveryFailedError):
-    """A file that is not to be sent any more cannot have its own name again."""
 
 
 class Delivery:
@@ -103,9 +78,9 @@ class Delivery:
         if transfer.after_success is not AfterSuccess.KEEP:
             parcels = self._claim(parcels, results)
         if transfer.batch is None:
-            self._send(parcels, results)
+            self._sending(transfer).send(parcels, results)
         else:
-            self._send_batch(parcels, results, size=len(files))
+            self._sending(transfer).send_batch(parcels, results, size=len(files))
 
     def resume(self, intent: Intent, results: Results) -> None:
         """Go on with what this epoch or an earlier one has begun and not ended.
@@ -130,7 +105,9 @@ class Delivery:
         ):
             described = self._describing.describe(self._transfer, intent.id, intent.path)
             described = replace(described, expected=intent.expected)
-            self._send_again(replace(parcel, intent=described, partial=partial), results)
+            self._send_again(
+                self._transfer, replace(parcel, intent=described, partial=partial), results
+            )
         elif parcel.claim is None:  # never claimed, or kept at its place: it is seen again there
             self._begun.intents.drop([intent.id])
             results[intent.id] = NOTHING
@@ -190,7 +167,7 @@ class Delivery:
             self._begun.intents.drop([intent.id])
             results[intent.id] = NOTHING
             self._context.memory.failed_as(intent.id, intent.path, kept.mark)
-            self.tell_given_up(intent.id, intent.path, moved_to=None)
+            tell_given_up(self._context, intent.id, intent.path, moved_to=None)
 
     def set_aside(self, transfer: Transfer, files: Mapping[ClaimId, str], results: Results) -> None:
         """Set ``files`` aside that failed too often and lie at their source; raises as `deliver`."""
@@ -199,11 +176,6 @@ class Delivery:
             [Parcel(intent=intent, claim=None) for intent in described], S.TAKE
         )
         self._quarantine(transfer, self._claim(taken, results), results)
-
-    def tell_given_up(self, claim: ClaimId, path: str, *, moved_to: str | None) -> None:
-        """Tell that no further try is made to deliver a file."""
-        facts: dict[str, Fact] = {"id": claim, "path": path, "moved_to": moved_to}
-        self._context.record(EventName.DELIVERY_GIVEN_UP, facts)
 
     def _quarantine(self, transfer: Transfer, parcels: Sequence[Parcel], results: Results) -> None:
         moves = [
@@ -218,7 +190,7 @@ class Delivery:
                 self._set_checksum_aside(transfer, intent, results)
             if not isinstance(results[intent.id], MftgitError):
                 advance(intent.state, S.GIVE_UP)
-                self.tell_given_up(intent.id, intent.path, moved_to=target)
+                tell_given_up(self._context, intent.id, intent.path, moved_to=target)
                 self._begun.intents.drop([intent.id])
 
     def _set_checksum_aside(self, transfer: Transfer, intent: Intent, results: Results) -> None:
@@ -245,7 +217,7 @@ class Delivery:
         # It may have been delivered, and only its record be lost.
         if not self._context.memory.ledger.has(claim.id):
             if transfer.batch is None:
-                self._send_again(Parcel(intent=described, claim=claim), results)
+                self._send_again(transfer, Parcel(intent=described, claim=claim), results)
             else:
                 self._put_back(Parcel(intent=described, claim=claim), results)
             return
@@ -284,10 +256,20 @@ class Delivery:
                 claimed.append(replace(parcel, claim=claim))
         return claimed
 
-    def _send_again(self, parcel: Parcel, results: Results) -> None:
+    def _sending(self, transfer: Transfer) -> Sending:
+        return Sending(
+            transfer,
+            self._context,
+            endpoints=self._endpoints,
+            begun=self._begun,
+            finish=self._finish,
+            resuming=self._resuming,
+        )
+
+    def _send_again(self, transfer: Transfer, parcel: Parcel, results: Results) -> None:
         """Send a file that was taken already, under a temporary name that no earlier try bore."""
         parcels = self._finish.write([parcel], S.TAKE)
-        if not self._is_as_asked(parcel.intent):
+        if not _is_as_asked(transfer, parcel.intent):
             # it was taken under another revision, and is to be found at its place now
             self._clear_away(parcels[0])
             self._put_back(parcels[0], results)
@@ -295,188 +277,13 @@ class Delivery:
             # it was claimed under another revision, and is kept now
             self._put_back(parcels[0], results)
         else:
-            self._send(parcels, results)
-
-    def _is_as_asked(self, described: Intent) -> bool:
-        """Tell whether it is known what the file has to be, where that has to be known."""
-        rules = None if self._transfer is None else self._transfer.source.checksum
-        return rules is None or not rules.required or described.expected is not None
+            self._sending(transfer).send(parcels, results)
 
     def _put_back(self, parcel: Parcel, results: Results) -> None:
         intent = parcel.intent
         if self._finish.leave([parcel], results):
-            raise _cannot_go_back(intent)
+            raise cannot_go_back(intent)
         results[intent.id] = NOTHING
-
-    def _send(self, parcels: Sequence[Parcel], results: Results) -> None:
-        """Send the files; those that go to one name one after the other, and behind what waits for that name."""
-        waiting = self._begun.intents.ready_names()
-        free = []
-        for parcel in parcels:
-            name = one_name(parcel.intent.final)
-            if waiting.get(name, parcel.intent.id) == parcel.intent.id:
-                free.append(parcel)
-            else:
-                self._not_sent(parcel, has_to_wait(parcel.intent), results)
-        for together in rounds(free):
-            self._send_together(together, results)
-
-    def _send_together(self, parcels: Sequence[Parcel], results: Results) -> None:
-        """Copy the files to their temporaries, make sure of them, and publish them."""
-        if not parcels or self._transfer is None:
-            return
-        named = self._named(self._transfer.destination, parcels, results)
-        for parcel in (*named.skipped, *named.taken):
-            if parcel.partial is not None:
-                self._finish.clear_away([parcel])
-        self._finish.skip(named.skipped, results)
-        self._refuse(named.taken, results)
-        sent = self._copied(self._transfer, named.sent, results)
-        ready = self._finish.write(sent, S.INTEND)
-        self._finish.publish(ready, results, just_sent=True)
-
-    def _send_batch(self, parcels: Sequence[Parcel], results: Results, *, size: int) -> None:
-        """Send ``size`` files all or none: they share one record, and are published once that says so of all of them.
-
-        Where one cannot be sent, each goes back to its place. Whoever finds the record goes on: with publishing where
-        it was written, and else by putting them back (`resume`).
-        """
-        if self._transfer is None or not self._is_free(parcels, results) or len(parcels) < size:
-            self._hold_back(parcels, results)
-            return
-        named = self._named(self._transfer.destination, parcels, results)
-        self._refuse(named.taken, results)
-        sent: list[Parcel] = []
-        for at in range(0, len(named.sent), AT_ONCE):
-            if not results:
-                some = named.sent[at : at + AT_ONCE]
-                sent += self._copied(self._transfer, some, results)
-        if len(sent) + len(named.skipped) < size:
-            self._hold_back(parcels, results)
-            return
-        ready = self._finish.write(sent, S.INTEND)
-        self._finish.publish(ready, results, just_sent=True)
-        self._finish.skip(named.skipped, results)
-
-    def _is_free(self, parcels: Sequence[Parcel], results: Results) -> bool:
-        """Tell whether no other file goes to the name of one of these, in the batch or before it."""
-        taken = self._begun.intents.ready_names()
-        for parcel in parcels:
-            name = one_name(parcel.intent.final)
-            if taken.setdefault(name, parcel.intent.id) != parcel.intent.id:
-                results[parcel.intent.id] = has_to_wait(parcel.intent)
-        return not results
-
-    def _hold_back(self, parcels: Sequence[Parcel], results: Results) -> None:
-        why = next((each for each in results.values() if isinstance(each, MftgitError)), None)
-        for parcel in parcels:
-            results.setdefault(parcel.intent.id, _held_back(parcel.intent, why))
-            if self._begun.intents.holds(parcel.intent.id):
-                with into(results, parcel):
-                    self._finish.clear_away([parcel])
-                    if self._finish.leave([parcel], results):
-                        raise _cannot_go_back(parcel.intent)
-
-    def _named(self, rules: Destination, parcels: Sequence[Parcel], results: Results) -> Named:
-        destination = parcels[0].intent.destination.location
-        self._endpoints.at(destination, make=True)
-        return name(
-            parcels,
-            results,
-            context=self._context,
-            endpoints=self._endpoints,
-            destination=self._finish.destination(parcels[0].intent),
-            ask=rules.verify is Verify.DIGEST,
-        )
-
-    def _copied(
-        self, transfer: Transfer, parcels: Sequence[Parcel], results: Results
-    ) -> list[Parcel]:
-        """Copy the files to their temporaries, and return those that are whole there."""
-        not_sent = partial(self._not_sent, results=results)
-        parcels = sidecars.check_names(parcels, not_sent)
-        if not parcels:
-            return []
-        destination = self._finish.destination(parcels[0].intent)
-        if transfer.destination.temporary_folder is not None:
-            parcels = self._with_folders(parcels, destination, results)
-        copying = Copying(
-            transfer.destination,
-            content=Changing(transfer, self._context.secrets),
-            endpoints=self._endpoints,
-            progress=self._context.progress,
-            moved=self._context.moved,
-            not_sent=not_sent,
-            resuming=self._resuming,
-            clear_away=lambda parcel, there: self._finish.clear_away([parcel], there),
-        )
-        sent = copying.copy(parcels, results, destination)
-        if transfer.deduplicate is not None:
-            sent, same = sort_out(
-                sent,
-                transfer.deduplicate,
-                context=self._context,
-                intents=self._begun.intents,
-            )
-            self._finish.settle_skipped(self._finish.write(same, S.SKIP), results)
-        return sidecars.write(sent, destination, not_sent)
-
-    def _with_folders(
-        self, parcels: Sequence[Parcel], destination: FencedEndpoint, results: Results
-    ) -> list[Parcel]:
-        """Make the folders of the names, and return the files whose folders are there."""
-        made: set[str] = set()
-        good = []
-        for parcel in parcels:
-            folder = parcel.intent.final.rpartition("/")[0] or "."
-            try:
-                if folder not in made:
-                    destination.make_folder(folder)
-                    made.add(folder)
-            except (EndpointLostError, OwnershipEndedError):
-                raise
-            except MftgitError as error:
-                self._not_sent(parcel, error, results)
-            else:
-                good.append(parcel)
-        return good
-
-    def _refuse(self, parcels: Sequence[Parcel], results: Results) -> None:
-        self._finish.leave(parcels, results)
-        for parcel in parcels:
-            intent = parcel.intent
-            results[intent.id] = NameTakenError(
-                f"{intent.final} is at {intent.destination.location.name} already, and the transfer's overwrite rule "
-                f"is {intent.overwrite.value}: remove it there, or choose 'overwrite' or 'rename'"
-            )
-
-    def _not_sent(self, parcel: Parcel, error: MftgitError, results: Results) -> None:
-        """See to a file that could not be sent: a claim stays, to be tried again."""
-        results[parcel.intent.id] = error
-        arrived = self._begun.intents.partials.of(parcel.intent.id)
-        if isinstance(error, _GOES_ON_AFTER) and arrived is not None:
-            return
-        try:
-            self._finish.clear_away([parcel])
-        except (EndpointLostError, OwnershipEndedError):
-            raise
-        except MftgitError as more:
-            # The record stays, since only that tells of what is left there.
-            results[parcel.intent.id] = reworded(error, f"{error}; its temporary stays: {more}")
-            return
-        if parcel.claim is None:
-            self._finish.leave([parcel], results)
-        elif isinstance(error, ChecksumDiffersError):
-            self._make_way(parcel, results)
-
-    def _make_way(self, parcel: Parcel, results: Results) -> None:
-        """Let a file that is not what it has to be go back, or aside where the next one is at its place already."""
-        if not self._finish.leave([parcel], results) or self._transfer is None:
-            return
-        intent, target = parcel.intent, join(self._transfer.retry.quarantine, parcel.intent.path)
-        if parcel.claim is not None and archive([(parcel.claim, target)]) == [None]:
-            self.tell_given_up(intent.id, intent.path, moved_to=target)
-            self._begun.intents.drop([intent.id])
 
     def _clear_away(self, parcel: Parcel) -> None:
         """Remove what was sent of it; where its place is not the transfer's any more, as far as that goes."""
@@ -491,15 +298,7 @@ class Delivery:
             logger.warning("a temporary was left behind", temporary=temporary, reason=str(error))
 
 
-def _held_back(intent: Intent, why: MftgitError | None) -> HeldBackError:
-    reason = str(why) if why is not None else "another one was taken away from the source"
-    return HeldBackError(
-        f"{intent.path} is of a batch, which is delivered as a whole or not at all: {reason}"
-    )
-
-
-def _cannot_go_back(intent: Intent) -> CannotGoBackError:
-    return CannotGoBackError(
-        f"{intent.path} was claimed and cannot go back to {intent.source_folder!r} of "
-        f"{intent.source.location.name}: another file has its name there; move that one away"
-    )
+def _is_as_asked(transfer: Transfer, described: Intent) -> bool:
+    """Tell whether it is known what the file has to be, where that has to be known."""
+    rules = transfer.source.checksum
+    return rules is None or not rules.required or described.expected is not None

@@ -56,3 +56,15 @@ NOTHING: Final = Outcome(delivered=False)
 
 Results = dict[ClaimId, Outcome | MftgitError]
 """What became of each file, as far as that is decided; one that is not there is under way."""
+
+
+class CannotGoBackError(DeliveryFailedError):
+    """A file that is not to be sent any more cannot have its own name again."""
+
+
+def cannot_go_back(intent: Intent) -> CannotGoBackError:
+    """Return why a claim stays one."""
+    return CannotGoBackError(
+        f"{intent.path} was claimed and cannot go back to {intent.source_folder!r} of "
+        f"{intent.source.location.name}: another file has its name there; move that one away"
+    )

@@ -11,6 +11,7 @@ from mftgit.member.outbound.deliver import Delivery
 from mftgit.member.outbound.fallback import with_fallback
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.select import Selection
+from mftgit.member.outbound.send import tell_given_up
 from mftgit.member.outbound.tally import Known, RunOutcome, Tally
 from mftgit.member.outbound.trouble import ends_of
 from mftgit.model.claim import ClaimId
@@ -206,7 +207,7 @@ class _Going:
                 if self._begun.intents.holds(claim) and self._keeps:
                     memory.failed(claim, None, clock.boottime())  # its record waits as it does
                 if memory.is_spent(path, mark) and self._keeps:
-                    delivery.tell_given_up(claim, path, moved_to=None)
+                    tell_given_up(self._context, claim, path, moved_to=None)
                 continue
             memory.succeeded(path)
             self._selection.done(path)
