@@ -1,5 +1,6 @@
 """One HTTPS connection whose server is checked, whose answers come in time, and that another thread can end."""
 
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -119,10 +120,17 @@ class CheckedConnection(HTTPSConnection):
         return super().is_connected and idle_s < _STALE_S
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
-        """See `HTTPSConnection.request`; what is sent is waited for as long as an answer is."""
+        """See `HTTPSConnection.request`; what is sent is waited for as long as an answer is.
+
+        Raises:
+            BrokenPipeError: the server has ended the connection, and may have said before why: urllib3 reads on then.
+        """
         if self.sock is not None:
             self.timeout = self._line.location.timeout_s
-        super().request(method, url, *args, **options)
+        try:
+            super().request(method, url, *args, **options)
+        except ssl.SSLEOFError as error:
+            raise BrokenPipeError(errno.EPIPE, str(error)) from error
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """See `HTTPSConnection.getresponse`; the head of the answer has to be there in time as a whole."""

@@ -323,7 +323,7 @@ def test_of_many_renames_to_one_free_name_exactly_one_wins(place: Place) -> None
 
 
 def test_of_many_renames_of_one_file_exactly_one_wins(place: Place) -> None:
-    place.need(Lack.CLAIMS)
+    place.need(Lack.CLAIMS, Lack.OVERLAP)
     places = [place.another() for _ in range(6)]
     start, won = Barrier(len(places)), []
 
@@ -615,6 +615,7 @@ def test_many_files_are_written_read_looked_at_renamed_and_removed_together(plac
 
 
 def test_of_many_files_one_that_fails_keeps_no_other_back(place: Place) -> None:
+    place.need(Lack.OVERLAP)
     place.put("taken", b"is here")
     place.put("folder/file")
     taken, *others = place.endpoint.write_all([("taken", b"1"), ("a", b"1"), ("../out", b"1")])

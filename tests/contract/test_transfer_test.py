@@ -12,6 +12,8 @@ import jsonschema
 import paramiko
 import pytest
 from config_tree import VALID
+from dav_servers import USER as WEBDAV_USER
+from dav_servers import running_apache
 from ftps_server import running_ftps
 from member_folder import confirm, make_folder
 from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY, SFTP_PERMISSION_DENIED
@@ -219,6 +221,39 @@ def test_a_share_passes_in_all_steps_on_both_sides(
         found = [each for each in run(code=1) if not each["ok"]]
         assert [each["step"] for each in found] == ["open the share"] * 2
         assert "has no share 'elsewhere'" in found[0]["error"]
+
+
+@pytest.mark.needs("apache2")
+def test_webdav_passes_in_all_steps_on_both_sides(
+    folder: StateFolder, run: Any, tmp_path: Path
+) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    (tmp_path / "apache").mkdir()
+    with running_apache(tmp_path / "apache", folder=served) as server:
+        shutil.copytree(server.secrets_dir, folder.secrets, dirs_exist_ok=True)
+        location = (
+            f"type: https\nhost: 127.0.0.1\nport: {server.port}\nusername: {WEBDAV_USER}\n"
+            f"auth: {{password: {{file: password}}}}\nfingerprints: ['{server.shown.fingerprint}']\n"
+        )
+        both = VALID["transfers/invoices.yaml"].replace("inbox", "partner")
+        both = both.replace("location: outbox", "location: partner, path: in, overwrite: overwrite")
+        confirm(
+            folder, VALID | {"locations/partner.yaml": location, "transfers/invoices.yaml": both}
+        )
+        (served / "a.csv").write_text("a", encoding="utf-8")
+        told = run()
+        connected = ["read secrets", "connect", "log in"]
+        assert steps(told, "source") == [*connected, "list", "read"]
+        assert steps(told) == [*connected, *PROBED]
+        assert [path.name for path in served.iterdir()] == ["a.csv"]
+        stranger = location.replace(WEBDAV_USER, "stranger")
+        confirm(
+            folder, VALID | {"locations/partner.yaml": stranger, "transfers/invoices.yaml": both}
+        )
+        found = [each for each in run(code=1) if not each["ok"]]
+        assert [each["step"] for each in found] == ["log in"] * 2
+        assert "does not let us in" in found[0]["error"]
 
 
 @pytest.mark.needs("proftpd")

@@ -38,6 +38,7 @@ class Lack(Enum):
     LINKS = "links"
     MODES = "modes"
     ODD_NAMES = "odd names"
+    OVERLAP = "two changes of one file at a time"  # the second one is to come again later
     PARTS = "part of a file"  # what was not sent to its end is not there
     RESUMING = "going on in the middle of a file"
     STARS = "folders with * in their names"
@@ -192,6 +193,6 @@ def https_place(root: Path, server: Dav) -> Iterator[Place]:
 
     lacks = {Lack.ATOMIC_REPLACE, Lack.EXCLUSIVE, Lack.LINKS, Lack.MODES, Lack.PARTS, Lack.RESUMING}
     if server.name == "rclone":
-        lacks |= {Lack.BUSY_LISTS, Lack.ODD_NAMES}
+        lacks |= {Lack.BUSY_LISTS, Lack.ODD_NAMES, Lack.OVERLAP}
     with closing(another()) as endpoint:
         yield Place(endpoint=endpoint, root=root, another=another, lacks=frozenset(lacks))
