@@ -1,7 +1,6 @@
 """HTTPS servers that lie, hang, and show other certificates; and what a real one takes as a login."""
 
 import ssl
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,6 +9,7 @@ from threading import Event, Thread
 from traceback import format_exception
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from dav_servers import PASSWORD, Dav, Shown, running_apache
 from ftps_server import issue_client
 from outbound_site import LARGE, SOURCE, TARGET, site
@@ -175,7 +175,7 @@ def test_what_is_no_token_is_told_and_not_shown(tmp_path: Path, token: str) -> N
     assert token not in str(caught.value)
 
 
-@pytest.mark.needs("apache2", "openssl")
+@pytest.mark.needs("apache2")
 @pytest.mark.parametrize("spoken", ["TLSv1.2", "TLSv1.3"])
 def test_a_client_certificate_lets_in_and_its_key_is_only_in_memory(
     tmp_path: Path, spoken: str
@@ -192,19 +192,21 @@ def test_a_client_certificate_lets_in_and_its_key_is_only_in_memory(
         "SSLVerifyDepth 3",
         f"SSLCACertificateFile {work}/clients.pem",
     )
-    locked = subprocess.run(
-        ["openssl", "pkcs8", "-topk8", "-passout", "pass:open sesame"],
-        input=client.key,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
+    locked = serialization.load_pem_private_key(client.key, password=None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"open sesame"),
+    )
     shown = TlsAuth(
         password=SecretRef(file="password"),
         private_key=SecretRef(secret=SecretName("k")),
         passphrase=SecretRef(secret=SecretName("p")),
         certificate=client.certificate.decode(),
     )
-    secrets = {SecretName("k"): SecretValue(locked), SecretName("p"): SecretValue("open sesame")}
+    secrets = {
+        SecretName("k"): SecretValue(locked.decode()),
+        SecretName("p"): SecretValue("open sesame"),
+    }
     with running_apache(work, folder=tmp_path / "files", options=options) as server:
         location = replace(server.location(), auth=shown)
         with closing(

@@ -118,15 +118,15 @@ def running_apache(work: Path, *, folder: Path, options: Sequence[str] = ()) -> 
     shown = Shown.for_hosts("127.0.0.1")
     certificate, key = shown.write(work)
     write_password(work / "secrets")
-    hashed = subprocess.run(
-        ["openssl", "passwd", "-apr1", "-stdin"],
+    users = subprocess.run(
+        [_program("htpasswd"), "-n", "-i", USER],
         input=PASSWORD,
         capture_output=True,
         text=True,
         check=True,
         encoding="utf-8",
-    ).stdout.strip()
-    (work / "users").write_text(f"{USER}:{hashed}\n", encoding="utf-8")
+    )
+    (work / "users").write_text(users.stdout, encoding="utf-8")
     with own_port() as port:
         lines = [
             f"ServerRoot {work}",
