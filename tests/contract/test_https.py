@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from dav_servers import PASSWORD, Dav, Shown, running_apache
 from ftps_server import issue_client
-from outbound_site import LARGE, SOURCE, TARGET, site
+from outbound_site import LARGE, SOURCE, TARGET, Crash, Owner, Site, site
 from rogue_https import Asked, HangUpError, Reply, Rogue, answer, good, rogue_server, told
 
 from mftgit.adapters import dav_files
@@ -619,6 +619,20 @@ def test_times_and_modes_are_refused(place: tuple[HttpsEndpoint, Path]) -> None:
     assert isinstance(gone, FileMissingError)
 
 
+def reach(made: Site, far: str, server: Dav) -> None:
+    """Have one side of ``made`` opened through ``server``."""
+    folder = made.source if far == SOURCE else made.target
+    location = server.location(path=f"/{folder.relative_to(server.folder)}")
+    opened = made.open
+
+    def open_either(at: Location, make: bool = False) -> Endpoint:  # noqa: FBT001, FBT002
+        if at.name != far:
+            return opened(at, make)
+        return opening.connect(location, secrets_dir=server.secrets_dir, secrets={})
+
+    made.open = open_either  # type: ignore[method-assign,assignment]
+
+
 @pytest.mark.needs("apache2")
 @pytest.mark.parametrize("far", [SOURCE, TARGET])
 @pytest.mark.parametrize("after", [AfterSuccess.DELETE, AfterSuccess.ARCHIVE])
@@ -632,16 +646,7 @@ def test_a_transfer_runs_from_and_to_it(
     made.put(f"{'deep/' if deletes else ''}small ü.csv", b"small")
     made.put("large.bin", LARGE)
     wanted = {path.name: path.read_bytes() for path in made.source.rglob("*.*") if path.is_file()}
-    folder = made.source if far == SOURCE else made.target
-    location = apache.location(path=f"/{folder.relative_to(apache.folder)}")
-    opened = made.open
-
-    def open_either(at: Location, make: bool = False) -> Endpoint:  # noqa: FBT001, FBT002
-        if at.name != far:
-            return opened(at, make)
-        return opening.connect(location, secrets_dir=apache.secrets_dir, secrets={})
-
-    made.open = open_either  # type: ignore[method-assign,assignment]
+    reach(made, far, apache)
     outcome = made.run(1)
     assert (outcome.files, outcome.errors) == (2, ())
     assert {
@@ -652,3 +657,30 @@ def test_a_transfer_runs_from_and_to_it(
     assert made.records() == []
     assert made.run(2).files == 0
     assert made.delivered() == 2
+
+
+@pytest.mark.needs("apache2")
+@pytest.mark.parametrize("far", [SOURCE, TARGET])
+def test_whoever_comes_next_goes_on_where_an_owner_died(
+    apache: Dav, tmp_path: Path, far: str
+) -> None:
+    def die() -> None:
+        raise Crash
+
+    for at in range(1, 30):
+        made = site(apache.folder / tmp_path.name / str(at))
+        for folder in (made.source, made.target):
+            folder.mkdir(parents=True)
+        made.put("small.csv", b"small")
+        reach(made, far, apache)
+        owner = Owner(1, at=at, then=die)
+        try:
+            made.run(owner)
+        except Crash:
+            made.run(2)
+        assert [path.name for path in made.target.iterdir()] == ["small.csv"], at
+        assert (made.target / "small.csv").read_bytes() == b"small"
+        assert (made.left_at_source(), made.records(), made.delivered()) == ([], [], 1), at
+        if owner.effects < at:
+            return
+    raise AssertionError("the run has more steps than were tried")
