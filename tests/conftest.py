@@ -11,7 +11,14 @@ settings.register_profile("default", derandomize=True, deadline=None, print_blob
 settings.register_profile("deep", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+_PARTNERS = {"apache2", "proftpd", "rclone", "smbd"}
 _BESIDE_PATH = "/usr/sbin:/sbin:/usr/lib/openssh"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what needs a server of a kind of its own."""
+    if any(_PARTNERS.intersection(mark.args) for mark in item.iter_markers("needs")):
+        item.add_marker("partner")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -41,6 +41,8 @@ from mftgit.model.names import TransferName
 from mftgit.model.s3_location import Encryption, Machine, S3Keys, S3Location
 from mftgit.model.triggers import WatchTrigger
 
+pytestmark = pytest.mark.partner
+
 MIB = 1 << 20
 
 

@@ -19,6 +19,8 @@ from mftgit.model.location import Location
 from mftgit.model.names import LocationName, MemberName
 from mftgit.model.run import RunState
 
+pytestmark = pytest.mark.partner
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
