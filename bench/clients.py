@@ -6,7 +6,8 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,9 +71,11 @@ def _measured(command: list[str], *, given: str = "") -> Cost:
     return Cost(wall_s=taken[0], cpu_s=cpu_s)
 
 
-def _mftgit(job: Job, *, flush: bool = True) -> Cost:
+def _mftgit(job: Job, *, flush: bool = True, parallel: int = 1, client: str = "builtin") -> Cost:
     plan = {
         "flush": flush,
+        "parallel": parallel,
+        "client": client,
         "port": job.server.port,
         "username": getpass.getuser(),
         "up": job.up,
@@ -89,14 +92,27 @@ def _mftgit(job: Job, *, flush: bool = True) -> Cost:
 
 def _sftp(job: Job, *, option: str = "") -> Cost:
     verb = "put" if job.up else "get"
-    command = [
+    return _measured(_sftp_command(job), given=f"{verb} {option} {job.source}/* {job.target}/\n")
+
+
+def _sftp_side_by_side(job: Job) -> Cost:
+    """Have a process for each file, all at once."""
+    verb = "put" if job.up else "get"
+    files = sorted(path.name for path in job.source.iterdir())
+    given = [f"{verb} {job.source}/{name} {job.target}/\n" for name in files]
+    with ThreadPoolExecutor(len(files)) as pool, stopwatch() as taken:
+        costs = list(pool.map(lambda each: _measured(_sftp_command(job), given=each), given))
+    return Cost(wall_s=taken[0], cpu_s=costs[0].cpu_s)
+
+
+def _sftp_command(job: Job) -> list[str]:
+    return [
         "sftp", "-q", "-F", "none", "-P", str(job.server.port),
         "-i", str(job.server.secrets_dir / "client"),
         "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR",
         "-o", f"UserKnownHostsFile={os.devnull}", "-o", f"Ciphers={CIPHER}",
         "-b", "-", f"{getpass.getuser()}@127.0.0.1",
     ]  # fmt: skip
-    return _measured(command, given=f"{verb} {option} {job.source}/* {job.target}/\n")
 
 
 def _rclone(job: Job, *options: str) -> Cost:
@@ -124,13 +140,25 @@ def _lftp(job: Job) -> Cost:
     return _measured(["lftp", "--norc", "-c", script])
 
 
-CLIENTS: Final[dict[str, Callable[[Job], Cost]]] = {
+Clients = Mapping[str, Callable[[Job], Cost]]
+"""What takes a job, by its name in the table."""
+
+CLIENTS: Final[Clients] = {
     "sftp": _sftp,
     "sftp, fsync": lambda job: _sftp(job, option="-f"),
     "mftgit": _mftgit,
     "mftgit, flush: false": lambda job: _mftgit(job, flush=False),
+    "mftgit, parallel: 4": lambda job: _mftgit(job, parallel=4),
     "lftp": _lftp,
     "rclone": _rclone,
     "rclone, no hash": lambda job: _rclone(job, "--ignore-checksum", "--sftp-disable-hashcheck"),
 }
-"""By the name in the table; the first is what the others are compared with."""
+"""The first is what the others are compared with."""
+
+SIDE_BY_SIDE: Final[Clients] = {
+    "four sftp at once": _sftp_side_by_side,
+    "mftgit, parallel: 4": lambda job: _mftgit(job, parallel=4),
+    "mftgit, parallel: 4, client: openssh": lambda job: _mftgit(job, parallel=4, client="openssh"),
+    "sftp": _sftp,
+}
+"""Those for some large files at once."""

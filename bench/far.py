@@ -10,7 +10,7 @@ from typing import Final
 
 from sshd import Sshd, running_sshd
 
-from bench.clients import SSHD_OPTIONS
+from bench.clients import CLIENTS, SSHD_OPTIONS
 from bench.support import Table
 from bench.transfer import compare, installed
 
@@ -29,7 +29,7 @@ def measure(work: Path, *, quick: bool) -> list[Table]:
             work,
             server,
             QUICK_LOADS if quick else LOADS,
-            installed(_CLIENTS),
+            installed({name: CLIENTS[name] for name in _CLIENTS}),
             rounds=1 if quick else ROUNDS,
             where=f"{ROUND_TRIP_S * 1000:g} ms away",
         )

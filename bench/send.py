@@ -33,7 +33,7 @@ from mftgit.model.config import (
     Transfer,
 )
 from mftgit.model.events import EventName, Fact
-from mftgit.model.location import LocalLocation, Location, SftpLocation
+from mftgit.model.location import Client, LocalLocation, Location, SftpLocation
 from mftgit.model.login import KeyAuth
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
 from mftgit.model.triggers import WatchTrigger
@@ -53,6 +53,7 @@ def main() -> None:
         source=Source(location=ends[0], stable_s=0.0),
         destination=Destination(location=ends[1], overwrite=Overwrite.FAIL),
         trigger=WatchTrigger(),
+        parallel=plan["parallel"],
     )
     events = EventStore(
         Path(plan["state"]) / "events.sqlite", member=MemberName("bench"), now=_CLOCK.now
@@ -78,6 +79,7 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
         host_keys=tuple(plan["host_keys"]),
         auth=(KeyAuth(file="client"),),
         flush=plan["flush"],
+        client=Client(plan["client"]),
     )
 
     here = LocalLocation(name=_HERE, path=plan["here"])
@@ -104,6 +106,7 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
         state=state,
         clock=_CLOCK,
         open_endpoint=open_endpoint,
+        open_more=lambda place: open_endpoint(place, _make=False),
         record=record,
         memory=Memory(ledger=Ledger(state)),
     )

@@ -4,7 +4,7 @@ import os
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -13,13 +13,15 @@ from typing import Final
 
 from sshd import Sshd, running_sshd
 
-from bench.clients import CIPHER, CLIENTS, SSHD_OPTIONS, Cost, Job
+from bench.clients import CIPHER, CLIENTS, SIDE_BY_SIDE, SSHD_OPTIONS, Clients, Cost, Job
 from bench.support import Table, say
 
 ROUNDS: Final = 5
 LOADS: Final = {"1 x 1 GiB": (1, 1 << 30), "2,000 x 10 KiB": (2000, 10 << 10)}
 """How many files of how many bytes."""
 
+LARGE: Final = {"4 x 256 MiB": (4, 256 << 20)}
+QUICK_LARGE: Final = {"4 x 16 MiB": (4, 16 << 20)}
 QUICK_LOADS: Final = {"1 x 64 MiB": (1, 64 << 20), "100 x 10 KiB": (100, 10 << 10)}
 
 ONCE_IS_ENOUGH_S: Final = 100.0
@@ -27,48 +29,55 @@ ONCE_IS_ENOUGH_S: Final = 100.0
 
 _PIECE = 1 << 20
 _SPARE = 1 << 30
-_REFERENCE = next(iter(CLIENTS))
 
 
 def measure(work: Path, *, quick: bool) -> list[Table]:
     """See `bench.run`; each client in turn, in another order in each round."""
     (work / "sshd").mkdir()
-    clients = installed(CLIENTS)
+    rounds = 1 if quick else ROUNDS
     with running_sshd(work / "sshd", options=SSHD_OPTIONS) as server:
-        loads = QUICK_LOADS if quick else LOADS
-        return compare(
-            work, server, loads, clients, rounds=1 if quick else ROUNDS, where="on this machine"
-        )
+        tables = []
+        for loads, clients in (
+            (QUICK_LOADS if quick else LOADS, CLIENTS),
+            (QUICK_LARGE if quick else LARGE, SIDE_BY_SIDE),
+        ):
+            tables += compare(
+                work, server, loads, installed(clients), rounds=rounds, where="on this machine"
+            )
+    return tables
 
 
-def installed(names: Iterable[str]) -> list[str]:
+def installed(clients: Clients) -> Clients:
     """Return those of the clients that this machine has."""
     optional = ("rclone", "lftp")
-    return [
-        name
-        for name in names
+    return {
+        name: take
+        for name, take in clients.items()
         if all(shutil.which(each) for each in optional if name.startswith(each))
-    ]
+    }
 
 
 def compare(
     work: Path,
     server: Sshd,
     loads: Mapping[str, tuple[int, int]],
-    clients: list[str],
+    clients: Clients,
     *,
     rounds: int,
     where: str,
 ) -> list[Table]:
-    """Return a table for each of ``loads``, up and down; ``where`` the server is, in words."""
+    """Return a table for each of ``loads``, up and down; ``where`` the server is, in words.
+
+    The first of ``clients`` is what the others are compared with.
+    """
     tables = []
     for name, (count, size) in loads.items():
         with _files(work, count, size) as source:
             for up in (True, False):
                 title = f"{name} {'up to' if up else 'down from'} an sshd {where}"
-                make = partial(_one, server=server, source=source, up=up, load=title)
-                found = _rounds(clients, rounds, make)
-                tables.append(_table(title, count * size, clients, found))
+                make = partial(_one, clients, server=server, source=source, up=up, load=title)
+                found = _rounds(list(clients), rounds, make)
+                tables.append(_table(title, count * size, list(clients), found))
     return tables
 
 
@@ -105,7 +114,7 @@ def _files(work: Path, count: int, size: int) -> Iterator[Path]:
         shutil.rmtree(source)
 
 
-def _one(client: str, *, server: Sshd, source: Path, up: bool, load: str) -> Cost:
+def _one(clients: Clients, client: str, *, server: Sshd, source: Path, up: bool, load: str) -> Cost:
     """Let ``client`` take the files once, look that all are there, and put what came out of the way.
 
     Small files are removed at the end of all: ext4 passes by the inodes that were freed within some seconds, one by
@@ -120,7 +129,7 @@ def _one(client: str, *, server: Sshd, source: Path, up: bool, load: str) -> Cos
             (linked / path.name).hardlink_to(path)  # mftgit removes what it has delivered
         os.sync()  # what the one before left to be written is not this one's burden
         job = Job(server=server, source=linked, target=target, scratch=scratch, up=up)
-        cost = CLIENTS[client](job)
+        cost = clients[client](job)
         _require_all(source, target, client)
     finally:
         done = Path(tempfile.mkdtemp(prefix="done-", dir=source.parent))
@@ -140,13 +149,13 @@ def _require_all(source: Path, target: Path, client: str) -> None:
 
 
 def _table(name: str, size: int, clients: list[str], found: list[dict[str, Cost]]) -> Table:
-    rows = []
+    rows, reference = [], clients[0]
     for client in clients:
         rounds = [each for each in found if client in each]
         wall_s = statistics.median(each[client].wall_s for each in rounds)
         cpu_s = statistics.median(each[client].cpu_s for each in rounds)
-        ratios = [each[client].wall_s / each[_REFERENCE].wall_s for each in rounds]
-        cpu_ratios = [each[client].cpu_s / each[_REFERENCE].cpu_s for each in rounds]
+        ratios = [each[client].wall_s / each[reference].wall_s for each in rounds]
+        cpu_ratios = [each[client].cpu_s / each[reference].cpu_s for each in rounds]
         rows.append(
             (
                 client,
@@ -166,10 +175,10 @@ def _table(name: str, size: int, clients: list[str], found: list[dict[str, Cost]
             "rounds",
             "wall",
             "rate",
-            "wall / sftp",
+            f"wall / {reference}",
             "range",
             "client CPU",
-            "CPU / sftp",
+            f"CPU / {reference}",
         ),
         rows=rows,
         notes=(
