@@ -2,11 +2,13 @@
 
 import gzip
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError
+from threading import Barrier, BrokenBarrierError, get_ident
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,6 +74,33 @@ def test_large_files_are_on_their_way_at_the_same_time(
     assert len(endpoints) == 4
     assert all(endpoint.closed for endpoint in there.opened)
     assert (there.left_at_source(), there.records()) == ([], [])
+
+
+def test_an_endpoint_that_is_source_and_destination_is_used_by_one_thread(
+    there: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one folder of a location to another; a connection to a partner is not for two threads at a time."""
+    rules = there.transfer.destination
+    there.transfer = replace(
+        there.transfer, destination=replace(rules, location=SOURCE, path="below")
+    )
+    threads: defaultdict[Watched, set[int]] = defaultdict(set)
+    real = Watched.open_read
+
+    @contextmanager
+    def open_read(self: Watched, path: str, offset: int = 0) -> Iterator[Any]:
+        def read(size: int) -> bytes:
+            threads[self].add(get_ident())
+            return stream.read(size)
+
+        with real(self, path, offset) as stream:
+            yield SimpleNamespace(read=read)
+
+    monkeypatch.setattr(Watched, "open_read", open_read)
+    patch_write(monkeypatch, lambda endpoint, _path: threads[endpoint].add(get_ident()))
+    assert run(there).files == 4
+    assert sorted(path.name for path in (there.source / "below").iterdir()) == NAMES
+    assert [len(each) for each in threads.values()] == [1] * len(threads)
 
 
 def test_where_no_further_connection_can_be_had_they_go_one_after_the_other(

@@ -306,7 +306,7 @@ class Copying:
                 ExitStack() as threads,
             ):
                 chunks = self._paced_chunks(whole, reading)
-                if source is not destination:  # which is for one thread at a time
+                if not source.is_one_with(destination):  # which is for one thread at a time
                     chunks = threads.enter_context(ahead(chunks))
                 size = destination.write(
                     intent.temporary, chunks, on_chunk=tell, resume_at=going.resume_at

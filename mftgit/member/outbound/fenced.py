@@ -49,6 +49,10 @@ class FencedEndpoint:
         self._more = more
         self._spreads = spreads
 
+    def is_one_with(self, other: "FencedEndpoint") -> bool:
+        """Tell whether both stand for one endpoint, as where files go from one folder of a location to another."""
+        return self._endpoint is other._endpoint
+
     def lanes(self) -> "list[FencedEndpoint]":
         """Return all endpoints of this place, this one first: each may be used by a thread of its own."""
         more = (FencedEndpoint(each, self._ownership, self._location) for each in self._more())
