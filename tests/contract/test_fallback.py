@@ -5,12 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from outbound_site import CLOCK, LARGE, SOURCE, TARGET, Crash, Owner, Site, site
+from outbound_site import CLOCK, LARGE, SOURCE, TARGET, Crash, Owner, Site, Watched, site
 from ports import own_port
 from ssh_keys import make_key
 from sshd import running_sshd
@@ -118,6 +121,36 @@ def test_a_source_that_is_away_is_no_reason_for_the_fallback(there: Site) -> Non
         due(memory)
         assert there.run(1, memory).outcome is RunState.FAILED
     assert memory.count(AWAY) == 0
+
+
+def test_a_source_that_is_lost_side_by_side_is_no_reason_for_the_fallback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lane that is cut short writes to the destination, which has nothing to do with it."""
+    there = with_fallback(tmp_path / "site", after_failures=1)
+    there.transfer = replace(there.transfer, parallel=2)
+    for name in ("a", "b"):
+        there.put(name, LARGE)
+    begun, left, real = Event(), repeat(4, 50_000), Watched.open_read
+
+    @contextmanager
+    def open_read(self: Watched, path: str, offset: int = 0) -> Iterator[Any]:
+        def lose(_size: int) -> bytes:
+            assert begun.wait(20)
+            raise EndpointLostError("the source is gone")
+
+        def long(size: int) -> bytes:
+            begun.set()
+            return stream.read(size) or b"more"[: next(left, 0)]
+
+        with real(self, path, offset) as stream:
+            yield SimpleNamespace(read=lose if path.endswith("b") else long)
+
+    monkeypatch.setattr(Watched, "open_read", open_read)
+    memory = there.memory()
+    outcome = run_once(there.transfer, replace(there.context(1, memory), open_more=there.open))
+    assert "the source is gone" in outcome.errors[0]
+    assert (memory.count(AWAY), at(there, "other")) == (0, [])
 
 
 def test_what_is_whole_at_the_destination_waits_for_it(there: Site) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.adapters.endpoint import EndpointLostError
-from mftgit.member.outbound.lanes import spread
+from mftgit.member.outbound.lanes import HaltedError, spread
 from mftgit.member.outbound.own import OwnershipEndedError
 
 
@@ -84,6 +84,19 @@ def test_that_the_ownership_has_ended_is_told_before_a_loss() -> None:
         raise OwnershipEndedError("over") if lane else EndpointLostError("gone")
 
     with pytest.raises(OwnershipEndedError):
+        spread(0, lambda: [1], call, range(9))
+
+
+@pytest.mark.parametrize("halted", [0, 1])
+def test_what_halted_a_lane_is_told_before_that_it_was(halted: int) -> None:
+    meet = Barrier(2)
+
+    def call(lane: int, some: Iterator[int]) -> list[int]:
+        next(some)
+        meet.wait(20)
+        raise HaltedError("by another") if lane == halted else EndpointLostError("gone")
+
+    with pytest.raises(EndpointLostError, match="gone"):
         spread(0, lambda: [1], call, range(9))
 
 

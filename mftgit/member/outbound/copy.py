@@ -9,7 +9,6 @@ from threading import Event
 from mftgit.adapters.endpoint import (
     Content,
     EndpointFullError,
-    EndpointLostError,
     FileEntry,
     Traits,
 )
@@ -21,7 +20,7 @@ from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
 from mftgit.member.outbound.expected import require_expected
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.finish import ENDS_ALL, into
-from mftgit.member.outbound.lanes import spread
+from mftgit.member.outbound.lanes import HaltedError, spread
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import Parcel, Results, reworded, source_path
 from mftgit.member.outbound.progress import Progress, Way
@@ -185,7 +184,7 @@ class Copying:
         begun = read.size_bytes
         for chunk in chunks:
             if self._halt.is_set():
-                raise EndpointLostError("the connection of another file of the run was lost")
+                raise HaltedError("another file of the run has failed, and ends it")
             yield chunk
             made += len(chunk)
             moved = max(read.size_bytes - begun, made)

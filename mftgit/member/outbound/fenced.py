@@ -51,7 +51,7 @@ class FencedEndpoint:
 
     def is_one_with(self, other: "FencedEndpoint") -> bool:
         """Tell whether both stand for one endpoint, as where files go from one folder of a location to another."""
-        return self._endpoint is other._endpoint
+        return self._endpoint is other._endpoint  # noqa: SLF001  of its own kind
 
     def lanes(self) -> "list[FencedEndpoint]":
         """Return all endpoints of this place, this one first: each may be used by a thread of its own."""

@@ -6,11 +6,16 @@ from itertools import chain, islice
 from threading import Event, Lock
 from typing import Self, TypeVar
 
+from mftgit.adapters.endpoint import EndpointLostError
 from mftgit.member.outbound.own import OwnershipEndedError
 
 A = TypeVar("A")
 L = TypeVar("L")
 T = TypeVar("T")
+
+
+class HaltedError(EndpointLostError):
+    """What this lane was at was given up, because of an error that another lane raises."""
 
 
 def spread(
@@ -46,14 +51,18 @@ def spread(
 def side_by_side(lanes: Sequence[L], work: Callable[[L], T]) -> list[T]:
     """Return what ``work`` made with each of ``lanes``, in a thread for each; raises once all of them have ended.
 
-    That an ownership has ended is raised before anything else.
+    That an ownership has ended is raised before anything else, and what halted the others before that they were.
     """
     with ThreadPoolExecutor(len(lanes), "lane") as pool:
         futures = [pool.submit(work, lane) for lane in lanes]
     errors = [error for future in futures if (error := future.exception()) is not None]
-    for error in sorted(errors, key=lambda each: not isinstance(each, OwnershipEndedError)):
+    for error in sorted(errors, key=_rank):
         raise error
     return [future.result() for future in futures]
+
+
+def _rank(error: BaseException) -> int:
+    return 0 if isinstance(error, OwnershipEndedError) else 1 + isinstance(error, HaltedError)
 
 
 class Shared(Iterator[tuple[int, A]]):
