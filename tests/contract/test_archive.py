@@ -1,5 +1,6 @@
 """What is done with a source file after its delivery, and how long an archive keeps it."""
 
+import hashlib
 import os
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from mftgit.member.outbound.context import Memory
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import run_once
 from mftgit.model.config import AfterSuccess, Overwrite
+from mftgit.model.source import Checksum
 
 
 class Later:
@@ -85,6 +87,25 @@ def test_of_files_of_one_name_each_goes_in_its_time(there: Site) -> None:
     assert archived(there) in ([first], [second])
     (left,) = (there.root / "old").rglob("a*.csv")
     assert left.read_bytes() == b"2"
+    days_later(there, 42)
+    assert archived(there) == []
+
+
+def test_checksum_files_of_files_of_one_name_go_with_them(there: Site) -> None:
+    memory = there.memory()
+    there.transfer = replace(
+        there.transfer,
+        source=replace(there.transfer.source, checksum=Checksum(suffix=".sum")),
+        destination=replace(there.transfer.destination, overwrite=Overwrite.OVERWRITE),
+    )
+    for number, content in enumerate((b"1", b"2")):
+        there.put("a.csv", content, mtime_ns=10**18 + number)
+        there.put("a.csv.sum", hashlib.sha256(content).hexdigest().encode())
+        run_once(there.transfer, replace(there.context(1, memory), clock=Later(10 * number)))
+    assert len(archived(there)) == 4
+    days_later(there, 31)
+    assert {path.read_bytes() for path in (there.root / "old").rglob("*.csv")} == {b"2"}
+    assert len(archived(there)) == 2
     days_later(there, 42)
     assert archived(there) == []
 

@@ -16,6 +16,7 @@ from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.endpoint import Endpoint, FileEntry, FileMissingError
 from mftgit.member.outbound.context import Endpoints, RunContext
+from mftgit.model.claim import unique_name
 from mftgit.model.config import Transfer
 from mftgit.model.ledger_line import Line, is_old, parse_moment
 from mftgit.model.naming import fixed_folder
@@ -82,7 +83,10 @@ def _is_before(line: Line, moment: datetime) -> bool:
 
 
 def _remove(source: Endpoint, lines: list[Line], *, top: str, beside: str | None) -> int:
-    """Remove the files of ``lines``, and what was archived ``beside`` them under their name with that ending."""
+    """Remove the files of ``lines``, and what was archived ``beside`` them under their name with that ending.
+
+    That went beside its name too, by itself, where that was taken.
+    """
     asked = [(name, line) for line in lines for name in reversed(line.archive_names)]
     found = source.stat_all(name for name, _ in asked)
     files: dict[
@@ -96,6 +100,12 @@ def _remove(source: Endpoint, lines: list[Line], *, top: str, beside: str | None
             raise there
     paths = list(dict.fromkeys(files.values()))
     sums = [path + beside for path in paths] if beside else []
+    if beside:
+        sums += [
+            unique_name(line.archived + beside, line.id)
+            for line in lines
+            if line.archived is not None and line.id in files
+        ]
     for error in source.remove_all(sums + paths):
         if error is not None and not isinstance(error, FileMissingError):
             raise error
