@@ -1,16 +1,21 @@
 """A file whose content was delivered before is not delivered again, where a transfer says so."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from outbound_site import CLOCK, LARGE, Crash, Owner, Site, consumed, site
 
+from mftgit.adapters.endpoint import EndpointRefusedError
+from mftgit.adapters.local import LocalEndpoint
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.run import run_once
 from mftgit.member.outbound.tally import RunOutcome
+from mftgit.model.checksum import Sidecar
 from mftgit.model.config import AfterSuccess, Deduplicate, Overwrite
 from mftgit.model.content import Gzip
 from mftgit.model.events import EventName
@@ -75,6 +80,46 @@ def test_of_two_that_are_taken_together_one_is_delivered(root: Path) -> None:
         there.put(name, b"same")
     run(there)
     assert len(there.left_at_target()) == 1
+
+
+def test_a_duplicate_of_what_did_not_arrive_is_delivered(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = comparing(site(root))
+    rules = replace(there.transfer.destination, checksum=Sidecar())
+    there.transfer = replace(there.transfer, destination=rules)
+    for day, name in enumerate(("a", "b")):
+        there.put(name, b"same", mtime_ns=day * 10**9)
+    real = LocalEndpoint.write
+
+    def write(self: LocalEndpoint, path: str, chunks: Iterator[bytes], **more: Any) -> int:
+        content = b"".join(chunks)
+        if content.endswith(b"  a\n"):
+            raise EndpointRefusedError("no checksum file here")
+        return real(self, path, iter([content]), **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalEndpoint, "write", write)
+        run(there)
+    assert there.left_at_target() == ["b", "b.sha256"]
+    run(there)
+    assert (there.left_at_target(), there.records()) == (["b", "b.sha256"], [])
+
+
+def test_a_duplicate_of_what_is_skipped_for_its_name_is_delivered(root: Path) -> None:
+    """A name that is taken between the look and the rename."""
+    there = comparing(site(root, overwrite=Overwrite.SKIP))
+    for day, name in enumerate(("a", "b")):
+        there.put(name, b"same", mtime_ns=day * 10**9)
+
+    def take(call: str) -> None:
+        if call == "write":
+            (there.target / "a").write_bytes(b"somebody's")
+
+    there.after = take
+    run(there)
+    assert (there.target / "b").read_bytes() == b"same"
+    assert (there.left_at_source(), there.records()) == ([], [])
 
 
 def test_without_being_asked_for_the_same_content_is_delivered_again(root: Path) -> None:

@@ -14,25 +14,26 @@ from mftgit.model.run import DeliveryState
 
 def sort_out(
     parcels: Sequence[Parcel], rule: Deduplicate, *, context: RunContext, intents: Intents
-) -> tuple[list[Parcel], list[Parcel]]:
-    """Return those of ``parcels`` whose content is new, and the others, which then say what they are duplicates of.
+) -> tuple[list[Parcel], list[Parcel], list[Parcel]]:
+    """Return those of ``parcels`` whose content is new, those whose is not, and those that are like one of the new.
 
-    What is whole at the destination and waits for its name counts as delivered; so does the first of ``parcels``
-    with a content.
+    The second ones say what they are duplicates of. The last ones are duplicates only once that one was delivered: ask
+    again then. What is whole at the destination and waits for its name counts as delivered.
     """
     since = context.clock.now() - timedelta(days=rule.within_days)
     known: dict[str, ClaimId] = {
         each.read_sha256: each.id for each in intents.known() if each.state is DeliveryState.READY
     }
-    fresh, same = [], []
+    fresh: dict[str, Parcel] = {}
+    same, later = [], []
     for parcel in parcels:
         intent = parcel.intent
-        before = known.get(intent.read_sha256) or context.memory.ledger.delivery_of(
-            intent.read_sha256, since
-        )
-        if before is None:
-            known[intent.read_sha256] = intent.id
-            fresh.append(parcel)
-        else:
+        content = intent.read_sha256
+        before = known.get(content) or context.memory.ledger.delivery_of(content, since)
+        if before is not None:
             same.append(replace(parcel, intent=replace(intent, duplicate_of=before)))
-    return fresh, same
+        elif content in fresh:
+            later.append(parcel)
+        else:
+            fresh[content] = parcel
+    return [*fresh.values()], same, later

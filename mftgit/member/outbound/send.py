@@ -95,8 +95,21 @@ class Sending:
         self._finish.skip(named.skipped, results)
         self._refuse(named.taken, results)
         sent = self._copied(self._transfer, named.sent, results)
-        ready = self._finish.write(sent, S.INTEND)
-        self._finish.publish(ready, results, just_sent=True)
+        while sent:
+            fresh, sent = self._new(sent, results)
+            ready = self._finish.write(self._with_sidecars(fresh, results), S.INTEND)
+            self._finish.publish(ready, results, just_sent=True)
+
+    def _new(self, sent: list[Parcel], results: Results) -> tuple[list[Parcel], list[Parcel]]:
+        """Skip those whose content was delivered; return those that are to be, and those to be seen to after these."""
+        rule = self._transfer.deduplicate
+        if rule is None:
+            return sent, []
+        fresh, same, later = sort_out(
+            sent, rule, context=self._context, intents=self._begun.intents
+        )
+        self._finish.settle_skipped(self._finish.write(same, S.SKIP), results)
+        return fresh, later
 
     def send_batch(self, parcels: Sequence[Parcel], results: Results, *, size: int) -> None:
         """Send ``size`` files all or none: they share one record, and are published once that says so of all of them.
@@ -113,7 +126,8 @@ class Sending:
         for at in range(0, len(named.sent), AT_ONCE):
             if not results:
                 some = named.sent[at : at + AT_ONCE]
-                sent += self._copied(self._transfer, some, results)
+                copied = self._copied(self._transfer, some, results)
+                sent += self._with_sidecars(copied, results)
         if len(sent) + len(named.skipped) < size:
             self._hold_back(parcels, results)
             return
@@ -173,16 +187,14 @@ class Sending:
             resuming=self._resuming,
             clear_away=lambda parcel, there: self._finish.clear_away([parcel], there),
         )
-        sent = copying.copy(parcels, results, destination)
-        if transfer.deduplicate is not None:
-            sent, same = sort_out(
-                sent,
-                transfer.deduplicate,
-                context=self._context,
-                intents=self._begun.intents,
-            )
-            self._finish.settle_skipped(self._finish.write(same, S.SKIP), results)
-        return sidecars.write(sent, destination, not_sent)
+        return copying.copy(parcels, results, destination)
+
+    def _with_sidecars(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
+        """Send what is to lie beside the files, and return those of which that is there."""
+        if not parcels:
+            return []
+        destination = self._finish.destination(parcels[0].intent)
+        return sidecars.write(parcels, destination, partial(self._not_sent, results=results))
 
     def _with_folders(
         self, parcels: Sequence[Parcel], destination: FencedEndpoint, results: Results
