@@ -12,6 +12,7 @@ from outbound_site import LARGE, Crash, Owner, Site, consumed, site
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.member.outbound import select
+from mftgit.member.outbound.run import has_work, run_once
 from mftgit.model.config import AfterSuccess, Batch, Overwrite
 from mftgit.model.events import EventName
 from mftgit.model.run import RunState
@@ -66,6 +67,24 @@ def test_a_batch_arrives(root: Path, after: AfterSuccess) -> None:
     assert all_of(there.target) == FILES
     assert there.run(1).outcome is RunState.IDLE
     assert there.records() == []
+
+
+@pytest.mark.parametrize("watch", [True, False], ids=["watch", "schedule"])
+def test_a_batch_that_waits_is_not_asked_for_without_end(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    watch: bool,  # noqa: FBT001
+) -> None:
+    """There are more files than one batch has, and the first ones were refused a moment ago."""
+    there = batched(site(root, watch=watch), at_least=1)
+    there.transfer = replace(there.transfer, source=replace(there.transfer.source, at_most=1))
+    put_all(there)
+    refuse(monkeypatch, "")
+    memory = there.memory()
+    assert there.run(1, memory).outcome is RunState.FAILED
+    again = run_once(there.transfer, there.context(1, memory), settled=True)
+    assert (again.outcome, again.again_in_s) == (RunState.IDLE, None)
+    assert not has_work(there.transfer, there.context(1, memory))
 
 
 @pytest.mark.parametrize("after", [AfterSuccess.DELETE, AfterSuccess.KEEP])

@@ -77,7 +77,10 @@ class Selection:
             memory.is_put_off(path, seen.mark, now) for path, seen in memory.sightings.items()
         )
         is_whole = not passed and not waits and not self._is_too_fresh()
-        return files if is_whole and batch is not None and len(files) >= batch.at_least else []
+        if is_whole and batch is not None and len(files) >= batch.at_least:
+            return files
+        self._more = False  # what waits is not there for the asking
+        return []
 
     def done(self, path: str) -> None:
         """Take note that the file was dealt with."""
