@@ -69,6 +69,27 @@ def test_a_batch_arrives(root: Path, after: AfterSuccess) -> None:
     assert there.records() == []
 
 
+def test_what_has_a_newer_one_at_its_place_keeps_no_batch_waiting(root: Path) -> None:
+    there = batched(site(root, overwrite=Overwrite.OVERWRITE), at_least=2)
+    for name in ("a", "b"):
+        there.put(name, b"1")
+
+    def die(call: str) -> None:
+        if call == "write":
+            raise Crash
+
+    there.after = die
+    with suppress(Crash):
+        there.run(1)
+    there.after = lambda _: None
+    there.put("a", b"2")
+    assert there.run(2).files == 2
+    assert all_of(there.target) == {"a": b"2", "b": b"1"}
+    (aside,) = there.happened(EventName.DELIVERY_GIVEN_UP)
+    assert (there.source / str(aside["moved_to"])).read_bytes() == b"1"
+    assert there.records() == []
+
+
 @pytest.mark.parametrize("watch", [True, False], ids=["watch", "schedule"])
 def test_a_batch_that_waits_is_not_asked_for_without_end(
     root: Path,

@@ -280,8 +280,14 @@ class Delivery:
             self._sending(transfer).send(parcels, results)
 
     def _put_back(self, parcel: Parcel, results: Results) -> None:
-        intent = parcel.intent
-        if self._finish.leave([parcel], results):
+        intent, transfer = parcel.intent, self._transfer
+        if (
+            transfer is not None and transfer.batch is not None
+        ):  # which waits for all that is under way
+            is_back = self._sending(transfer).make_way(parcel, results)
+        else:
+            is_back = not self._finish.leave([parcel], results)
+        if not is_back:
             raise cannot_go_back(intent)
         results[intent.id] = NOTHING
 

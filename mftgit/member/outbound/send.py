@@ -242,16 +242,18 @@ class Sending:
         if parcel.claim is None:
             self._finish.leave([parcel], results)
         elif isinstance(error, ChecksumDiffersError):
-            self._make_way(parcel, results)
+            self.make_way(parcel, results)
 
-    def _make_way(self, parcel: Parcel, results: Results) -> None:
-        """Let a file that is not what it has to be go back, or aside where the next one is at its place already."""
+    def make_way(self, parcel: Parcel, results: Results) -> bool:
+        """Let a file go back, or aside where the next one is at its place already; return whether it did."""
         if not self._finish.leave([parcel], results):
-            return
+            return True
         intent, target = parcel.intent, join(self._transfer.retry.quarantine, parcel.intent.path)
-        if parcel.claim is not None and archive([(parcel.claim, target)]) == [None]:
-            tell_given_up(self._context, intent.id, intent.path, moved_to=target)
-            self._begun.intents.drop([intent.id])
+        if parcel.claim is None or archive([(parcel.claim, target)]) != [None]:
+            return False
+        tell_given_up(self._context, intent.id, intent.path, moved_to=target)
+        self._begun.intents.drop([intent.id])
+        return True
 
 
 def tell_given_up(context: RunContext, claim: ClaimId, path: str, *, moved_to: str | None) -> None:
