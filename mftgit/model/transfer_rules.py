@@ -189,7 +189,7 @@ def check_folders(transfer: Transfer, source: Location, destination: Location) -
             + (", outside of the source's, or recursive: false" if recursive else ""),
         )
     aside = {"/after_success/path": ("archive", transfer.archive_path)}
-    if transfer.retry.attempts is not None:
+    if _sets_aside(transfer):
         aside["/retry/quarantine"] = ("quarantine", transfer.retry.quarantine)
     for pointer, (what, path) in aside.items():
         if path is None:
@@ -203,6 +203,14 @@ def check_folders(transfer: Transfer, source: Location, destination: Location) -
                 hint="use another folder"
                 + (", outside of the source's, or recursive: false" if recursive else ""),
             )
+
+
+def _sets_aside(transfer: Transfer) -> bool:
+    """Tell whether files may come into the quarantine; without ``attempts`` those whose place a newer one has."""
+    if transfer.retry.attempts is not None:
+        return True
+    claims = transfer.after_success is not AfterSuccess.KEEP
+    return claims and (transfer.batch is not None or transfer.source.checksum is not None)
 
 
 def legs_of(

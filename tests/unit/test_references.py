@@ -254,6 +254,16 @@ def test_values_that_are_equal_but_of_another_type_are_told_apart(
     )
 
 
+def test_a_quarantine_that_the_document_does_not_name_is_told_of() -> None:
+    changes = {
+        "locations/inbox.yaml": "type: local\npath: .\n",
+        TRANSFER: INVOICES.replace("{location: inbox}", "{location: inbox, path: quarantine}")
+        + "batch: {}\n",
+    }
+    ((_, _, rule),) = found(changes)
+    assert rule == "feeds-itself"
+
+
 @pytest.mark.parametrize(
     ("region", "rule"),
     [("../..", "form"), ("/etc", "form"), ("outbox", "feeds-itself"), ("inbox", None)],

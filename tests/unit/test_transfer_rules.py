@@ -322,6 +322,20 @@ def test_a_quarantine_where_files_are_taken_from_is_a_problem_only_where_it_is_u
         assert [fault.pointer for fault in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("after", "faults"), [(AfterSuccess.DELETE, ["/retry/quarantine"]), (AfterSuccess.KEEP, [])]
+)
+@pytest.mark.parametrize("checksum", [None, Checksum()])
+def test_a_quarantine_is_used_without_attempts_too(
+    after: AfterSuccess, faults: list[str], checksum: Checksum | None
+) -> None:
+    """By a batch, and by files that are not what their checksum files say; a file that is kept stays."""
+    made = transfer(source=Source(location=A, recursive=True, checksum=checksum))
+    made = replace(made, after_success=after, batch=Batch() if checksum is None else None)
+    found = check_folders(made, local("x"), local("y"))
+    assert [fault.pointer for fault in found] == faults
+
+
 @pytest.mark.parametrize(("suffix", "faults"), [(".sha256", 0), (".part", 1), (".x.part", 1)])
 def test_checksum_files_are_not_called_like_temporaries(suffix: str, faults: int) -> None:
     rules = Destination(location=B, checksum=Sidecar(suffix=suffix))
