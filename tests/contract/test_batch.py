@@ -69,6 +69,25 @@ def test_a_batch_arrives(root: Path, after: AfterSuccess) -> None:
     assert there.records() == []
 
 
+def test_what_is_skipped_of_a_batch_is_not_left_behind_by_an_owner_that_dies(root: Path) -> None:
+    there = batched(site(root, overwrite=Overwrite.SKIP), at_least=3)
+    for name in ("a", "b", "c"):
+        there.put(name, b"1")
+    (there.target / "c").write_bytes(b"there")
+
+    def die(call: str) -> None:
+        if call == "rename" and (there.target / "a").exists():
+            raise Crash
+
+    there.after = die
+    with suppress(Crash):
+        there.run(1)
+    there.after = lambda _: None
+    there.run(2)
+    assert (there.left_at_source(), there.records()) == ([], [])
+    assert all_of(there.target) == {"a": b"1", "b": b"1", "c": b"there"}
+
+
 def test_what_has_a_newer_one_at_its_place_keeps_no_batch_waiting(root: Path) -> None:
     there = batched(site(root, overwrite=Overwrite.OVERWRITE), at_least=2)
     for name in ("a", "b"):

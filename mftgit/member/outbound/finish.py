@@ -71,8 +71,13 @@ class Finish:
 
     def write(self, parcels: Sequence[Parcel], step: DeliveryStep) -> list[Parcel]:
         """Take ``step`` with all of them, and write down where that leads."""
-        after = [_after(parcel, step) for parcel in parcels]
-        self._intents.write([parcel.intent for parcel in after])
+        (after,) = self.write_together((parcels, step))
+        return after
+
+    def write_together(self, *some: tuple[Sequence[Parcel], DeliveryStep]) -> list[list[Parcel]]:
+        """Take its step with each, and write down where that leads; what has one record, all at once."""
+        after = [[_after(parcel, step) for parcel in parcels] for parcels, step in some]
+        self._intents.write([parcel.intent for parcels in after for parcel in parcels])
         return after
 
     def publish(

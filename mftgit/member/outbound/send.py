@@ -131,9 +131,10 @@ class Sending:
         if len(sent) + len(named.skipped) < size:
             self._hold_back(parcels, results)
             return
-        ready = self._finish.write(sent, S.INTEND)
+        steps = (sent, S.INTEND), (named.skipped, S.SKIP)
+        ready, skipped = self._finish.write_together(*steps)
         self._finish.publish(ready, results, just_sent=True)
-        self._finish.skip(named.skipped, results)
+        self._finish.settle_skipped(skipped, results)
 
     def _is_free(self, parcels: Sequence[Parcel], results: Results) -> bool:
         """Tell whether no other file goes to the name of one of these, in the batch or before it."""
