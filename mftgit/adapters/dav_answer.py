@@ -18,6 +18,8 @@ _OK: Final = 200
 _DEPTH: Final = 64  # of elements in each other
 _TEXT: Final = 16_384  # characters of one text that is looked at
 _TOKEN_BYTES: Final = 1 << 20  # of one tag, which the parser holds as a whole
+_NAMESPACE: Final = 1000  # characters; the parser puts it before each name that is of it
+_PIECE: Final = 8192  # after so much it is seen what a handler has refused
 _ENTRIES: Final = 1_000_000
 
 
@@ -78,7 +80,9 @@ class Multistatus:
     """Reads one answer; give its bytes to `feed`, which gives what they tell, and call `end` after the last."""
 
     def __init__(self) -> None:
-        self._parser = expat.ParserCreate(namespace_separator=" ")
+        # intern: names are kept by nobody, however many there are.
+        self._parser = expat.ParserCreate(namespace_separator=" ", intern=None)
+        self._parser.StartNamespaceDeclHandler = self._look_at_namespace
         self._parser.StartDoctypeDeclHandler = self._refuse  # no entities, and so none that grow
         self._parser.EntityDeclHandler = self._refuse
         self._parser.StartElementHandler = self._start
@@ -99,10 +103,12 @@ class Multistatus:
         Raises:
             NotDavError: it is no such XML, or more than is taken.
         """
-        self._parse(data, last=False)
-        self._fed += len(data)
-        if self._fed - self._parser.CurrentByteIndex > _TOKEN_BYTES:
-            raise NotDavError("a tag of it is larger than 1 MiB")
+        for at in range(0, len(data), _PIECE):
+            piece = data[at : at + _PIECE]
+            self._parse(piece, last=False)
+            self._fed += len(piece)
+            if self._fed - self._parser.CurrentByteIndex > _TOKEN_BYTES:
+                raise NotDavError("a tag of it is larger than 1 MiB")
         yield from self._found
         self._found = []
 
@@ -124,6 +130,10 @@ class Multistatus:
 
     def _refuse(self, *_declared: object) -> None:
         raise NotDavError("it declares a document type, which none of WebDAV has")
+
+    def _look_at_namespace(self, _prefix: object, uri: str | None) -> None:
+        if uri is not None and len(uri) > _NAMESPACE:
+            raise NotDavError(f"a namespace of it has more than {_NAMESPACE} characters")
 
     def _start(self, name: str, _attributes: object) -> None:
         if not self._path and name != f"{_DAV}multistatus":

@@ -1,5 +1,7 @@
 """What a WebDAV server says is believed only as far as RFC 4918 goes, and taken only up to a bound."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,8 +58,9 @@ OUTSIDE = """<!DOCTYPE b SYSTEM "file:///etc/passwd"><d:multistatus xmlns:d="DAV
         ('<d:multistatus xmlns:d="DAV:">' + "<a>" * 100, "deep"),
         ('<d:multistatus xmlns:d="DAV:"><a b="' + "x" * (3 << 20), "1 MiB"),
         ("", "no XML"),
+        (f'<d:multistatus xmlns:d="DAV:" xmlns:x="{"x" * 2000}"/>', "namespace"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_is_no_answer_of_webdav_is_refused(answer: str | bytes, words: str) -> None:
     with pytest.raises(NotDavError, match=words):
@@ -88,3 +91,16 @@ def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
             read(text, piece=50)
         except NotDavError:
             continue
+
+
+def test_a_short_answer_does_not_become_much_by_its_names() -> None:
+    def names() -> str:
+        return "".join(f"<x:n{number}/>" for number in range(20_000))
+
+    tracemalloc.start()
+    try:
+        read(f'<d:multistatus xmlns:d="DAV:" xmlns:x="{"x" * 1000}">{names()}</d:multistatus>')
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 4 << 20
