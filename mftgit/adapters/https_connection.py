@@ -14,6 +14,7 @@ from urllib3.response import HTTPResponse
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint import HostKeyError
+from mftgit.adapters.http_chunks import BoundedResponse
 from mftgit.adapters.https_login import Login
 from mftgit.adapters.tls_client import require_pinned
 from mftgit.model.https_location import HttpsLocation
@@ -83,6 +84,8 @@ def _shut(sock: TimedSocket) -> None:
 
 class CheckedConnection(HTTPSConnection):
     """A connection of a `Line`. Nothing is asked before the server has shown a certificate that the location names."""
+
+    response_class = BoundedResponse
 
     def __init__(self, host: str, *, line: Line, **options: Any) -> None:
         super().__init__(host, **options)

@@ -17,6 +17,7 @@ from urllib3.connection import HTTPSConnection
 
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError, HostKeyError
+from mftgit.adapters.http_chunks import BoundedResponse
 
 MOST_BYTES: Final = 8 << 20
 """How long a reply may be that is no file: a page of 1,000 keys of 1,024 bytes, three characters each, is 3.5 MiB."""
@@ -242,6 +243,8 @@ def _hang_up(line: socket.socket) -> None:
 
 
 class _Connection(HTTPSConnection):
+    response_class = BoundedResponse
+
     def __init__(
         self,
         *args: Any,

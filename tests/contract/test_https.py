@@ -259,6 +259,33 @@ def test_a_file_is_read_as_the_server_told_of_it_or_not(
         assert endpoint.is_open == (error is not EndpointLostError)
 
 
+ENOUGH_BYTES = 64 << 20
+
+
+@pytest.mark.parametrize("method", ["GET", "PROPFIND"])
+def test_a_chunk_of_less_than_no_bytes_is_not_everything_that_comes(
+    tmp_path: Path, method: str
+) -> None:
+    sent_bytes = 0
+
+    def reply(asked: Asked) -> Iterable[bytes]:
+        nonlocal sent_bytes
+        if (asked.method, asked.path) != (method, "/a"):
+            yield from good(asked)
+            return
+        yield b"HTTP/1.1 207 M\r\n" if method == "PROPFIND" else b"HTTP/1.1 200 OK\r\n"
+        yield b"Transfer-Encoding: chunked\r\n\r\n-1\r\n"
+        while sent_bytes < ENOUGH_BYTES:
+            yield bytes(1 << 20)
+            sent_bytes += 1 << 20
+        raise HangUpError
+
+    with rogue_server(tmp_path, reply) as rogue, closing(entered(rogue)) as endpoint:
+        with pytest.raises(EndpointLostError, match="'a'"):
+            read(endpoint, "a")
+    assert sent_bytes < ENOUGH_BYTES
+
+
 BOMB = b"""<!DOCTYPE b [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;">]>
 <d:multistatus xmlns:d="DAV:"><d:response><d:href>&b;</d:href></d:response></d:multistatus>"""
 

@@ -553,6 +553,29 @@ def test_an_answer_without_end_is_not_read_to_it(
     assert sent < 4 * MOST_BYTES
 
 
+ENOUGH_BYTES = 64 << 20
+
+
+def test_a_chunk_of_less_than_no_bytes_is_not_everything_that_comes(
+    server: S3Store, certificate: Path, asked: Any
+) -> None:
+    sent_bytes = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent_bytes
+        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n"
+        for _ in range(ENOUGH_BYTES >> 20):
+            yield bytes(1 << 20)
+            sent_bytes += 1 << 20
+
+    with (
+        scripted(certificate, endless, error("403 Forbidden", "AccessDenied")) as script,
+        pytest.raises(EndpointRefusedError, match="AccessDenied"),
+    ):
+        s3.connect(asked(script.port), secrets_dir=server.secrets_dir, secrets={})
+    assert sent_bytes < ENOUGH_BYTES
+
+
 BOMB = (
     '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">'
     + "".join(
