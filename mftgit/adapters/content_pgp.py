@@ -142,7 +142,7 @@ class _Child:
         os.set_blocking(self._pipes()[0].fileno(), False)
 
     def pump(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Give what gpg makes of ``chunks``; raises `PgpError` where it does nothing for too long, or says too much."""
+        """Give what gpg makes of ``chunks``; raises `PgpError` where it does nothing for too long."""
         source, out = self._pipes()
         poll = select.poll()
         reading = {out, self._status_fd}
@@ -219,7 +219,8 @@ class _Child:
     def _note(self, piece: bytes) -> None:
         self.status += piece
         if len(self.status) > _MOST_STATUS_BYTES:
-            raise PgpError(f"gpg said more than {_MOST_STATUS_BYTES:,} bytes")
+            # A message to very many keys does that, and would end the run as a fault of gpg's.
+            raise UnfitError(f"gpg says more than {_MOST_STATUS_BYTES:,} bytes of it")
 
 
 def _filled(passphrase: str) -> int:

@@ -280,9 +280,12 @@ def test_a_chunk_of_less_than_no_bytes_is_not_everything_that_comes(
             sent_bytes += 1 << 20
         raise HangUpError
 
-    with rogue_server(tmp_path, reply) as rogue, closing(entered(rogue)) as endpoint:
-        with pytest.raises(EndpointLostError, match="'a'"):
-            read(endpoint, "a")
+    with (
+        rogue_server(tmp_path, reply) as rogue,
+        closing(entered(rogue)) as endpoint,
+        pytest.raises(EndpointLostError, match="'a'"),
+    ):
+        read(endpoint, "a")
     assert sent_bytes < ENOUGH_BYTES
 
 
