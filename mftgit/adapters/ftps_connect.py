@@ -118,7 +118,9 @@ def _log_in(session: Session, location: FtpsLocation, login: Login) -> None:
     try:
         reply = session.sendcmd(f"USER {location.username}")
         if reply[:1] == "3":
+            session.hidden = login.password
             reply = session.sendcmd(f"PASS {login.password}")
+            session.hidden = ""
     except ftplib.error_perm as error:
         raise LoginError(
             f"{server_name(location)} did not let {location.username!r} in: {said(error)!r}"

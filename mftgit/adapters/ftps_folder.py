@@ -31,6 +31,10 @@ from mftgit.model.ftp_facts import Facts, Sort, format_time, parse_entry
 MAX_NAMES: Final = 1_000_000
 """In one folder. They are all read before the first is told: meanwhile the session is for nothing else."""
 
+MAX_LIST_BYTES: Final = 256 << 20
+"""Of the list of one folder, what is passed over included."""
+
+_LIST_S: Final = 600.0
 _READ_BYTES: Final = 64 << 10
 _FORBIDDEN: Final = re.compile("[\r\n\udcff]")  # see `ftps_wire`
 
@@ -110,7 +114,7 @@ class FtpsFolder:
             sock = session.open_data(f"MLSD {remote}")
         found = []
         try:
-            for entry in map(_parse, _lines(session, sock)):
+            for entry in map(_parse, self._lines(session, sock, folder)):
                 if entry is not None and "/" not in entry[0]:
                     found.append(entry)
                 if len(found) > MAX_NAMES:
@@ -120,6 +124,24 @@ class FtpsFolder:
         finally:
             session.close_data(sock)
         return found
+
+    def _lines(self, session: Session, sock: ssl.SSLSocket, folder: str) -> Iterator[bytes]:
+        """Give the lines that come, to their end; both connections are done with then."""
+        left, size_bytes, until = b"", 0, session.clock.boottime() + _LIST_S
+        while data := receive(session, sock, _READ_BYTES):
+            size_bytes += len(data)
+            if size_bytes > MAX_LIST_BYTES:
+                raise EndpointRefusedError(
+                    f"{self._server}: the list of {folder!r} is longer than {MAX_LIST_BYTES} bytes: take some away"
+                )
+            if session.clock.boottime() > until:
+                raise TimeoutError(f"a list that did not come to its end in time, {_LIST_S:g} s")
+            *whole, left = (left + data).split(b"\n")
+            if len(left) > MAX_LINE_BYTES:
+                raise ProtocolError(f"a line of a list with more than {MAX_LINE_BYTES} bytes")
+            yield from (line.removesuffix(b"\r") for line in whole)
+        if left:
+            raise ProtocolError("a list that ends within a line")
 
     def create(self, session: Session, path: str) -> ssl.SSLSocket:
         """Begin to store the new file ``path``; folders above it are made.
@@ -226,8 +248,14 @@ class FtpsFolder:
         if traits.mtime_ns is not None:
             if "MFMT" not in session.features:
                 raise EndpointRefusedError(f"{self._server} does not let times be set (MFMT)")
+            try:
+                moment = format_time(traits.mtime_ns)
+            except OverflowError as error:
+                raise EndpointRefusedError(
+                    f"{self._server}: {path!r}: its time is in no year that FTP can tell (1 to 9999)"
+                ) from error
             with self.about(session, path):
-                session.voidcmd(f"MFMT {format_time(traits.mtime_ns)} {remote}")
+                session.voidcmd(f"MFMT {moment} {remote}")
         if traits.mode is not None:
             with self.about(session, path):
                 session.voidcmd(f"SITE CHMOD {traits.mode:03o} {remote}")
@@ -248,15 +276,3 @@ def _parse(line: bytes) -> tuple[str, Facts] | None:
         return parse_entry(line.decode("utf-8", "surrogateescape"))
     except ValueError as error:
         raise ProtocolError(f"no list: {error}") from error
-
-
-def _lines(session: Session, sock: ssl.SSLSocket) -> Iterator[bytes]:
-    """Give the lines that come, to their end; both connections are done with then."""
-    left = b""
-    while data := receive(session, sock, _READ_BYTES):
-        *whole, left = (left + data).split(b"\n")
-        if len(left) > MAX_LINE_BYTES:
-            raise ProtocolError(f"a line of a list with more than {MAX_LINE_BYTES} bytes")
-        yield from (line.removesuffix(b"\r") for line in whole)
-    if left:
-        raise ProtocolError("a list that ends within a line")

@@ -22,6 +22,8 @@ MAX_LINE_BYTES: Final = 16 << 10
 MAX_LINES: Final = 1000
 """Of one reply; the longest are banners."""
 
+MAX_PORT: Final = 65_535
+
 _RECEIVE_BYTES: Final = 8 << 10
 _FORBIDDEN: Final = re.compile(
     rb"[\r\n\0\xff]"
@@ -47,7 +49,8 @@ class Wire(ftplib.FTP):
     ) -> None:
         """Say nothing yet. ``check`` raises where a server's certificate is none of the location's.
 
-        ``in_step`` tells whether the last reply was to the last command, so that another one may be said.
+        ``in_step`` tells whether the last reply was to the last command, so that another one may be said. ``hidden``
+        is left out of what the server says: some say back what they do not understand.
         """
         super().__init__(encoding="utf-8")
         self.host, self.port = host, port
@@ -57,8 +60,9 @@ class Wire(ftplib.FTP):
         self._context = context
         self._check = check
         self._sockets = sockets
-        self._clock = clock
+        self.clock = clock
         self.in_step = True
+        self.hidden = ""
         self._received = b""
         self._until = 0.0
         self._lines = 0
@@ -85,8 +89,7 @@ class Wire(ftplib.FTP):
 
         TLS there goes on with the session of the control connection: many servers want that, to know who comes.
         """
-        host, port = self.makepasv()
-        sock = self._dial(host, port)
+        sock = self._dial(*self._data_address())
         try:
             if offset:
                 self.sendcmd(f"REST {offset}")  # 350
@@ -101,6 +104,15 @@ class Wire(ftplib.FTP):
             self._sockets.drop(secured)
             raise
         return secured
+
+    def _data_address(self) -> tuple[str, int]:
+        try:
+            host, port = self.makepasv()
+        except (ValueError, IndexError) as error:  # of ftplib, which takes numbers for granted
+            raise ProtocolError("a port for data that is no number") from error
+        if port > MAX_PORT:
+            raise ProtocolError(f"the port {port} for data, which is none")
+        return host, port
 
     def _secure_data(self, sock: socket.socket) -> ssl.SSLSocket:
         session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
@@ -138,7 +150,7 @@ class Wire(ftplib.FTP):
     def getmultiline(self) -> str:
         """See `ftplib.FTP.getmultiline`; the whole of it has to come in time."""
         self._lines = 0
-        self._until = self._clock.boottime() + self.within_s
+        self._until = self.clock.boottime() + self.within_s
         said = super().getmultiline()
         self.in_step = not said.startswith("1")
         return said
@@ -153,7 +165,8 @@ class Wire(ftplib.FTP):
                 raise ProtocolError(f"a line of more than {MAX_LINE_BYTES} bytes")
             self._received += self._receive()
         line, self._received = self._received[:end], self._received[end + 1 :]
-        return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        text = line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        return text[:4] + text[4:].replace(self.hidden, "…") if self.hidden else text
 
     def close(self) -> None:
         """Close the control connection without a word."""
@@ -180,7 +193,7 @@ class Wire(ftplib.FTP):
 
     def _receive(self) -> bytes:
         sock = self._connected()
-        left_s = self._until - self._clock.boottime()
+        left_s = self._until - self.clock.boottime()
         if left_s <= 0:
             raise TimeoutError(_RUN_OUT)
         sock.settimeout(left_s)

@@ -6,8 +6,10 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
+from traceback import format_exception
 
 import pytest
+from clocks import SetClock
 from ftps_server import PASSWORD, make_certificates
 from rogue_ftp import RogueFtp, end_data, running_rogue, server_context
 
@@ -197,6 +199,82 @@ def test_a_list_is_not_taken_in_for_ever(rogue: RogueFtp, monkeypatch: pytest.Mo
         rogue.send = None
         assert endpoint.list_names(".") == []
     assert MAX_NAMES > 1000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"type=cdir; .\r\n", b"type=file; a/b\r\n", b"type=file; " + b"x" * 16_000 + b"\r\n"],
+    ids=range(3),
+)
+def test_a_list_is_no_longer_than_a_list_may_be(
+    rogue: RogueFtp, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    monkeypatch.setattr("mftgit.adapters.ftps_folder.MAX_LIST_BYTES", 1 << 20)
+
+    def pour(data: ssl.SSLSocket, _content: bytes) -> None:
+        for _ in range(10):
+            data.sendall(line * (1_000_000 // len(line)))
+        end_data(data)
+
+    rogue.send = pour
+    with (
+        closing(open_at(rogue)) as endpoint,
+        pytest.raises(EndpointRefusedError, match="longer than"),
+    ):
+        endpoint.list_names(".")
+
+
+def test_a_list_comes_to_its_end_in_time(rogue: RogueFtp) -> None:
+    clock = SetClock()
+
+    def drip(data: ssl.SSLSocket, _content: bytes) -> None:
+        for _ in range(50):
+            clock.pass_s(100)
+            data.sendall(b"type=file;size=1;modify=20240101000000; a\r\n")
+            Event().wait(0.01)
+        end_data(data)
+
+    rogue.send = drip
+    with (
+        closing(connect(rogue.location(), secrets_dir=rogue.secrets_dir, clock=clock)) as endpoint,
+        pytest.raises(EndpointLostError, match="in time"),
+    ):
+        endpoint.list_names(".")
+
+
+@pytest.mark.parametrize(
+    ("host", "reply"),
+    [
+        ("127.0.0.1", b"227 fine (1,2,3,4,99999,1)"),
+        ("127.0.0.1", b"227 fine (1,2,3,4," + b"9" * 5000 + b",1)"),
+        ("::1", b"229 fine (|||99999|)"),
+        ("::1", b"229 fine (|||x|)"),
+        ("::1", b"229 fine ("),
+    ],
+    ids=range(5),
+)
+def test_a_port_that_is_none_is_told(tmp_path: Path, host: str, reply: bytes) -> None:
+    with running_rogue(tmp_path, host=host) as rogue, closing(open_at(rogue)) as endpoint:
+        rogue.answers[{"227": "PASV", "229": "EPSV"}[reply[:3].decode()]] = reply + b"\r\n"
+        with pytest.raises(EndpointLostError, match=r"'\.'"):
+            endpoint.list_names(".")
+
+
+@pytest.mark.parametrize("code", [b"500", b"421", b"331"])
+def test_a_password_that_a_server_says_back_is_shown_to_nobody(
+    rogue: RogueFtp, code: bytes
+) -> None:
+    rogue.answers["PASS"] = code + b" 'PASS " + PASSWORD.encode() + b"': not understood\r\n"
+    with pytest.raises(MftgitError, match="not understood") as caught:
+        open_at(rogue)
+    assert PASSWORD not in "".join(format_exception(caught.value))
+
+
+def test_a_time_that_no_year_has_is_refused(rogue: RogueFtp) -> None:
+    rogue.answers["FEAT"] = b"211-Features:\r\n MLST size*;\r\n MFMT\r\n211 End\r\n"
+    with closing(open_at(rogue)) as endpoint:
+        (told,) = endpoint.set_all([("a", Traits(mtime_ns=1 << 80))])
+    assert isinstance(told, EndpointRefusedError)
 
 
 def test_names_that_no_path_can_have_are_passed_over(rogue: RogueFtp) -> None:
