@@ -234,12 +234,15 @@ def _credentials(session: Any, login: Login) -> dict[str, Any]:
         CredentialResolver,
         InstanceMetadataProvider,
     )
+    from botocore.httpsession import URLLib3Session  # noqa: PLC0415
     from botocore.utils import InstanceMetadataFetcher  # noqa: PLC0415
 
     if login.secret_access_key is None:
         fetcher = InstanceMetadataFetcher(
             timeout=_ROLE_S, base_url=_ROLE_URL, env={}, config={"ec2_metadata_v1_disabled": True}
         )
+        # It asks by the proxies of the environment otherwise, in plain text, for what a proxy could use and change.
+        fetcher._session = URLLib3Session(timeout=_ROLE_S)  # noqa: SLF001  botocore has no other word for it
         role = InstanceMetadataProvider(iam_role_fetcher=fetcher)
         session.register_component("credential_provider", CredentialResolver([role]))
         return {}

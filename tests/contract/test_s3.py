@@ -777,6 +777,25 @@ def test_a_machine_logs_in_by_its_role(
     assert "X-Amz-Security-Token: of-the-session" in store.asked[0]
 
 
+def test_a_machine_asks_no_proxy_for_its_role(
+    server: S3Store, certificate: Path, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [answer("200 OK", b"token"), answer("200 OK", b"role")]
+    with (
+        scripted(None, *told, answer("200 OK", json.dumps(ROLE).encode())) as service,
+        scripted(None, answer("502 Bad Gateway")) as proxy,
+        scripted(certificate, listing("")) as store,
+    ):
+        through = f"http://127.0.0.1:{proxy.port}"
+        for name, value in {"http_proxy": through, "all_proxy": through, "no_proxy": ""}.items():
+            monkeypatch.setenv(name, value)
+            monkeypatch.setenv(name.upper(), value)
+        monkeypatch.setattr(s3_client, "_ROLE_URL", f"http://127.0.0.1:{service.port}/")
+        location = asked(store.port, auth=Machine.INSTANCE)
+        s3.connect(location, secrets_dir=server.secrets_dir, secrets={}).close()
+        assert proxy.asked == []
+
+
 def test_a_machine_without_a_role_logs_in_nowhere(
     server: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
