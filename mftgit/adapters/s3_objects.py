@@ -14,6 +14,8 @@ from mftgit.adapters.s3_client import Store
 _LONGEST_BYTES: Final = 1024
 """Of a key in UTF-8 (S3 user guide, "Naming Amazon S3 objects")."""
 
+_MOST_NAMES: Final = 1_000_000  # of one folder, where they are held all at once
+
 _EMPTY_PAGES: Final = 1000
 """So many pages in a row without a key are none of an honest store."""
 
@@ -105,6 +107,10 @@ class Objects:
                 for each in page.get("CommonPrefixes") or ()
             ]
             names.update(path for key in keys if (path := self._path(key, prefix)) is not None)
+            if len(names) > _MOST_NAMES:
+                raise EndpointRefusedError(
+                    f"{self._store.name}: {folder!r} has more than {_MOST_NAMES} names: take some away"
+                )
         return sorted(names)
 
     def is_any(self, folder: str) -> bool:

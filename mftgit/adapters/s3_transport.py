@@ -4,20 +4,19 @@ botocore's own way to send reads a reply whole into memory however long it is, g
 nobody can end it from another thread. Its event ``before-send`` hands us each request instead.
 """
 
-import socket
+import re
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from threading import Event, Lock
+from threading import Event
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.connection import HTTPSConnection
+from urllib3.response import HTTPResponse
 
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError, HostKeyError
-from mftgit.adapters.http_chunks import BoundedResponse
+from mftgit.adapters.http_bounds import BoundedConnection, Lines, TimedSocket
 
 MOST_BYTES: Final = 8 << 20
 """How long a reply may be that is no file: a page of 1,000 keys of 1,024 bytes, three characters each, is 3.5 MiB."""
@@ -26,6 +25,8 @@ _REPLY_S: Final = 900.0
 """How long a reply that is no file may take in all; to put parts together takes a store some minutes (S3 API)."""
 
 _PIECE: Final = 64 << 10
+_UNFIT: Final = re.compile(rb"""<!DOCTYPE|=\s*(?:"[^"<]{2000}|'[^'<]{2000})""")
+"""None of S3 declares a type, or has a value as long in a tag: the parser puts a namespace before each name of it."""
 
 
 class Reply:
@@ -90,7 +91,8 @@ class Transport:
         self._name = name
         self._where = where.scheme, where.hostname, where.port or 443
         self._clock = clock or SystemClock()
-        self._lines = _Lines()
+        self._lines = Lines()
+        context.sslsocket_class = TimedSocket
         self.closed = Event()
         self._pool = _Pool(
             where.hostname or "",
@@ -100,6 +102,8 @@ class Transport:
             maxsize=8,
             lines=self._lines,
             require=require,
+            clock=self._clock,
+            timeout_s=timeout_s,
         )
 
     def send(self, request: Any, **_: Any) -> Any:
@@ -116,6 +120,8 @@ class Transport:
         raw: Reply | _Whole = Reply(response)
         if not request.stream_output or response.status >= 300:  # noqa: PLR2004  as botocore
             raw = _Whole(self._read(response))
+        elif isinstance(response.connection, _Connection):
+            response.connection.wait(None)
         return AWSResponse(request.url, response.status, dict(response.headers.items()), raw)
 
     def _ask(self, request: Any) -> urllib3.BaseHTTPResponse:
@@ -140,27 +146,25 @@ class Transport:
             )
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        """Read a reply that is no file, to its end."""
-        data, until = bytearray(), self._clock.boottime() + _REPLY_S
+        """Read a reply that is no file, to its end; one that no store gives is as good as none."""
+        data = bytearray()
         try:
             with self.telling():
                 while piece := response.read(_PIECE):
                     data += piece
-                    self._require_bounds(len(data), until)
+                    self._require_bound(len(data))
         except BaseException:
             response.close()
             raise
         response.release_conn()
-        return bytes(data)
+        return b"" if _UNFIT.search(data) else bytes(data)
 
-    def _require_bounds(self, size_bytes: int, until: float) -> None:
+    def _require_bound(self, size_bytes: int) -> None:
         if size_bytes > MOST_BYTES:
             raise EndpointRefusedError(
                 f"{self._name}: an answer has more than {MOST_BYTES} bytes, which none of S3 has: "
                 "see that the endpoint is an object store"
             )
-        if self._clock.boottime() > until:
-            raise EndpointLostError(f"{self._name}: no whole answer in {_REPLY_S:.0f} s")
 
     def telling(self) -> "_Telling":
         """Turn what urllib3 and sockets raise into `EndpointLostError`, or `HostKeyError` for a certificate."""
@@ -169,7 +173,7 @@ class Transport:
     def close(self) -> None:
         """End all connections, whoever waits for them."""
         self.closed.set()
-        self._lines.hang_up()
+        self._lines.end()
         self._pool.close()
 
 
@@ -208,54 +212,12 @@ def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-class _Lines:
-    """A second handle of each open connection: TLS takes the first one away from who made it."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._open: set[socket.socket] = set()
-        self._ended = False
-
-    def add(self, connected: socket.socket) -> socket.socket:
-        second = connected.dup()
-        with self._lock:
-            self._open.add(second)
-            ended = self._ended
-        if ended:
-            _hang_up(second)
-        return second
-
-    def drop(self, second: socket.socket) -> None:
-        with self._lock:
-            self._open.discard(second)
-        second.close()
-
-    def hang_up(self) -> None:
-        with self._lock:
-            self._ended = True
-            for each in self._open:
-                _hang_up(each)
-
-
-def _hang_up(line: socket.socket) -> None:
-    with suppress(OSError):
-        line.shutdown(socket.SHUT_RDWR)
-
-
-class _Connection(HTTPSConnection):
-    response_class = BoundedResponse
-
+class _Connection(BoundedConnection):
     def __init__(
-        self,
-        *args: Any,
-        lines: _Lines,
-        require: Callable[[ssl.SSLSocket], None],
-        **options: Any,
+        self, *args: Any, require: Callable[[ssl.SSLSocket], None], **options: Any
     ) -> None:
         super().__init__(*args, **options)
-        self._lines = lines
         self._require = require
-        self._second: socket.socket | None = None
 
     def connect(self) -> None:
         super().connect()
@@ -266,16 +228,13 @@ class _Connection(HTTPSConnection):
             raise
         self.is_verified = True
 
-    def _new_conn(self) -> socket.socket:
-        connected = super()._new_conn()
-        self._second = self._lines.add(connected)
-        return connected
+    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        self.wait(None)
+        super().request(method, url, *args, **options)
 
-    def close(self) -> None:
-        second, self._second = self._second, None
-        if second is not None:
-            self._lines.drop(second)
-        super().close()
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        self.wait(_REPLY_S)
+        return super().getresponse()
 
 
 class _Pool(urllib3.HTTPSConnectionPool):

@@ -1,5 +1,6 @@
 """HTTPS servers that lie, hang, and show other certificates; and what a real one takes as a login."""
 
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from outbound_site import LARGE, SOURCE, TARGET, Crash, Owner, Site, site
 from rogue_https import Asked, HangUpError, Reply, Rogue, answer, good, rogue_server, told
 
 from mftgit.adapters import dav_files
+from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.endpoint import (
     Endpoint,
     EndpointBusyError,
@@ -29,6 +31,9 @@ from mftgit.adapters.endpoint import (
     Traits,
 )
 from mftgit.adapters.https import HttpsEndpoint, connect
+from mftgit.adapters.https_connection import Line
+from mftgit.adapters.https_login import prepare
+from mftgit.adapters.https_requests import Requests
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound import opening
 from mftgit.model.config import AfterSuccess
@@ -507,6 +512,33 @@ def test_a_close_ends_what_another_thread_waits_for(tmp_path: Path) -> None:
     assert len(caught) == 1
     with pytest.raises(EndpointLostError, match="connect again"):
         endpoint.stat("a")
+
+
+def test_a_close_ends_a_handshake_that_another_thread_waits_for(tmp_path: Path) -> None:
+    with (
+        rogue_server(tmp_path, good) as rogue,
+        closing(socket.create_server(("127.0.0.1", 0))) as silent_door,
+    ):
+        location = replace(rogue.location(), port=silent_door.getsockname()[1], timeout_s=120.0)
+        login = prepare(location, secrets_dir=rogue.secrets_dir, values={})
+        requests = Requests(Line(location, login, SystemClock()))
+        caught: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                requests.ask("PROPFIND", "/", what=".")
+            except EndpointLostError as error:
+                caught.append(error)
+
+        thread = Thread(target=ask)
+        thread.start()
+        accepted, _ = silent_door.accept()
+        accepted.recv(1)  # of the handshake
+        requests.close()
+        thread.join(20)
+        accepted.close()
+        assert len(caught) == 1
+        thread.join()
 
 
 def test_a_connection_that_was_closed_meanwhile_is_made_anew(tmp_path: Path) -> None:

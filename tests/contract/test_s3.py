@@ -7,17 +7,19 @@ import ssl
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+from clocks import SetClock
 from loguru import logger
 from outbound_site import Crash
 from s3_store import CARELESS, S3Store, authority_of, make_certificate, running_s3
 from tls_script import Answer, answer, scripted
 
-from mftgit.adapters import s3, s3_client
+from mftgit.adapters import s3, s3_client, s3_objects
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.endpoint import (
     EndpointBusyError,
@@ -576,6 +578,63 @@ def test_a_chunk_of_less_than_no_bytes_is_not_everything_that_comes(
     assert sent_bytes < ENOUGH_BYTES
 
 
+@pytest.mark.parametrize(
+    "begins", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"]
+)
+def test_an_answer_that_comes_byte_by_byte_comes_to_its_end_in_time(
+    server: S3Store, certificate: Path, asked: Any, begins: bytes
+) -> None:
+    clock = SetClock()
+
+    def drip() -> Iterator[bytes]:
+        yield begins
+        for _ in range(30):
+            clock.pass_s(100)
+            Event().wait(0.02)
+            yield b"x"
+
+    with scripted(certificate, drip) as script:
+        location = asked(script.port)
+        with pytest.raises(EndpointLostError, match="in time"):
+            s3.connect(location, secrets_dir=server.secrets_dir, secrets={}, clock=clock)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ['<a:b xmlns:a="' + "x'" * 2000 + '"/>', "<a:b xmlns:a = '" + "x" * 5000 + "'/>"],
+    ids=range(2),
+)
+def test_a_short_answer_does_not_become_much_by_its_names(
+    server: S3Store, certificate: Path, asked: Any, inside: str
+) -> None:
+    with (
+        scripted(certificate, listing(inside)) as script,
+        pytest.raises(EndpointLostError, match="is whole"),
+    ):
+        s3.connect(asked(script.port), secrets_dir=server.secrets_dir, secrets={})
+
+
+def test_names_without_end_are_not_held(
+    server: S3Store, certificate: Path, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_objects, "_MOST_NAMES", 10)
+    numbers = count()
+
+    def page() -> Iterator[bytes]:
+        number = next(numbers)
+        more = f"<NextContinuationToken>{number}</NextContinuationToken><IsTruncated>true</IsTruncated>"
+        yield listing(f"<Contents><Key>{number}</Key><Size>1</Size>{WHEN}</Contents>{more}")
+
+    with (
+        scripted(certificate, page) as script,
+        closing(
+            s3.connect(asked(script.port), secrets_dir=server.secrets_dir, secrets={})
+        ) as endpoint,
+        pytest.raises(EndpointRefusedError, match="more than 10 names"),
+    ):
+        endpoint.list_names(".")
+
+
 BOMB = (
     '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">'
     + "".join(
@@ -733,6 +792,41 @@ def test_who_waits_for_a_silent_store_is_told_when_the_endpoint_is_closed(
     with suppress(EndpointLostError):
         endpoint.stat("a")
     endpoint.close()
+
+
+def test_who_waits_for_the_rest_of_a_file_is_told_when_the_endpoint_is_closed(
+    server: S3Store, certificate: Path, asked: Any
+) -> None:
+    over, caught = Event(), list[BaseException]()
+
+    def half() -> Iterator[bytes]:
+        yield answer("200 OK", b"01234", DATED, 'ETag: "e"', length=10)
+        over.wait(60)
+
+    with scripted(certificate, listing(""), half) as script:
+        location = asked(script.port, timeout_s=600.0)
+        endpoint = s3.connect(location, secrets_dir=server.secrets_dir, secrets={})
+        reading = Event()
+
+        def read() -> None:
+            try:
+                with endpoint.open_read("a") as stream:
+                    assert stream.read(5) == b"01234"
+                    reading.set()
+                    stream.read(5)
+            except MftgitError as error:
+                caught.append(error)
+
+        thread = Thread(target=read)
+        thread.start()
+        assert reading.wait(60)
+        Event().wait(0.2)
+        endpoint.close()
+        thread.join(20)
+        told = list(caught)
+        over.set()
+        thread.join()
+    assert [type(each) for each in told] == [EndpointLostError]
 
 
 def test_an_object_that_changes_while_it_is_renamed_is_left_alone(
