@@ -179,6 +179,11 @@ class HttpsEndpoint(OneByOne):
         except BaseException:
             upload.reraise()
             raise
+        if not upload.ended:
+            raise EndpointLostError(
+                f"{self._requests.server}: {path!r}: the server hung up before all of it was sent, and said that it "
+                "has it"
+            )
         return self._require_size(path, upload.sent_bytes)
 
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> list[int | MftgitError]:

@@ -48,13 +48,17 @@ class StoppedError(Exception):
 
 
 class Upload:
-    """What is sent, and how much of it was; keeps the caller's errors apart from those of the connection."""
+    """What is sent, and how much of it was; keeps the caller's errors apart from those of the connection.
+
+    ``ended`` tells whether it was all: a server may answer that a file is there, and hang up before it has it.
+    """
 
     def __init__(self, chunks: Iterator[bytes], on_chunk: Callable[[int], None]) -> None:
         self._chunks = chunks
         self._on_chunk = on_chunk
         self._stopped: BaseException | None = None
         self.sent_bytes = 0
+        self.ended = False
 
     def pieces(self) -> Iterator[bytes]:
         """Give what is to be sent."""
@@ -63,6 +67,7 @@ class Upload:
                 self._on_chunk(self.sent_bytes)
                 yield chunk
                 self.sent_bytes += len(chunk)
+            self.ended = True
         except GeneratorExit:
             raise
         except BaseException as error:

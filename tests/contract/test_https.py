@@ -407,6 +407,25 @@ def test_what_a_status_means(tmp_path: Path, status: int, error: type[MftgitErro
         assert all(each.headers["content-length"] == "1" for each in puts[1:])
 
 
+def test_a_file_of_which_not_all_was_sent_is_not_there(tmp_path: Path) -> None:
+    over, sent = Event(), [0]
+
+    def reply(_asked: Asked) -> Iterable[bytes]:
+        yield told(("/new", sent[-1])) if over.is_set() else answer(404)
+
+    def chunks() -> Iterator[bytes]:
+        yield b"first"
+        over.wait(20)
+        while True:
+            Event().wait(0.05)
+            yield b"more"
+
+    with rogue_server(tmp_path, good) as rogue, closing(entered(rogue)) as endpoint:
+        rogue.reply, rogue.hung_up = reply, over
+        with pytest.raises(EndpointLostError, match="before all of it was sent"):
+            endpoint.write("new", chunks(), on_chunk=sent.append)
+
+
 def test_a_server_that_keeps_less_than_it_was_sent_is_found_out(tmp_path: Path) -> None:
     there: list[bytes] = []
 

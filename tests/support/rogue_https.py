@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import BinaryIO
 from warnings import catch_warnings
 
@@ -42,6 +42,8 @@ class Rogue:
     secrets_dir: Path
     reply: Reply
     asked: list[Asked] = field(default_factory=list)
+    hung_up: Event | None = None
+    """Set once a PUT was answered well and the connection ended, without a look at what is stored."""
 
     def location(self, *, timeout_s: float = 20.0) -> HttpsLocation:
         """Return a location on it that works."""
@@ -104,13 +106,18 @@ def _serve(
         sock = context.wrap_socket(plain, server_side=True)
         open_now.append(sock)
         with sock, sock.makefile("rb") as stream:
-            while (asked := _read(stream)) is not None:
+            while (asked := _read(stream, rogue.hung_up)) is not None:
+                if asked.method == "PUT" and rogue.hung_up is not None:
+                    sock.sendall(answer(201))
+                    break
                 rogue.asked.append(asked)
                 for piece in rogue.reply(asked):
                     sock.sendall(piece)
+    if rogue.hung_up is not None:
+        rogue.hung_up.set()
 
 
-def _read(stream: BinaryIO) -> Asked | None:
+def _read(stream: BinaryIO, hung_up: Event | None) -> Asked | None:
     first = stream.readline().decode("latin-1").split()
     if len(first) < 2:
         return None
@@ -118,7 +125,9 @@ def _read(stream: BinaryIO) -> Asked | None:
     while line := stream.readline().strip().decode("latin-1"):
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    if headers.get("transfer-encoding") == "chunked":
+    if first[0] == "PUT" and hung_up is not None:
+        body = b""
+    elif headers.get("transfer-encoding") == "chunked":
         body = b"".join(_chunks(stream))
     else:
         body = stream.read(int(headers.get("content-length", "0")))
