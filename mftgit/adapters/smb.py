@@ -15,6 +15,7 @@ from mftgit.adapters.endpoint import (
     Content,
     Digest,
     EndpointLostError,
+    EndpointRefusedError,
     FileEntry,
     FileMissingError,
     Traits,
@@ -32,6 +33,7 @@ from mftgit.model.secret_value import SecretValue
 from mftgit.model.smb_location import SmbLocation
 from mftgit.model.smb_names import wrong_name
 
+_MOST_NAMES: Final = 1_000_000  # in one folder, with those that are passed over
 _DEPTH: Final = 32  # of a recursive listing; a server may make up folders without end
 
 
@@ -216,12 +218,18 @@ class SmbEndpoint:
         message = self._files.opening(folder, access=requests.LIST, options=requests.FOLDER)
         with self._telling(folder):
             file_id = requests.read_opened(self._share.ask(message)).file_id
+        count = 0
         try:
             while True:
                 with self._telling(folder):
                     batch = self._following(file_id)
                 if batch is None:
                     return
+                count += len(batch)
+                if count > _MOST_NAMES:
+                    raise EndpointRefusedError(
+                        f"{self._share.server}: {folder!r} has more than {_MOST_NAMES} names: take some away"
+                    )
                 for name, found in batch:
                     if name in {".", ".."}:
                         continue

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from samba import PASSWORD, SHARE, Samba, running_samba
 from small_disk import small_disk
 from smb_between import COMMAND, FLAGS, NEGOTIATE, SIGNED, meddler
 
+from mftgit.adapters import smb
 from mftgit.adapters import smb_requests as requests
 from mftgit.adapters.endpoint import (
     Content,
@@ -531,6 +533,23 @@ def test_a_long_list_comes_in_several_answers(tmp_path: Path) -> None:
         for name in names:
             (server.folder / name).touch()
         assert {entry.path for entry in endpoint.list_files(".", recursive=False)} == names
+
+
+def test_names_without_end_are_not_listed(
+    samba: Samba, endpoint: SmbEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = samba.folder / "many"
+    there.mkdir()
+    for number in range(10):
+        (there / f"{number}").touch()
+    try:
+        monkeypatch.setattr(smb, "_MOST_NAMES", 11)  # with those of the folder and the one above
+        with pytest.raises(EndpointRefusedError, match="more than 11 names"):
+            endpoint.list_names("many")
+        monkeypatch.setattr(smb, "_MOST_NAMES", 12)
+        assert len(endpoint.list_names("many")) == 10
+    finally:
+        shutil.rmtree(there)
 
 
 def test_a_listing_goes_no_deeper_than_its_limit(samba: Samba, endpoint: SmbEndpoint) -> None:
