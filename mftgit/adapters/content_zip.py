@@ -67,6 +67,10 @@ def _entry(name: str, mtime_ns: int) -> zipfile.ZipInfo:
         name.encode()
     except UnicodeEncodeError:
         raise UnfitError("its name is not UTF-8, and cannot stand in a zip archive") from None
+    if "\\" in name or name[1:2] == ":":
+        raise UnfitError(
+            "programs on Windows would take its name for a path, which may lead out of the archive"
+        )
     # Within what a date holds first, because a time of change may be anything.
     seconds = min(max(mtime_ns // 10**9, int(_FIRST.timestamp())), int(_LAST.timestamp()))
     entry = zipfile.ZipInfo(name, datetime.fromtimestamp(seconds, UTC).timetuple()[:6])

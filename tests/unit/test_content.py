@@ -136,6 +136,12 @@ def test_a_time_that_an_archive_cannot_tell_is_the_nearest_that_it_can(mtime_ns:
     assert zipfile.ZipFile(io.BytesIO(packed)).infolist()[0].date_time[0] in {1980, 2107}
 
 
+@pytest.mark.parametrize("name", ["..\\..\\x", "C:x", "a\\b"])
+def test_a_name_that_is_a_path_on_windows_is_not_packed(name: str) -> None:
+    with pytest.raises(UnfitError, match="on Windows"):
+        zipped(b"x", name=name)
+
+
 def test_a_name_that_no_archive_can_hold_is_refused() -> None:
     with pytest.raises(UnfitError, match="UTF-8"):
         zipped(b"x", name="\udcff")
