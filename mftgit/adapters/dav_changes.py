@@ -1,6 +1,7 @@
 """What changes names and folders on a WebDAV server (RFC 4918, 9), and what has to be looked at before that."""
 
 import secrets as chance
+from threading import Lock
 from typing import Final
 
 from mftgit.adapters.dav_files import DavFiles, joined
@@ -31,16 +32,20 @@ class DavChanges:
     def __init__(self, requests: Requests, files: DavFiles) -> None:
         self._requests = requests
         self._files = files
+        self._making = Lock()
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
         """See `Endpoint.rename`; a folder at ``new`` is never replaced, which would remove what is in it.
 
         WebDAV promises no single step: a server may remove what is replaced a moment before, and may without
-        ``replace`` do so too where a file comes to be at ``new`` after it has looked.
+        ``replace`` do so too where a file comes to be at ``new`` after it has looked. We look before it does: servers,
+        and proxies before them, are known to take no notice of a header.
         """
         folder_and_name(old)
         folder_and_name(new)
-        there = self._files.find(new) if replace else None
+        there = self._files.find(new)
+        if there is not None and not replace:
+            raise self._files.missing(old) if self._files.find(old) is None else self._taken(new)
         if there is not None:
             self._files.entry(new, there)
             if parts_inside(old) == parts_inside(new):
@@ -70,15 +75,16 @@ class DavChanges:
             if self._files.find(old) is None:
                 return self._files.missing(old)
             if not replace and self._files.find(new) is not None:
-                return FileExistsAtEndpointError(
-                    f"{self._requests.server}: {new!r} is there already"
-                )
+                return self._taken(new)
             above = joined(parts_inside(new)[:-1])
             if self._files.find(above) is None:
                 return self._files.missing(above)
         if answer.status in _GONE:  # what was missing is there now
             return EndpointBusyError(str(self._requests.fault(answer, new, "renaming to it")))
         return self._requests.fault(answer, new, "renaming to it")
+
+    def _taken(self, path: str) -> FileExistsAtEndpointError:
+        return FileExistsAtEndpointError(f"{self._requests.server}: {path!r} is there already")
 
     def remove(self, path: str) -> None:
         """See `Endpoint.remove`; DELETE takes a folder with all that is in it, so that it is looked before."""
@@ -88,7 +94,14 @@ class DavChanges:
             raise self._requests.fault(answer, path, "removing it")
 
     def make_folder(self, path: str) -> None:
-        """See `Endpoint.make_folder`; the location's own folder is the partner's to make."""
+        """See `Endpoint.make_folder`; the location's own folder is the partner's to make.
+
+        One thread at a time makes folders: some servers say to the second one that somebody has it locked.
+        """
+        with self._making:
+            self._make_folder(path)
+
+    def _make_folder(self, path: str) -> None:
         parts = parts_inside(path)
         made = len(parts)
         while made > 0 and not self._make_one(joined(parts[:made])):

@@ -107,6 +107,11 @@ class Requests:
         """Whether it was closed, or the server was lost."""
         return self._line.closed
 
+    @property
+    def answer_s(self) -> float:
+        """How long an answer may take that is not a file or a list."""
+        return self._line.location.timeout_s
+
     def connect(self) -> None:
         """Make a connection, and see that the server is the one that the location names.
 
@@ -134,7 +139,7 @@ class Requests:
             self.opened(method, url, what=what, headers=headers, body=body) as response,
             self.telling(what),
         ):
-            wait_for(response, self._line.location.timeout_s)
+            wait_for(response, self.answer_s)
             data = response.read(_ANSWER_BYTES + 1)
             if len(data) > _ANSWER_BYTES:
                 raise EndpointRefusedError(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import urllib3
 
 from mftgit.adapters.endpoint import EndpointLostError
+from mftgit.adapters.https_connection import wait_for
 from mftgit.adapters.https_requests import Requests
 
 
@@ -35,9 +36,16 @@ class Download:
             self._left -= len(data)
             if len(data) < wanted:
                 raise self._lost(f"ended {self._left} bytes before the size that the server told")
-            if not self._left and self._response.read(1):
-                raise self._lost("goes on beyond the size that the server told")
+            if not self._left:
+                self._require_end()
         return data
+
+    def _require_end(self) -> None:
+        wait_for(
+            self._response, self._requests.answer_s
+        )  # lines may follow the last chunk, without end
+        if self._response.read(1):
+            raise self._lost("goes on beyond the size that the server told")
 
     def _lost(self, how: str) -> EndpointLostError:
         return EndpointLostError(f"{self._requests.server}: {self._path!r} {how}")

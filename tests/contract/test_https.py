@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from traceback import format_exception
 
 import pytest
+from clocks import SetClock
 from cryptography.hazmat.primitives import serialization
 from dav_servers import PASSWORD, Dav, Shown, running_apache
 from ftps_server import issue_client
@@ -484,6 +485,26 @@ def test_an_answer_that_does_not_come_to_its_end_is_given_up(tmp_path: Path, dri
         over.set()
 
 
+def test_what_follows_a_file_comes_to_its_end_in_time(tmp_path: Path) -> None:
+    clock = SetClock()
+
+    def reply(asked: Asked) -> Iterable[bytes]:
+        if asked.method != "GET":
+            yield from good(asked)
+            return
+        yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n"
+        for _ in range(50):
+            Event().wait(0.02)
+            clock.pass_s(10)
+            yield b"X: y\r\n"
+        yield b"\r\n"
+
+    with rogue_server(tmp_path, reply) as rogue:
+        endpoint = connect(rogue.location(), secrets_dir=rogue.secrets_dir, clock=clock)
+        with closing(endpoint), pytest.raises(EndpointLostError, match="in time"):
+            read(endpoint, "a")
+
+
 def test_a_file_may_take_longer_than_an_answer(tmp_path: Path) -> None:
     def reply(asked: Asked) -> Iterable[bytes]:
         if asked.method != "GET":
@@ -584,6 +605,47 @@ def test_what_no_answer_came_to_is_asked_again_once(tmp_path: Path) -> None:
         with pytest.raises(EndpointLostError):
             read(endpoint, "a")
         assert rogue.methods().count("GET") == 4
+
+
+def test_a_server_that_takes_no_notice_of_overwrite_replaces_nothing(tmp_path: Path) -> None:
+    def reply(asked: Asked) -> Iterable[bytes]:
+        if asked.method == "MOVE":
+            yield answer(204)
+        elif asked.path == "/b":
+            yield told(("/b", 5))
+        else:
+            yield from good(asked)
+
+    with rogue_server(tmp_path, reply) as rogue, closing(entered(rogue)) as endpoint:
+        with pytest.raises(FileExistsAtEndpointError, match="'b' is there already"):
+            endpoint.rename("a", "b", replace=False)
+        assert "MOVE" not in rogue.methods()
+
+
+def test_a_folder_of_many_files_is_made_by_one(tmp_path: Path) -> None:
+    there: dict[str, int | None] = {"/": None}
+    making = Lock()
+
+    def reply(asked: Asked) -> Iterable[bytes]:
+        path = asked.path.rstrip("/") or "/"
+        match asked.method:
+            case "PROPFIND":
+                yield told((path, there[path])) if path in there else answer(404)
+            case "MKCOL" if making.acquire(blocking=False):
+                Event().wait(0.2)
+                there[path] = None
+                making.release()
+                yield answer(201)
+            case "MKCOL":
+                yield answer(423)
+            case "PUT" if "/many" in there:
+                there[path] = len(asked.body)
+                yield answer(201)
+            case _:
+                yield answer(409)
+
+    with rogue_server(tmp_path, reply) as rogue, closing(entered(rogue)) as endpoint:
+        assert endpoint.write_all((f"many/{name}", b"x") for name in "abcd") == [1, 1, 1, 1]
 
 
 def test_what_a_server_may_have_done_is_not_asked_again(tmp_path: Path) -> None:
