@@ -308,6 +308,6 @@ def test_every_byte_that_is_sent_counts_for_the_limits(root: Path, content: byte
     there = site(root)
     there.put("a.csv", content)
     moved: list[int] = []
-    context = replace(there.context(1), moved=moved.append)
+    context = replace(there.context(1), moved=lambda _to, size_bytes: moved.append(size_bytes))
     assert run_once(there.transfer, context).files == 1
     assert sum(moved) == len(content)

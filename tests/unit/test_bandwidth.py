@@ -1,11 +1,16 @@
 """Runs keep to the limits of their transfer and of the locations that they share."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from clocks import SetClock
+from outbound_site import site
 
 from mftgit.adapters.coordinator import Grant
 from mftgit.member.outbound.limits import Limits
 from mftgit.member.outbound.own import Ownership, OwnershipEndedError
+from mftgit.model.config import Destination, Fallback
 from mftgit.model.location import LocalLocation
 from mftgit.model.names import Epoch, LocationName
 
@@ -51,6 +56,24 @@ def test_runs_of_two_transfers_share_the_limit_of_a_location() -> None:
     first = limits.of(None, SLOW, ownership=here.ownership, wait=lambda _: True)
     first(4000)  # it is to stop, and does not wait; but it has moved these
     assert here.took_s(limits, None, SLOW, size=1000) == pytest.approx(5.0)
+
+
+def test_the_limit_of_a_fallback_counts_for_what_goes_there() -> None:
+    here = Waiting()
+    rules = Destination(location=FAST.name, fallback=Fallback(location=SLOW.name))
+    made = site(Path()).transfer
+    made = replace(made, source=replace(made.source, location=FAST.name), destination=rules)
+    moved = Limits(clock=here.clock).between(
+        made,
+        {FAST.name: FAST, SLOW.name: SLOW},
+        ownership=here.ownership,
+        wait=here.wait,
+    )
+    began = here.clock.boottime()
+    moved(FAST.name, 10**9)
+    assert here.clock.boottime() == began
+    moved(SLOW.name, 4000)
+    assert here.clock.boottime() - began == pytest.approx(4.0)
 
 
 def test_a_limit_that_was_changed_counts_from_then_on() -> None:

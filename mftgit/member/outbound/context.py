@@ -23,7 +23,7 @@ from mftgit.model.events import EventName, Fact
 from mftgit.model.failures import Failure, Mark
 from mftgit.model.intent import Place
 from mftgit.model.location import LocalLocation, Location
-from mftgit.model.names import Epoch, MemberName, Revision
+from mftgit.model.names import Epoch, LocationName, MemberName, Revision
 from mftgit.model.retry import Retry
 from mftgit.model.selection import Sighting
 from mftgit.model.transfer_status import Waiting
@@ -175,9 +175,9 @@ class RunContext:
     (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives an endpoint for the run
     alone, ``open_more`` another one of the same location where that can be had without waiting, and ``give_back`` takes
     it when the run is done with it. ``record`` writes an event. ``run_program`` runs what the transfer names for before
-    and after. ``progress`` is told of bytes that are moved, and ``moved`` waits where they are too many. ``stopping``
-    ends a run after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``.
-    ``secrets`` are for what is done to content. ``nonce`` makes ids that are never given twice.
+    and after. ``progress`` is told of bytes that are moved, and ``moved`` (to where, how many) waits where they are too
+    many. ``stopping`` ends a run after the file at hand; a scheduled one that is stopped so is gone on with later,
+    unless ``unwanted``. ``secrets`` are for what is done to content. ``nonce`` makes ids that are never given twice.
     """
 
     ownership: Ownership
@@ -189,7 +189,7 @@ class RunContext:
     open_endpoint: OpenEndpoint
     open_more: Callable[[Location], Endpoint | None] = lambda _location: None
     record: RecordEvent
-    moved: Callable[[int], None] = lambda _size_bytes: None
+    moved: Callable[[LocationName, int], None] = lambda _to, _size_bytes: None
     give_back: Callable[[Endpoint], None] = lambda endpoint: endpoint.close()
     memory: Memory
     progress: Progress = field(default_factory=lambda: Progress(clock=SystemClock()))

@@ -1,10 +1,11 @@
 """Bandwidth limits: one for each transfer's run, and one for each location, which all runs of the member share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 
 from mftgit.adapters.clock import Clock
 from mftgit.member.outbound.own import Ownership
+from mftgit.model.config import Transfer
 from mftgit.model.location import Location
 from mftgit.model.names import LocationName
 from mftgit.model.throttle import Throttle
@@ -45,6 +46,33 @@ class Limits:
                     min(left, _LOOK_S)
                 ):  # it is to stop after this file, which need not be slow any more
                     return
+
+        return moved
+
+    def between(
+        self,
+        transfer: Transfer,
+        locations: Mapping[LocationName, Location],
+        *,
+        ownership: Ownership,
+        wait: Wait,
+    ) -> Callable[[LocationName, int], None]:
+        """Return the same for a run of ``transfer``, to be called with where the bytes went: only that one's counts."""
+        source, *others = transfer.locations
+        made = {
+            to: self.of(
+                transfer.bytes_per_s,
+                locations[source],
+                locations[to],
+                ownership=ownership,
+                wait=wait,
+            )
+            for to in others
+        }
+
+        def moved(to: LocationName, size_bytes: int) -> None:
+            if to in made:
+                made[to](size_bytes)
 
         return moved
 

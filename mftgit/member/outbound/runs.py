@@ -29,7 +29,7 @@ from mftgit.member.outbound.successes import Followed, Successes
 from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.events import EventName, Fact
 from mftgit.model.location import LocalLocation, Location
-from mftgit.model.names import MemberName
+from mftgit.model.names import LocationName, MemberName
 from mftgit.model.run import RunState
 from mftgit.model.transfer_status import MAX_REASON, LastRun
 
@@ -309,12 +309,13 @@ class Runs:
             unwanted=lambda: not line.wanted,
         )
 
-    def _moved(self, line: Line, ownership: Ownership) -> Callable[[int], None]:
+    def _moved(self, line: Line, ownership: Ownership) -> Callable[[LocationName, int], None]:
         """Return what keeps a run within the limits of its transfer and of its locations."""
-        transfer, locations = line.transfer, line.basis.generation.locations
-        ends = [] if transfer is None else [locations[name] for name in transfer.locations]
-        limit = None if transfer is None else transfer.bytes_per_s
-        return self._limits.of(limit, *ends, ownership=ownership, wait=line.stopping.wait)
+        if line.transfer is None:  # which sends nothing
+            return lambda _to, _size_bytes: None
+        locations = line.basis.generation.locations
+        wait = line.stopping.wait
+        return self._limits.between(line.transfer, locations, ownership=ownership, wait=wait)
 
     def _open(self, location: Location, secrets: Secrets, *, make: bool, wait: bool) -> Endpoint:
         if isinstance(location, LocalLocation):

@@ -183,7 +183,7 @@ class Sending:
             content=Changing(transfer, self._context.secrets),
             endpoints=self._endpoints,
             progress=self._context.progress,
-            moved=self._context.moved,
+            moved=partial(self._context.moved, transfer.destination.location),
             not_sent=not_sent,
             resuming=self._resuming,
             clear_away=lambda parcel, there: self._finish.clear_away([parcel], there),
