@@ -30,7 +30,7 @@ from mftgit.adapters.sftp import connect
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import AWAY, Memory
 from mftgit.member.outbound.run import has_work, run_once
-from mftgit.model.config import AfterSuccess, Fallback
+from mftgit.model.config import AfterSuccess, Batch, Fallback
 from mftgit.model.events import EventName
 from mftgit.model.location import Location, SftpLocation
 from mftgit.model.login import KeyAuth
@@ -151,6 +151,35 @@ def test_a_source_that_is_lost_side_by_side_is_no_reason_for_the_fallback(
     outcome = run_once(there.transfer, replace(there.context(1, memory), open_more=there.open))
     assert "the source is gone" in outcome.errors[0]
     assert (memory.count(AWAY), at(there, "other")) == (0, [])
+
+
+def test_a_batch_does_not_wait_for_an_earlier_one_at_a_destination_that_is_away(
+    tmp_path: Path,
+) -> None:
+    there = with_fallback(tmp_path / "site", after_failures=1)
+    there.transfer = replace(there.transfer, batch=Batch())
+    for name in ("a", "b"):
+        there.put(name, b"1")
+    memory = there.memory()
+
+    def lose(call: str) -> None:
+        if call == "rename" and there.left_at_target() and "a" in there.left_at_target():
+            raise EndpointLostError("away")
+
+    there.after = lose
+    there.run(1, memory)
+    there.after = lambda _: None
+    there.broken[TARGET] = EndpointLostError("away")
+    for name in ("c", "d"):
+        there.put(name, b"1")
+    for _ in range(2):
+        due(memory)
+        there.run(1, memory)
+    assert at(there, "other") == ["c", "d"]
+    del there.broken[TARGET]
+    due(memory)
+    there.run(1, memory)
+    assert (at(there, "target"), there.records()) == (["a", "b"], [])
 
 
 def test_what_is_whole_at_the_destination_waits_for_it(there: Site) -> None:

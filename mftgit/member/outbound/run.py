@@ -161,22 +161,25 @@ class _Going:
     def _take_fresh(self, delivery: Delivery) -> None:
         # A file must not overtake an older one of its name that is under way still.
         begun = self._begun
-        under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
-        for files in self._together(under_way):
+        from_here = [each for each in begun.intents.all() if begun.is_at_home(each)]
+        under_way = {each.path for each in from_here}
+        # What is whole at a destination that is away waits there, and no batch that goes elsewhere for it.
+        waits = any(map(delivery.is_ours, from_here))
+        for files in self._together(under_way, waits=waits):
             if self._context.stopping.is_set():
                 return
             self._context.ownership.check()
             self._take_together(delivery, files)
         self._selection.remove_markers()
 
-    def _together(self, under_way: set[str]) -> Iterator[Sequence[File]]:
+    def _together(self, under_way: set[str], *, waits: bool) -> Iterator[Sequence[File]]:
         if self._transfer.batch is None:
             return together(
                 self._selection.fresh(under_way),
                 self._context.clock,
                 parallel=self._transfer.parallel,
             )
-        batch = self._selection.batch(under_way)
+        batch = self._selection.batch(under_way, waits=waits)
         return iter([batch] if batch else [])
 
     def _take_together(self, delivery: Delivery, files: Sequence[File]) -> None:

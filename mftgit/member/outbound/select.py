@@ -57,10 +57,10 @@ class Selection:
         for path in chosen:
             yield path, memory.sightings[path].mark
 
-    def batch(self, passed: set[str]) -> list[tuple[str, tuple[int, int]]]:
-        """Give those of `fresh` that are one batch; nothing while it is not whole.
+    def batch(self, passed: set[str], *, waits: bool) -> list[tuple[str, tuple[int, int]]]:
+        """Give those of `fresh` that are one batch; nothing while it ``waits`` for an earlier one, or is not whole.
 
-        That is while an earlier one is under way, a file is too fresh or waits because it failed, or they are too few.
+        That is while a file is too fresh or waits because it failed, or they are too few.
 
         Raises:
             BatchTooLargeError: they are too many to be taken at once.
@@ -73,10 +73,10 @@ class Selection:
                 f"{self._transfer.name}: say how many are one by source.at_most, or take batch out"
             )
         now = self._context.clock.boottime()
-        waits = any(
+        waits = waits or any(
             memory.is_put_off(path, seen.mark, now) for path, seen in memory.sightings.items()
         )
-        is_whole = not passed and not waits and not self._is_too_fresh()
+        is_whole = not waits and not self._is_too_fresh()
         if is_whole and batch is not None and len(files) >= batch.at_least:
             return files
         self._more = False  # what waits is not there for the asking
@@ -92,7 +92,11 @@ class Selection:
         if self._source.marker is not None and self._context.memory.adopted is not None:
             under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
         batch = self._transfer.batch
-        fresh = self.fresh(under_way) if batch is None else iter(self.batch(under_way))
+        fresh = (
+            self.fresh(under_way)
+            if batch is None
+            else iter(self.batch(under_way, waits=bool(under_way)))
+        )
         return any(True for _ in fresh) or bool(self.spent_markers())
 
     def again_in_s(self, *, settled: bool) -> float | None:
