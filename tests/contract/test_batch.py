@@ -1,6 +1,6 @@
 """The files of a batch are visible at the destination all together, or none of them is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +13,9 @@ from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.member.outbound import select
 from mftgit.member.outbound.run import has_work, run_once
+from mftgit.model.commands import When
 from mftgit.model.config import AfterSuccess, Batch, Overwrite
-from mftgit.model.events import EventName
+from mftgit.model.events import EventName, Fact
 from mftgit.model.run import RunState
 
 FILES = {"a.csv": b"1", "b.csv": b"22", "c.csv": LARGE, "d.csv": b"4444"}
@@ -66,6 +67,26 @@ def test_a_batch_arrives(root: Path, after: AfterSuccess) -> None:
     assert (outcome.outcome, outcome.files) == (RunState.SUCCEEDED, 4)
     assert all_of(there.target) == FILES
     assert there.run(1).outcome is RunState.IDLE
+    assert there.records() == []
+
+
+def test_programs_for_a_large_batch_are_not_all_run_again(root: Path) -> None:
+    there = batched(site(root))
+    for number in range(130):
+        there.put(f"{number}", b"1")
+    ran: list[object] = []
+
+    def run_program(when: When, facts: Mapping[str, Fact]) -> None:
+        if when is When.AFTER_FILE:
+            ran.append(facts["path"])
+            if len(ran) == 130:
+                raise Crash
+
+    with suppress(Crash):
+        run_once(there.transfer, replace(there.context(1), run_program=run_program))
+    run_once(there.transfer, replace(there.context(2), run_program=run_program))
+    assert len(set(ran)) == 130
+    assert len(ran) == 130 + 2  # those that came after the first 128
     assert there.records() == []
 
 

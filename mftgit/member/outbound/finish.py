@@ -40,7 +40,7 @@ from mftgit.model.commands import When
 from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName, Fact
 from mftgit.model.intent import Intent
-from mftgit.model.run import DeliveryStep, advance
+from mftgit.model.run import MOST_TOGETHER, DeliveryStep, advance
 
 S = DeliveryStep
 
@@ -285,7 +285,9 @@ class Finish:
 
         The record goes last, so that whoever takes over runs the program again where nobody knows that it ended.
         """
-        for parcel in self.settle_sources(parcels, results):
+        for at, parcel in enumerate(self.settle_sources(parcels, results)):
+            if at and at % MOST_TOGETHER == 0:
+                self._intents.tidy()  # a batch may be thousands
             size_bytes = parcel.intent.size_bytes
             after = self._run_program(parcel.intent)
             outcome = Outcome(delivered=True, size_bytes=size_bytes, after=after)
