@@ -141,7 +141,7 @@ def advance_run(state: RunState, step: RunStep) -> RunState:
         raise OutOfOrderError(f"a run that is {state.value} cannot {step.value}") from None
 
 
-SHORTEST_TOGETHER_S: Final = 0.5
+SHORTEST_TOGETHER_S: Final = 1.0
 LONGEST_TOGETHER_S: Final = 3.0
 MOST_TOGETHER: Final = 128
 _FIRST_TOGETHER: Final = 32
@@ -164,7 +164,7 @@ class Pace:
         return self.files * _BYTES_EACH
 
     def took(self, seconds: float) -> None:
-        """Take more next time where the last ones took less than half a second, and fewer where more than three."""
+        """Take more next time where the last ones took less than a second, and fewer where more than three."""
         if seconds < SHORTEST_TOGETHER_S:
             self.files = min(self.files * 2, MOST_TOGETHER)
         elif seconds > LONGEST_TOGETHER_S:
