@@ -17,13 +17,20 @@ _BEFORE_SITE = re.compile(r"(?s)\AFatal Python error: init_import_site: .*\nKeyb
 
 
 @contextmanager
-def running_demo(tmp_path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """Start the demo; whatever becomes of the test, the demo ends and takes its members along."""
+def running_demo(
+    tmp_path: Path, *options: str, measured: bool = True
+) -> Iterator[subprocess.Popen[str]]:
+    """Start the demo; whatever becomes of the test, the demo ends and takes its members along.
+
+    Without ``measured`` no coverage is taken: what starts that in a new process passes over a Ctrl-C.
+    """
     (tmp_path / "tmp").mkdir(exist_ok=True)
+    given = environment(tmp_path, TMPDIR=str(tmp_path / "tmp"))
+    env = {name: text for name, text in given.items() if measured or "COVERAGE" not in name}
     with subprocess.Popen(
         [*MFTGIT, "demo", *options],
         cwd=tmp_path,
-        env=environment(tmp_path, TMPDIR=str(tmp_path / "tmp")),
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -72,7 +79,7 @@ def test_the_demo_shows_what_it_promises(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after_s", _CTRL_C_AFTER_S)
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, after_s: float) -> None:
-    with running_demo(tmp_path) as demo:
+    with running_demo(tmp_path, measured=False) as demo:
         threading.Event().wait(after_s)
         demo.send_signal(signal.SIGINT)
         said, _ = demo.communicate(timeout=60)
