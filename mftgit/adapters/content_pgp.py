@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import IO, Final
 
 from mftgit.adapters.content import Bound, UnfitError
@@ -142,7 +143,7 @@ class _Child:
         os.set_blocking(self._pipes()[0].fileno(), False)
 
     def pump(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Give what gpg makes of ``chunks``; raises `PgpError` where it does nothing for too long."""
+        """Give what gpg makes of ``chunks``; raises `UnfitError` or `PgpError` where nothing comes for too long."""
         source, out = self._pipes()
         poll = select.poll()
         reading = {out, self._status_fd}
@@ -153,7 +154,7 @@ class _Child:
                 self._fetch(chunks, poll)
             ready = poll.poll(LIMIT_S * 1000)
             if not ready:
-                raise PgpError(f"gpg did nothing for {LIMIT_S:g} s")
+                raise self._why_silent()
             for descriptor, _ in ready:
                 if descriptor not in reading:
                     self._feed(poll)
@@ -164,6 +165,14 @@ class _Child:
                     yield piece
                 else:
                     self._note(piece)
+
+    def _why_silent(self) -> UnfitError | PgpError:
+        """Return whose fault it is: what unpacks to nothing for ever keeps gpg at work, and would end each run."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_bytes().rpartition(b")")[2].split()
+        worked_s = sum(map(int, stat[11:13])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime, stime
+        if worked_s > LIMIT_S / 10:  # who waits for an agent has done next to nothing
+            return UnfitError(f"gpg works on it for more than {LIMIT_S:g} s, and gives nothing")
+        return PgpError(f"gpg did nothing for {LIMIT_S:g} s")
 
     def wait(self) -> int:
         """Return gpg's exit status; raises `PgpError` where it does not end, or was ended."""

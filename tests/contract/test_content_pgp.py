@@ -1,6 +1,7 @@
 """Steps of OpenPGP against gpg's command line, both ways; what is odd is refused, and no key is left behind."""
 
 import base64
+import bz2
 import os
 import select
 import shutil
@@ -310,6 +311,19 @@ def test_a_message_that_makes_gpg_say_much_is_at_fault_itself(keys: Keys) -> Non
         for number in range(1, 3000)
     )
     assert "says more than 65,536 bytes" in refused(keys, DECRYPT, others + sealed)
+
+
+def test_a_message_that_unpacks_to_nothing_for_ever_is_at_fault_itself(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content_pgp, "LIMIT_S", 0.2)
+    # Packets of a kind that gpg passes over without a word (RFC 4880, 4.3), packed by bzip2.
+    skipped = (b"\xfd\xff" + (1000).to_bytes(4, "big") + bytes(1000)) * 20_000
+    packer = bz2.BZ2Compressor()
+    packed = b"\xa3\x03" + b"".join(packer.compress(skipped) for _ in range(15)) + packer.flush()
+    assert len(packed) < 1 << 16
+    step = PgpVerify(signed_by=(keys.public("bob"),))
+    assert "works on it for more than 0.2 s" in refused(keys, step, packed)
 
 
 def test_what_is_missing_on_a_machine_is_told(
