@@ -122,6 +122,32 @@ def test_a_duplicate_of_what_is_skipped_for_its_name_is_delivered(root: Path) ->
     assert (there.left_at_source(), there.records()) == ([], [])
 
 
+def test_a_duplicate_of_what_waits_for_its_name_is_not_settled_by_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ``overwrite: skip`` it comes to nothing where somebody takes the name meanwhile."""
+    there = comparing(site(root, overwrite=Overwrite.SKIP))
+    real = LocalEndpoint.rename
+
+    def rename(self: LocalEndpoint, old: str, new: str, *, replace: bool) -> None:
+        if new == "a":
+            raise EndpointRefusedError("not now")
+        real(self, old, new, replace=replace)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalEndpoint, "rename", rename)
+        there.put("a", b"same")
+        run(there)
+        there.put("b", b"same")
+        outcome = run(there)
+    assert any("b has the content of a" in error for error in outcome.errors)
+    (there.target / "a").write_bytes(b"somebody's")
+    for _ in range(2):
+        run(there)
+    assert (there.target / "b").read_bytes() == b"same"
+    assert (there.left_at_source(), there.records()) == ([], [])
+
+
 def test_without_being_asked_for_the_same_content_is_delivered_again(root: Path) -> None:
     there = site(root)
     for name in ("a", "b"):

@@ -4,12 +4,37 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from mftgit.errors import TransientError
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.intents import Intents
 from mftgit.member.outbound.parcel import Parcel
 from mftgit.model.claim import ClaimId
-from mftgit.model.config import Deduplicate
+from mftgit.model.config import Deduplicate, Overwrite
 from mftgit.model.run import DeliveryState
+
+
+class DuplicateWaitsError(TransientError):
+    """An earlier file of this content waits for its name, and is skipped where that is taken."""
+
+
+def not_sure(parcels: Sequence[Parcel], intents: Intents) -> dict[ClaimId, DuplicateWaitsError]:
+    """Return which of these duplicates cannot be skipped yet, because the first one may come to nothing still."""
+    waiting = {
+        each.id: each
+        for each in intents.known()
+        if each.state is DeliveryState.READY and each.overwrite is Overwrite.SKIP
+    }
+    firsts = [
+        (each.intent, waiting.get(each.intent.duplicate_of or each.intent.id)) for each in parcels
+    ]
+    return {
+        intent.id: DuplicateWaitsError(
+            f"{intent.path} has the content of {first.path}, which waits at {first.destination.location.name} for the "
+            f"name {first.final}: see why that one failed"
+        )
+        for intent, first in firsts
+        if first is not None
+    }
 
 
 def sort_out(

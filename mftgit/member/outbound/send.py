@@ -15,7 +15,7 @@ from mftgit.member.outbound.claims import archive
 from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.copy import Copying
-from mftgit.member.outbound.duplicates import sort_out
+from mftgit.member.outbound.duplicates import not_sure, sort_out
 from mftgit.member.outbound.expected import (
     ChecksumDiffersError,
 )
@@ -108,6 +108,11 @@ class Sending:
         fresh, same, later = sort_out(
             sent, rule, context=self._context, intents=self._begun.intents
         )
+        waiting = not_sure(same, self._begun.intents)
+        for parcel in same:
+            if parcel.intent.id in waiting:
+                self._not_sent(parcel, waiting[parcel.intent.id], results)
+        same = [each for each in same if each.intent.id not in waiting]
         self._finish.settle_skipped(self._finish.write(same, S.SKIP), results)
         return fresh, later
 
