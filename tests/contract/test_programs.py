@@ -153,6 +153,23 @@ def test_on_a_schedule_the_program_before_it_may_make_the_files(there: Site) -> 
     assert calls.count("\n") == 1  # what completes a run is no run of its own
 
 
+def test_a_run_that_is_to_be_completed_is_not_told_as_one_that_found_nothing(
+    tmp_path: Path,
+) -> None:
+    for name in ("source", "target"):
+        (tmp_path / name).mkdir()
+    there = site(tmp_path, watch=False, stable_s=60.0)
+    there.put("fresh", b"1")
+    ran: list[When] = []
+    memory = there.memory()
+    telling = replace(there.context(1, memory), run_program=lambda when, _facts: ran.append(when))
+    assert run_once(there.transfer, telling).again_in_s == 60.0
+    seen = memory.sightings
+    memory.sightings = {path: replace(each, since=each.since - 60) for path, each in seen.items()}
+    assert run_once(there.transfer, telling, settled=True).files == 1
+    assert ran == [When.BEFORE_RUN, When.AFTER_FILE, When.AFTER_RUN]
+
+
 def test_a_veto_of_a_run_on_a_schedule_leaves_no_run_open(there: Site) -> None:
     there.transfer = site(there.root, watch=False).transfer
     program(there, "gate", "exit 1")

@@ -90,7 +90,13 @@ class Tally:
         return self._finished()
 
     def _after_run(self) -> None:
-        """Run what is to be run after it, by which it may still fail, and finish."""
+        """Run what is to be run after it, by which it may still fail, and finish.
+
+        Not where nothing happened yet, and another run completes this one.
+        """
+        if self._state is RunState.EMPTY and self.again_in_s is not None:
+            self._step(RunStep.FINISH)
+            return
         facts = {
             "outcome": advance_run(self._state, RunStep.FINISH).value,
             "files": self._files,
