@@ -70,6 +70,35 @@ def test_a_batch_arrives(root: Path, after: AfterSuccess) -> None:
     assert there.records() == []
 
 
+def test_what_is_refused_its_way_back_is_not_set_aside(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = batched(site(root))
+    there.put("a", b"1")
+
+    def die(call: str) -> None:
+        if call == "write":
+            raise Crash
+
+    there.after = die
+    with suppress(Crash):
+        there.run(1)
+    there.after = lambda _: None
+    real = LocalEndpoint.rename
+
+    def rename(self: LocalEndpoint, old: str, new: str, *, replace: bool) -> None:
+        if new == "a":
+            raise EndpointRefusedError("not now")
+        real(self, old, new, replace=replace)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalEndpoint, "rename", rename)
+        assert "not now" in there.run(2).errors[0]
+    assert there.happened(EventName.DELIVERY_GIVEN_UP) == []
+    there.run(3)
+    assert all_of(there.target) == {"a": b"1"}
+
+
 def test_programs_for_a_large_batch_are_not_all_run_again(root: Path) -> None:
     there = batched(site(root))
     for number in range(130):

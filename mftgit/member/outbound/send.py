@@ -252,8 +252,11 @@ class Sending:
 
     def make_way(self, parcel: Parcel, results: Results) -> bool:
         """Let a file go back, or aside where the next one is at its place already; return whether it did."""
+        before = results.get(parcel.intent.id)
         if not self._finish.leave([parcel], results):
             return True
+        if results.get(parcel.intent.id) is not before:  # its place may be free all the same
+            return False
         intent, target = parcel.intent, join(self._transfer.retry.quarantine, parcel.intent.path)
         if parcel.claim is None or archive([(parcel.claim, target)]) != [None]:
             return False
