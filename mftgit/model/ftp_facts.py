@@ -89,6 +89,8 @@ def _time(value: str | None) -> int | None:
     found = _TIME.fullmatch(value)
     if found is None:
         raise ValueError(f"no time: {value[:200]!r}")
+    if int(found[1]) == 0:  # in no calendar; so servers say that they do not know
+        return 0
     whole = datetime.strptime(found[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     since = whole - _EPOCH
     return (since.days * 86_400 + since.seconds) * 10**9 + int((found[2] or "0").ljust(9, "0"))

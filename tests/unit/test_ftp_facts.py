@@ -63,6 +63,13 @@ def test_what_is_no_facts_is_none(line: str) -> None:
         parse_entry(line)
 
 
+def test_a_time_that_the_server_does_not_know_is_the_first_of_all() -> None:
+    assert parse_entry("type=file;size=1;modify=00000000000000; a") == (
+        "a",
+        Facts(sort=Sort.FILE, size_bytes=1, mtime_ns=0),
+    )
+
+
 @given(st.text())
 def test_any_line_is_read_or_refused(line: str) -> None:
     try:
