@@ -12,6 +12,7 @@ from mftgit.member.outbound.context import THE_RUN, Endpoints, RunContext
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.member.outbound.parcel import Results
+from mftgit.member.outbound.send import HeldBackError
 from mftgit.member.outbound.trouble import Ends, Trouble, again_at, trouble_of
 from mftgit.model.claim import ClaimId
 from mftgit.model.commands import When
@@ -178,12 +179,16 @@ class Tally:
     ) -> set[ClaimId]:
         context = self.context
         failed = set()
+        cause_told = any(map(_is_cause, results.values()))
         for claim, outcome in results.items():
             path = files[claim]
             if isinstance(outcome, MftgitError):
                 failed.add(claim)
                 now = context.clock.boottime()
                 failure = context.memory.failed(*known_by(claim), now, for_ever=for_ever)
+                if cause_told and not _is_cause(outcome):
+                    continue  # of a whole batch it is told once why it is held back
+                cause_told = True
                 trouble = trouble_of(
                     outcome,
                     failure,
@@ -260,3 +265,8 @@ class Tally:
 
     def _tell(self, event: EventName, facts: Mapping[str, Fact]) -> None:
         self.context.record(event, facts)
+
+
+def _is_cause(outcome: object) -> bool:
+    """Tell whether a file failed by itself, and not for the sake of another one of its batch."""
+    return isinstance(outcome, MftgitError) and not isinstance(outcome, HeldBackError)
