@@ -5,7 +5,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
@@ -23,6 +23,7 @@ from mftgit.member.outbound import resume
 from mftgit.member.outbound.run import run_once
 from mftgit.model.events import EventName
 from mftgit.model.location import Location
+from mftgit.model.partial import parse_partial
 
 SIZES = (0, 1, 10_000, 10_000, 10_000, 200_000, 1_500_000)
 LARGE_SIZES = (12_000_000, 20_000_000)  # are gone on with
@@ -165,8 +166,31 @@ def test_an_owner_that_is_killed_leaves_large_files_to_go_on_with(
             sizes=LARGE_SIZES,
             files_a_kill=1,
         )
+        there.put("last.dat", os.urandom(2 * max(LARGE_SIZES)))
+        for epoch in range(100, 200):  # until one was killed when some of it had arrived for sure
+            process = get_context("fork").Process(target=own, args=(there, opening, epoch))
+            process.start()
+            while process.is_alive() and there.left_at_source() and not has_arrived(there):
+                Event().wait(0.001)
+            process.kill()
+            process.join()
+            if has_arrived(there):
+                break
+            there.put("last.dat", os.urandom(2 * max(LARGE_SIZES)))
+            (there.target / "last.dat").unlink(missing_ok=True)
+        there.open = lambda location, make=False: opening(location)  # type: ignore[method-assign] # noqa: ARG005
+        there.run(200)
     told = there.happened(EventName.DELIVERY_SUCCEEDED)
-    assert any("resumed_from_bytes" in each for each in told)
+    assert "resumed_from_bytes" in told[-1]
+
+
+def has_arrived(there: Site) -> bool:
+    """Tell whether it is written down that some of a file has arrived."""
+    for path in there.state.glob("intents/*/[!.]*.partial"):
+        with suppress(FileNotFoundError):
+            if parse_partial(path.read_bytes()).digests:
+                return True
+    return False
 
 
 @pytest.mark.soak
