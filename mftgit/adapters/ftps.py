@@ -1,13 +1,10 @@
 """A folder on an FTP server over TLS as a place of files (RFC 959, 3659, 4217)."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
-
-from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.endpoint import (
@@ -16,10 +13,10 @@ from mftgit.adapters.endpoint import (
     EndpointLostError,
     EndpointRefusedError,
     FileEntry,
-    FileMissingError,
     Traits,
 )
-from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_inside
+from mftgit.adapters.endpoint_paths import folder_and_name
+from mftgit.adapters.endpoint_walk import walk
 from mftgit.adapters.ftps_connect import STAGES, open_session, server_name
 from mftgit.adapters.ftps_data import Download, Upload
 from mftgit.adapters.ftps_folder import FtpsFolder
@@ -32,8 +29,6 @@ from mftgit.model.ftp_facts import Facts, Sort
 from mftgit.model.ftps_location import FtpsLocation
 from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
-
-_DEPTH = 32  # of a recursive listing; a server may make up folders without end
 
 
 def connect(
@@ -100,28 +95,15 @@ class FtpsEndpoint(OneByOne):
         self, folder: str, *, recursive: bool, depth: int | None = None
     ) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`; breadth first, at most 32 folders deep, each folder read whole."""
-        top = parts_inside(folder)
-        waiting: deque[tuple[str, ...]] = deque([()])
-        deepest = depth if recursive else 0
-        while waiting:
-            below = waiting.popleft()
-            try:
-                found = self._names("/".join((*top, *below)))
-            except FileMissingError:
-                if not below:
-                    raise
-                continue
-            for name, facts in found:
-                path = "/".join((*below, name))
-                if name.startswith(RESERVED):
-                    continue
-                if facts.sort is Sort.FILE:
-                    yield self._folder.entry(path, facts)
-                elif facts.sort is Sort.FOLDER and (deepest is None or len(below) < deepest):
-                    if len(below) < _DEPTH:
-                        waiting.append((*below, name))
-                    else:
-                        self._warn_too_deep(path)
+        found = walk(
+            folder,
+            self._names,
+            deepest=depth if recursive else 0,
+            is_file=lambda told: told.sort is Sort.FILE,
+            is_folder=lambda told: told.sort is Sort.FOLDER,
+            server=self._server,
+        )
+        return (self._folder.entry(path, told) for path, told in found)
 
     def list_names(self, folder: str) -> list[str]:
         """See `Endpoint.list_names`."""
@@ -219,11 +201,3 @@ class FtpsEndpoint(OneByOne):
     def close(self) -> None:
         """See `Endpoint.close`."""
         self._sessions.close()
-
-    def _warn_too_deep(self, path: str) -> None:
-        logger.warning(
-            "{server}: {path!r} is more than {depth} folders deep: not listed",
-            server=self._server,
-            path=path,
-            depth=_DEPTH,
-        )

@@ -1,12 +1,9 @@
 """A folder on an HTTPS server as a place of files: WebDAV (RFC 4918) over urllib3."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, cast
-
-from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.dav_changes import DavChanges
@@ -22,7 +19,8 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
     Traits,
 )
-from mftgit.adapters.endpoint_paths import RESERVED, folder_and_name, parts_inside
+from mftgit.adapters.endpoint_paths import folder_and_name
+from mftgit.adapters.endpoint_walk import walk
 from mftgit.adapters.https_connection import Line
 from mftgit.adapters.https_login import prepare
 from mftgit.adapters.https_requests import Answer, Body, Requests
@@ -38,7 +36,6 @@ STAGES: Final = ("read secrets", "connect", "log in")
 """What is done one after the other until files can be asked for. Connecting includes the server's certificate."""
 
 _AT_ONCE: Final = 4  # small files
-_DEPTH: Final = 32  # of a recursive listing; a server may make up folders without end
 _OK: Final = 200
 
 
@@ -111,28 +108,15 @@ class HttpsEndpoint(OneByOne):
         self, folder: str, *, recursive: bool, depth: int | None = None
     ) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`; breadth first, at most 32 folders deep."""
-        top = parts_inside(folder)
-        waiting: deque[tuple[str, ...]] = deque([()])
-        deepest = depth if recursive else 0
-        while waiting:
-            below = waiting.popleft()
-            try:
-                found = self._files.names(joined((*top, *below)))
-            except FileMissingError:
-                if not below:
-                    raise
-                continue
-            for name, told in found:
-                path = joined((*below, name))
-                if name.startswith(RESERVED):
-                    continue
-                if not told.is_folder:
-                    yield self._files.entry(path, told)
-                elif deepest is None or len(below) < deepest:
-                    if len(below) < _DEPTH:
-                        waiting.append((*below, name))
-                    else:
-                        self._warn_too_deep(path)
+        found = walk(
+            folder,
+            lambda below: self._files.names(below or "."),
+            deepest=depth if recursive else 0,
+            is_file=lambda told: not told.is_folder,
+            is_folder=lambda told: told.is_folder,
+            server=self._requests.server,
+        )
+        return (self._files.entry(path, told) for path, told in found)
 
     def list_names(self, folder: str) -> list[str]:
         """See `Endpoint.list_names`."""
@@ -266,11 +250,3 @@ class HttpsEndpoint(OneByOne):
     def close(self) -> None:
         """See `Endpoint.close`."""
         self._requests.close()
-
-    def _warn_too_deep(self, path: str) -> None:
-        logger.warning(
-            "{server}: {path!r} is more than {depth} folders deep: not listed",
-            server=self._requests.server,
-            path=path,
-            depth=_DEPTH,
-        )

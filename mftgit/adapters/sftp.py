@@ -1,13 +1,11 @@
 """A folder on an SFTP server as a place of files: version 3 of the protocol over paramiko's transport."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from loguru import logger
 from paramiko import sftp as wire
 
 from mftgit.adapters.clock import Clock, SystemClock
@@ -18,15 +16,14 @@ from mftgit.adapters.endpoint import (
     EndpointLostError,
     EndpointRefusedError,
     FileEntry,
-    FileMissingError,
     Traits,
 )
 from mftgit.adapters.endpoint_paths import (
-    RESERVED,
     folder_and_name,
     parts_inside,
     require_length,
 )
+from mftgit.adapters.endpoint_walk import walk
 from mftgit.adapters.sftp_connect import STAGES, Passed, open_channel, pass_by
 from mftgit.adapters.sftp_conversation import Conversation, Line
 from mftgit.adapters.sftp_digest import Digests
@@ -45,8 +42,6 @@ from mftgit.model.names import SecretName
 from mftgit.model.secret_value import SecretValue
 
 T = TypeVar("T")
-
-_DEPTH = 32  # of a recursive listing; a server may make up folders without end
 
 
 def connect(
@@ -145,26 +140,15 @@ class SftpEndpoint:
         self, folder: str, *, recursive: bool, depth: int | None = None
     ) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`; breadth first, at most 32 folders deep."""
-        top = parts_inside(folder)
-        waiting: deque[tuple[str, ...]] = deque([()])
-        deepest = depth if recursive else 0
-        while waiting:
-            below = waiting.popleft()
-            try:
-                for name, found in self._scan("/".join((*top, *below))):
-                    path = "/".join((*below, name))
-                    if name.startswith(RESERVED):
-                        continue
-                    if found.is_file:
-                        yield entry_of(path, found)
-                    elif found.is_folder and (deepest is None or len(below) < deepest):
-                        if len(below) < _DEPTH:
-                            waiting.append((*below, name))
-                        else:
-                            self._warn_too_deep(path)
-            except FileMissingError:
-                if not below:
-                    raise
+        found = walk(
+            folder,
+            self._scan,
+            deepest=depth if recursive else 0,
+            is_file=lambda told: told.is_file,
+            is_folder=lambda told: told.is_folder,
+            server=self._server,
+        )
+        return (entry_of(path, told) for path, told in found)
 
     def list_names(self, folder: str) -> list[str]:
         """See `Endpoint.list_names`."""
@@ -327,11 +311,3 @@ class SftpEndpoint:
         finally:
             with suppress(EndpointLostError), self._telling(folder):
                 self._session.drop(handle)
-
-    def _warn_too_deep(self, path: str) -> None:
-        logger.warning(
-            "{server}: {path!r} is more than {depth} folders deep: not listed",
-            server=self._server,
-            path=path,
-            depth=_DEPTH,
-        )

@@ -1,6 +1,5 @@
 """A folder of a share on a Windows or Samba file server as a place of files: SMB 3 by smbprotocol."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,10 +16,10 @@ from mftgit.adapters.endpoint import (
     EndpointLostError,
     EndpointRefusedError,
     FileEntry,
-    FileMissingError,
     Traits,
 )
 from mftgit.adapters.endpoint_paths import RESERVED, parts_inside
+from mftgit.adapters.endpoint_walk import walk
 from mftgit.adapters.smb_connect import open_share
 from mftgit.adapters.smb_files import SmbFiles, entry_of
 from mftgit.adapters.smb_overlap import done, overlap
@@ -34,7 +33,6 @@ from mftgit.model.smb_location import SmbLocation
 from mftgit.model.smb_names import wrong_name
 
 _MOST_NAMES: Final = 1_000_000  # in one folder, with those that are passed over
-_DEPTH: Final = 32  # of a recursive listing; a server may make up folders without end
 
 
 def connect(
@@ -89,28 +87,17 @@ class SmbEndpoint:
         self, folder: str, *, recursive: bool, depth: int | None = None
     ) -> Iterator[FileEntry]:
         """See `Endpoint.list_files`; breadth first, at most 32 folders deep."""
-        top = parts_inside(folder)
-        waiting: deque[tuple[str, ...]] = deque([()])
-        deepest = depth if recursive else 0
-        while waiting:
-            below = waiting.popleft()
-            try:
-                for name, found in self._scan("/".join((*top, *below))):
-                    path = "/".join((*below, name))
-                    if name.lower().startswith(
-                        RESERVED
-                    ):  # it is one name there however it is written
-                        continue
-                    if found.is_file:
-                        yield entry_of(path, found)
-                    elif found.is_folder and (deepest is None or len(below) < deepest):
-                        if len(below) < _DEPTH:
-                            waiting.append((*below, name))
-                        else:
-                            self._warn("more than 32 folders deep", path)
-            except FileMissingError:
-                if not below:
-                    raise
+        found = walk(
+            folder,
+            self._scan,
+            deepest=depth if recursive else 0,
+            is_file=lambda told: told.is_file,
+            is_folder=lambda told: told.is_folder,
+            server=self._share.server,
+            # it is one name there however it is written
+            is_reserved=lambda name: name.lower().startswith(RESERVED),
+        )
+        return (entry_of(path, told) for path, told in found)
 
     def list_names(self, folder: str) -> list[str]:
         """See `Endpoint.list_names`."""
