@@ -91,6 +91,13 @@ def run(folder: StateFolder, capfd: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
+def confirm_both_at(folder: StateFolder, location: str) -> None:
+    """Have the location ``partner`` be the source of the transfer, and a folder of it the destination."""
+    both = VALID["transfers/invoices.yaml"].replace("inbox", "partner")
+    both = both.replace("location: outbox", "location: partner, path: in, overwrite: overwrite")
+    confirm(folder, VALID | {"locations/partner.yaml": location, "transfers/invoices.yaml": both})
+
+
 def steps(told: Any, side: str = "destination") -> list[str]:
     return [each["step"] for each in told if each["side"] == side]
 
@@ -183,11 +190,7 @@ def test_openssh_passes_in_all_steps_on_both_sides(
             f"type: sftp\nhost: 127.0.0.1\nport: {server.port}\nusername: {getpass.getuser()}\n"
             f"path: {server.folder}\nhost_keys: {keys}\nauth: [{{private_key: {{file: client}}}}]\n"
         )
-        both = VALID["transfers/invoices.yaml"].replace("inbox", "partner")
-        both = both.replace("location: outbox", "location: partner, path: in, overwrite: overwrite")
-        confirm(
-            folder, VALID | {"locations/partner.yaml": location, "transfers/invoices.yaml": both}
-        )
+        confirm_both_at(folder, location)
         (server.folder / "a.csv").write_text("a", encoding="utf-8")
         told = run()
         assert steps(told, "source") == [*CONNECTED, "list", "read"]
@@ -205,11 +208,7 @@ def test_a_share_passes_in_all_steps_on_both_sides(
             f"type: smb\nhost: 127.0.0.1\nport: {server.port}\nshare: {SHARE}\n"
             f"username: {getpass.getuser()}\npassword: {{file: password}}\n"
         )
-        both = VALID["transfers/invoices.yaml"].replace("inbox", "partner")
-        both = both.replace("location: outbox", "location: partner, path: in, overwrite: overwrite")
-        confirm(
-            folder, VALID | {"locations/partner.yaml": location, "transfers/invoices.yaml": both}
-        )
+        confirm_both_at(folder, location)
         (server.folder / "a.csv").write_text("a", encoding="utf-8")
         told = run()
         connected = ["read secrets", "connect", "log in", "open the share"]
@@ -217,7 +216,7 @@ def test_a_share_passes_in_all_steps_on_both_sides(
         assert steps(told) == [*connected, *PROBED]
         assert [path.name for path in server.folder.iterdir()] == ["a.csv"]
         wrong = location.replace(SHARE, "elsewhere")
-        confirm(folder, VALID | {"locations/partner.yaml": wrong, "transfers/invoices.yaml": both})
+        confirm_both_at(folder, wrong)
         found = [each for each in run(code=1) if not each["ok"]]
         assert [each["step"] for each in found] == ["open the share"] * 2
         assert "has no share 'elsewhere'" in found[0]["error"]
@@ -236,11 +235,7 @@ def test_webdav_passes_in_all_steps_on_both_sides(
             f"type: https\nhost: 127.0.0.1\nport: {server.port}\nusername: {WEBDAV_USER}\n"
             f"auth: {{password: {{file: password}}}}\nfingerprints: ['{server.shown.fingerprint}']\n"
         )
-        both = VALID["transfers/invoices.yaml"].replace("inbox", "partner")
-        both = both.replace("location: outbox", "location: partner, path: in, overwrite: overwrite")
-        confirm(
-            folder, VALID | {"locations/partner.yaml": location, "transfers/invoices.yaml": both}
-        )
+        confirm_both_at(folder, location)
         (served / "a.csv").write_text("a", encoding="utf-8")
         told = run()
         connected = ["read secrets", "connect", "log in"]
@@ -248,9 +243,7 @@ def test_webdav_passes_in_all_steps_on_both_sides(
         assert steps(told) == [*connected, *PROBED]
         assert [path.name for path in served.iterdir()] == ["a.csv"]
         stranger = location.replace(WEBDAV_USER, "stranger")
-        confirm(
-            folder, VALID | {"locations/partner.yaml": stranger, "transfers/invoices.yaml": both}
-        )
+        confirm_both_at(folder, stranger)
         found = [each for each in run(code=1) if not each["ok"]]
         assert [each["step"] for each in found] == ["log in"] * 2
         assert "does not let us in" in found[0]["error"]
@@ -266,11 +259,7 @@ def test_ftps_passes_in_all_steps_on_both_sides(
             f"type: ftps\nhost: 127.0.0.1\nport: {server.port}\nusername: {getpass.getuser()}\n"
             f"auth: {{password: {{file: password}}}}\nfingerprints: ['{server.fingerprint}']\n"
         )
-        both = VALID["transfers/invoices.yaml"].replace("inbox", "partner")
-        both = both.replace("location: outbox", "location: partner, path: in, overwrite: overwrite")
-        confirm(
-            folder, VALID | {"locations/partner.yaml": location, "transfers/invoices.yaml": both}
-        )
+        confirm_both_at(folder, location)
         (server.folder / "a.csv").write_text("a", encoding="utf-8")
         told = run()
         connected = ["read secrets", "connect", "log in"]
@@ -280,7 +269,7 @@ def test_ftps_passes_in_all_steps_on_both_sides(
         wrong = location.replace(
             server.fingerprint[-2:], f"{255 - int(server.fingerprint[-2:], 16):02X}"
         )
-        confirm(folder, VALID | {"locations/partner.yaml": wrong, "transfers/invoices.yaml": both})
+        confirm_both_at(folder, wrong)
         found = [each for each in run(code=1) if not each["ok"]]
         assert [each["step"] for each in found] == ["connect"] * 2
         assert server.fingerprint in found[0]["error"]
