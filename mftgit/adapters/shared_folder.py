@@ -33,26 +33,6 @@ _RELEASED: Final = "released"
 _LINKED: Final = 2  # links of a file that has its own name and the epoch's
 
 
-def probe_storage(folder: Path, member: MemberName) -> None:
-    """See that ``folder``, made when missing, takes a file, makes it last and gives it back. It may hang.
-
-    Raises:
-        CoordinatorUnavailableError: it does not.
-    """
-    path, content = folder / f"probe-{member}", secrets.token_bytes(16)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_file(path, content)
-        found = path.read_bytes()
-        path.unlink()
-    except OSError as error:
-        raise CoordinatorUnavailableError(
-            f"{folder}: the members' storage does not answer: {error.strerror or error}"
-        ) from error
-    if found != content:
-        raise CoordinatorUnavailableError(f"{path}: another content was read than was written")
-
-
 @dataclass(slots=True, kw_only=True)
 class _Taking:
     """An epoch that this member created, and that does not count yet.

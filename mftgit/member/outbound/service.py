@@ -12,7 +12,8 @@ from mftgit.adapters.coordinator import View
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.pgp_home import sweep
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
-from mftgit.adapters.shared_folder import SharedFolderCoordinator, probe_storage
+from mftgit.adapters.shared_folder import SharedFolderCoordinator
+from mftgit.adapters.shared_storage import StorageProbe
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.connections import SWEEP_S
@@ -98,6 +99,7 @@ class Outbound:
         self._basis: Basis | None = None
         self._seen = InTime[dict[TransferName, Seen | None]]("shared-state", within_s=_SHARED_S)
         self._pauses = Pauses(self._shared)
+        self._probe_storage = StorageProbe(self._shared, self._me)
         self.progress = Progress(clock=self._clock)
         self._stopping = False
         self._draining = False
@@ -224,8 +226,8 @@ class Outbound:
             raise MftgitError(f"the scheduler has called nothing for {_PROBE_S:g} s")
 
     def check_storage(self) -> None:
-        """See that the members' storage takes a file and gives it back; raises MftgitError. It may hang."""
-        probe_storage(self._shared, self._me)
+        """See that the members' storage can be shared safely; raises MftgitError. It may hang. See `StorageProbe`."""
+        self._probe_storage()
 
     def status(self) -> list[TransferStatus]:
         """Return how each transfer is, by name. Storage that hangs is not waited for; what it told last counts."""

@@ -1,0 +1,41 @@
+"""The file system of a folder is that of the mount that covers it."""
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from mftgit.model.mounts import file_system_of
+
+MOUNTS = r"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:25 / /srv rw shared:4 master:1 - xfs /dev/vdb rw
+31 30 0:26 / /srv/files rw,relatime - nfs4 nas:/files rw,vers=4.2
+32 22 0:27 / /srv/my\040files rw - cifs //nas/share rw
+33 30 0:28 / /srv/files rw,relatime - tmpfs tmpfs rw
+half a line
+34 22 0:29 / /bad rw -
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("/", "ext4"),
+        ("/home", "ext4"),
+        ("/srv/x", "xfs"),
+        ("/srv/files/.mftgit", "tmpfs"),
+        ("/srv/filesystem", "xfs"),
+        ("/srv/my files/x", "cifs"),
+        ("/bad", "ext4"),
+    ],
+)
+def test_the_innermost_and_last_mount_counts(folder: str, expected: str) -> None:
+    assert file_system_of(PurePosixPath(folder), MOUNTS) == expected
+
+
+def test_nothing_is_told_of_nothing() -> None:
+    assert file_system_of(PurePosixPath("/srv"), "") is None
+
+
+def test_what_this_machine_says_of_itself_is_read() -> None:
+    told = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    assert file_system_of(PurePosixPath("/proc"), told) == "proc"
