@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.coordinator import Grant
+from mftgit.adapters.coordinator import Session
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.sftp import connect
 from mftgit.member.outbound.context import Memory, RunContext
 from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import Ownership
+from mftgit.member.outbound.own import Ownership, Term
 from mftgit.member.outbound.run import run_once
 from mftgit.model.config import (
     Cluster,
@@ -93,9 +93,9 @@ def _context(plan: dict[str, Any], state: Path, events: EventStore) -> RunContex
     def record(event: EventName, /, *facts: Mapping[str, Fact]) -> None:
         events.append_each(event, facts)
 
-    grant = Grant(key="bench", epoch=Epoch(1), sent_at=_CLOCK.boottime(), ttl_s=_LEASE_S)
+    session = Session(id="bench", sent_at=_CLOCK.boottime(), ttl_s=_LEASE_S)
     return RunContext(
-        ownership=Ownership(grant, clock=_CLOCK),
+        ownership=Ownership(Epoch(1), Term(session, clock=_CLOCK)),
         member=MemberName("bench"),
         revision=None,
         generation=Generation(

@@ -1,58 +1,108 @@
-"""What ownership needs of the service that decides who owns what."""
+"""What ownership needs of the service that decides who owns what.
 
+A member has one *session*: one heartbeat, however many transfers it owns. A *lease* gives one key, a transfer, to one
+session, under an epoch that only rises. It lasts until it is given back or its session ends, and is never renewed by
+itself. No wall clock is ever compared: whoever watches a session times, by its own clock, for how long it is silent.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from mftgit.errors import MftgitError, TransientError
-from mftgit.model.names import Epoch, MemberName
+from mftgit.model.names import Epoch, TransferName
+from mftgit.model.standing import Handover, Standing
+from mftgit.model.view import Sight
 
 
-class LeaseLostError(MftgitError):
-    """Somebody else holds a higher epoch: stand down at once."""
+class SessionLostError(MftgitError):
+    """The session has ended, and others may own what it held: stand down with all of it at once."""
 
 
 class CoordinatorUnavailableError(TransientError):
-    """The coordinator's storage does not answer; what is held is valid until its own deadline."""
+    """The coordinator does not answer, or cannot say for sure; what is held is valid until its own deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """A lease that was given: ``sent_at`` is `Clock.boottime` just before the request left."""
+class Session:
+    """This member's session as of its last renewal: ``sent_at`` is `Clock.boottime` just before that request left.
 
-    key: str
-    epoch: Epoch
+    What is held under it is valid until `mftgit.model.lease.deadline` of both, and not a moment longer.
+    """
+
+    id: str
     sent_at: float
     ttl_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Who owns a key, as far as the coordinator says; ``owner`` is None when it is free or released."""
+class Wish:
+    """A lease that is to be taken, under an epoch above ``above``; ``why`` as in `mftgit.model.view.View`."""
 
-    owner: MemberName | None
-    epoch: Epoch
+    why: str
+    above: Epoch = Epoch(0)  # noqa: RUF009  a number
 
 
 class Coordinator(Protocol):
-    """Leases by key. No wall clock is ever compared: an observer times *changes* by its own clock."""
+    """Sessions and leases. One thread calls `renew`; one other calls everything else, of this object.
 
-    def try_acquire(self, key: str, *, above: Epoch = Epoch(0)) -> Grant | None:  # noqa: B008  a number
-        """Take the lease when it is free or has run out, under an epoch higher than ``above``; None when it is held.
+    Whatever raises CoordinatorUnavailableError may be called again; what it may have done meanwhile harms nothing.
+    """
+
+    def open(self, standing: Standing) -> Session:
+        """Begin a session of this member, beside those that it may have had before, and tell ``standing`` in it.
 
         Raises:
-            CoordinatorUnavailableError: nothing is known; nothing was taken that would be used.
+            CoordinatorUnavailableError: nothing is known of a session; one that came about ends by itself.
         """
 
-    def renew(self, grant: Grant) -> Grant:
-        """Prolong ``grant`` and prove that it is still ours.
+    def renew(self, session: Session) -> Session:
+        """Prolong ``session``, and prove that it had not ended before the request was sent.
 
         Raises:
-            LeaseLostError: a higher epoch exists.
+            SessionLostError: it has ended, or somebody has ended it because it was silent.
             CoordinatorUnavailableError: not known; ask again before the deadline.
         """
 
-    def observe(self, key: str) -> View:
-        """Tell who owns ``key`` now."""
+    def tell(self, session: Session, standing: Standing) -> None:
+        """Let the others see ``standing`` instead of what was told before. Handovers are the coordinator's to add.
 
-    def release(self, grant: Grant) -> None:
-        """Give the lease back, once every effect under it has ended; the next member may take it at once."""
+        Raises:
+            SessionLostError, CoordinatorUnavailableError
+        """
+
+    def look(self) -> Sight:
+        """Tell who lives and who owns what; the very object of the look before while nothing has changed.
+
+        It costs little then: it is asked several times a second. A session that was silent for the longer of its own
+        and this member's ttl is ended by this, for everybody.
+
+        Raises:
+            CoordinatorUnavailableError
+        """
+
+    def take(
+        self, session: Session, wishes: Mapping[TransferName, Wish]
+    ) -> Mapping[TransferName, Epoch]:
+        """Take those keys that are free, each for ``session``; return them with their epochs.
+
+        Of those who race for a key one wins. A key that ``session`` has already, as after a lost reply, is returned
+        again. What was taken before an error is returned, and the error is raised where that is nothing.
+
+        Raises:
+            SessionLostError, CoordinatorUnavailableError
+        """
+
+    def give_back(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
+        """Give leases of ``session`` back, once every effect under them has ended; others may take them at once.
+
+        Raises:
+            SessionLostError, CoordinatorUnavailableError: they are not given back, or it is not known.
+        """
+
+    def close(self, session: Session, why: str) -> None:
+        """End ``session``, once every effect under its leases has ended; others may take all of them at once.
+
+        Raises:
+            CoordinatorUnavailableError: it ends when it was silent for long enough.
+        """

@@ -1,65 +1,78 @@
-"""Leases in a folder that the members share: NFS, SMB, or a local disk for members on one machine.
+"""Sessions and leases in a folder that the members share: NFS, SMB, or a local disk for members on one machine.
 
-A key is a folder. Whoever creates ``epoch-N`` in it owns epoch N; the file is made by ``link(2)``, which has one winner
-on every POSIX file system, and never changes. The owner alone rewrites ``beat-N``. Watchers time, each by its own
-clock, for how long the highest epoch and its beat have not changed; no point in time is ever read from a file. A beat
-tells its owner's ttl, because a change of the ttl does not reach every member at the same moment: a watcher waits for
-the longer of the owner's and its own.
+A session is a folder. Its sign of life is a chain of files, `beat-1`, `beat-2`, …, each made by ``link(2)``, which
+has one winner on every POSIX file system. The owner makes the next one to renew. Whoever has seen none for long enough
+makes the next one itself: then the owner cannot go on, and knows. So one name decides whether a session goes on or has
+ended, and no point in time is ever read from a file. `told.json` is what the owner tells: its ttl, its standing,
+and what it holds. A lease is a folder, too: whoever makes ``epoch-N`` in it, by ``link`` again, has epoch N, and the
+file names the session that it lasts as long as.
+
+What a listing says may be old where the storage keeps copies (NFS). So a name is decided on by making it, and listed
+again after that: a client sees its own change and what was there before it.
 """
 
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from mftgit.adapters.clock import Clock
-from mftgit.adapters.coordinator import CoordinatorUnavailableError, Grant, LeaseLostError, View
-from mftgit.adapters.durable import write_file
-from mftgit.model.lease import MAX_TTL_S, Observation, wait_s
-from mftgit.model.names import Epoch, MemberName, is_name
+from mftgit.adapters.clock import Clock, rfc3339
+from mftgit.adapters.coordinator import (
+    CoordinatorUnavailableError,
+    Session,
+    SessionLostError,
+    Wish,
+)
+from mftgit.adapters.durable import names_in, sync_folder, write_file
+from mftgit.model.lease import MAX_TTL_S, Observation
+from mftgit.model.names import Epoch, MemberName, TransferName, is_name
+from mftgit.model.session import Told, format_told, parse_told, see_sessions
+from mftgit.model.standing import Handover, Standing
+from mftgit.model.view import Sight, View
 
 _EPOCH: Final = re.compile(r"epoch-(\d{12,})")
 _BEAT: Final = re.compile(r"beat-(\d{12,})")
-_TOLD_TTL: Final = re.compile(r"ttl_s=(\d{1,6}\.\d{3})\Z")
+_ENDED, _TOLD, _OWN = "ended", "told.json", "own"
+_KEPT_BEATS: Final = 20
 _KEPT_EPOCHS: Final = 5
+_KEPT_TTLS: Final = 10.0
 _LONGEST_KEY: Final = 200
-_RELEASED: Final = "released"
-_LINKED: Final = 2  # links of a file that has its own name and the epoch's
+_LARGEST_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
-class _Taking:
-    """An epoch that this member created, and that does not count yet.
+class _Seen:
+    """A session as this member sees it; ``over_since`` is when it was seen to have ended, by `Clock.boottime`."""
 
-    ``before`` is what was last seen of the epoch below; ``counts_from`` is None until that was looked at again.
-    """
+    observation: Observation
+    raw: bytes = b""
+    told: Told
+    over_since: float | None = None
 
-    epoch: int
-    before: Observation
-    counts_from: float | None = None
+
+@dataclass(slots=True, kw_only=True)
+class _Mine:
+    """This member's session; ``beat`` is for the thread that renews, ``told`` for the other one."""
+
+    id: str
+    beat: int
+    told: Told
+    handovers: dict[TransferName, Handover] = field(default_factory=dict)
 
 
 class SharedFolderCoordinator:
-    """`Coordinator` over files in ``folder``, which is made when missing.
+    """`Coordinator` over ``folder``, which is made when missing.
 
-    Taking a lease is Dekker's way: raise one's flag, then look at the other's. The owner writes its beat and then
-    looks for a higher epoch; the taker creates the higher epoch and then looks at the beat again. One of the two
-    sees the other. A taker that sees a fresh beat does not give its epoch up, because the old owner will stand down
-    for it, and to mark it released would let a third member begin while the old owner's grant is valid still. It keeps
-    the epoch alive and waits until the deadline that the beat stands for has passed (`wait_s`); only then does
-    `try_acquire` return the grant. If it dies meanwhile, its epoch runs out like any other.
-
-    Where a lease's folder was removed, whoever saw it before goes on above the epochs that it saw, and waits as for an
-    owner that went silent in that moment, because there may be one. Whoever did not see it goes by ``remembered``,
-    which tells from other traces the highest epoch that a key ever had.
-
-    One thread calls `try_acquire`, `renew` and `release`; `observe` is for any thread.
+    Where a lease's folder was removed, its epochs go on above those that this object saw, and above ``remembered``,
+    which tells from other traces the highest epoch that a key ever had. A session whose folder was removed is one that
+    has gone silent.
     """
 
     def __init__(
@@ -69,149 +82,311 @@ class SharedFolderCoordinator:
         member: MemberName,
         ttl_s: float,
         clock: Clock,
-        remembered: Callable[[str], Epoch] = lambda _key: Epoch(0),
+        remembered: Callable[[TransferName], Epoch] = lambda _key: Epoch(0),
     ) -> None:
-        self._folder = folder
+        self._sessions, self._leases = folder / "sessions", folder / "leases"
         self._remembered = remembered
         self._member = member
         self._ttl_s = ttl_s
         self._clock = clock
-        self._seen: dict[str, Observation] = {}
-        self._taking: dict[str, _Taking] = {}
-        self._highest: dict[str, int] = {}
-        self._beats = 0
+        self._seen: dict[str, _Seen] = {}
+        self._mine: _Mine | None = None
+        self._sight: Sight | None = None
+        self._highest: dict[TransferName, int] = {}
 
-    def try_acquire(self, key: str, *, above: Epoch = Epoch(0)) -> Grant | None:  # noqa: B008  a number
-        """See `Coordinator.try_acquire`.
+    # Sessions
 
-        None also while a lease that was just taken does not count yet; ask again soon.
-        """
-        with _storage(key):
-            place = self._place(key)
-            if key not in self._taking:
-                seen = self._look(key, place)
-                known = self._highest[key] or self._remembered(key)
-                epoch = max(known, above) + 1
-                if not self._is_free(key, seen) or not self._create(place, epoch):
-                    return None
-                self._taking[key] = _Taking(epoch=epoch, before=seen)
-            return self._finish(key, place)
-
-    def renew(self, grant: Grant) -> Grant:
-        """See `Coordinator.renew`."""
-        with _storage(grant.key):
-            place = self._place(grant.key)
+    def open(self, standing: Standing) -> Session:
+        """See `Coordinator.open`."""
+        name = f"{self._member}.{secrets.token_hex(8)}"
+        told = Told(member=self._member, ttl_s=self._ttl_s, standing=standing)
+        with _storage("the session"):
+            place = self._sessions / name
+            place.mkdir(parents=True)
+            write_file(place / _TOLD, format_told(told))
+            write_file(place / _OWN, name.encode())
             sent_at = self._clock.boottime()
-            self._beat(place, grant.epoch)
-            if (highest := _highest(place)) != grant.epoch:
-                raise LeaseLostError(
-                    f"the lease {grant.key} has gone from epoch {grant.epoch} to {highest}: stand down"
+            if not _link(place / _OWN, place / _beat_name(1)):
+                raise CoordinatorUnavailableError("a session was ended before it had begun")
+            sync_folder(place)
+            sync_folder(self._sessions)
+        self._mine = _Mine(id=name, beat=1, told=told)
+        self._sight = None
+        return Session(id=name, sent_at=sent_at, ttl_s=self._ttl_s)
+
+    def renew(self, session: Session) -> Session:
+        """See `Coordinator.renew`."""
+        mine, place = self._of(session), self._sessions / session.id
+        with _storage("the session"):
+            sent_at = self._clock.boottime()
+            try:
+                goes_on = _link(place / _OWN, place / _beat_name(mine.beat + 1))
+            except FileNotFoundError as error:
+                raise SessionLostError(f"the folder of the session is gone: {place}") from error
+            if not goes_on:
+                raise SessionLostError(
+                    "another member has ended the session, because it was silent"
                 )
-        return Grant(key=grant.key, epoch=grant.epoch, sent_at=sent_at, ttl_s=self._ttl_s)
+            sync_folder(place)
+            mine.beat += 1
+            (place / _beat_name(mine.beat - _KEPT_BEATS)).unlink(missing_ok=True)
+        return Session(id=session.id, sent_at=sent_at, ttl_s=self._ttl_s)
 
-    def observe(self, key: str) -> View:
-        """See `Coordinator.observe`; an owner whose silence this object has watched for long enough is None too."""
-        with _storage(key):
-            place = self._place(key)
-            seen = self._look(key, place)
-            free = self._is_free(key, seen)
-            owner = None if free else _read(place / _epoch_name(seen.epoch))
-        known = owner is not None and is_name(owner)  # a disk that was full may have left it empty
-        return View(owner=MemberName(str(owner)) if known else None, epoch=Epoch(seen.epoch))
+    def tell(self, session: Session, standing: Standing) -> None:
+        """See `Coordinator.tell`."""
+        mine = self._of(session)
+        self._say(mine, standing=standing)
 
-    def release(self, grant: Grant) -> None:
-        """See `Coordinator.release`."""
-        with _storage(grant.key):
-            write_file(self._place(grant.key) / _beat_name(grant.epoch), _RELEASED.encode())
+    def close(self, session: Session, why: str) -> None:
+        """See `Coordinator.close`."""
+        mine = self._of(session)
+        for key, view in mine.told.holds.items():
+            mine.handovers[key] = Handover(epoch=view.epoch, why=why)
+        with suppress(SessionLostError):
+            self._say(mine, holds={}, closed=True)
+        self._mine = None
 
-    def _finish(self, key: str, place: Path) -> Grant | None:
-        """Keep the epoch that is being taken alive, and return its grant once the one below is over for sure."""
-        taking = self._taking[key]
-        sent_at = self._clock.boottime()
-        self._beat(place, taking.epoch)
-        if _highest(place) != taking.epoch:
-            del self._taking[key]
+    # Leases
+
+    def look(self) -> Sight:
+        """See `Coordinator.look`."""
+        with _storage("the sessions"):
+            there = {path.name for path in names_in(self._sessions)}
+            changed = [self._observe(name, there) for name in there | self._seen.keys()]
+        if any(changed) or self._sight is None:
+            seen = sorted(self._seen.values(), key=lambda each: each.observation.since)
+            living = [each.told for each in seen if each.over_since is None]
+            if self._mine is not None:
+                living.append(self._mine.told)
+            over = [each.told for each in seen if each.over_since is not None]
+            self._sight = see_sessions(living, over)
+            self._remember(self._sight)
+        return self._sight
+
+    def take(
+        self, session: Session, wishes: Mapping[TransferName, Wish]
+    ) -> Mapping[TransferName, Epoch]:
+        """See `Coordinator.take`."""
+        mine, taken = self._of(session), dict[TransferName, View]()
+        since = rfc3339(self._clock.now())
+        try:
+            for key, wish in wishes.items():
+                with _storage(f"the lease {key}"):
+                    epoch = self._take(key, wish, mine)
+                if epoch is not None:
+                    taken[key] = View(owner=self._member, epoch=epoch, why=wish.why, since=since)
+        except CoordinatorUnavailableError:
+            if not taken:
+                raise
+        if taken:
+            self._say(mine, holds={**mine.told.holds, **taken})
+        return {key: view.epoch for key, view in taken.items()}
+
+    def give_back(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
+        """See `Coordinator.give_back`."""
+        mine = self._of(session)
+        holds = {key: view for key, view in mine.told.holds.items() if key not in leases}
+        before = dict(mine.handovers)
+        mine.handovers.update(leases)
+        try:
+            self._say(mine, holds=holds)
+        except BaseException:
+            mine.handovers = before
+            raise
+
+    def _of(self, session: Session) -> _Mine:
+        mine = self._mine
+        if mine is None or mine.id != session.id:
+            raise SessionLostError("the session was ended here")
+        return mine
+
+    def _say(
+        self,
+        mine: _Mine,
+        *,
+        standing: Standing | None = None,
+        holds: Mapping[TransferName, View] | None = None,
+        closed: bool = False,
+    ) -> None:
+        """Tell the others, and remember it as told once it is written."""
+        known = self._sight.views if self._sight is not None else {}
+        for key, handover in list(mine.handovers.items()):
+            if key in known and known[key].owner is not None and known[key].epoch > handover.epoch:
+                del mine.handovers[key]
+        now = mine.told.standing if standing is None else standing
+        told = Told(
+            member=self._member,
+            ttl_s=self._ttl_s,
+            closed=closed,
+            standing=Standing(
+                draining=now.draining, aside=now.aside, handovers=dict(mine.handovers)
+            ),
+            holds=mine.told.holds if holds is None else holds,
+        )
+        with _storage("the session"):
+            try:
+                write_file(self._sessions / mine.id / _TOLD, format_told(told))
+            except FileNotFoundError as error:
+                raise SessionLostError("the folder of the session is gone") from error
+        mine.told = told
+        self._sight = None
+
+    # What others tell
+
+    def _observe(self, name: str, there: set[str]) -> bool:
+        """Look at a session again, and end it where it was silent for too long; tell whether anything has changed."""
+        now, seen = self._clock.boottime(), self._seen.get(name)
+        if seen is not None and seen.over_since is not None:
+            return self._sweep(name, seen.over_since, now, is_there=name in there)
+        if self._mine is not None and name == self._mine.id:
+            return False
+        beat, ended = _signs(self._sessions / name)
+        raw = _read(self._sessions / name / _TOLD)
+        fresh = seen is None
+        if seen is None:
+            told = parse_told(raw, member=_member_of(name))
+            seen = _Seen(observation=Observation(beat=beat, since=now), raw=raw, told=told)
+            self._seen[name] = seen
+        seen.observation = seen.observation.seen(beat, now)
+        news = bool(raw) and raw != seen.raw
+        if news:
+            seen.raw, seen.told = raw, parse_told(raw, member=_member_of(name))
+        ended = ended or seen.told.closed
+        if not ended:
+            ttl_s = max(self._ttl_s, min(seen.told.ttl_s, MAX_TTL_S))
+            ended = seen.observation.has_run_out(now, ttl_s) and self._end(name, seen)
+        if ended:
+            seen.over_since = now
+        return fresh or news or ended
+
+    def _end(self, name: str, seen: _Seen) -> bool:
+        """Make the next sign of life of a silent session, so that its owner cannot; tell whether that ended it."""
+        place, beat = self._sessions / name, seen.observation.beat
+        if not place.is_dir():
+            return True
+        own = place / f".{self._member}.{secrets.token_hex(8)}"
+        try:
+            own.touch()
+            if _signs(place)[0] != beat:  # listed anew, after a change of our own
+                return False
+            following = (beat or 0) + 1
+            if not _link(own, place / _beat_name(following)):
+                return False
+            sync_folder(place)
+            highest, _ = _signs(place)
+            if highest != following:  # we were frozen, and it has gone on long since
+                return False
+            (place / _ENDED).touch()
+            sync_folder(place)
+        except FileNotFoundError:
+            return not place.is_dir()
+        finally:
+            with suppress(OSError):
+                own.unlink(missing_ok=True)
+        return True
+
+    def _sweep(self, name: str, over_since: float, now: float, *, is_there: bool) -> bool:
+        """Remove what is left of a session that ended long ago."""
+        if now - over_since < _KEPT_TTLS * self._ttl_s:
+            return False
+        if is_there:
+            shutil.rmtree(self._sessions / name, ignore_errors=True)
+        else:
+            del self._seen[name]
+        return False
+
+    def _remember(self, sight: Sight) -> None:
+        for key, view in sight.views.items():
+            epoch = max(view.epoch, view.handover.epoch if view.handover else 0)
+            self._highest[key] = max(epoch, self._highest.get(key, 0))
+
+    # Epochs
+
+    def _take(self, key: TransferName, wish: Wish, mine: _Mine) -> Epoch | None:
+        place = self._place(key)
+        last = _highest(place)
+        if last:
+            holder = _read(place / _epoch_name(last)).decode("utf-8", "replace")
+            if holder == mine.id and key not in mine.handovers and last > wish.above:
+                return Epoch(last)
+            if not self._has_let_go(holder, key, last, mine):
+                return None
+        known = last or self._highest.get(key, 0) or self._remembered(key)
+        epoch = max(known, wish.above) + 1
+        if not self._create(place, epoch, mine.id):
             return None
-        if taking.counts_from is None:
-            beat = _read(place / _beat_name(taking.before.epoch))
-            over = beat in {taking.before.beat, _RELEASED}
-            taking.counts_from = self._clock.boottime() + (
-                0 if over else wait_s(self._longer(beat))
-            )
-        if self._clock.boottime() < taking.counts_from:
-            return None
-        del self._taking[key]
-        _sweep(place, taking.epoch)
-        return Grant(key=key, epoch=Epoch(taking.epoch), sent_at=sent_at, ttl_s=self._ttl_s)
+        mine.handovers.pop(key, None)
+        _sweep_epochs(place, epoch)
+        return Epoch(epoch)
 
-    def _place(self, key: str) -> Path:
+    def _has_let_go(self, holder: str, key: TransferName, epoch: int, mine: _Mine) -> bool:
+        """Tell whether the session that has ``epoch`` of a lease has ended, or has given the lease back."""
+        if holder == mine.id:
+            return True  # given back, or to be raised
+        if holder not in self._seen:
+            self._observe(holder, set())
+            return False
+        seen = self._seen[holder]
+        given = seen.told.standing.handovers.get(key)
+        return seen.over_since is not None or (given is not None and given.epoch >= epoch)
+
+    def _create(self, place: Path, epoch: int, session: str) -> bool:
+        """Make the file of ``epoch``, and tell whether it is ours, and the highest."""
+        unique = place / f".{self._member}.{secrets.token_hex(8)}"
+        try:
+            with unique.open("x", encoding="utf-8") as stream:
+                stream.write(session)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if not _link(unique, place / _epoch_name(epoch)):
+                return False
+            sync_folder(place)
+            return _highest(place) == epoch
+        finally:
+            unique.unlink(missing_ok=True)
+
+    def _place(self, key: TransferName) -> Path:
         """Return the folder of ``key``, made when missing; no key, whatever is in it, names one elsewhere."""
         name = quote(key, safe="", errors="surrogatepass")
         if len(name) > _LONGEST_KEY:
             name = f"{name[:100]}%{hashlib.sha256(name.encode()).hexdigest()}"
-        place = self._folder / f"lease-{name}"
+        place = self._leases / f"lease-{name}"
         place.mkdir(parents=True, exist_ok=True)
         return place
 
-    def _look(self, key: str, place: Path) -> Observation:
-        epoch = _highest(place)
-        beat = _read(place / _beat_name(epoch))
-        now = self._clock.boottime()
-        known = self._seen.get(key, Observation(epoch=epoch, beat=beat, since=now))
-        self._seen[key] = known.seen(epoch, beat, now)
-        self._highest[key] = max(epoch, self._highest.get(key, 0))
-        return self._seen[key]
 
-    def _is_free(self, key: str, seen: Observation) -> bool:
-        return (
-            self._highest[key] == 0
-            or seen.beat == _RELEASED
-            or seen.has_run_out(self._clock.boottime(), self._longer(seen.beat))
-        )
+def _link(own: Path, name: Path) -> bool:
+    """Give ``own`` the further name ``name``, and tell whether it has it.
 
-    def _longer(self, beat: str | None) -> float:
-        """Return this member's ttl or the one that ``beat`` tells, whichever is longer, in seconds."""
-        told = _TOLD_TTL.search(beat or "")
-        return max(self._ttl_s, min(float(told[1]), MAX_TTL_S)) if told else self._ttl_s
+    The reply of ``link`` may be lost on NFS although the link was made, so it is not asked; the file is.
+    """
+    try:
+        os.link(own, name)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        if not (name.exists() and name.samefile(own)):
+            if not name.exists():
+                raise
+            return False
+    return True
 
-    def _create(self, place: Path, epoch: int) -> bool:
-        """Create the file of ``epoch`` and tell whether this member did it.
 
-        The reply of ``link`` may be lost on NFS although the link was made, so it is not asked; the number of links is.
-        """
-        unique = place / f".{self._member}.{secrets.token_hex(8)}"
-        try:
-            with unique.open("x", encoding="utf-8") as stream:
-                stream.write(self._member)
-                stream.flush()
-                os.fsync(stream.fileno())
-            try:
-                os.link(unique, place / _epoch_name(epoch))
-            except FileExistsError:
-                return unique.stat().st_nlink == _LINKED
-            except OSError:
-                if unique.stat().st_nlink != _LINKED:
-                    raise
-            return unique.stat().st_nlink == _LINKED
-        finally:
-            unique.unlink(missing_ok=True)
-
-    def _beat(self, place: Path, epoch: int) -> None:
-        self._beats += 1
-        beat = f"{self._member} {self._beats} ttl_s={self._ttl_s:.3f}"
-        write_file(place / _beat_name(epoch), beat.encode())
+def _member_of(session: str) -> MemberName | None:
+    name = session.rpartition(".")[0]
+    return MemberName(name) if is_name(name) else None
 
 
 def _epoch_name(epoch: int) -> str:
     return f"epoch-{epoch:012d}"
 
 
-def _beat_name(epoch: int) -> str:
-    return f"beat-{epoch:012d}"
+def _beat_name(beat: int) -> str:
+    return f"beat-{beat:012d}"
 
 
 def _numbers(place: Path, kind: re.Pattern[str]) -> Iterator[int]:
-    for path in place.iterdir():
+    for path in names_in(place):
         if found := kind.fullmatch(path.name):
             yield int(found[1])
 
@@ -220,27 +395,34 @@ def _highest(place: Path) -> int:
     return max(_numbers(place, _EPOCH), default=0)
 
 
-def _read(path: Path) -> str | None:
+def _signs(place: Path) -> tuple[int | None, bool]:
+    """Return the last sign of life of a session, and whether it was ended by another."""
+    names = [path.name for path in names_in(place)]
+    beats = [int(found[1]) for found in map(_BEAT.fullmatch, names) if found]
+    return max(beats, default=None), _ENDED in names
+
+
+def _read(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as stream:
+            return stream.read(_LARGEST_BYTES)
     except FileNotFoundError:
-        return None
+        return b""
 
 
-def _sweep(place: Path, epoch: int) -> None:
+def _sweep_epochs(place: Path, epoch: int) -> None:
     """Remove what is left of epochs long past; the last few stay for people to look at."""
-    for kind, name in ((_EPOCH, _epoch_name), (_BEAT, _beat_name)):
-        for old in _numbers(place, kind):
-            if old <= epoch - _KEPT_EPOCHS:
-                (place / name(old)).unlink(missing_ok=True)
+    for old in _numbers(place, _EPOCH):
+        if old <= epoch - _KEPT_EPOCHS:
+            (place / _epoch_name(old)).unlink(missing_ok=True)
 
 
 @contextmanager
-def _storage(key: str) -> Iterator[None]:
+def _storage(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise CoordinatorUnavailableError(
-            f"the shared folder of the lease {key} does not answer: {error}; "
+            f"the shared folder of {what} does not answer: {error}; "
             "see that it is mounted and writable on this member"
         ) from error

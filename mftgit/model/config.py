@@ -15,6 +15,7 @@ from mftgit.model.cohorts import Rollout
 from mftgit.model.commands import Commands
 from mftgit.model.content import Step
 from mftgit.model.controller_line import ControllerLine
+from mftgit.model.lease import DEFAULT_TTL_S
 from mftgit.model.ledger_line import LEDGER_DAYS
 from mftgit.model.limits import Limits
 from mftgit.model.location import Location
@@ -40,7 +41,7 @@ class Cluster:
     """``cluster.yaml``: what holds for the cluster as a whole."""
 
     name: str
-    lease_ttl_s: float = 15.0
+    lease_ttl_s: float = DEFAULT_TTL_S
     poll_s: float = 60.0
     confirm_s: float = 30.0
     confirm_command: str | None = None
@@ -272,7 +273,7 @@ class Generation:
     ``locations`` holds the locations that ``transfers`` refer to, and ``elsewhere`` those of them that other members
     have otherwise. ``declared`` names every transfer that has a document, and ``disabled`` those that run nowhere.
     ``sealed`` are the secrets that these transfers and locations name, as their documents have them; ``secrets`` are
-    their values, once this member has decrypted them.
+    their values, once this member has decrypted them. ``members`` are those that have a document.
     """
 
     cluster: Cluster
@@ -284,3 +285,14 @@ class Generation:
     disabled: frozenset[TransferName] = frozenset()
     sealed: Mapping[SecretName, Secret] = field(default_factory=dict, compare=False)
     secrets: Mapping[SecretName, SecretValue] = field(default_factory=dict)
+    members: Mapping[MemberName, Member] = field(default_factory=dict, compare=False)
+
+    def eligible(self, transfer: Transfer) -> frozenset[MemberName] | None:
+        """Return who may run ``transfer``, None for every member, also one that has no document.
+
+        This member is among them: the transfer is active here, by whatever it is.
+        """
+        if transfer.active_on == EVERYWHERE:
+            return None
+        names = {name for name, each in self.members.items() if transfer.active_on.includes(each)}
+        return frozenset(names | {self.member.name})

@@ -4,17 +4,20 @@ Every number is a duration on one machine's own clock. Two machines' clocks are 
 assumed of them is that each runs right to within `CLOCK_RATE_ERROR`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-
-from mftgit.model.names import MemberName
 
 CLOCK_RATE_ERROR: Final = 0.01
 """How wrong a clock's rate may be (1 %). A quartz clock is off by less than 0.02 %, a slewed one by 0.05 %."""
 
+DEFAULT_TTL_S: Final = 10.0
+"""The ttl where cluster.yaml says none, in seconds."""
+
 MAX_TTL_S: Final = 300.0
 """The longest ttl that cluster.yaml takes, in seconds; what a damaged file tells is not waited for longer than this."""
+
+_SHORTEST_LOOK_S: Final = 0.1
+_LOOK_FOR_EACH_S: Final = 0.05
 
 
 def drain_s(ttl_s: float) -> float:
@@ -27,13 +30,16 @@ def drain_s(ttl_s: float) -> float:
 
 
 def deadline(sent_at: float, ttl_s: float) -> float:
-    """Return when the owner stops, on its own clock, for a grant that it asked for at ``sent_at``."""
-    return sent_at + ttl_s * (1 - 2 * CLOCK_RATE_ERROR) - drain_s(ttl_s)
+    """Return when the owner stops, on its own clock, for a session that it asked for at ``sent_at``."""
+    return sent_at + ttl_s * (1 - 4 * CLOCK_RATE_ERROR) - drain_s(ttl_s)
 
 
 def wait_s(ttl_s: float) -> float:
-    """Return how long a watcher has to see a lease unchanged, on its own clock, before it may take it."""
-    return ttl_s * (1 + 2 * CLOCK_RATE_ERROR)
+    """Return how long a watcher has to see a session silent, on its own clock, before it may end it: one ttl.
+
+    All of the allowance for clocks is the owner's (`deadline`), so that a takeover costs one ttl and no more.
+    """
+    return ttl_s
 
 
 def renew_every_s(ttl_s: float) -> float:
@@ -41,37 +47,27 @@ def renew_every_s(ttl_s: float) -> float:
     return ttl_s / 3
 
 
-def watch_every_s(ttl_s: float) -> float:
-    """Return how often the lease of somebody else is looked at."""
-    return max(0.1, ttl_s / 10)
+def watch_every_s(ttl_s: float, others: int = 0) -> float:
+    """Return how often the sessions of ``others`` are looked at: the fewer there are, the oftener.
 
-
-def preference_delay_s(prefer: Sequence[MemberName], member: MemberName, *, ttl_s: float) -> float:
-    """Return how long ``member`` leaves a free lease to those that are preferred to it.
-
-    Half a ttl for each of them, which is five looks of theirs; two ttl at the most. This only decides who takes a
-    lease that is free: a less preferred owner keeps what it has.
+    So few members see a change in a tenth of a second, and many do not ask the storage thousands of times a second.
     """
-    before = prefer.index(member) if member in prefer else len(prefer)
-    return min(before * ttl_s / 2, 2 * ttl_s)
+    return min(max(_SHORTEST_LOOK_S, _LOOK_FOR_EACH_S * others), max(_SHORTEST_LOOK_S, ttl_s / 10))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What a watcher saw of a lease, and since when, by its own clock, it has seen nothing else.
+    """What a watcher saw of a session, and since when, by its own clock, it has seen nothing else.
 
-    ``beat`` is what the owner last wrote; only whether it changes counts. None: it wrote nothing yet.
+    ``beat`` is the number of the last sign of life; only whether it changes counts. None: it gave none yet.
     """
 
-    epoch: int
-    beat: str | None
+    beat: int | None
     since: float
 
-    def seen(self, epoch: int, beat: str | None, now: float) -> "Observation":
+    def seen(self, beat: int | None, now: float) -> "Observation":
         """Return the observation after another look at ``now``."""
-        if (epoch, beat) == (self.epoch, self.beat):
-            return self
-        return Observation(epoch=epoch, beat=beat, since=now)
+        return self if beat == self.beat else Observation(beat=beat, since=now)
 
     def has_run_out(self, now: float, ttl_s: float) -> bool:
         """Tell whether the owner was silent for so long that its deadline has passed on any clock."""

@@ -82,6 +82,7 @@ def _follow(before: Parts, last: Generation, parts: Parts) -> Generation:
         declared=frozenset(map(TransferName, parts[Kind.TRANSFER])) if names else last.declared,
         disabled=(last.disabled - names) | off,
         sealed=_sealed(parts, [locations, *elsewhere.values()], transfers.values()),
+        members=declared_members(parts),
     )
 
 

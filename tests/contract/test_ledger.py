@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from owned import term
 
 from mftgit.adapters.clock import SystemClock, rfc3339
-from mftgit.adapters.coordinator import Grant
 from mftgit.adapters.local import open_local
 from mftgit.member.outbound import ledger as module
 from mftgit.member.outbound.context import Memory, RunContext
@@ -92,9 +92,8 @@ def context(
         after_success=AfterSuccess.DELETE,
     )
     clock = Later(days)
-    grant = Grant(key="t", epoch=Epoch(epoch), sent_at=clock.boottime(), ttl_s=1e9)
     return transfer, RunContext(
-        ownership=Owner(grant, clock=clock),
+        ownership=Owner(Epoch(epoch), term(clock)),
         member=MemberName("m"),
         revision=None,
         generation=Generation(

@@ -29,6 +29,7 @@ from mftgit.model.events import EventName
 from mftgit.model.messages import MemberState
 from mftgit.model.names import Revision
 from mftgit.model.record import Stage, format_record, parse_record
+from mftgit.model.session import Told, parse_told
 
 PARTS = ("config", "objects/pack/*.pack", "objects/pack/*.idx")
 
@@ -390,11 +391,17 @@ def test_the_lease_of_a_removed_node_is_given_back(site: Site) -> None:
     site.publish(ONE)
     node = started(site)
     until(lambda: node.outbound.status()[0].owner == "node-1")
-    lease = next((site.folder.root.parent / "files/.mftgit/leases").glob("lease-*"))
+    sessions = site.folder.root.parent / "files/.mftgit/coordination/sessions"
     site.remove()
     with pytest.raises(RemovedError):
         node.look()
-    until(lambda: any(b"released" in each.read_bytes() for each in lease.glob("beat-*")))
+    until(lambda: "one" in told(sessions).standing.handovers)
+
+
+def told(sessions: Path) -> Told:
+    """Return what the only session tells."""
+    (session,) = sessions.iterdir()
+    return parse_told((session / "told.json").read_bytes(), member=None)
 
 
 def test_a_node_whose_name_was_given_to_another_key_stands_down(site: Site) -> None:

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from clocks import SetClock
+from owned import owned
 
-from mftgit.adapters.coordinator import Grant
 from mftgit.adapters.endpoint import Endpoint, FileEntry
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.member.outbound.context import Endpoints, Memory, RunContext
 from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.run import has_work, run_once
 from mftgit.member.outbound.select import Selection
 from mftgit.member.outbound.tally import RunOutcome
@@ -32,7 +31,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.events import EventName, Fact
 from mftgit.model.location import LocalLocation, Location
-from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.run import RunState
 from mftgit.model.source import Marker, Order, Regex
 from mftgit.model.triggers import IntervalTrigger, WatchTrigger
@@ -78,10 +77,8 @@ class Site:
 
     def context(self) -> RunContext:
         member = Member(name=MemberName("m"), role=Role.NODE)
-        grant = Grant(key="t", epoch=Epoch(1), sent_at=self.clock.boottime(), ttl_s=1e9)
-
         return RunContext(
-            ownership=Ownership(grant, clock=self.clock),
+            ownership=owned(1, self.clock),
             member=member.name,
             revision=None,
             generation=Generation(

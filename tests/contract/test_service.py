@@ -48,6 +48,7 @@ from mftgit.model.pause import Pause
 from mftgit.model.plan import plan
 from mftgit.model.retry import Retry
 from mftgit.model.run import DeliveryState
+from mftgit.model.session import Told, parse_told
 from mftgit.model.transfer_status import TransferState, Waiting
 from mftgit.model.triggers import (
     AfterTrigger,
@@ -545,7 +546,7 @@ def test_a_lost_folder_of_leases_is_gone_on_from_above_what_the_storage_knows(si
         site.drop(name)
         until(partial(has_arrived, site, epoch))
         member.stop()
-    shutil.rmtree(site.root / ".mftgit" / "leases")
+    shutil.rmtree(site.root / ".mftgit" / "coordination")
     third = site.add("three")
     site.run(third, transfer())
     site.drop("three")
@@ -559,7 +560,7 @@ def test_a_folder_of_leases_that_is_lost_while_all_run_is_gone_on_from(site: Sit
         site.run(site.add(name), transfer())
     site.drop("a")
     until(lambda: site.arrived() == ["a"])
-    shutil.rmtree(site.root / ".mftgit" / "leases")
+    shutil.rmtree(site.root / ".mftgit" / "coordination")
     until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
     site.drop("b")
     until(lambda: site.arrived() == ["a", "b"])
@@ -666,11 +667,14 @@ def test_a_member_that_stands_down_ends_nothing_of_former_transfers(site: Site) 
     member.stand_down()
     member._look_for_leftovers()
     assert member.status() == []
-    until(lambda: b"released" in newest_beat(site, "other"))
+    until(lambda: "other" in told(site, "one").standing.handovers)
+    assert told(site, "one").holds == {}
 
 
-def newest_beat(site: Site, key: str) -> bytes:
-    return max((site.root / f".mftgit/leases/lease-{key}").glob("beat-*")).read_bytes()
+def told(site: Site, member: str) -> Told:
+    """Return what the only session tells, that of ``member``."""
+    (session,) = (site.root / ".mftgit/coordination/sessions").iterdir()
+    return parse_told((session / "told.json").read_bytes(), member=MemberName(member))
 
 
 def test_a_record_says_where_the_transfer_is_active_by_the_newest_revision(site: Site) -> None:
@@ -708,8 +712,9 @@ def test_who_has_lost_a_transfer_does_not_say_how_it_fails(site: Site) -> None:
     member = site.add("one")
     site.run(member, transfer())
     until(lambda: member.status()[0].state.value == "failing")
-    lease = site.root / ".mftgit/leases/lease-t"
-    (lease / "epoch-000000000009").write_text("two", encoding="utf-8")
+    (session,) = (site.root / ".mftgit/coordination/sessions").iterdir()
+    last = max(session.glob("beat-*")).name
+    (session / f"beat-{int(last[5:]) + 1:012d}").touch()  # as another member ends it
     until(lambda: member.status()[0].state.value == "standby")
 
 
@@ -1011,9 +1016,7 @@ def test_the_status_reads_nothing_of_what_is_ours_and_has_not_run(
     until(lambda: member.status()[0].owner == "one" and member._lines[TransferName("t")].runs)
     member.status()
     read: list[str] = []
-    monkeypatch.setattr(
-        "mftgit.member.outbound.service.read_shared", lambda line, _: read.append(line.name)
-    )
+    monkeypatch.setattr("mftgit.member.outbound.service.count", lambda line: read.append(line.name))
     member.status()
     assert read == []
     site.drop("a")

@@ -11,17 +11,19 @@ from pathlib import Path
 from threading import Condition, Event, Thread
 
 import pytest
+from owned import term
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.coordinator import Coordinator, Grant
+from mftgit.adapters.coordinator import Coordinator, CoordinatorUnavailableError, Session, Wish
 from mftgit.adapters.endpoint import Endpoint, FileEntry
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
+from mftgit.member.outbound.keep import Callbacks, Keeper
 from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import Keeper, Ownership
+from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.run import has_work, run_once
 from mftgit.model.config import (
     AfterSuccess,
@@ -36,7 +38,10 @@ from mftgit.model.config import (
 )
 from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.spread import Want
+from mftgit.model.standing import Handover, Standing
 from mftgit.model.triggers import WatchTrigger
+from mftgit.model.view import FREE, Sight
 
 CLOCK = SystemClock()
 T, U = TransferName("t"), TransferName("u")
@@ -49,12 +54,19 @@ class Told:
     def __init__(self) -> None:
         self.all: list[tuple[str, str]] = []
         self.held: dict[TransferName, Ownership] = {}
+        self.why: dict[TransferName, str] = {}
         self._changed = Condition()
 
-    def taken(self, name: TransferName, ownership: Ownership) -> None:
+    def taken(self, name: TransferName, ownership: Ownership, why: str) -> None:
         with self._changed:
             self.held[name] = ownership
+            self.why[name] = why
             self.all.append(("taken", name))
+            self._changed.notify_all()
+
+    def asked_back(self, name: TransferName) -> None:
+        with self._changed:
+            self.all.append(("asked back", name))
             self._changed.notify_all()
 
     def lost(self, name: TransferName, reason: str) -> None:
@@ -78,78 +90,183 @@ def keeper(over: Coordinator, member: str, told: Told) -> Keeper:
         member=MemberName(member),
         ttl_s=TTL_S,
         clock=CLOCK,
-        taken=told.taken,
-        lost=told.lost,
+        tell=Callbacks(taken=told.taken, lost=told.lost, asked_back=told.asked_back),
     )
     made.start()
     return made
 
 
+def free(folder: Path, name: TransferName = T) -> bool:
+    """Tell whether a member that has just come finds it free."""
+    return coordinator(folder, "reader").look().views.get(name, FREE).owner is None
+
+
 def test_a_keeper_takes_what_is_wanted_keeps_it_and_gives_it_back_when_told(tmp_path: Path) -> None:
     told = Told()
     one = keeper(coordinator(tmp_path, "one"), "one", told)
-    one.want({T: 0, U: 0})
+    one.want({T: Want(), U: Want()})
     told.wait_for(lambda: len(told.held) == 2)
+    assert told.why == {T: "nobody had it", U: "nobody had it"}
     held = told.held[T]
     until = CLOCK.boottime() + 3 * TTL_S
     while CLOCK.boottime() < until:
         assert held.valid()
         Event().wait(0.02)
-    one.want({U: 0})
+    one.want({U: Want()})
     assert held.valid()  # a run may still be going on
     one.ended(T)
     told.wait_for(lambda: told.all[-1] == ("lost: given back", "t"))
-    assert coordinator(tmp_path, "two").try_acquire("t") is not None
+    assert free(tmp_path)
     one.ended(U)
     one.stop()
     assert told.all[-1] == ("lost: given back", "u")
+    assert coordinator(tmp_path, "reader").look().members == {}
 
 
 def test_what_is_held_at_the_stop_and_not_ended_runs_out_by_itself(tmp_path: Path) -> None:
     told = Told()
     one = keeper(coordinator(tmp_path, "one"), "one", told)
-    one.want({T: 0})
+    one.want({T: Want()})
     told.wait_for(lambda: T in told.held)
     one.stop()
     assert "before its runs had ended" in told.all[-1][0]
-    assert coordinator(tmp_path, "two").try_acquire("t") is None
+    assert not free(tmp_path)
 
 
-def test_a_lease_that_is_given_back_while_wanted_is_left_to_others_first(tmp_path: Path) -> None:
+def test_a_drained_member_gives_all_back_and_takes_nothing(tmp_path: Path) -> None:
     told, other = Told(), Told()
     one = keeper(coordinator(tmp_path, "one"), "one", told)
-    one.want({T: 0})
-    told.wait_for(lambda: T in told.held)
+    one.want({T: Want(), U: Want()})
+    told.wait_for(lambda: len(told.held) == 2)
     two = keeper(coordinator(tmp_path, "two"), "two", other)
-    two.want({T: 0})
-    one.ended(T)
-    other.wait_for(lambda: T in other.held)
-    assert other.held[T].epoch == told_epoch(tmp_path)
-    for each in (one, two):
-        each.ended(T)
-        each.stop()
+    two.want({T: Want(), U: Want()})
+    one.want({}, draining=True)
+    one.ended(T, U)
+    other.wait_for(lambda: len(other.held) == 2)
+    assert other.why[T] == "one was drained"
+    assert other.held[T].epoch == 2
+    two.ended(T, U)
+    two.stop()
+    one.stop()
 
 
-def told_epoch(folder: Path) -> Epoch:
-    return coordinator(folder, "reader").observe("t").epoch
-
-
-def test_the_preferred_member_gets_a_lease_that_is_free_for_both(tmp_path: Path) -> None:
+def test_the_preferred_member_is_handed_a_lease_and_another_takes_over_when_it_goes(
+    tmp_path: Path,
+) -> None:
     first, second = Told(), Told()
+    want = Want(prefer=(MemberName("one"),))
     two = keeper(coordinator(tmp_path, "two"), "two", second)
-    two.want({T: 3.0})
+    two.want({T: want})
+    second.wait_for(lambda: T in second.held)
     one = keeper(coordinator(tmp_path, "one"), "one", first)
-    one.want({T: 0})
+    one.want({T: want})
+    second.wait_for(lambda: ("asked back", T) in second.all)
+    assert T not in first.held  # a run may still be going on
+    two.ended(T)
     first.wait_for(lambda: T in first.held)
+    assert first.why[T] == "one is preferred"
     one.ended(T)
     one.stop()
     second.wait_for(lambda: T in second.held)
+    assert second.why[T] in {"one was stopped", "given back"}
     two.ended(T)
     two.stop()
 
 
+def test_what_is_free_for_one_that_does_not_come_is_taken_all_the_same_and_kept(
+    tmp_path: Path,
+) -> None:
+    told, absent = Told(), Told()
+    one = keeper(coordinator(tmp_path, "one"), "one", absent)
+    one.want({U: Want()})  # it lives, and knows nothing of the other transfer
+    absent.wait_for(lambda: U in absent.held)
+    two = keeper(coordinator(tmp_path, "two"), "two", told)
+    two.want({T: Want(prefer=(MemberName("one"),))})
+    told.wait_for(lambda: T in told.held)
+    Event().wait(4 * TTL_S)
+    assert told.all == [("taken", T)]
+    for each, name in ((one, U), (two, T)):
+        each.ended(name)
+        each.stop()
+
+
+def test_a_lease_that_is_moved_goes_there_and_stays_there(tmp_path: Path) -> None:
+    first, second = Told(), Told()
+    want = Want(prefer=(MemberName("one"),))
+    one = keeper(coordinator(tmp_path, "one"), "one", first)
+    one.want({T: want})
+    first.wait_for(lambda: T in first.held)
+    two = keeper(coordinator(tmp_path, "two"), "two", second)
+    two.want({T: want, U: Want()})
+    second.wait_for(lambda: U in second.held)
+    one.move(T, MemberName("two"))
+    first.wait_for(lambda: ("asked back", T) in first.all)
+    one.ended(T)
+    second.wait_for(lambda: T in second.held)
+    assert second.why[T] == "an operator moved it to two"
+    Event().wait(4 * TTL_S)
+    assert T in second.held
+    two.ended(T, U)
+    two.stop()
+    one.stop()
+
+
+def test_an_owner_that_cannot_do_it_hands_over_to_one_that_may_and_not_in_circles(
+    tmp_path: Path,
+) -> None:
+    first, second = Told(), Told()
+    one = keeper(coordinator(tmp_path, "one"), "one", first)
+    one.want({T: Want()})
+    first.wait_for(lambda: T in first.held)
+    one.failed(T, "no route", cool_down_s=60)  # there is nobody else
+    Event().wait(2 * TTL_S)
+    assert first.all == [("taken", T)]
+    two = keeper(coordinator(tmp_path, "two"), "two", second)
+    two.want({T: Want(), U: Want()})
+    second.wait_for(lambda: U in second.held)
+    one.failed(T, "no route", cool_down_s=60)
+    first.wait_for(lambda: ("asked back", T) in first.all)
+    one.ended(T)
+    second.wait_for(lambda: T in second.held)
+    assert second.why[T] == "one could not do it: no route"
+    two.failed(T, "no route", cool_down_s=60)  # the other could not either, a moment ago
+    Event().wait(3 * TTL_S)
+    assert T in second.held
+    assert ("asked back", T) not in second.all
+    two.ended(T, U)
+    two.stop()
+    one.stop()
+
+
+def test_members_share_evenly_and_one_that_comes_later_gets_its_part(tmp_path: Path) -> None:
+    names = [TransferName(f"t{number}") for number in range(9)]
+    wants = {name: Want() for name in names}
+    told = [Told() for _ in range(3)]
+    keepers = []
+    for number, each in enumerate(told):
+        keepers.append(keeper(coordinator(tmp_path, f"m{number}"), f"m{number}", each))
+        keepers[-1].want(wants)
+        if number == 0:
+            each.wait_for(lambda: len(told[0].held) == len(names))
+
+    def give_up_what_is_asked_back() -> bool:
+        for made, each in zip(keepers, told, strict=True):
+            for name in [name for what, name in list(each.all) if what == "asked back"]:
+                if name in each.held:
+                    made.ended(TransferName(name))
+        return [len(each.held) for each in told] == [3, 3, 3]
+
+    patience = CLOCK.boottime() + 30
+    while not give_up_what_is_asked_back():
+        assert CLOCK.boottime() < patience
+        Event().wait(0.02)
+    for made, each in zip(keepers, told, strict=True):
+        made.ended(*each.held)
+        made.stop()
+
+
 class Unreliable:
-    """A real coordinator that can be made to fail, to hang, or to lose."""
+    """A real coordinator that can be made to fail, or to hang."""
 
     def __init__(self, real: Coordinator) -> None:
         self._real = real
@@ -162,33 +279,46 @@ class Unreliable:
         if self.error is not None:
             raise self.error
 
-    def try_acquire(self, key: str, *, above: Epoch = Epoch(0)) -> Grant | None:  # noqa: B008
+    def open(self, standing: Standing) -> Session:
         self._trouble()
-        return self._real.try_acquire(key, above=above)
+        return self._real.open(standing)
 
-    def renew(self, grant: Grant) -> Grant:
+    def renew(self, session: Session) -> Session:
         self._trouble()
-        return self._real.renew(grant)
+        return self._real.renew(session)
 
-    def observe(self, key: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        return self._real.observe(key)
-
-    def release(self, grant: Grant) -> None:
+    def tell(self, session: Session, standing: Standing) -> None:
         self._trouble()
-        self._real.release(grant)
+        self._real.tell(session, standing)
+
+    def look(self) -> Sight:
+        self._trouble()
+        return self._real.look()
+
+    def take(
+        self, session: Session, wishes: Mapping[TransferName, Wish]
+    ) -> Mapping[TransferName, Epoch]:
+        self._trouble()
+        return self._real.take(session, wishes)
+
+    def give_back(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
+        self._trouble()
+        self._real.give_back(session, leases)
+
+    def close(self, session: Session, why: str) -> None:
+        self._trouble()
+        self._real.close(session, why)
 
 
 def test_an_owner_that_cannot_renew_ends_by_its_own_deadline_and_comes_back(tmp_path: Path) -> None:
-    from mftgit.adapters.coordinator import CoordinatorUnavailableError  # noqa: PLC0415
-
     told = Told()
     over = Unreliable(coordinator(tmp_path, "one"))
     one = keeper(over, "one", told)
-    one.want({T: 0})
+    one.want({T: Want()})
     told.wait_for(lambda: T in told.held)
     held = told.held[T]
     over.error = CoordinatorUnavailableError("away")
-    told.wait_for(lambda: told.all[-1][0] == "lost: the lease could not be renewed in time")
+    told.wait_for(lambda: told.all[-1][0] == "lost: the session could not be renewed in time")
     assert not held.valid()
     over.error = None
     told.wait_for(lambda: T in told.held)
@@ -201,7 +331,7 @@ def test_an_ownership_ends_in_time_while_its_keeper_hangs(tmp_path: Path) -> Non
     told = Told()
     over = Unreliable(coordinator(tmp_path, "one"))
     one = keeper(over, "one", told)
-    one.want({T: 0})
+    one.want({T: Want()})
     told.wait_for(lambda: T in told.held)
     held = told.held[T]
     over.go_on.clear()
@@ -217,12 +347,13 @@ def test_an_ownership_ends_in_time_while_its_keeper_hangs(tmp_path: Path) -> Non
 def test_an_owner_that_lost_is_told_and_contends_again(tmp_path: Path) -> None:
     told = Told()
     one = keeper(coordinator(tmp_path, "one"), "one", told)
-    one.want({T: 0})
+    one.want({T: Want()})
     told.wait_for(lambda: T in told.held)
-    (tmp_path / "lease-t" / "epoch-000000000007").write_text("two", encoding="utf-8")
-    told.wait_for(lambda: any("from epoch 1 to 7: stand down" in what for what, _ in told.all))
+    (session,) = (tmp_path / "sessions").iterdir()
+    (session / "beat-000000000002").touch()  # as another ends it
+    told.wait_for(lambda: any("another member has ended" in what for what, _ in told.all))
     told.wait_for(lambda: T in told.held)
-    assert told.held[T].epoch == 8
+    assert told.held[T].epoch == 2
     one.ended(T)
     one.stop()
 
@@ -230,8 +361,8 @@ def test_an_owner_that_lost_is_told_and_contends_again(tmp_path: Path) -> None:
 def test_a_callback_that_fails_does_not_end_the_keeper(tmp_path: Path) -> None:
     told = Told()
 
-    def fail(name: TransferName, ownership: Ownership) -> None:
-        told.taken(name, ownership)
+    def fail(name: TransferName, ownership: Ownership, why: str) -> None:
+        told.taken(name, ownership, why)
         raise ValueError(name)
 
     one = Keeper(
@@ -239,13 +370,12 @@ def test_a_callback_that_fails_does_not_end_the_keeper(tmp_path: Path) -> None:
         member=MemberName("one"),
         ttl_s=TTL_S,
         clock=CLOCK,
-        taken=fail,
-        lost=told.lost,
+        tell=Callbacks(taken=fail, lost=told.lost, asked_back=told.asked_back),
     )
     one.start()
-    one.want({T: 0})
+    one.want({T: Want()})
     told.wait_for(lambda: T in told.held)
-    one.want({T: 0, U: 0})
+    one.want({T: Want(), U: Want()})
     told.wait_for(lambda: U in told.held)
     one.stop()
 
@@ -255,7 +385,7 @@ def test_a_lease_that_was_given_up_while_it_was_being_taken_is_given_back(tmp_pa
     over = Unreliable(coordinator(tmp_path, "one"))
     over.go_on.clear()
     one = keeper(over, "one", told)
-    one.want({T: 0})
+    one.want({T: Want()})
     Event().wait(
         0.1
     )  # it hangs in try_acquire by now, or will not take it at all: right either way
@@ -264,13 +394,13 @@ def test_a_lease_that_was_given_up_while_it_was_being_taken_is_given_back(tmp_pa
     over.go_on.set()
     one.stop()
     assert told.all in ([], [("taken", "t"), ("lost: given back", "t")])
-    assert coordinator(tmp_path, "two").try_acquire("t") is not None
+    assert free(tmp_path)
 
 
 def test_an_ownership_that_is_surpassed_is_taken_anew_above_at_once(tmp_path: Path) -> None:
     told = Told()
     one = keeper(coordinator(tmp_path, "one"), "one", told)
-    one.want({T: 0})
+    one.want({T: Want()})
     told.wait_for(lambda: T in told.held)
     one.surpass(T, Epoch(12))
     told.wait_for(lambda: T in told.held and told.held[T].epoch == 13)
@@ -283,7 +413,7 @@ def test_a_step_that_fails_unexpectedly_does_not_end_the_keeper(tmp_path: Path) 
     told = Told()
     over = Unreliable(coordinator(tmp_path, "one"))
     one = keeper(over, "one", told)
-    one.want({T: 0})
+    one.want({T: Want()})
     told.wait_for(lambda: T in told.held)
     over.error = ValueError("nobody thought of this")
     told.wait_for(lambda: T not in told.held)
@@ -374,11 +504,14 @@ def held_by(root: Path, name: str, *, blind: bool) -> list[Ownership]:
         member=MemberName(name),
         ttl_s=CHAOS_TTL_S,
         clock=CLOCK,
-        taken=lambda _, ownership: held.append(ownership),
-        lost=lambda *_: None if blind else held.clear(),
+        tell=Callbacks(
+            taken=lambda _name, ownership, _why: held.append(ownership),
+            lost=lambda *_: None if blind else held.clear(),
+            asked_back=lambda _name: None,
+        ),
     )
     keeps.start()
-    keeps.want({T: 0})
+    keeps.want({T: Want()})
     return held
 
 
@@ -433,10 +566,7 @@ def work(root: Path, name: str, ownership: Ownership, memory: Memory) -> None:
 
 
 def blinded(ownership: Ownership) -> Ownership:
-    return Blind(
-        Grant(key="t", epoch=ownership.epoch, sent_at=CLOCK.boottime(), ttl_s=CHAOS_TTL_S),
-        clock=CLOCK,
-    )
+    return Blind(ownership.epoch, term(CLOCK))
 
 
 class Chaos:
@@ -516,7 +646,7 @@ class Chaos:
             self._signal(name, signal.SIGCONT)
         if self._rng.random() > 0.04:
             return
-        owner = self._watch.observe("t").owner
+        owner = self._watch.look().views.get(T, FREE).owner
         if owner is None or owner not in self._members or owner in self._stopped:
             return
         if self._rng.random() < 0.4:

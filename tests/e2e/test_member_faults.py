@@ -273,24 +273,23 @@ def test_a_controller_that_stands_still_for_a_minute_holds_nothing_up_and_is_fol
 def test_storage_that_hangs_keeps_a_node_from_no_revision_nor_from_its_end(small: Small) -> None:
     small.until_says("active", push(small))
     small.delivers("before it hangs")
-    lease = small.made.files / ".mftgit" / "leases" / "lease-one"
+    other = small.made.files / ".mftgit" / "coordination" / "sessions" / "node-2.0"
+    other.mkdir()
     ledger = small.made.files / ".mftgit" / "transfers" / "one" / "ledger"
-    pipes = [lease / "beat-000000000999", ledger / "000000000999.jsonl"]
+    pipes = [other / "told.json", ledger / "000000000999.jsonl"]
     for pipe in pipes:
         os.mkfifo(
             pipe
         )  # whoever reads it hangs in a system call, as on storage that does not answer
-    (lease / "epoch-000000000999").write_text("node-2", encoding="utf-8")
     try:
         shorter = CLUSTER + b"coordinator: {type: shared-folder, ttl_s: 7}\n"
-        small.made.until("a lease hangs", lambda: small.says()["transfers"][0]["owner"] is None)
         new = push(small, {"cluster.yaml": shorter, "transfers/two.yaml": TRANSFER})
         small.until_says("active", new, within_s=60)
         process = small.made.running.pop(NODE)
         process.terminate()
         assert process.wait(85) == 0  # before a service manager kills it
     finally:
-        for path in (*pipes, lease / "epoch-000000000999"):
+        for path in pipes:
             path.unlink()
         if NODE not in small.made.running:
             small.start()

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from owned import term
+
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.coordinator import Grant
 from mftgit.adapters.endpoint import (
     Content,
     Digest,
@@ -55,9 +56,7 @@ class Owner(Ownership):
     """An owner whose deadline never comes, and that does something just before its ``at``-th effect."""
 
     def __init__(self, epoch: int, *, at: int = 0, then: Callable[[], None] = lambda: None) -> None:
-        super().__init__(
-            Grant(key="t", epoch=Epoch(epoch), sent_at=CLOCK.boottime(), ttl_s=1e9), clock=CLOCK
-        )
+        super().__init__(Epoch(epoch), term(CLOCK))
         self.effects = 0
         self._at = at
         self._then = then

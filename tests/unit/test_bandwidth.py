@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from clocks import SetClock
 from outbound_site import site
+from owned import owned
 
-from mftgit.adapters.coordinator import Grant
 from mftgit.member.outbound.limits import Limits
-from mftgit.member.outbound.own import Ownership, OwnershipEndedError
+from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.model.config import Destination, Fallback
 from mftgit.model.location import LocalLocation
-from mftgit.model.names import Epoch, LocationName
+from mftgit.model.names import LocationName
 
 FAST = LocalLocation(name=LocationName("fast"), path="f")
 SLOW = LocalLocation(name=LocationName("slow"), path="s", bytes_per_s=1000)
@@ -24,8 +24,7 @@ class Waiting:
     def __init__(self, *, ttl_s: float = 1e9) -> None:
         self.clock = SetClock()
         self.stopping = False
-        grant = Grant(key="t", epoch=Epoch(1), sent_at=self.clock.boottime(), ttl_s=ttl_s)
-        self.ownership = Ownership(grant, clock=self.clock)
+        self.ownership = owned(1, self.clock, ttl_s=ttl_s)
 
     def wait(self, seconds: float) -> bool:
         self.clock.pass_s(seconds)

@@ -173,7 +173,7 @@ def test_settings_of_the_cluster_and_the_member_are_told() -> None:
     before = {"members/node-1.yaml": "role: node\nvariables: {port: 1}\n"}
     assert told(on_node(before, after).settings) == {
         "cluster.poll_s": (60.0, 5.0),
-        "cluster.coordinator.ttl_s": (15.0, 30.0),
+        "cluster.coordinator.ttl_s": (10.0, 30.0),
         "labels.site": (None, "rome"),
         "variables.port": (1, True),  # which are equal in Python
     }

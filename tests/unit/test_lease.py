@@ -8,12 +8,10 @@ from mftgit.model.lease import (
     Observation,
     deadline,
     drain_s,
-    preference_delay_s,
     renew_every_s,
     wait_s,
     watch_every_s,
 )
-from mftgit.model.names import MemberName
 
 RATES = st.floats(1 - CLOCK_RATE_ERROR, 1 + CLOCK_RATE_ERROR)
 TTLS = st.floats(0.2, 3600)
@@ -25,7 +23,7 @@ def test_the_deadline_is_before_any_takeover_while_clocks_run_nearly_right(
 ) -> None:
     # The watcher saw the renewal the very moment it was sent; later would only make it later.
     owner_stops = (deadline(start, ttl_s) - start) / owner
-    seen = Observation(epoch=1, beat="1", since=other)
+    seen = Observation(beat=1, since=other)
     takes = wait_s(ttl_s) / watcher
     assert owner_stops < takes
     assert not seen.has_run_out(other + owner_stops * watcher, ttl_s)
@@ -48,25 +46,19 @@ def test_what_is_left_for_draining_is_a_second_or_a_tenth_or_less_for_a_short_tt
         assert drain == 1.0
 
 
-def test_an_observation_lasts_until_anything_changes() -> None:
-    first = Observation(epoch=1, beat="a", since=0.0)
-    assert first.seen(1, "a", 50.0) is first
-    assert first.seen(1, "b", 50.0) == Observation(epoch=1, beat="b", since=50.0)
-    assert first.seen(2, "a", 50.0).since == 50.0
-    assert first.seen(1, None, 50.0).since == 50.0
-    assert first.has_run_out(10.2, 10.0)
-    assert not first.has_run_out(10.1, 10.0)
+def test_an_observation_lasts_until_the_beat_changes() -> None:
+    first = Observation(beat=1, since=0.0)
+    assert first.seen(1, 50.0) is first
+    assert first.seen(2, 50.0) == Observation(beat=2, since=50.0)
+    assert first.seen(None, 50.0).since == 50.0
+    assert first.has_run_out(10.0, 10.0)
+    assert not first.has_run_out(9.9, 10.0)
 
 
-def test_a_free_lease_is_left_to_those_that_are_preferred() -> None:
-    a, b, c = MemberName("a"), MemberName("b"), MemberName("c")
-    assert preference_delay_s((), a, ttl_s=10) == 0
-    assert preference_delay_s((a, b), a, ttl_s=10) == 0
-    assert preference_delay_s((a, b), b, ttl_s=10) == 5
-    assert preference_delay_s((a, b), c, ttl_s=10) == 10
-    assert preference_delay_s((a,) * 9, c, ttl_s=10) == 20
-
-
-def test_looks_are_never_more_often_than_ten_a_second() -> None:
-    assert watch_every_s(0.5) == 0.1
-    assert watch_every_s(15) == 1.5
+@given(ttl_s=TTLS, others=st.integers(0, 10_000))
+def test_others_are_looked_at_often_where_they_are_few_and_ten_times_a_ttl_at_least(
+    ttl_s: float, others: int
+) -> None:
+    every_s = watch_every_s(ttl_s, others)
+    assert 0.1 <= every_s <= max(0.1, ttl_s / 10)
+    assert others / every_s <= 20 or every_s == max(0.1, ttl_s / 10)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from loguru import logger
 
-from mftgit.adapters.coordinator import Coordinator, View
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
@@ -28,6 +27,7 @@ from mftgit.model.transfer_status import (
     TransferStatus,
 )
 from mftgit.model.triggers import AfterTrigger, WatchTrigger
+from mftgit.model.view import View
 
 
 @unique
@@ -83,6 +83,7 @@ class Line:
         self.again: Look | None = None  # asked for while it was running
         self.fired_at: float | None = None  # the last firing that found another owner
         self.wanted = True
+        self.leaving = False  # another member is to have it, once no run goes on
         self.last_run: LastRun | None = None
         self.failing = False
         self.reason: str | None = None  # why, while it is failing
@@ -124,8 +125,8 @@ def fresh_memory(transfer: Transfer | None, state: Path) -> Memory:
     return Memory(ledger=Ledger(state, keeps=keeps), retry=retry)
 
 
-def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus:
-    """Return how the transfer is; ``view`` is what the storage told of its owner, where that is another."""
+def describe(line: Line, view: View, *, me: MemberName) -> TransferStatus:
+    """Return how the transfer is; ``view`` is what was seen of its owner, where that is another."""
     ownership, mine = line.ownership, line.is_ours
     status = TransferStatus(
         name=line.name,
@@ -139,27 +140,17 @@ def describe(line: Line, view: View | None, *, me: MemberName) -> TransferStatus
         waiting=line.waiting,
         paused=line.pause,
     )
-    if mine or view is None or view.owner == me:
+    if mine or view.owner == me:
         return status
     return replace(status, owner=view.owner, epoch=view.epoch or None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What the members' storage told of a transfer: who owns it, and whether it is paused."""
-
-    view: View | None
-    pause: Pause | None
-
-
-def read_shared(line: Line, coordinator: Coordinator | None) -> View | None:
-    """Count what was delivered, and return who owns the transfer, both as the members' storage tells. It may hang."""
+def count(line: Line) -> None:
+    """Count what was delivered, as the members' storage tells. It may hang."""
     try:
         line.counted.refresh()
-        return None if coordinator is None else coordinator.observe(line.key)
     except MftgitError as error:
-        logger.debug("shared state not read", transfer=line.name, error=str(error))
-    return None
+        logger.debug("deliveries not counted", transfer=line.name, error=str(error))
 
 
 def _state(line: Line, *, mine: bool) -> TransferState:

@@ -8,7 +8,7 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock, find_zone, rfc3339
-from mftgit.adapters.coordinator import View
+from mftgit.adapters.coordinator import Coordinator
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.pgp_home import sweep
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
@@ -20,19 +20,19 @@ from mftgit.member.outbound.connections import SWEEP_S
 from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
+from mftgit.member.outbound.keep import Callbacks, Keeper
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of, keys_of
 from mftgit.member.outbound.line import (
     Basis,
     Line,
     Look,
-    Seen,
+    count,
     describe,
     fresh_memory,
-    read_shared,
 )
 from mftgit.member.outbound.notices import Notices
 from mftgit.member.outbound.opening import prepare
-from mftgit.member.outbound.own import Keeper, Ownership
+from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.programs import check_programs
 from mftgit.member.outbound.progress import Progress
@@ -40,13 +40,15 @@ from mftgit.member.outbound.runs import Record, Runs
 from mftgit.member.outbound.successes import Successes
 from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import Generation, Transfer
+from mftgit.model.config import Ownership as OwnedBy
 from mftgit.model.events import EventName
-from mftgit.model.lease import preference_delay_s
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.plan import Plan
+from mftgit.model.spread import Want
 from mftgit.model.transfer_status import NOTHING_WAITS, TransferStatus
 from mftgit.model.triggers import IntervalTrigger, WatchTrigger, calendar_of
+from mftgit.model.view import FREE
 
 STATE = ".mftgit"
 """Below the files root: leases, intents and ledgers, which the members share."""
@@ -94,10 +96,9 @@ class Outbound:
         self._lines: dict[TransferName, Line] = {}  # by key
         self._owned: dict[TransferName, Ownership] = {}  # by key; may outlive its line for a moment
         self._keeper: Keeper | None = None
-        self._coordinator: SharedFolderCoordinator | None = None
         self._ttl_s = 0.0
         self._basis: Basis | None = None
-        self._seen = InTime[dict[TransferName, Seen | None]]("shared-state", within_s=_SHARED_S)
+        self._seen = InTime[dict[TransferName, Pause | None]]("shared-state", within_s=_SHARED_S)
         self._pauses = Pauses(self._shared)
         self._probe_storage = StorageProbe(self._shared, self._me)
         self.progress = Progress(clock=self._clock)
@@ -209,8 +210,7 @@ class Outbound:
             idle = [line.key for line in self._lines.values() if not line.running]
         self._tell_keeper()
         if on and self._keeper is not None:
-            for key in idle:
-                self._keeper.ended(key)
+            self._keeper.ended(*idle)
 
     @property
     def drained(self) -> bool:
@@ -233,19 +233,18 @@ class Outbound:
         """Return how each transfer is, by name. Storage that hangs is not waited for; what it told last counts."""
         with self._lock:
             lines = [line for _, line in sorted(self._lines.items()) if line.wanted]
-        coordinator = self._coordinator
         last = self._seen.last or {}
-        self._seen.ask(lambda: self._look_at_shared(lines, coordinator, last))
-        found = [(line, (self._seen.last or {}).get(line.key)) for line in lines]
-        for line, seen in found:
-            if seen is not None:
-                self._take_note_of_pause(line, seen.pause)
+        self._seen.ask(lambda: self._look_at_shared(lines, last))
+        keeper, found = self._keeper, self._seen.last or {}
+        for line in lines:
+            if line.key in found:
+                self._take_note_of_pause(line, found[line.key])
         return [
             replace(
-                describe(line, seen.view if seen else None, me=self._me),
+                describe(line, FREE if keeper is None else keeper.view(line.key), me=self._me),
                 under_way=self.progress.under_way(line.name),
             )
-            for line, seen in found
+            for line in lines
         ]
 
     def run_now(self, name: TransferName) -> bool:
@@ -269,24 +268,20 @@ class Outbound:
         return {line.name: rfc3339(due[line.key]) for line in lines if line.key in due}
 
     def _look_at_shared(
-        self,
-        lines: list[Line],
-        coordinator: SharedFolderCoordinator | None,
-        last: Mapping[TransferName, Seen | None],
-    ) -> dict[TransferName, Seen | None]:
-        """Read what the members' storage tells of transfers, by key; None where it does not. It may hang."""
+        self, lines: list[Line], last: Mapping[TransferName, Pause | None]
+    ) -> dict[TransferName, Pause | None]:
+        """Read which transfers are paused, by key, and count what was delivered. It may hang."""
         try:
             paused = self._pauses.all()
         except MftgitError as error:
             logger.debug("pauses not read", error=str(error))
-            return dict.fromkeys((line.key for line in lines), None)
-        return {
-            line.key: Seen(
-                view=_shared_view(line, coordinator, last.get(line.key)),
-                pause=paused.get(line.name),
-            )
-            for line in lines
-        }
+            return dict(last)
+        for line in lines:
+            runs, ownership = line.runs, line.ownership
+            if ownership is None or not ownership.valid() or line.counted_runs != runs:
+                count(line)
+                line.counted_runs = runs
+        return {line.key: paused.get(line.name) for line in lines}
 
     def stop(self) -> None:
         """Finish the files at hand, give the leases back, and end."""
@@ -297,9 +292,7 @@ class Outbound:
             lines = list(self._lines.values())
         self._runs.drain(lines)
         if self._keeper is not None:
-            for line in lines:
-                if not line.running:
-                    self._keeper.ended(line.key)
+            self._keeper.ended(*(line.key for line in lines if not line.running))
             self._keeper.stop()
 
     def _take_note_of_pause(self, line: Line, pause: Pause | None) -> None:
@@ -325,24 +318,22 @@ class Outbound:
         if self._keeper is not None:
             with self._lock:  # what runs loses its lease, and stops before its next effect
                 idle = [line.key for line in self._lines.values() if not line.running]
-            for key in idle:
-                self._keeper.ended(key)
+            self._keeper.ended(*idle)
             self._keeper.stop()
             self._keeper = None
-        self._coordinator = SharedFolderCoordinator(
-            self._shared / "leases",
+        coordinator: Coordinator = SharedFolderCoordinator(
+            self._shared / "coordination",
             member=self._me,
             ttl_s=ttl_s,
             clock=self._clock,
             remembered=lambda key: highest_epoch(self._shared / "transfers" / key),
         )
         keeper = Keeper(
-            self._coordinator,
+            coordinator,
             member=self._me,
             ttl_s=ttl_s,
             clock=self._clock,
-            taken=self._taken,
-            lost=self._lost,
+            tell=Callbacks(taken=self._taken, lost=self._lost, asked_back=self._asked_back),
         )
         keeper.start()  # last of all: what fails here is done anew by the next plan
         self._keeper, self._ttl_s = keeper, ttl_s
@@ -404,16 +395,34 @@ class Outbound:
         if self._keeper is None:
             return
         with self._lock:
+            draining = self._draining
             wanted = {
-                line.key: self._delay_s(line)
+                line.key: self._want(line)
                 for line in self._lines.values()
-                if line.wanted and not self._draining
+                if line.wanted and not draining
             }
-        self._keeper.want(wanted)
+        self._keeper.want(wanted, draining=draining)
 
-    def _delay_s(self, line: Line) -> float:
-        prefer = line.transfer.prefer if line.transfer is not None else ()
-        return preference_delay_s(prefer, self._me, ttl_s=self._ttl_s)
+    def _want(self, line: Line) -> Want:
+        """Say who may have a transfer; a former one anybody who finds something of it."""
+        transfer = line.transfer
+        if transfer is None:
+            return Want()
+        if transfer.ownership is OwnedBy.EACH:
+            return Want(eligible=frozenset({self._me}))
+        eligible = line.basis.generation.eligible(transfer)
+        return Want(eligible=eligible, prefer=transfer.prefer)
+
+    def _asked_back(self, key: TransferName) -> None:
+        """Begin no run of a transfer that another member is to have, and give it back when none goes on."""
+        with self._lock:
+            line = self._lines.get(key)
+            if line is not None and line.running:
+                line.leaving = True
+                line.again = None
+                return
+        if self._keeper is not None:
+            self._keeper.ended(key)
 
     # Former transfers
 
@@ -454,7 +463,7 @@ class Outbound:
 
     # Ownership
 
-    def _taken(self, key: TransferName, ownership: Ownership) -> None:
+    def _taken(self, key: TransferName, ownership: Ownership, why: str) -> None:
         with self._lock:
             self._owned[key] = ownership
             line = self._lines.get(key)
@@ -462,14 +471,15 @@ class Outbound:
                 if self._keeper is not None:
                     self._keeper.ended(key)
                 return
-            line.ownership = ownership
-        logger.info("transfer is ours", transfer=line.name, epoch=ownership.epoch)
+            line.ownership, line.leaving = ownership, False
+        facts = {"transfer": line.name, "reason": why}
+        logger.info("transfer is ours", epoch=ownership.epoch, **facts)
         try:
             self._record(
                 EventName.OWNERSHIP_TAKEN,
                 revision=line.basis.revision,
                 epoch=ownership.epoch,
-                facts={"transfer": line.name},
+                facts=facts,
             )
         finally:
             self._runs.submit(line, self._at_takeover(line))
@@ -491,7 +501,7 @@ class Outbound:
             line = self._lines.get(key)
             if line is None or ownership is None:
                 return
-            line.ownership = None
+            line.ownership, line.leaving = None, False
             line.failing, line.reason, line.retry_at = (
                 False,
                 None,
@@ -546,7 +556,7 @@ class Outbound:
         """Take note of a run's end; the lock is held."""
         if not line.wanted:
             self._forget(line)
-        elif self._draining and self._keeper is not None:
+        elif (self._draining or line.leaving) and self._keeper is not None:
             line.again = None
             self._keeper.ended(line.key)
             return
@@ -558,15 +568,3 @@ class Outbound:
             self._scheduler.once(
                 line.key, outcome.again_in_s, lambda: self._runs.submit(line, Look.SETTLED)
             )
-
-
-def _shared_view(
-    line: Line, coordinator: SharedFolderCoordinator | None, last: Seen | None
-) -> View | None:
-    """Read who owns a transfer and what it delivered, unless it is ours and has not run since that was read."""
-    runs, ownership = line.runs, line.ownership
-    if ownership is not None and ownership.valid() and line.counted_runs == runs:
-        return last.view if last else None
-    view = read_shared(line, coordinator)
-    line.counted_runs = runs
-    return view

@@ -1,0 +1,428 @@
+"""Keep the leases of a set of transfers, in a thread of its own: take, watch, hand over and give back."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from typing import Final
+
+from loguru import logger
+
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.coordinator import Coordinator, SessionLostError, Wish
+from mftgit.errors import TransientError
+from mftgit.member.outbound.heartbeat import Heartbeat
+from mftgit.member.outbound.own import Ownership, Term
+from mftgit.model.lease import watch_every_s
+from mftgit.model.names import Epoch, MemberName, TransferName
+from mftgit.model.spread import Want, able_members, assign
+from mftgit.model.standing import Handover, Standing
+from mftgit.model.view import FREE, Sight, View
+
+NO_LONGER_WANTED: Final = "given back"
+CALM_TTLS: Final = 2.0
+"""So many ttl the members have to be the same, before a lease is handed over because another suits better."""
+PATIENCE_TTLS: Final = 1.0
+"""So long a free lease is left to the member that it is for, before whoever is there takes it."""
+STAND_IN_TTLS: Final = 10.0
+"""So long a lease that was taken for another member, which did not, is not handed over to it."""
+
+_STOP_S: Final = 5.0
+_AT_ONCE: Final = 32
+_MEMBERS_EVERY_TTLS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """Who is told; from the keeper's thread, so they should only pass the word on.
+
+    ``taken(name, ownership, why)`` and ``lost(name, reason)`` are called once each per epoch and in this order.
+    ``asked_back(name)``: begin no run any more, and call `Keeper.ended` when none goes on.
+    """
+
+    taken: Callable[[TransferName, Ownership, str], None]
+    lost: Callable[[TransferName, str], None]
+    asked_back: Callable[[TransferName], None]
+
+
+class Keeper:
+    """Holds a session, and in it the leases that this member is to have (`mftgit.model.spread`).
+
+    An ownership ends by its own deadline even while this thread hangs in storage that does not answer: ``lost`` then
+    comes late, `Ownership.valid` does not.
+    """
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        *,
+        member: MemberName,
+        ttl_s: float,
+        clock: Clock,
+        tell: Callbacks,
+    ) -> None:
+        """Nothing is taken before `start`."""
+        self._coordinator = coordinator
+        self._me = member
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._callbacks = tell
+        self._heartbeat = Heartbeat(coordinator, clock=clock)
+        # What others ask for, under the lock.
+        self._lock = Lock()
+        self._wants: Mapping[TransferName, Want] = {}
+        self._draining = False
+        self._ended: set[TransferName] = set()
+        self._surpassed: dict[TransferName, Epoch] = {}
+        self._moves: dict[TransferName, MemberName] = {}
+        self._failed: dict[TransferName, tuple[str, float]] = {}
+        # What the thread alone knows.
+        self._term: Term | None = None
+        self._held: dict[TransferName, Ownership] = {}
+        self._stays: set[TransferName] = set()
+        self._leaving: dict[TransferName, Handover] = {}
+        self._giving: dict[TransferName, Handover] = {}
+        self._above: dict[TransferName, Epoch] = {}
+        self._aside: dict[TransferName, float] = {}
+        self._told = Standing()
+        self._seen: tuple[Sight, Mapping[TransferName, Want]] | None = None
+        self._targets: dict[TransferName, MemberName] = {}
+        self._free: dict[TransferName, float] = {}  # since when each was seen free
+        self._stood_in: dict[TransferName, tuple[MemberName, float]] = {}
+        self._calm_since = 0.0
+        self._unavailable = False  # told already
+        self._sight = Sight()
+        self._wake = Event()
+        self._stopping = False
+        self._given_up = False
+        self._thread = Thread(target=self._keep, name="leases", daemon=True)
+
+    # For any thread
+
+    def start(self) -> None:
+        """Begin."""
+        self._heartbeat.start()
+        self._thread.start()
+
+    def want(self, keys: Mapping[TransferName, Want], *, draining: bool = False) -> None:
+        """Own these transfers and no others, as far as this member is the one for them.
+
+        A lease that is held and not wanted any more is kept until `ended` is called for it, so that runs in flight can
+        finish. ``draining``: let the others know that nothing is for this member.
+        """
+        with self._lock:
+            self._wants = dict(keys)
+            self._draining = draining
+            self._ended -= keys.keys()
+        self._wake.set()
+
+    def ended(self, *names: TransferName) -> None:
+        """Say that no run under the ownership of ``names`` goes on, and none will begin: give the leases back.
+
+        Where one is not wanted, this holds until it is wanted again, also for a lease that was just being taken.
+        """
+        with self._lock:
+            self._ended.update(names)
+        self._wake.set()
+
+    def surpass(self, name: TransferName, epoch: Epoch) -> None:
+        """Own ``name`` under an epoch above ``epoch``, which its storage remembers and its lease does not.
+
+        As `ended`, to be called when no run goes on; the lease is contended for again at once.
+        """
+        with self._lock:
+            self._surpassed[name] = max(epoch, self._surpassed.get(name, epoch))
+            self._ended.add(name)
+        self._wake.set()
+
+    def move(self, name: TransferName, to: MemberName) -> None:
+        """Hand ``name`` over to ``to``, where it stays, if it is ours and that member is there and able."""
+        with self._lock:
+            self._moves[name] = to
+        self._wake.set()
+
+    def failed(self, name: TransferName, why: str, *, cool_down_s: float) -> None:
+        """Hand ``name`` over to a member that has not failed of late, if there is one, and leave it alone that long."""
+        with self._lock:
+            self._failed[name] = (why, cool_down_s)
+        self._wake.set()
+
+    def view(self, name: TransferName) -> View:
+        """Return who owns ``name``, as of the last look."""
+        return self._sight.views.get(name, FREE)
+
+    @property
+    def sight(self) -> Sight:
+        """Return what was seen by the last look."""
+        return self._sight
+
+    @property
+    def renewed_s_ago(self) -> float | None:
+        """Return how long ago the last renewal that succeeded was asked for, in seconds; None without a session."""
+        term = self._term
+        if term is None or not term.valid():
+            return None
+        return max(0.0, self._clock.boottime() - term.session.sent_at)
+
+    def stop(self) -> None:
+        """Give back every lease that `ended` was called for, let the others run out, and end the threads.
+
+        Where the storage hangs, every lease is left to run out, and nobody is told of it.
+        """
+        with self._lock:
+            self._wants = {}
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(_STOP_S)
+        self._heartbeat.stop()
+        if self._thread.is_alive():
+            logger.error("the storage of leases hangs; they are left to run out")
+            self._given_up = True
+            if self._term is not None:
+                self._term.lose("the member has stopped")
+
+    # The thread
+
+    def _keep(self) -> None:
+        while True:
+            stopping = self._stopping
+            try:
+                self._turn(stopping=stopping)
+                self._unavailable = False
+            except SessionLostError as error:
+                self._stand_down(str(error))
+            except TransientError as error:
+                level = "DEBUG" if self._unavailable else "WARNING"
+                self._unavailable = True
+                logger.log(level, "no lease can be asked for", reason=str(error))
+            except Exception:  # noqa: BLE001  what nobody foresaw must not end the keeper
+                logger.opt(exception=True).error("a look at leases failed unexpectedly")
+            if stopping:
+                break
+            self._wake.wait(self._pause_s())
+            self._wake.clear()
+        self._close()
+
+    def _turn(self, *, stopping: bool) -> None:
+        if self._term is not None and not self._term.valid():
+            self._stand_down(self._term.why_over)
+        with self._lock:
+            draining = self._draining
+        if self._term is None:
+            if stopping or not self._wants:
+                return
+            self._open(draining=draining)
+        self._tell(draining=draining)
+        self._give_back()
+        if stopping:
+            return
+        sight, wants = self._look(), self._wants
+        self._plan(sight, wants)
+        self._take(wants)
+        self._hand_over(sight, wants)
+
+    def _pause_s(self) -> float:
+        """Return how long nothing is due: longer where there is nothing to wait for."""
+        others = max(0, len(self._sight.members) - 1)
+        often_s = watch_every_s(self._ttl_s, others)
+        if self._free or self._unavailable or any(n not in self._held for n in self._wants):
+            return often_s
+        return max(often_s, _MEMBERS_EVERY_TTLS * self._ttl_s)
+
+    def _session(self) -> Term:
+        """Return the term that everything is asked under; raises SessionLostError."""
+        if self._term is None or not self._term.valid():
+            raise SessionLostError(
+                "the session has ended" if self._term is None else self._term.why_over
+            )
+        return self._term
+
+    def _open(self, *, draining: bool) -> None:
+        self._told = self._standing(draining=draining)
+        self._term = Term(self._coordinator.open(self._told), clock=self._clock)
+        self._heartbeat.begin(self._term)
+        self._seen = None
+
+    def _standing(self, *, draining: bool) -> Standing:
+        now = self._clock.boottime()
+        self._aside = {name: until for name, until in self._aside.items() if now < until}
+        return Standing(draining=draining, aside=frozenset(self._aside))
+
+    def _tell(self, *, draining: bool) -> None:
+        standing = self._standing(draining=draining)
+        if standing != self._told:
+            self._coordinator.tell(self._session().session, standing)
+            self._told = standing
+
+    def _give_back(self) -> None:
+        """Give back what is over here; what the coordinator does not take now, it is told again."""
+        with self._lock:
+            ended = [name for name in self._ended if name in self._held]
+            self._ended -= self._wants.keys()
+            surpassed, self._surpassed = self._surpassed, {}
+        for name, epoch in surpassed.items():
+            self._above[name] = max(epoch, self._above.get(name, epoch))
+        for name in ended:
+            ownership = self._held[name]
+            ownership.lose()
+            words = self._leaving.pop(name, None) or self._words(name, ownership, surpassed)
+            self._giving[name] = words
+        try:
+            if self._giving:
+                self._coordinator.give_back(self._session().session, self._giving)
+                self._giving = {}
+                self._seen = None
+        finally:
+            for name in ended:
+                self._drop(name, NO_LONGER_WANTED)
+
+    def _words(
+        self, name: TransferName, ownership: Ownership, surpassed: Collection[TransferName]
+    ) -> Handover:
+        """Return with what words a lease is given back that nobody has asked back."""
+        if name in surpassed:
+            why = "the storage remembered a higher epoch"
+            return Handover(epoch=ownership.epoch, why=why, to=self._me)
+        why = f"{self._me} was drained" if self._told.draining else NO_LONGER_WANTED
+        return Handover(epoch=ownership.epoch, why=why)
+
+    def _look(self) -> Sight:
+        sight = self._coordinator.look()
+        before, self._sight = self._sight, sight
+        if before.members.keys() != sight.members.keys():
+            self._calm_since = self._clock.boottime()
+        return sight
+
+    def _plan(self, sight: Sight, wants: Mapping[TransferName, Want]) -> None:
+        """Find out who is to own what, unless nothing has changed since that was found out."""
+        if self._seen is not None and self._seen[0] is sight and self._seen[1] is wants:
+            return
+        now = self._clock.boottime()
+        self._targets = assign(wants, sight, stays=self._stays)
+        self._free = {
+            name: self._free.get(name, now)
+            for name in wants
+            if name not in self._held
+            and name not in self._giving
+            and sight.views.get(name, FREE).owner is None
+        }
+        self._seen = (sight, wants)
+
+    def _take(self, wants: Mapping[TransferName, Want]) -> None:
+        now, patience_s = self._clock.boottime(), PATIENCE_TTLS * self._ttl_s
+        due = [
+            name
+            for name, since in self._free.items()
+            if self._targets.get(name) == self._me
+            or (now - since >= patience_s and self._is_able(name, wants[name]))
+        ]
+        for start in range(0, len(due), _AT_ONCE):
+            self._take_some(due[start : start + _AT_ONCE], now)
+
+    def _is_able(self, name: TransferName, want: Want) -> bool:
+        return self._me in able_members(name, want, self._sight.members)
+
+    def _take_some(self, names: Iterable[TransferName], now: float) -> None:
+        term = self._session()
+        wishes = {
+            name: Wish(why=self._why(name), above=self._above.get(name, Epoch(0))) for name in names
+        }
+        taken = self._coordinator.take(term.session, wishes)
+        for name, epoch in taken.items():
+            del self._free[name]
+            self._seen = None
+            handover = self._sight.views.get(name, FREE).handover
+            if handover is not None and handover.stays and handover.to == self._me:
+                self._stays.add(name)
+            if (target := self._targets.get(name, self._me)) != self._me:
+                self._stood_in[name] = (target, now)
+            ownership = Ownership(epoch, term)
+            self._held[name] = ownership
+            self._call(lambda n=name, o=ownership: self._callbacks.taken(n, o, wishes[n].why))  # type: ignore[misc]
+
+    def _why(self, name: TransferName) -> str:
+        handover = self._sight.views.get(name, FREE).handover
+        return handover.why if handover is not None and handover.why else "nobody had it"
+
+    def _hand_over(self, sight: Sight, wants: Mapping[TransferName, Want]) -> None:
+        """Ask back what another member is to have."""
+        with self._lock:
+            moves, self._moves = self._moves, {}
+            failed, self._failed = self._failed, {}
+        for name, to in moves.items():
+            if (
+                to != self._me
+                and name in wants
+                and to in able_members(name, wants[name], sight.members)
+            ):
+                self._ask_back(name, f"an operator moved it to {to}", to=to, stays=True)
+        for name, (why, cool_down_s) in failed.items():
+            others = (
+                able_members(name, wants[name], sight.members) if name in wants else frozenset()
+            )
+            willing = {
+                each for each in others - {self._me} if name not in sight.members[each].aside
+            }
+            if name in self._held and willing:
+                self._aside[name] = self._clock.boottime() + cool_down_s
+                self._ask_back(name, f"{self._me} could not do it: {why}")
+        now = self._clock.boottime()
+        if now - self._calm_since < CALM_TTLS * self._ttl_s:
+            return
+        for name in self._held:
+            target = self._targets.get(name, self._me)
+            if target == self._me or name in self._leaving or name not in wants:
+                continue
+            if self._did_not_come(name, target, now):
+                continue
+            preferred = target in wants[name].prefer
+            why = f"{target} is preferred" if preferred else f"{target} had fewer transfers"
+            self._ask_back(name, why, to=target)
+
+    def _did_not_come(self, name: TransferName, target: MemberName, now: float) -> bool:
+        stood_in_for, since = self._stood_in.get(name, (None, now))
+        return stood_in_for == target and now - since < STAND_IN_TTLS * self._ttl_s
+
+    def _ask_back(
+        self, name: TransferName, why: str, *, to: MemberName | None = None, stays: bool = False
+    ) -> None:
+        if name not in self._held:
+            return
+        epoch = self._held[name].epoch
+        self._leaving[name] = Handover(epoch=epoch, why=why, to=to, stays=stays)
+        self._call(lambda: self._callbacks.asked_back(name))
+
+    def _drop(self, name: TransferName, reason: str) -> None:
+        """Stand down from one transfer."""
+        self._held.pop(name).lose()
+        self._leaving.pop(name, None)
+        self._stays.discard(name)
+        self._stood_in.pop(name, None)
+        self._seen = None
+        self._call(lambda: self._callbacks.lost(name, reason))
+
+    def _stand_down(self, reason: str) -> None:
+        """Stand down from everything; the session is never renewed again, whatever becomes of it."""
+        if self._term is not None:
+            self._term.lose(reason)
+        self._term = None
+        self._giving = {}
+        for name in list(self._held):
+            self._drop(name, reason)
+
+    def _close(self) -> None:
+        """End the session where nothing goes on under it; else it runs out."""
+        term = self._term
+        try:
+            if term is not None and term.valid() and not self._held:
+                self._coordinator.close(term.session, f"{self._me} was stopped")
+        except TransientError as error:
+            logger.warning("the session was not ended", reason=str(error))
+        self._stand_down("the member stopped before its runs had ended")
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        if self._given_up:
+            return
+        try:
+            callback()
+        except Exception:  # noqa: BLE001  one caller's mistake must not end every lease of this member
+            logger.opt(exception=True).error("what was told of a lease failed")
