@@ -28,7 +28,6 @@ from mftgit.adapters.endpoint import (
     EndpointLostError,
     LoginError,
 )
-from mftgit.member.outbound.claims import Claims
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
 from mftgit.member.outbound.intents import Intents, RecordUnreadableError
@@ -560,29 +559,6 @@ def test_a_late_claim_gets_through_only_where_old_folders_are_left_standing(
 
     monkeypatch.setattr(FencedEndpoint, "remove_folder", leave_it)
     assert late_claims(root / "unfenced") != []
-
-
-def test_claims_adopted_before_records_would_make_duplicates(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Plant the defect that the crash tests exist for, and see them find it."""
-    order: list[Callable[[], None]] = []
-    real = Intents.take_over
-
-    def later(intents: Intents) -> None:
-        order.append(lambda: real(intents))
-
-    real_claims = Claims.take_over
-
-    def first(claims: Claims, *, needed: bool) -> None:
-        real_claims(claims, needed=needed)
-        while order:
-            order.pop()()
-
-    monkeypatch.setattr(Intents, "take_over", later)
-    monkeypatch.setattr(Claims, "take_over", first)
-    with pytest.raises(AssertionError):
-        test_a_successor_that_crashes_while_its_predecessor_sleeps_makes_no_duplicate(root)
 
 
 def test_no_effect_comes_after_the_ownership_has_ended(root: Path) -> None:
