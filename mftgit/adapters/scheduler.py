@@ -78,6 +78,10 @@ class _Seconds(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
         self._clock = clock
         self.due_at: float | None = None
 
+    def at(self, in_s: float, now: datetime) -> datetime:
+        """Return when it is due that is due in ``in_s`` seconds."""
+        return self._due(now + timedelta(seconds=in_s), now)
+
     def _due(self, moment: datetime, now: datetime) -> datetime:
         self.due_at = self._clock.boottime() + (moment - now).total_seconds()
         return moment
@@ -179,6 +183,14 @@ class Scheduler:
         self._scheduler.add_job(
             call, _Once(after_s, clock=self._clock), id=f".once.{key}", replace_existing=True
         )
+
+    def align(self, key: str, in_s: float) -> None:
+        """Call next for ``key`` in ``in_s`` seconds, and from then on in its intervals; one that is gone stays so."""
+        job = self._scheduler.get_job(key)
+        if job is None or not isinstance(job.trigger, _EverySoOften):
+            return
+        with suppress(JobLookupError):
+            job.modify(next_run_time=job.trigger.at(in_s, self._clock.now()))
 
     def next_firings(self) -> dict[str, datetime]:
         """Return when each key is called next."""

@@ -216,9 +216,13 @@ def _deduplicate(value: Value) -> Deduplicate:
 
 def _trigger(value: Value) -> Trigger:
     if "cron" in value:
-        return CronTrigger(**given(value["cron"], expression=str, timezone=str, calendar=str))
+        return CronTrigger(
+            **given(value["cron"], expression=str, timezone=str, calendar=str, catch_up_s=float)
+        )
     if "interval" in value:
-        return IntervalTrigger(**given(value["interval"], every_s=float, calendar=str))
+        return IntervalTrigger(
+            **given(value["interval"], every_s=float, calendar=str, catch_up_s=float)
+        )
     if "after" in value:
         return AfterTrigger(**given(value["after"], transfer=TransferName, calendar=str))
     if "manual" in value:

@@ -28,12 +28,17 @@ class TransferState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastRun:
-    """The last run of a transfer on one member; ``at`` is RFC 3339, ``size_bytes`` what it delivered."""
+    """The last run of a transfer on one member; ``at`` is RFC 3339, ``size_bytes`` what it delivered.
+
+    ``due_at`` (RFC 3339) is the firing that it was for, None where none; ``caught_up``: it was made up for.
+    """
 
     outcome: str
     at: str
     files: int
     size_bytes: int
+    due_at: str | None = None
+    caught_up: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape that ``status --json`` documents."""
@@ -42,6 +47,8 @@ class LastRun:
             "at": self.at,
             "files": self.files,
             "bytes": self.size_bytes,
+            "due_at": self.due_at,
+            "caught_up": self.caught_up,
         }
 
 
@@ -114,6 +121,8 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
             at=str(run["at"]),
             files=int(run["files"]),
             size_bytes=int(run["bytes"]),
+            due_at=_text(run.get("due_at"), _MAX_TIME),
+            caught_up=bool(run.get("caught_up", False)),
         ),
         delivered=int(value["delivered"]),
         reason=_text(value.get("reason"), MAX_REASON),

@@ -2,28 +2,36 @@
 
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import Final
 
 from mftgit.model.names import TransferName
+
+CATCH_UP_S: Final = 3600.0
+"""A takeover takes half an hour at most (ttl 300 s); members that were all down for a night do not run at their start
+what was due last evening."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CronTrigger:
     """Fire by a five-field crontab expression in an IANA time zone, with cron's own meaning of the fields.
 
-    On the days that ``calendar`` names, nothing runs; so it is with every trigger that has one.
+    On the days that ``calendar`` names, nothing runs; so it is with every trigger that has one. A firing that came due
+    while no member owned the transfer is made up for within ``catch_up_s``.
     """
 
     expression: str
     timezone: str = "UTC"
     calendar: str | None = None
+    catch_up_s: float = CATCH_UP_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalTrigger:
-    """Fire every so many seconds."""
+    """Fire every so many seconds; ``catch_up_s`` as with `CronTrigger`."""
 
     every_s: float
     calendar: str | None = None
+    catch_up_s: float = CATCH_UP_S
 
 
 @unique

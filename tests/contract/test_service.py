@@ -211,21 +211,6 @@ def test_an_interval_fires_again_and_again(site: Site) -> None:
     until(lambda: site.arrived() == ["a", "b"])
 
 
-def test_a_firing_that_no_owner_saw_is_caught_up_by_the_next_one(site: Site) -> None:
-    first, second = site.add("one"), site.add("two")
-    site.run(first, transfer(NEVER))
-    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
-    site.run(second, transfer(NEVER))
-    site.drop("a")
-    second._fire(
-        TransferName("t")
-    )  # as the scheduler does, while the other member owns the transfer
-    assert site.arrived() == []
-    first.stop()
-    until(lambda: site.arrived() == ["a"])
-    assert len(site.named(EventName.RUN_STARTED, by="two")) == 1
-
-
 def test_what_is_each_member_s_own_runs_on_every_member(site: Site) -> None:
     for name in ("one", "two"):
         site.run(site.add(name), transfer(ownership=Ownership.EACH))
@@ -588,7 +573,7 @@ def test_a_scheduled_run_comes_back_for_what_was_too_fresh_and_holds_no_thread(s
     for name in names:
         (site.root / "here" / name).mkdir(parents=True)
         (site.root / "here" / name / f"file-of-{name}").write_text(name, encoding="utf-8")
-        member._fire(TransferName(name))  # as the scheduler does when it is time
+        member.run_now(TransferName(name))
     site.drop("quick")
     until(site.arrived)
     assert site.arrived() == ["quick"]  # before any that has to be stable
@@ -601,7 +586,7 @@ def test_a_batch_that_a_restart_cuts_short_is_gone_on_with_at_once(site: Site) -
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
     names = [f"{number:03d}" for number in range(200)]
     site.drop(*names)
-    first._fire(TransferName("t"))
+    first.run_now(TransferName("t"))
     until(site.arrived)
     first.stop()
     assert 0 < len(site.arrived()) < len(names)
@@ -807,7 +792,7 @@ def test_what_is_run_by_hand_ends_what_was_begun_and_takes_nothing_new(site: Sit
     member = site.add("one")
     site.run(member, transfer(ManualTrigger()), transfer(name="other", source_path="elsewhere"))
     until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
-    member._fire(TransferName("t"))  # as an order of an operator would
+    member.run_now(T)
     until(lambda: site.arrived() == ["a"])
 
 
@@ -1020,12 +1005,12 @@ def test_the_status_reads_nothing_of_what_is_ours_and_has_not_run(
     member.status()
     assert read == []
     site.drop("a")
-    member._fire(TransferName("t"))
+    member.run_now(TransferName("t"))
     until(lambda: site.named(EventName.RUN_FINISHED))
     until(lambda: (member.status(), read)[1])
 
 
-def test_firings_that_find_the_run_under_way_are_caught_up_by_one_when_it_ends(site: Site) -> None:
+def test_what_is_asked_for_while_a_run_is_under_way_is_one_run_when_it_ends(site: Site) -> None:
     member, key = site.add("one"), TransferName("t")
     site.run(member, transfer(NEVER))
     until(lambda: member._lines[key].runs == 1)  # the look of a new owner
@@ -1039,10 +1024,10 @@ def test_firings_that_find_the_run_under_way_are_caught_up_by_one_when_it_ends(s
             go_on.wait(WAIT_S)
 
     member._runs._record = hold
-    member._fire(key)
+    member.run_now(key)
     assert began.wait(WAIT_S)
     for _ in range(3):
-        member._fire(key)
+        member.run_now(key)
     go_on.set()
     until(lambda: member._lines[key].runs == 3 and not member._lines[key].running)
     assert len(site.named(EventName.RUN_FINISHED)) == 2

@@ -132,7 +132,11 @@ def test_a_transfer_is_shown_as_this_member_runs_it_and_without_a_secret(
         {"private_key": {"file": "partner.key"}},
     ]
     assert definition["trigger"] == {
-        "cron": {"expression": "30 1 * * *", "timezone": "Europe/Berlin"}
+        "cron": {
+            "expression": "30 1 * * *",
+            "timezone": "Europe/Berlin",
+            "catch_up_s": 3600.0,
+        }
     }
     assert (found["status"]["next_at"], found["status"]["owner"]) == (AT, "node-2")
     for word in (

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from mftgit.adapters.clock import SystemClock
+
 
 @dataclass
 class SetClock:
@@ -20,3 +22,20 @@ class SetClock:
     def pass_s(self, seconds: float) -> None:
         self.moment += timedelta(seconds=seconds)
         self.booted_s += seconds
+
+
+@dataclass
+class Wall:
+    """The machine's clocks, of which the one on the wall shows something else."""
+
+    ahead: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return SystemClock().now() + self.ahead
+
+    def boottime(self) -> float:
+        return SystemClock().boottime()
+
+    def set(self, moment: datetime) -> None:
+        """Set it: it goes on from ``moment``."""
+        self.ahead = moment - SystemClock().now()

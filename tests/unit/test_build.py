@@ -321,6 +321,14 @@ def test_a_transfer_takes_what_the_document_says() -> None:
             CronTrigger(expression="1 * * * *", timezone="Europe/Berlin"),
         ),
         ({"interval": {"every_s": 2}}, IntervalTrigger(every_s=2.0)),
+        (
+            {"interval": {"every_s": 2, "catch_up_s": 0}},
+            IntervalTrigger(every_s=2.0, catch_up_s=0.0),
+        ),
+        (
+            {"cron": {"expression": "* * * * *", "catch_up_s": 60}},
+            CronTrigger(expression="* * * * *", catch_up_s=60.0),
+        ),
         ({"watch": {"every_s": 0.5}}, WatchTrigger(every_s=0.5)),
         (
             {"watch": {"by": "polling", "calendar": "off"}},

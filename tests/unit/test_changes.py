@@ -125,10 +125,12 @@ def test_another_kind_of_trigger_is_told_with_the_fields_of_both() -> None:
         "trigger.watch.by": ("auto", None),
         "trigger.cron.expression": (None, "0 2 * * *"),
         "trigger.cron.timezone": (None, "UTC"),
+        "trigger.cron.catch_up_s": (None, 3600.0),
     }
     interval = INVOICES.replace("watch:", "interval:")
     assert of_invoices(interval, INVOICES) == {
         "trigger.interval.every_s": (1.0, None),
+        "trigger.interval.catch_up_s": (3600.0, None),
         "trigger.watch.every_s": (None, 1.0),
         "trigger.watch.by": (None, "auto"),
     }

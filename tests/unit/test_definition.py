@@ -75,10 +75,14 @@ def test_a_definition_has_both_places_and_no_secret() -> None:
     ("trigger", "told", "words"),
     [
         (WatchTrigger(every_s=2), {"watch": {"every_s": 2, "by": "auto"}}, "looking every 2 s"),
-        (IntervalTrigger(every_s=90), {"interval": {"every_s": 90}}, "every 90 s"),
+        (
+            IntervalTrigger(every_s=90),
+            {"interval": {"every_s": 90, "catch_up_s": 3600.0}},
+            "every 90 s",
+        ),
         (
             CronTrigger(expression="0 1 * * *"),
-            {"cron": {"expression": "0 1 * * *", "timezone": "UTC"}},
+            {"cron": {"expression": "0 1 * * *", "timezone": "UTC", "catch_up_s": 3600.0}},
             "by cron '0 1 * * *' in UTC",
         ),
         (

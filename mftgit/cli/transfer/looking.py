@@ -110,7 +110,8 @@ def last_run(told: dict[str, Any]) -> str:
     run = told["last_run"]
     if run is None:
         return "-"
-    return f"{run['outcome']} {run['at']}: {run['files']} files, {format_bytes(run['bytes'])}"
+    words = f"{run['outcome']} {run['at']}: {run['files']} files, {format_bytes(run['bytes'])}"
+    return f"{words}, caught up from {run['due_at']}" if run["caught_up"] else words
 
 
 def waiting(told: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from mftgit.model.claim import ClaimId, make_id
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
 from mftgit.model.failures import Failure, Mark
+from mftgit.model.firing import Firing
 from mftgit.model.intent import Place
 from mftgit.model.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision
@@ -175,7 +176,8 @@ class RunContext:
     (``FILES_ROOT/.mftgit/transfers/KEY``), one for each key of a lease. ``open_endpoint`` gives an endpoint for the run
     alone, ``open_more`` another one of the same location where that can be had without waiting, and ``give_back`` takes
     it when the run is done with it. ``record`` writes an event. ``run_program`` runs what the transfer names for before
-    and after. ``progress`` is told of bytes that are moved, and ``moved`` (to where, how many) waits where they are too
+    and after. ``firing`` is what the run is for, where a schedule fired.
+    ``progress`` is told of bytes that are moved, and ``moved`` (to where, how many) waits where they are too
     many. ``stopping`` ends a run after the file at hand; a scheduled one that is stopped so is gone on with later,
     unless ``unwanted``. ``secrets`` are for what is done to content. ``nonce`` makes ids that are never given twice.
     """
@@ -194,6 +196,7 @@ class RunContext:
     memory: Memory
     progress: Progress = field(default_factory=lambda: Progress(clock=SystemClock()))
     run_program: RunProgram = no_program
+    firing: Firing | None = None
     stopping: Event = field(default_factory=Event)
     unwanted: Callable[[], bool] = lambda: False
     secrets: SecretsHere = field(default_factory=lambda: SecretsHere(folder=Path()))

@@ -19,6 +19,7 @@ from mftgit.adapters.local import LocalEndpoint
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.claims import take_over
 from mftgit.member.outbound.fenced import FencedEndpoint
+from mftgit.member.outbound.fired import FIRED, LastFired
 from mftgit.member.outbound.own import Ownership, OwnershipEndedError, SupersededError
 from mftgit.member.outbound.partials import Partials, is_partial
 from mftgit.model.claim import ClaimId
@@ -50,6 +51,7 @@ class Intents:
         self._file_of: dict[ClaimId, str] = {}
         self._stale: set[str] = set()  # files with lines of deliveries that are over
         self.partials = Partials(self._own, self._fence)
+        self.fired = LastFired(self._own, self._fence)
 
     def take_over(self) -> None:
         """Raise this epoch's folder and adopt what lower epochs hold; see `claims.take_over`."""
@@ -71,9 +73,9 @@ class Intents:
     def left_over(self, *, own: bool) -> bool:
         """Tell whether another epoch's folder holds anything, or, with ``own``, this one's."""
         with _storage():
-            if own and self._own.is_dir() and any(self._own.iterdir()):
+            if own and self._own.is_dir() and _holds_work(self._own):
                 return True
-            return any(any(folder.iterdir()) for folder in self._others())
+            return any(map(_holds_work, self._others()))
 
     def all(self) -> list[Intent]:
         """Return the records of this epoch, in the order of their ids.
@@ -200,6 +202,10 @@ class Intents:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise OwnershipEndedError(f"a successor has removed {self._own}") from error
             raise
+
+
+def _holds_work(folder: Path) -> bool:
+    return any(path.name != FIRED for path in folder.iterdir())
 
 
 def _is_record(path: Path) -> bool:

@@ -10,6 +10,7 @@ from loguru import logger
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
+from mftgit.member.outbound.firings import Firings
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
 from mftgit.model.config import (
@@ -26,7 +27,7 @@ from mftgit.model.transfer_status import (
     TransferState,
     TransferStatus,
 )
-from mftgit.model.triggers import AfterTrigger, WatchTrigger
+from mftgit.model.triggers import AfterTrigger, Trigger, WatchTrigger
 from mftgit.model.view import View
 
 
@@ -42,7 +43,11 @@ class Look(IntEnum):
     """The same, for news of the folder: also after a run that is under way, which may not have seen it."""
     SETTLED = 4
     """Take what was too fresh for the last run; nothing is told where there is nothing."""
-    FIRED = 5
+    DUE = 5
+    """The schedule fires: as FIRED, unless another owner, or this one, has run that firing."""
+    TAKEN = 6
+    """The transfer is ours from now on: as FIRED where a firing was missed meanwhile, else as BEGUN."""
+    FIRED = 7
     """End what was begun, take what is new, and say so also when there was nothing."""
 
 
@@ -81,7 +86,7 @@ class Line:
         self.runs = 0  # that have ended
         self.counted_runs = -1  # how many had when `counted` was read
         self.again: Look | None = None  # asked for while it was running
-        self.fired_at: float | None = None  # the last firing that found another owner
+        self.firings = Firings()
         self.wanted = True
         self.leaving = False  # another member is to have it, once no run goes on
         self.last_run: LastRun | None = None
@@ -100,9 +105,14 @@ class Line:
         return self.ownership is not None and self.ownership.valid()
 
     @property
+    def trigger(self) -> Trigger | None:
+        """Return when it runs, None where it is not configured any more."""
+        return None if self.transfer is None else self.transfer.trigger
+
+    @property
     def follows(self) -> TransferName | None:
         """Return the transfer whose successes it runs after, None where it has another trigger."""
-        trigger = None if self.transfer is None else self.transfer.trigger
+        trigger = self.trigger
         return trigger.transfer if isinstance(trigger, AfterTrigger) else None
 
     @property

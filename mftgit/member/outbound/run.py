@@ -52,6 +52,15 @@ def end_begun(context: RunContext) -> RunOutcome:
     )
 
 
+def refuse(error: MftgitError, context: RunContext) -> RunOutcome:
+    """Tell of a run that cannot begin because of ``error``, and return as `run_once` does."""
+
+    def go(_: Endpoints) -> None:
+        raise error
+
+    return Tally(context, {}).carry_out(go)
+
+
 def has_work(transfer: Transfer | None, context: RunContext, *, fresh: bool = True) -> bool:
     """Tell whether such a run would find something to do, without an effect and without an event.
 
@@ -116,7 +125,13 @@ class _Going:
 
     def go(self, *, fresh: bool, settled: bool) -> None:
         transfer, stopping = self._transfer, self._context.stopping
-        delivery = _end_begun(self._run, self._begun, self._endpoints, transfer)
+        try:
+            delivery = _end_begun(self._run, self._begun, self._endpoints, transfer)
+        except OwnershipEndedError:
+            raise
+        except MftgitError:
+            self._begun.intents.close_run()  # it is tried again by the next firing
+            raise
         for claim in self._begun.unrecorded():
             if not stopping.is_set():
                 self._run.attempt(

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,12 +25,13 @@ from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.programs import programs
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.retention import tidy
-from mftgit.member.outbound.run import end_begun, has_work, run_once
+from mftgit.member.outbound.run import end_begun, has_work, refuse, run_once
 from mftgit.member.outbound.successes import Followed, Successes
 from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.events import EventName, Fact
+from mftgit.model.firing import Firing, firing_facts
 from mftgit.model.location import LocalLocation, Location
-from mftgit.model.names import LocationName, MemberName
+from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.run import RunState
 from mftgit.model.transfer_status import MAX_REASON, LastRun
 
@@ -67,6 +69,7 @@ class Runs:
         listen: Callable[[Line], None],
         pauses: Pauses,
         progress: Progress,
+        align: Callable[[TransferName, float], None],
     ) -> None:
         self._lock = lock
         self._idle = threading.Condition(lock)
@@ -81,6 +84,7 @@ class Runs:
         self._listen = listen
         self._pauses = pauses
         self._progress = progress
+        self._align = align
         self.connections = Connections(clock=clock)
         self._limits = Limits(clock=clock)
         self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
@@ -140,15 +144,7 @@ class Runs:
             self._listen(line)
             if self._is_held(line, context):
                 return
-            number = self._follows(line, context, look)
-            if number is not None or self._is_due(line, context, look):
-                outcome = self._carry_out(line, context, look, follows=number is not None)
-                self._note(line, outcome)
-                self._tidy(line, context, outcome)
-            elif context.memory.is_quiet(self._clock.boottime()):
-                line.failing, line.reason = False, None  # what failed is not there any more
-            self._note_waiting(line, context)
-            self._note_success(line, context, outcome, number)
+            outcome = self._go(line, context, look)
         except Exception:  # noqa: BLE001  one transfer must not end the others
             logger.opt(exception=True).error("a run failed unexpectedly", transfer=line.name)
             self._note(line, None)
@@ -163,6 +159,29 @@ class Runs:
         if again is not None:
             self.submit(line, again)
 
+    def _go(self, line: Line, context: RunContext, look: Look) -> RunOutcome | None:
+        """Run the transfer where that is due; return how it ended, None where it was not."""
+        outcome: RunOutcome | None = None
+        try:
+            look, firing = self._fires(line, context, look)
+        except MftgitError as error:
+            line.firings.forget()
+            outcome = refuse(error, context)
+            self._note(line, outcome)
+            self._note_waiting(line, context)
+            return outcome
+        context = replace(context, firing=firing)
+        number = self._follows(line, context, look)
+        if number is not None or self._is_due(line, context, look):
+            outcome = self._carry_out(line, context, look, follows=number is not None)
+            self._note(line, outcome, firing)
+            self._tidy(line, context, outcome)
+        elif context.memory.is_quiet(self._clock.boottime()):
+            line.failing, line.reason = False, None  # what failed is not there any more
+        self._note_waiting(line, context)
+        self._note_success(line, context, outcome, number)
+        return outcome
+
     def _is_held(self, line: Line, context: RunContext) -> bool:
         """Tell whether nothing may begin: it is paused, or nobody can tell. A former transfer comes to its end."""
         if line.transfer is None:
@@ -174,7 +193,38 @@ class Runs:
             return True
         if pause is not None:
             line.pause = pause  # that it is over is for the status to find, which goes on with what was stopped
+            self._pass_over(line, context)
         return pause is not None
+
+    def _pass_over(self, line: Line, context: RunContext) -> None:
+        """Have no owner make up for a firing that came due while the transfer was paused."""
+        if line.transfer is None:
+            return
+        try:
+            firing = line.firings.due(line.transfer.trigger, context, taken=True)
+            if firing is not None:
+                line.firings.pass_over(firing)
+        except MftgitError as error:
+            logger.warning("a firing was not noted", transfer=line.name, reason=str(error))
+
+    def _fires(self, line: Line, context: RunContext, look: Look) -> tuple[Look, Firing | None]:
+        """Return what is to be done for ``look``, and the firing that it is for, which counts as run from now on.
+
+        Raises:
+            MftgitError: whether one is due cannot be told, or not be written down; none may begin.
+        """
+        if look < Look.DUE or line.transfer is None:
+            return look, None
+        firings = line.firings
+        firing = firings.due(line.transfer.trigger, context, taken=look is Look.TAKEN)
+        if firing is not None:
+            firings.begin(firing)
+        next_in_s = firings.next_in_s(context)
+        if next_in_s is not None:
+            self._align(line.key, next_in_s)
+        if firing is not None or look is Look.FIRED:
+            return Look.FIRED, firing
+        return Look.FOUND if line.watches else Look.BEGUN, None
 
     def _fail(self, line: Line, context: RunContext, error: MftgitError) -> None:
         """Tell of a run that did not come about, and not again at every look."""
@@ -183,8 +233,8 @@ class Runs:
             return
         memory.failed("", None, now)
         failed = RunOutcome(outcome=RunState.FAILED, files=0, size_bytes=0, errors=(str(error),))
-        context.record(EventName.RUN_STARTED, {})
-        facts = {"outcome": failed.outcome.value, "files": 0, "size_bytes": 0}
+        context.record(EventName.RUN_STARTED, firing_facts(None))
+        facts = {"outcome": failed.outcome.value, "files": 0, "size_bytes": 0, **firing_facts(None)}
         context.record(EventName.RUN_FAILED, {**facts, "errors": [str(error)]})
         self._note(line, failed)
         self._note_waiting(line, context)
@@ -339,7 +389,7 @@ class Runs:
             else rfc3339(self._clock.now() + timedelta(seconds=retry_in_s))
         )
 
-    def _note(self, line: Line, outcome: RunOutcome | None) -> None:
+    def _note(self, line: Line, outcome: RunOutcome | None, firing: Firing | None = None) -> None:
         errors = (UNEXPECTED,) if outcome is None else outcome.errors
         line.reason = errors[0][:MAX_REASON] if errors else None
         if outcome is not None and outcome.outcome is RunState.IDLE:
@@ -351,6 +401,8 @@ class Runs:
             at=rfc3339(self._clock.now()),
             files=0 if outcome is None else outcome.files,
             size_bytes=0 if outcome is None else outcome.size_bytes,
+            due_at=None if firing is None else rfc3339(firing.due_at),
+            caught_up=firing is not None and firing.caught_up,
         )
 
 

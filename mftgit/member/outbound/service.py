@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from loguru import logger
@@ -42,6 +43,7 @@ from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import Generation, Transfer
 from mftgit.model.config import Ownership as OwnedBy
 from mftgit.model.events import EventName
+from mftgit.model.firing import schedule_of
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.plan import Plan
@@ -52,9 +54,6 @@ from mftgit.model.view import FREE
 
 STATE = ".mftgit"
 """Below the files root: leases, intents and ledgers, which the members share."""
-
-CATCH_UP_TTLS = 2.0
-"""A firing that came so many ttl before this member took the transfer is caught up: its owner was gone by then."""
 
 _LEFTOVERS, _PROBE, _SWEEP = ".leftovers", ".probe", ".connections"  # no transfer is called so
 _PROBE_S = 10.0
@@ -80,17 +79,18 @@ class Outbound:
         bootstrap: Bootstrap,
         record: Record,
         is_ancestor: Callable[[Revision, Revision], bool],
+        clock: Clock | None = None,
     ) -> None:
         """Work on the files root and with the secrets of this member.
 
         ``record`` writes events; ``is_ancestor(one, other)`` tells whether a revision is another or came before it,
-        and raises MftgitError for one that is not here.
+        and raises MftgitError for one that is not here. ``clock`` is the machine's unless another one is given.
         """
         self._is_ancestor = is_ancestor
         self._me: MemberName = bootstrap.name
         self._shared = Path(bootstrap.files_root) / STATE
         self._record = record
-        self._clock: Clock = SystemClock()
+        self._clock: Clock = clock or SystemClock()
         self._scheduler = Scheduler(clock=self._clock)
         self._lock = threading.Lock()
         self._lines: dict[TransferName, Line] = {}  # by key
@@ -119,6 +119,7 @@ class Outbound:
             listen=self._listen,
             pauses=self._pauses,
             progress=self.progress,
+            align=self._scheduler.align,
         )
         self._notices = Notices(
             files_root=Path(bootstrap.files_root),
@@ -170,12 +171,13 @@ class Outbound:
             return
         plan, generation = prepared.plan, prepared.generation
         self._use_ttl(generation.cluster.lease_ttl_s)
+        since = None if self._basis is None else self._clock.now()
         basis = self._basis = Basis(revision=revision, generation=generation)
         for name in plan.stop:
             self._unwant(name)
         changed = [job.transfer for job in (*plan.start, *plan.change)]
         for transfer in changed:
-            self._put(transfer, basis)
+            self._put(transfer, basis, since)
         with self._lock:
             for line in self._lines.values():
                 line.basis = basis
@@ -341,15 +343,21 @@ class Outbound:
     def _key(self, transfer: Transfer) -> TransferName:
         return key_of(transfer.name, transfer.ownership, self._me)
 
-    def _put(self, transfer: Transfer, basis: Basis) -> None:
-        """Have a line for ``transfer`` as it is now, and none under the key of another kind of ownership."""
+    def _put(self, transfer: Transfer, basis: Basis, since: datetime | None) -> None:
+        """Have a line for ``transfer`` as it is now, and none under the key of another kind of ownership.
+
+        ``since`` is when its schedule begins, where that is new here; see `Firings`.
+        """
         key = self._key(transfer)
         self._unwant(transfer.name, but=key)
         with self._lock:
             line = self._lines.get(key)
             if line is None:
                 self._add(transfer.name, transfer, key=key, basis=basis)
+                self._lines[key].firings.since = since
                 return
+            if not line.wanted or schedule_of(line.trigger) != schedule_of(transfer.trigger):
+                line.firings.since = since
             line.transfer, line.wanted, line.name = transfer, True, transfer.name
             line.memory = fresh_memory(transfer, line.state)
             if line.is_ours:
@@ -486,14 +494,11 @@ class Outbound:
 
     def _at_takeover(self, line: Line) -> Look:
         """Say what to do at once: what a predecessor began, and what it would have done but for its end."""
+        if line.on_schedule:
+            return Look.TAKEN
         if line.transfer is not None and self._is_day_off(line.transfer):
             return Look.BEGUN
-        if not line.on_schedule:
-            return Look.FOUND
-        fired_at, line.fired_at = line.fired_at, None
-        missed_s = CATCH_UP_TTLS * self._ttl_s
-        missed = fired_at is not None and self._clock.boottime() - fired_at <= missed_s
-        return Look.FIRED if missed else Look.BEGUN
+        return Look.FOUND
 
     def _lost(self, key: TransferName, reason: str) -> None:
         with self._lock:
@@ -528,8 +533,7 @@ class Outbound:
             if line.watches:
                 self._runs.submit(line, Look.BEGUN)
             return
-        if not self._runs.submit(line, Look.FIRED if line.on_schedule else Look.FOUND):
-            line.fired_at = self._clock.boottime()
+        self._runs.submit(line, Look.DUE if line.on_schedule else Look.FOUND)
 
     def _listen(self, line: Line) -> None:
         """Listen to the folder of a transfer that is about to be looked at: so nothing comes between."""

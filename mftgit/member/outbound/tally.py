@@ -18,6 +18,7 @@ from mftgit.model.claim import ClaimId
 from mftgit.model.commands import When
 from mftgit.model.events import EventName, Fact
 from mftgit.model.failures import Mark
+from mftgit.model.firing import firing_facts
 from mftgit.model.names import Epoch, LocationName
 from mftgit.model.run import RunState, RunStep, advance_run
 
@@ -68,7 +69,7 @@ class Tally:
     def carry_out(self, go: Callable[[Endpoints], object]) -> RunOutcome:
         """Do ``go`` from the beginning to the end of the run, and return how that went."""
         self._step(RunStep.START)
-        self._tell(EventName.RUN_STARTED, {})
+        self._tell(EventName.RUN_STARTED, firing_facts(self.context.firing))
         recall(self.context)
         memory = self.context.memory
         try:
@@ -242,6 +243,7 @@ class Tally:
                 "size_bytes": self._size_bytes,
                 "errors": self._errors[:MAX_ERRORS_TOLD],  # each has a DeliveryFailed of its own
                 "retried_at": self._retried_at(),
+                **firing_facts(self.context.firing),
                 **({} if whole is None else whole.place()),
             },
         )

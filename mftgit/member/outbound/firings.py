@@ -1,0 +1,164 @@
+"""When the owner of a transfer on a schedule runs it: each slot once, also where owners change as it comes due."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from loguru import logger
+
+from mftgit.adapters.clock import find_zone
+from mftgit.member.outbound.context import RunContext
+from mftgit.member.outbound.intents import Intents
+from mftgit.model.calendars import Calendar
+from mftgit.model.firing import (
+    Fired,
+    Firing,
+    base_of,
+    called_late_s,
+    due_slot,
+    is_absurd,
+    schedule_of,
+    wait_s,
+)
+from mftgit.model.names import Epoch
+from mftgit.model.triggers import CronTrigger, IntervalTrigger, Trigger, calendar_of
+
+_CALLED = timedelta(minutes=1)
+"""A schedule's own call is answered within this; no crontab expression has two slots in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What an owner knows of the schedule while it is one.
+
+    ``base`` is the last slot that was run, or from when on slots count; ``due`` is when the next one of an interval
+    is, by `Clock.boottime`.
+    """
+
+    epoch: Epoch
+    schedule: str
+    intents: Intents
+    base: datetime
+    due: float
+
+
+class Firings:
+    """Those of one transfer on this member; used by one thread at a time.
+
+    ``since`` is when a revision brought the schedule to the member, None where it had it when it started.
+    """
+
+    def __init__(self) -> None:
+        self.since: datetime | None = None
+        self._kept: _Kept | None = None
+
+    def due(self, trigger: Trigger, context: RunContext, *, taken: bool) -> Firing | None:
+        """Return the slot that is to be run now, None where none is.
+
+        The first look of an owner raises the fence, and reads which slot was run last. With ``taken`` it makes up for
+        what came due since, unless that is too long ago; without, it answers a call of this member's own scheduler,
+        however late.
+
+        Raises:
+            OwnershipEndedError: a successor is there.
+            MftgitError: the members' storage does not answer; nothing counts as run.
+        """
+        schedule = schedule_of(trigger)
+        if schedule is None or not isinstance(trigger, CronTrigger | IntervalTrigger):
+            self._kept = None
+            return None
+        kept, now = self._kept, context.clock.now()
+        known = kept is not None and kept.epoch == context.ownership.epoch
+        if kept is None or not known or kept.schedule != schedule:
+            self._kept = None
+            kept = self._kept = self._begin(trigger, schedule, context)
+        elif isinstance(trigger, IntervalTrigger):
+            return self._called(trigger, kept, context)
+        elif is_absurd(kept.base, now):  # our own clock was set back: what is called for now is due
+            kept = self._kept = replace(kept, base=now - _CALLED)
+        slot = due_slot(
+            trigger,
+            base=kept.base,
+            now=now,
+            within_s=trigger.catch_up_s if taken else None,
+            zones=find_zone,
+            is_off=lambda moment: _is_off(trigger, context, moment),
+        )
+        if slot is None:
+            if kept.base > now:
+                logger.info(
+                    "the firing was run already, by a clock that is ahead", due_at=kept.base
+                )
+            return None
+        return Firing(due_at=slot, caught_up=taken)
+
+    def begin(self, firing: Firing) -> None:
+        """Write down that a run for ``firing`` begins: it is gone on with by whoever comes next, and no other is begun.
+
+        Raises:
+            OwnershipEndedError: a successor is there; the run is not ours.
+            MftgitError: the members' storage does not take it; no run may begin.
+        """
+        kept = self._known()
+        # First that a run is open: a crash between the two must lose no firing. Who finds both due runs once.
+        kept.intents.open_run()
+        self.pass_over(firing)
+
+    def pass_over(self, firing: Firing) -> None:
+        """Write down that ``firing`` is over, for no run was to be; raises as `begin`."""
+        kept = self._known()
+        self._kept = None  # unless it is written, it is read anew
+        kept.intents.fired.write(Fired(due_at=firing.due_at, schedule=kept.schedule))
+        self._kept = replace(kept, base=firing.due_at)
+
+    def next_in_s(self, context: RunContext) -> float | None:
+        """Return in how many seconds the next slot of an interval is due; None where the wall clock tells."""
+        kept = self._kept
+        if kept is None or not kept.schedule.startswith("every"):
+            return None
+        return max(0.0, kept.due - context.clock.boottime())
+
+    def forget(self) -> None:
+        """Read anew what was run last, as where somebody has removed it."""
+        self._kept = None
+
+    def _known(self) -> _Kept:
+        if self._kept is None:
+            raise LookupError("no firing was due")
+        return self._kept
+
+    def _begin(
+        self, trigger: CronTrigger | IntervalTrigger, schedule: str, context: RunContext
+    ) -> _Kept:
+        intents = Intents(context.state, context.ownership)
+        intents.take_over()
+        fired, now = intents.fired.read(), context.clock.now()
+        base = base_of(fired, schedule, since=self.since, now=now)
+        if fired is None or fired.schedule != schedule or fired.due_at < base:
+            intents.fired.write(Fired(due_at=base, schedule=schedule))
+        in_s = 0.0
+        if isinstance(trigger, IntervalTrigger):
+            in_s = wait_s(trigger, base=base, now=now)
+        return _Kept(
+            epoch=context.ownership.epoch,
+            schedule=schedule,
+            intents=intents,
+            base=base,
+            due=context.clock.boottime() + in_s,
+        )
+
+    def _called(self, trigger: IntervalTrigger, kept: _Kept, context: RunContext) -> Firing | None:
+        """Answer the scheduler, whose intervals are counted by a clock that nobody sets."""
+        now = context.clock.boottime()
+        late_s = called_late_s(trigger, due=kept.due, now=now)
+        if late_s is None:
+            return None
+        self._kept = replace(kept, due=max(now, kept.due) - late_s + trigger.every_s)
+        slot = context.clock.now() - timedelta(seconds=late_s)
+        return None if _is_off(trigger, context, slot) else Firing(due_at=slot)
+
+
+def _is_off(trigger: Trigger, context: RunContext, moment: datetime) -> bool:
+    name = calendar_of(trigger)
+    calendars = context.generation.cluster.calendars
+    calendar: Calendar | None = None if name is None else calendars.get(name)
+    return calendar is not None and calendar.is_off(moment, find_zone)
