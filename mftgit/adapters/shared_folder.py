@@ -31,14 +31,15 @@ from mftgit.adapters.coordinator import (
     Wish,
 )
 from mftgit.adapters.durable import names_in, sync_folder, write_file
-from mftgit.model.lease import MAX_TTL_S, Observation
-from mftgit.model.names import Epoch, MemberName, TransferName, is_name
+from mftgit.model.lease import Observation
+from mftgit.model.names import NAME_PATTERN, Epoch, MemberName, TransferName, is_name
 from mftgit.model.session import Told, format_told, parse_told, see_sessions
 from mftgit.model.standing import Handover, Standing
 from mftgit.model.view import Sight, View
 
 _EPOCH: Final = re.compile(r"epoch-(\d{12,})")
 _BEAT: Final = re.compile(r"beat-(\d{12,})")
+_SESSION: Final = re.compile(rf"{NAME_PATTERN}\.[0-9a-f]{{1,32}}")
 _ENDED, _TOLD, _OWN = "ended", "told.json", "own"
 _KEPT_BEATS: Final = 20
 _KEPT_EPOCHS: Final = 5
@@ -240,41 +241,45 @@ class SharedFolderCoordinator:
             return self._sweep(name, seen.over_since, now, is_there=name in there)
         if self._mine is not None and name == self._mine.id:
             return False
-        beat, ended = _signs(self._sessions / name)
-        raw = _read(self._sessions / name / _TOLD)
+        place = self._session(name)
+        beat, ended = (None, False) if place is None else _signs(place)
+        raw = b"" if place is None else _read(place / _TOLD)
         fresh = seen is None
         if seen is None:
-            told = parse_told(raw, member=_member_of(name))
+            told = parse_told(raw, member=_member_of(name), ttl_s=self._ttl_s)
             seen = _Seen(observation=Observation(beat=beat, since=now), raw=raw, told=told)
             self._seen[name] = seen
         seen.observation = seen.observation.seen(beat, now)
         news = bool(raw) and raw != seen.raw
         if news:
-            seen.raw, seen.told = raw, parse_told(raw, member=_member_of(name))
+            seen.raw = raw
+            seen.told = parse_told(raw, member=_member_of(name), ttl_s=self._ttl_s)
         ended = ended or seen.told.closed
         if not ended:
-            ttl_s = max(self._ttl_s, min(seen.told.ttl_s, MAX_TTL_S))
+            ttl_s = max(self._ttl_s, seen.told.ttl_s)
             ended = seen.observation.has_run_out(now, ttl_s) and self._end(name, seen)
         if ended:
             seen.over_since = now
         return fresh or news or ended
 
+    def _session(self, name: str) -> Path | None:
+        """Return the folder of a session; None for what the file of an epoch says without naming one."""
+        return self._sessions / name if _SESSION.fullmatch(name) else None
+
     def _end(self, name: str, seen: _Seen) -> bool:
         """Make the next sign of life of a silent session, so that its owner cannot; tell whether that ended it."""
-        place, beat = self._sessions / name, seen.observation.beat
-        if not place.is_dir():
+        place, following = self._session(name), (seen.observation.beat or 0) + 1
+        if place is None or not place.is_dir():
             return True
         own = place / f".{self._member}.{secrets.token_hex(8)}"
         try:
             own.touch()
-            if _signs(place)[0] != beat:  # listed anew, after a change of our own
-                return False
-            following = (beat or 0) + 1
             if not _link(own, place / _beat_name(following)):
                 return False
             sync_folder(place)
             highest, _ = _signs(place)
             if highest != following:  # we were frozen, and it has gone on long since
+                (place / _beat_name(following)).unlink(missing_ok=True)
                 return False
             (place / _ENDED).touch()
             sync_folder(place)
@@ -289,8 +294,9 @@ class SharedFolderCoordinator:
         """Remove what is left of a session that ended long ago."""
         if now - over_since < _KEPT_TTLS * self._ttl_s:
             return False
-        if is_there:
-            shutil.rmtree(self._sessions / name, ignore_errors=True)
+        place = self._session(name)
+        if is_there and place is not None:
+            shutil.rmtree(place, ignore_errors=True)
         else:
             del self._seen[name]
         return False

@@ -39,8 +39,8 @@ def format_told(told: Told) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
-def parse_told(content: bytes, *, member: MemberName | None) -> Told:
-    """Return what a session of ``member`` tells; one that is damaged tells nothing, and is waited for the longest.
+def parse_told(content: bytes, *, member: MemberName | None, ttl_s: float) -> Told:
+    """Return what a session of ``member`` tells; one that is damaged, or gone, tells nothing but ``ttl_s``.
 
     Its leases are then those that the epochs' files say, for as long as it gives signs of life.
     """
@@ -48,16 +48,16 @@ def parse_told(content: bytes, *, member: MemberName | None) -> Told:
         value: Any = json.loads(content)
         holds = value["holds"]
         if len(holds) > MAX_KEYS:
-            return Told(member=member, ttl_s=MAX_TTL_S)
+            return Told(member=member, ttl_s=ttl_s)
         return Told(
             member=member,
-            ttl_s=float(value["ttl_s"]),
+            ttl_s=min(float(value["ttl_s"]), MAX_TTL_S),
             closed=value["closed"] is True,
             standing=parse_standing(value["standing"]),
             holds={TransferName(key): _parse_view(each, member) for key, each in holds.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        return Told(member=member, ttl_s=MAX_TTL_S)
+        return Told(member=member, ttl_s=ttl_s)
 
 
 def _parse_view(value: Any, member: MemberName | None) -> View:

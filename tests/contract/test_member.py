@@ -401,7 +401,7 @@ def test_the_lease_of_a_removed_node_is_given_back(site: Site) -> None:
 def told(sessions: Path) -> Told:
     """Return what the only session tells."""
     (session,) = sessions.iterdir()
-    return parse_told((session / "told.json").read_bytes(), member=None)
+    return parse_told((session / "told.json").read_bytes(), member=None, ttl_s=1)
 
 
 def test_a_node_whose_name_was_given_to_another_key_stands_down(site: Site) -> None:

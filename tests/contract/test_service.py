@@ -659,7 +659,7 @@ def test_a_member_that_stands_down_ends_nothing_of_former_transfers(site: Site) 
 def told(site: Site, member: str) -> Told:
     """Return what the only session tells, that of ``member``."""
     (session,) = (site.root / ".mftgit/coordination/sessions").iterdir()
-    return parse_told((session / "told.json").read_bytes(), member=MemberName(member))
+    return parse_told((session / "told.json").read_bytes(), member=MemberName(member), ttl_s=1)
 
 
 def test_a_record_says_where_the_transfer_is_active_by_the_newest_revision(site: Site) -> None:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.lease import MAX_TTL_S
 from mftgit.model.names import Epoch, MemberName, TransferName
 from mftgit.model.session import Told, format_told, parse_told, see_sessions
 from mftgit.model.standing import MAX_KEYS, MAX_WHY, Handover, Standing, parse_standing
@@ -51,7 +50,7 @@ TOLD = st.builds(
 
 @given(told=TOLD)
 def test_what_is_told_is_read_as_it_was_told(told: Told) -> None:
-    assert parse_told(format_told(told), member=ONE) == told
+    assert parse_told(format_told(told), member=ONE, ttl_s=7) == told
 
 
 @pytest.mark.parametrize(
@@ -68,10 +67,10 @@ def test_what_is_told_is_read_as_it_was_told(told: Told) -> None:
         json.dumps({"holds": {str(number): 0 for number in range(MAX_KEYS + 1)}}).encode(),
     ],
 )
-def test_what_is_damaged_tells_that_somebody_lives_and_is_waited_for_the_longest(
+def test_what_is_damaged_tells_that_somebody_lives_and_has_the_ttl_that_is_usual(
     content: bytes,
 ) -> None:
-    assert parse_told(content, member=ONE) == Told(member=ONE, ttl_s=MAX_TTL_S)
+    assert parse_told(content, member=ONE, ttl_s=7) == Told(member=ONE, ttl_s=7)
 
 
 @pytest.mark.parametrize(

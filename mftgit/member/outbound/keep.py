@@ -12,23 +12,18 @@ from mftgit.adapters.coordinator import Coordinator, SessionLostError, Wish
 from mftgit.errors import TransientError
 from mftgit.member.outbound.heartbeat import Heartbeat
 from mftgit.member.outbound.own import Ownership, Term
+from mftgit.member.outbound.prospects import Prospects
 from mftgit.model.lease import watch_every_s
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.spread import Want, able_members, assign
+from mftgit.model.spread import Want
 from mftgit.model.standing import Handover, Standing
 from mftgit.model.view import FREE, Sight, View
 
 NO_LONGER_WANTED: Final = "given back"
-CALM_TTLS: Final = 2.0
-"""So many ttl the members have to be the same, before a lease is handed over because another suits better."""
-PATIENCE_TTLS: Final = 1.0
-"""So long a free lease is left to the member that it is for, before whoever is there takes it."""
-STAND_IN_TTLS: Final = 10.0
-"""So long a lease that was taken for another member, which did not, is not handed over to it."""
-
 _STOP_S: Final = 5.0
 _AT_ONCE: Final = 32
 _MEMBERS_EVERY_TTLS: Final = 0.1
+"""How often it is looked who lives, where nothing is waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,19 +73,13 @@ class Keeper:
         # What the thread alone knows.
         self._term: Term | None = None
         self._held: dict[TransferName, Ownership] = {}
-        self._stays: set[TransferName] = set()
         self._leaving: dict[TransferName, Handover] = {}
         self._giving: dict[TransferName, Handover] = {}
         self._above: dict[TransferName, Epoch] = {}
         self._aside: dict[TransferName, float] = {}
         self._told = Standing()
-        self._seen: tuple[Sight, Mapping[TransferName, Want]] | None = None
-        self._targets: dict[TransferName, MemberName] = {}
-        self._free: dict[TransferName, float] = {}  # since when each was seen free
-        self._stood_in: dict[TransferName, tuple[MemberName, float]] = {}
-        self._calm_since = 0.0
+        self._prospects = Prospects(member=member, ttl_s=ttl_s)
         self._unavailable = False  # told already
-        self._sight = Sight()
         self._wake = Event()
         self._stopping = False
         self._given_up = False
@@ -148,12 +137,12 @@ class Keeper:
 
     def view(self, name: TransferName) -> View:
         """Return who owns ``name``, as of the last look."""
-        return self._sight.views.get(name, FREE)
+        return self.sight.views.get(name, FREE)
 
     @property
     def sight(self) -> Sight:
         """Return what was seen by the last look."""
-        return self._sight
+        return self._prospects.sight
 
     @property
     def renewed_s_ago(self) -> float | None:
@@ -215,16 +204,17 @@ class Keeper:
         self._give_back()
         if stopping:
             return
-        sight, wants = self._look(), self._wants
-        self._plan(sight, wants)
-        self._take(wants)
-        self._hand_over(sight, wants)
+        sight, wants, now = self._coordinator.look(), self._wants, self._clock.boottime()
+        self._prospects.see(sight, wants, {*self._held, *self._giving}, now)
+        self._take(now)
+        self._hand_over(now)
 
     def _pause_s(self) -> float:
         """Return how long nothing is due: longer where there is nothing to wait for."""
-        others = max(0, len(self._sight.members) - 1)
+        others = max(0, len(self.sight.members) - 1)
         often_s = watch_every_s(self._ttl_s, others)
-        if self._free or self._unavailable or any(n not in self._held for n in self._wants):
+        waits = self._unavailable or self._prospects.waits
+        if waits or any(name not in self._held for name in self._wants):
             return often_s
         return max(often_s, _MEMBERS_EVERY_TTLS * self._ttl_s)
 
@@ -240,7 +230,6 @@ class Keeper:
         self._told = self._standing(draining=draining)
         self._term = Term(self._coordinator.open(self._told), clock=self._clock)
         self._heartbeat.begin(self._term)
-        self._seen = None
 
     def _standing(self, *, draining: bool) -> Standing:
         now = self._clock.boottime()
@@ -270,7 +259,6 @@ class Keeper:
             if self._giving:
                 self._coordinator.give_back(self._session().session, self._giving)
                 self._giving = {}
-                self._seen = None
         finally:
             for name in ended:
                 self._drop(name, NO_LONGER_WANTED)
@@ -285,102 +273,38 @@ class Keeper:
         why = f"{self._me} was drained" if self._told.draining else NO_LONGER_WANTED
         return Handover(epoch=ownership.epoch, why=why)
 
-    def _look(self) -> Sight:
-        sight = self._coordinator.look()
-        before, self._sight = self._sight, sight
-        if before.members.keys() != sight.members.keys():
-            self._calm_since = self._clock.boottime()
-        return sight
-
-    def _plan(self, sight: Sight, wants: Mapping[TransferName, Want]) -> None:
-        """Find out who is to own what, unless nothing has changed since that was found out."""
-        if self._seen is not None and self._seen[0] is sight and self._seen[1] is wants:
-            return
-        now = self._clock.boottime()
-        self._targets = assign(wants, sight, stays=self._stays)
-        self._free = {
-            name: self._free.get(name, now)
-            for name in wants
-            if name not in self._held
-            and name not in self._giving
-            and sight.views.get(name, FREE).owner is None
-        }
-        self._seen = (sight, wants)
-
-    def _take(self, wants: Mapping[TransferName, Want]) -> None:
-        now, patience_s = self._clock.boottime(), PATIENCE_TTLS * self._ttl_s
-        due = [
-            name
-            for name, since in self._free.items()
-            if self._targets.get(name) == self._me
-            or (now - since >= patience_s and self._is_able(name, wants[name]))
-        ]
+    def _take(self, now: float) -> None:
+        due = self._prospects.due(now)
         for start in range(0, len(due), _AT_ONCE):
             self._take_some(due[start : start + _AT_ONCE], now)
-
-    def _is_able(self, name: TransferName, want: Want) -> bool:
-        return self._me in able_members(name, want, self._sight.members)
 
     def _take_some(self, names: Iterable[TransferName], now: float) -> None:
         term = self._session()
         wishes = {
-            name: Wish(why=self._why(name), above=self._above.get(name, Epoch(0))) for name in names
+            name: Wish(why=self._prospects.why(name), above=self._above.get(name, Epoch(0)))
+            for name in names
         }
-        taken = self._coordinator.take(term.session, wishes)
-        for name, epoch in taken.items():
-            del self._free[name]
-            self._seen = None
-            handover = self._sight.views.get(name, FREE).handover
-            if handover is not None and handover.stays and handover.to == self._me:
-                self._stays.add(name)
-            if (target := self._targets.get(name, self._me)) != self._me:
-                self._stood_in[name] = (target, now)
+        for name, epoch in self._coordinator.take(term.session, wishes).items():
+            self._prospects.taken(name, now)
             ownership = Ownership(epoch, term)
             self._held[name] = ownership
             self._call(lambda n=name, o=ownership: self._callbacks.taken(n, o, wishes[n].why))  # type: ignore[misc]
 
-    def _why(self, name: TransferName) -> str:
-        handover = self._sight.views.get(name, FREE).handover
-        return handover.why if handover is not None and handover.why else "nobody had it"
-
-    def _hand_over(self, sight: Sight, wants: Mapping[TransferName, Want]) -> None:
+    def _hand_over(self, now: float) -> None:
         """Ask back what another member is to have."""
         with self._lock:
             moves, self._moves = self._moves, {}
             failed, self._failed = self._failed, {}
         for name, to in moves.items():
-            if (
-                to != self._me
-                and name in wants
-                and to in able_members(name, wants[name], sight.members)
-            ):
+            if to != self._me and to in self._prospects.able(name):
                 self._ask_back(name, f"an operator moved it to {to}", to=to, stays=True)
         for name, (why, cool_down_s) in failed.items():
-            others = (
-                able_members(name, wants[name], sight.members) if name in wants else frozenset()
-            )
-            willing = {
-                each for each in others - {self._me} if name not in sight.members[each].aside
-            }
-            if name in self._held and willing:
-                self._aside[name] = self._clock.boottime() + cool_down_s
+            if name in self._held and self._prospects.willing_others(name):
+                self._aside[name] = now + cool_down_s
                 self._ask_back(name, f"{self._me} could not do it: {why}")
-        now = self._clock.boottime()
-        if now - self._calm_since < CALM_TTLS * self._ttl_s:
-            return
-        for name in self._held:
-            target = self._targets.get(name, self._me)
-            if target == self._me or name in self._leaving or name not in wants:
-                continue
-            if self._did_not_come(name, target, now):
-                continue
-            preferred = target in wants[name].prefer
-            why = f"{target} is preferred" if preferred else f"{target} had fewer transfers"
-            self._ask_back(name, why, to=target)
-
-    def _did_not_come(self, name: TransferName, target: MemberName, now: float) -> bool:
-        stood_in_for, since = self._stood_in.get(name, (None, now))
-        return stood_in_for == target and now - since < STAND_IN_TTLS * self._ttl_s
+        suited = [name for name in self._held if name not in self._leaving]
+        for name, to, why in self._prospects.better(suited, now):
+            self._ask_back(name, why, to=to)
 
     def _ask_back(
         self, name: TransferName, why: str, *, to: MemberName | None = None, stays: bool = False
@@ -395,9 +319,7 @@ class Keeper:
         """Stand down from one transfer."""
         self._held.pop(name).lose()
         self._leaving.pop(name, None)
-        self._stays.discard(name)
-        self._stood_in.pop(name, None)
-        self._seen = None
+        self._prospects.lost(name)
         self._call(lambda: self._callbacks.lost(name, reason))
 
     def _stand_down(self, reason: str) -> None:
