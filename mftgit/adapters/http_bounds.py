@@ -25,7 +25,7 @@ class BoundedResponse(http.client.HTTPResponse):
         return size
 
 
-class TimedSocket(ssl.SSLSocket):
+class TimedPlainSocket(socket.socket):
     """Gives up at a moment, however many bytes trickle in until then."""
 
     clock: Clock
@@ -39,12 +39,16 @@ class TimedSocket(ssl.SSLSocket):
             if left_s <= 0:
                 raise TimeoutError("the answer did not come to its end in time")
             self.settimeout(min(left_s, self.timeout_s))
-        return super().recv_into(buffer, nbytes, flags)
+        return super().recv_into(buffer, nbytes or 0, flags)
 
     def wait(self, seconds: float | None) -> None:
         """Take ``seconds`` for all that is still to come; None: as long as a byte comes in time."""
         self.settimeout(self.timeout_s)
         self.until = None if seconds is None else self.clock.boottime() + seconds
+
+
+class TimedSocket(TimedPlainSocket, ssl.SSLSocket):
+    """The same with TLS."""
 
 
 class Lines:

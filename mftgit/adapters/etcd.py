@@ -1,0 +1,352 @@
+"""Leases in etcd: three or more servers that agree among themselves, and forget what is not kept alive.
+
+A session is a lease of etcd's, which ends by itself, and one key that goes with it; so do the keys of all that it
+holds. The revision at which a key was created never comes again: it is the proof of who has it, and the epoch. Words
+with which something is given back are kept a while longer than the session.
+
+Nothing here goes by an answer that one server may give alone. Two of etcd's may be wrong: a transaction that only
+compares, and a keep-alive, which a leader that the others have left behind answers for up to an election's time
+(measured: ADR 28). So a renewal is a keep-alive and, after it, a transaction that reads, both under one leader.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mftgit.adapters.clock import Clock, rfc3339
+from mftgit.adapters.coordinator import (
+    CoordinatorUnavailableError,
+    Session,
+    SessionLostError,
+    Wish,
+)
+from mftgit.adapters.etcd_calls import Access, Answer, Calls, NotFoundError
+from mftgit.adapters.etcd_wire import (
+    changed_at,
+    created_at,
+    delete,
+    entries,
+    in_base64,
+    nested,
+    put,
+    read,
+    state,
+)
+from mftgit.model.etcd_values import (
+    MAX_RAISED,
+    NOTHING,
+    Keys,
+    ToldLease,
+    ToldSession,
+    format_lease,
+    format_session,
+    format_words,
+    know,
+    parse_lease,
+    parse_raised,
+)
+from mftgit.model.lease import deadline
+from mftgit.model.names import Epoch, MemberName, TransferName
+from mftgit.model.standing import Handover, Standing
+from mftgit.model.view import Sight
+
+AT_ONCE: Final = 100
+"""So many keys go into one transaction: etcd takes 128 operations (--max-txn-ops), of which two are our own."""
+
+WORDS_S: Final = 300
+"""For so many seconds at the least it can be read how a lease was given back, unless somebody takes it."""
+
+_TRIES: Final = 5
+_DESCENDING, _BY_CHANGE = 2, 3  # of etcd's RangeRequest: SortOrder, SortTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hold:
+    """A lease that we have, and the revision at which its key was created."""
+
+    created: int
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Raised:
+    """What is added to revisions, and the revision at which that was ``changed`` last."""
+
+    by: int = 0
+    changed: int = 0
+
+
+class EtcdCoordinator:
+    """`Coordinator` over the keys below ``prefix``; see there for its threads."""
+
+    def __init__(
+        self, access: Access, *, prefix: str, member: MemberName, ttl_s: float, clock: Clock
+    ) -> None:
+        self._keys = Keys(prefix=f"{prefix}/")
+        self._member = member
+        self._ttl_s = ttl_s
+        self._clock = clock
+        # A renewal has to come through: it gives a server that is silent up early.
+        self._renewals = Calls(access, attempt_s=ttl_s / 6, clock=clock)
+        self._calls = Calls(access, attempt_s=max(1.0, ttl_s / 6), clock=clock)
+        self._seen: tuple[int, int] | None = None
+        self._known = NOTHING
+        self._session = ""
+        self._held: dict[TransferName, _Hold] = {}
+        self._raised = _Raised()
+        self._revision = 0
+        self._words: tuple[int, float] | None = None
+
+    def open(self, standing: Standing) -> Session:
+        """See `Coordinator.open`."""
+        granted = self._ask("/lease/grant", {"TTL": math.ceil(self._ttl_s), "ID": 0})
+        lease = int(granted.says["ID"])
+        key = self._keys.session(f"{lease:x}")
+        answer = self._transaction(
+            [created_at(key, 0)],
+            [put(key, self._tells(standing), lease)],
+            [read(key)],
+        )
+        created = answer.revision
+        if not answer.says.get("succeeded"):  # we did it, and did not hear of it
+            found = list(entries(answer.says["responses"][0]["response_range"], ""))
+            if not found:
+                raise CoordinatorUnavailableError("a session has ended as it began")
+            created = found[0].created
+        self._session, self._held = f"{lease:x}", {}
+        return Session(id=f"{lease:x}.{created}", sent_at=granted.sent_at, ttl_s=self._ttl_s)
+
+    def renew(self, session: Session) -> Session:
+        """See `Coordinator.renew`."""
+        lease = _lease_of(session)
+        until = max(
+            deadline(session.sent_at, session.ttl_s), self._clock.boottime() + self._ttl_s / 6
+        )
+        kept = self._renewals.ask("/lease/keepalive", {"ID": lease}, until=until)
+        found = [read(self._session_key(session))]
+        lives = {"compare": _lives(self._keys, session), "success": found, "failure": found}
+        proof = self._renewals.ask("/kv/txn", lives, until=until)
+        if not proof.says.get("succeeded"):
+            raise _lost(session)
+        alive = int(kept.says.get("result", {}).get("TTL", 0)) > 0
+        if not alive or kept.term != proof.term:
+            self._renewals.put_last()
+            raise CoordinatorUnavailableError("the etcds do not agree about who leads them")
+        return Session(id=session.id, sent_at=kept.sent_at, ttl_s=session.ttl_s)
+
+    def tell(self, session: Session, standing: Standing) -> None:
+        """See `Coordinator.tell`."""
+        key = self._keys.session(_name_of(session))
+        try:
+            self._guarded(session, [put(key, self._tells(standing), _lease_of(session))])
+        except NotFoundError:
+            raise _lost(session) from None
+
+    def look(self) -> Sight:
+        """See `Coordinator.look`.
+
+        One question tells whether anything has changed: each change that lasts raises the highest revision of all
+        keys, or lowers their number.
+        """
+        everything = {"key": in_base64(self._keys.all), "range_end": in_base64(self._keys.end)}
+        newest = {
+            "limit": 1,
+            "keys_only": True,
+            "sort_order": _DESCENDING,
+            "sort_target": _BY_CHANGE,
+        }
+        if self._seen is None or self._seen != state(
+            self._ask("/kv/range", everything | newest).says
+        ):
+            answer = self._ask("/kv/range", everything)
+            told = list(entries(answer.says, self._keys.prefix))
+            self._known = know(told, self._known, self._is_unknown)
+            self._seen = state(answer.says)
+        return self._known.sight
+
+    def take(
+        self, session: Session, wishes: Mapping[TransferName, Wish]
+    ) -> Mapping[TransferName, Epoch]:
+        """See `Coordinator.take`."""
+        taken: dict[TransferName, Epoch] = {}
+        names = list(wishes)
+        self._seen = None
+        try:
+            for start in range(0, len(names), AT_ONCE):
+                some = {name: wishes[name] for name in names[start : start + AT_ONCE]}
+                taken |= self._take_some(session, some)
+        except (SessionLostError, CoordinatorUnavailableError):
+            if not taken:
+                raise
+        return taken
+
+    def give_back(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
+        """See `Coordinator.give_back`."""
+        names = list(leases)
+        self._seen = None
+        for start in range(0, len(names), AT_ONCE):
+            some = {name: leases[name] for name in names[start : start + AT_ONCE]}
+            self._give_back_some(session, some)
+            for name in some:
+                self._held.pop(name, None)
+
+    def close(self, session: Session, why: str) -> None:
+        """See `Coordinator.close`."""
+        words = {name: Handover(epoch=hold.epoch, why=why) for name, hold in self._held.items()}
+        try:
+            self.give_back(session, words)
+            self._ask("/lease/revoke", {"ID": _lease_of(session)})
+        except (SessionLostError, NotFoundError):
+            pass  # it has ended already
+        self._held = {}
+
+    def _take_some(
+        self, session: Session, wishes: Mapping[TransferName, Wish]
+    ) -> dict[TransferName, Epoch]:
+        """Take in one step those of ``wishes`` that are free; each has a condition of its own."""
+        above = max((wish.above for wish in wishes.values()), default=Epoch(0))
+        for _ in range(_TRIES):
+            self._raise_above(above)
+            raised = self._raised
+            answer = self._transaction(
+                [*_lives(self._keys, session), changed_at(self._keys.raised, raised.changed)],
+                [self._taking(session, name, wish, raised.by) for name, wish in wishes.items()],
+                [read(self._session_key(session)), read(self._keys.raised)],
+            )
+            responses = answer.says.get("responses", [])
+            if answer.says.get("succeeded"):
+                for name, response in zip(wishes, responses, strict=True):
+                    self._note(session, name, response["response_txn"], answer.revision)
+                return {name: self._held[name].epoch for name in wishes if name in self._held}
+            _require_alive(session, responses[0])
+            self._raised = _read_raised(responses[1])
+        raise CoordinatorUnavailableError("the epochs of this cluster in etcd change all the time")
+
+    def _taking(self, session: Session, name: TransferName, wish: Wish, raised: int) -> Any:
+        told = ToldLease(
+            member=self._member,
+            session=_name_of(session),
+            raised=raised,
+            why=wish.why,
+            since=rfc3339(self._clock.now()),
+        )
+        key = self._keys.lease(name)
+        return nested(
+            [created_at(key, 0)],
+            [put(key, format_lease(told), _lease_of(session)), delete(self._keys.handover(name))],
+            [read(key)],
+        )
+
+    def _note(self, session: Session, name: TransferName, said: Any, revision: int) -> None:
+        """Note whether ``name`` was taken now, or before without our hearing of it."""
+        if said.get("succeeded"):
+            self._held[name] = _Hold(created=revision, epoch=Epoch(revision + self._raised.by))
+            return
+        self._held.pop(name, None)
+        for entry in entries(said["responses"][0]["response_range"], ""):
+            told = parse_lease(entry.value)
+            if told is not None and told.session == _name_of(session):
+                self._held[name] = _Hold(created=entry.created, epoch=told.epoch(entry.created))
+
+    def _raise_above(self, above: Epoch) -> None:
+        """See that whatever is taken from now on has an epoch above ``above``."""
+        for _ in range(_TRIES):
+            if self._raised.by + self._revision >= above:
+                return
+            key = self._keys.raised
+            by = min(above, MAX_RAISED - 1)
+            answer = self._transaction(
+                [changed_at(key, self._raised.changed)], [put(key, str(by).encode())], [read(key)]
+            )
+            if answer.says.get("succeeded"):
+                self._raised = _Raised(by=by, changed=answer.revision)
+            else:
+                self._raised = _read_raised(answer.says["responses"][0])
+
+    def _give_back_some(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
+        for _ in range(_TRIES):
+            words = self._lease_of_words()
+            steps = [
+                nested(
+                    [created_at(self._keys.lease(name), self._held[name].created)],
+                    [
+                        delete(self._keys.lease(name)),
+                        put(self._keys.handover(name), format_words(handover), words),
+                    ],
+                    [],
+                )
+                for name, handover in leases.items()
+                if name in self._held
+            ]
+            try:
+                self._guarded(session, steps)
+            except NotFoundError:  # that of the words
+                self._words = None
+            else:
+                return
+        raise CoordinatorUnavailableError("etcd forgets what is to be kept for minutes")
+
+    def _lease_of_words(self) -> int:
+        """Return the lease of etcd's with which words end; half of its time at the least is left."""
+        now = self._clock.boottime()
+        if self._words is None or now - self._words[1] > WORDS_S / 2:
+            granted = self._ask("/lease/grant", {"TTL": WORDS_S, "ID": 0})
+            self._words = (int(granted.says["ID"]), now)
+        return self._words[0]
+
+    def _is_unknown(self, told: ToldLease, name: str) -> bool:
+        return told.session == self._session and TransferName(name) not in self._held
+
+    def _tells(self, standing: Standing) -> bytes:
+        told = ToldSession(member=self._member, ttl_s=self._ttl_s, standing=standing)
+        return format_session(told)
+
+    def _session_key(self, session: Session) -> bytes:
+        return self._keys.session(_name_of(session))
+
+    def _guarded(self, session: Session, steps: list[Any]) -> None:
+        """Do ``steps`` together, if the session lives."""
+        found = [read(self._session_key(session))]
+        answer = self._transaction(_lives(self._keys, session), steps or found, found)
+        if not answer.says.get("succeeded"):
+            raise _lost(session)
+
+    def _transaction(self, compare: list[Any], success: list[Any], failure: list[Any]) -> Answer:
+        question = {"compare": compare, "success": success, "failure": failure}
+        return self._ask("/kv/txn", question)
+
+    def _ask(self, path: str, question: Any) -> Answer:
+        answer = self._calls.ask(path, question)
+        self._revision = answer.revision
+        return answer
+
+
+def _name_of(session: Session) -> str:
+    return session.id.partition(".")[0]
+
+
+def _lease_of(session: Session) -> int:
+    return int(_name_of(session), 16)
+
+
+def _lives(keys: Keys, session: Session) -> list[Any]:
+    """Return the condition that ``session`` has not ended."""
+    name, _, created = session.id.partition(".")
+    return [created_at(keys.session(name), int(created))]
+
+
+def _require_alive(session: Session, response: Any) -> None:
+    created = [entry.created for entry in entries(response["response_range"], "")]
+    if created != [int(session.id.partition(".")[2])]:
+        raise _lost(session)
+
+
+def _lost(session: Session) -> SessionLostError:
+    return SessionLostError(f"the session {session.id} in etcd has ended: stand down")
+
+
+def _read_raised(response: Any) -> "_Raised":
+    for entry in entries(response["response_range"], ""):
+        return _Raised(by=parse_raised(entry.value), changed=entry.changed)
+    return _Raised()

@@ -1,0 +1,252 @@
+"""What a cluster keeps in etcd: one key for each session, each lease and each handover, and what they say.
+
+A lease's epoch is the revision at which etcd created its key, which only rises, and what is added to that. The key
+``raised`` says how much, for all leases that are taken from then on: it grows where storage remembers higher epochs
+than etcd has revisions, as after a move to etcd or after etcd was set up anew.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mftgit.model.lease import MAX_TTL_S
+from mftgit.model.names import Epoch, MemberName, TransferName, is_name
+from mftgit.model.standing import (
+    MAX_WHY,
+    Handover,
+    Standing,
+    parse_handover,
+    parse_standing,
+)
+from mftgit.model.view import Sight, View, see, silent
+
+MAX_RAISED: Final = 1 << 62
+"""What is added to revisions is less than this: both are numbers of 63 bits."""
+
+_MAX_TIME: Final = 40
+_SESSION, _LEASE, _HANDOVER, _RAISED = "sessions/", "leases/", "handovers/", "raised"
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The keys below ``prefix``, which ends in a slash; a name of a transfer may be any text."""
+
+    prefix: str
+
+    @property
+    def all(self) -> bytes:
+        """What every key begins with."""
+        return self.prefix.encode()
+
+    @property
+    def end(self) -> bytes:
+        """The first key behind all of them: etcd's ranges leave their end out."""
+        return self.all[:-1] + b"0"  # the character behind the slash
+
+    @property
+    def raised(self) -> bytes:
+        """The key that says what is added to revisions."""
+        return self.all + _RAISED.encode()
+
+    def session(self, name: str) -> bytes:
+        """Return the key of the session ``name``."""
+        return f"{self.prefix}{_SESSION}{name}".encode()
+
+    def lease(self, name: TransferName) -> bytes:
+        """Return the key of who owns ``name``."""
+        return f"{self.prefix}{_LEASE}{name}".encode(errors="surrogatepass")
+
+    def handover(self, name: TransferName) -> bytes:
+        """Return the key of how ``name`` was given back last."""
+        return f"{self.prefix}{_HANDOVER}{name}".encode(errors="surrogatepass")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A key below the prefix, without it, and what is kept of it."""
+
+    key: str
+    value: bytes
+    created: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldSession:
+    """What a session tells: whose it is, how long it lasts without a sign of life, and how that member stands."""
+
+    member: MemberName
+    ttl_s: float
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldLease:
+    """What a lease tells: whose it is, by which session, since when, why; ``raised`` is added for its epoch."""
+
+    member: MemberName
+    session: str
+    raised: int = 0
+    why: str = ""
+    since: str | None = None
+
+    def epoch(self, created: int) -> Epoch:
+        """Return the epoch of the lease whose key was ``created`` at this revision."""
+        return Epoch(created + self.raised)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What was seen last: ``ttls`` of the sessions, and ``gone`` are leases whose owners said nothing any more."""
+
+    sight: Sight = field(default_factory=Sight)
+    ttls: Mapping[MemberName, float] = field(default_factory=dict)
+    gone: Mapping[TransferName, Handover] = field(default_factory=dict)
+
+
+NOTHING: Final = Known()
+
+
+def format_session(told: ToldSession) -> bytes:
+    """Return what `parse_session` takes."""
+    return _json(member=told.member, ttl_s=told.ttl_s, standing=told.standing.as_json())
+
+
+def parse_session(content: bytes) -> ToldSession | None:
+    """Return what a session tells, None where that is damaged."""
+    try:
+        value: Any = json.loads(content)
+        ttl_s = float(value["ttl_s"])
+        standing = parse_standing(value["standing"])
+        return ToldSession(
+            member=_member(value["member"]), ttl_s=min(ttl_s, MAX_TTL_S), standing=standing
+        )
+    except _DAMAGED:
+        return None
+
+
+def format_lease(told: ToldLease) -> bytes:
+    """Return what `parse_lease` takes."""
+    return _json(
+        member=told.member,
+        session=told.session,
+        raised=told.raised,
+        why=told.why[:MAX_WHY],
+        since=told.since,
+    )
+
+
+def parse_lease(content: bytes) -> ToldLease | None:
+    """Return what a lease tells, None where that is damaged."""
+    try:
+        value: Any = json.loads(content)
+        since = value["since"]
+        return ToldLease(
+            member=_member(value["member"]),
+            session=str(value["session"]),
+            raised=_raised(value["raised"]),
+            why=str(value["why"])[:MAX_WHY],
+            since=None if since is None else str(since)[:_MAX_TIME],
+        )
+    except _DAMAGED:
+        return None
+
+
+def format_words(handover: Handover) -> bytes:
+    """Return what `parse_words` takes."""
+    return _json(**handover.as_json())
+
+
+def parse_words(content: bytes) -> Handover | None:
+    """Return how a lease was given back, None where that is damaged."""
+    try:
+        return parse_handover(json.loads(content))
+    except _DAMAGED:
+        return None
+
+
+def parse_raised(content: bytes) -> int:
+    """Return what the key ``raised`` says; raises ValueError."""
+    return _raised(int(content))
+
+
+def know(
+    entries: Iterable[Entry], before: Known, is_ours: Callable[[ToldLease, str], bool]
+) -> Known:
+    """Return what ``entries``, all keys there are, tell whoever knew ``before``.
+
+    ``is_ours(lease, name)`` tells of a lease that it is one which we did not know that we took: it is free for us.
+    """
+    told = sorted(
+        entries, key=lambda entry: entry.created
+    )  # of two sessions of a member the later one counts
+    sessions = [each for each in (parse_session(e.value) for e in _below(told, _SESSION)) if each]
+    holds = dict(_holds(told, is_ours))
+    words = dict(_words(told))
+    gone = {
+        name: handover
+        for name, handover in {**before.gone, **dict(_silent(before))}.items()
+        if name not in holds and name not in words
+    }
+    sight = see(
+        {each.member: each.standing for each in sessions},
+        holds.items(),
+        [*gone.items(), *words.items()],
+    )
+    return Known(
+        sight=sight,
+        ttls={each.member: each.ttl_s for each in sessions},
+        gone=gone,
+    )
+
+
+def _silent(before: Known) -> Iterator[tuple[TransferName, Handover]]:
+    """Give what is to be told of each lease that was there before, where it is gone and nobody says why."""
+    for name, view in before.sight.views.items():
+        if view.owner is not None:
+            why = silent(view.owner, before.ttls.get(view.owner, MAX_TTL_S))
+            yield name, Handover(epoch=view.epoch, why=why)
+
+
+def _holds(
+    entries: Iterable[Entry], is_ours: Callable[[ToldLease, str], bool]
+) -> Iterator[tuple[TransferName, View]]:
+    for entry in _below(entries, _LEASE):
+        told, name = parse_lease(entry.value), entry.key.removeprefix(_LEASE)
+        if told is None or is_ours(told, name):
+            continue
+        yield (
+            TransferName(name),
+            View(
+                owner=told.member, epoch=told.epoch(entry.created), why=told.why, since=told.since
+            ),
+        )
+
+
+def _words(entries: Iterable[Entry]) -> Iterator[tuple[TransferName, Handover]]:
+    for entry in _below(entries, _HANDOVER):
+        if handover := parse_words(entry.value):
+            yield TransferName(entry.key.removeprefix(_HANDOVER)), handover
+
+
+def _below(entries: Iterable[Entry], folder: str) -> Iterator[Entry]:
+    return (entry for entry in entries if entry.key.startswith(folder))
+
+
+def _member(value: Any) -> MemberName:
+    if not isinstance(value, str) or not is_name(value):
+        raise ValueError(f"not the name of a member: {value!r}")
+    return MemberName(value)
+
+
+def _raised(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < MAX_RAISED:
+        raise ValueError("not what is added to a revision")
+    return number
+
+
+def _json(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()

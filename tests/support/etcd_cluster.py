@@ -1,0 +1,234 @@
+"""Three real etcds on loopback that can be killed, stopped, and cut off from one another and from their clients."""
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from coordination import Site
+from gates import Gate, Passage, gate
+from ports import own_port
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.etcd import EtcdCoordinator
+from mftgit.adapters.etcd_calls import Access
+from mftgit.model.etcd import Endpoint
+from mftgit.model.names import MemberName
+
+ELECTION_S = 1.0
+"""After so long without a word of the leader another one is elected, give or take as much."""
+
+_START_S = 60.0
+_MEMORY = Path("/dev/shm")
+
+
+@dataclass(kw_only=True)
+class Etcd:
+    """One of them. Clients come in by ``gate``, the others by ``peers``."""
+
+    name: str
+    command: list[str]
+    log: Path
+    port: int
+    gate: Gate
+    peers: Gate
+    process: subprocess.Popen[bytes] | None = None
+    id: int = 0
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        """Let it do nothing, without its knowing."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def ask(self, path: str, question: Any, *, within_s: float = 5.0) -> Any:
+        """Ask it directly, past its gate."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v3{path}", json.dumps(question).encode()
+        )
+        with urllib.request.urlopen(request, timeout=within_s) as reply:
+            return json.loads(reply.read().splitlines()[0])
+
+    def leader(self) -> int:
+        """Return the id of the leader that it knows; 0 for none, or no answer."""
+        try:
+            return int(self.ask("/maintenance/status", {}, within_s=1.0).get("leader", 0))
+        except (OSError, ValueError):
+            return 0
+
+    def _signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """All of them."""
+
+    etcds: list[Etcd]
+    prefixes: int = 0
+    clock: "RealTime" = field(default_factory=lambda: RealTime())  # noqa: PLW0108  it is defined below
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return tuple(
+            Endpoint(scheme="http", host="127.0.0.1", port=each.gate.port) for each in self.etcds
+        )
+
+    def fresh_prefix(self) -> str:
+        self.prefixes += 1
+        return f"/test-{self.prefixes}"
+
+    def coordinator(
+        self, name: str, prefix: str, *, ttl_s: float = 2.0, first: Etcd | None = None
+    ) -> EtcdCoordinator:
+        """Return a member's; ``first`` is asked first."""
+        order = sorted(self.etcds, key=lambda each: each is not first)
+        access = Access(
+            endpoints=tuple(
+                Endpoint(scheme="http", host="127.0.0.1", port=each.gate.port) for each in order
+            )
+        )
+        return EtcdCoordinator(
+            access, prefix=prefix, member=MemberName(name), ttl_s=ttl_s, clock=SystemClock()
+        )
+
+    def site(self) -> Site:
+        """Return members that coordinate below a prefix of their own."""
+        prefix = self.fresh_prefix()
+        return Site(make=lambda name: self.coordinator(name, prefix), clock=self.clock)
+
+    def leader(self) -> Etcd:
+        """Return who leads, once all that answer agree about it."""
+        for _ in range(600):
+            leaders = {each.leader() for each in self.etcds if each.process and _answers(each)}
+            found = [each for each in self.etcds if {each.id} == leaders]
+            if found and found[0].process is not None:
+                return found[0]
+            self.clock.pass_s(0.05)
+        raise AssertionError("no leader was elected")
+
+    def isolate(self, etcd: Etcd) -> None:
+        """Cut it off from the others, both ways."""
+        for each in self.etcds:
+            each.peers.let(_without(etcd) if each is not etcd else lambda _passage: False)
+
+    def heal(self) -> None:
+        """Bring everything back, and wait until it works."""
+        for each in self.etcds:
+            each.gate.open()
+            each.peers.open()
+            if each.process is None:
+                each.start()
+            each.go_on()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until each answers a question that needs the others."""
+        for each in self.etcds:
+            for _ in range(600):
+                if _answers(each):
+                    break
+                self.clock.pass_s(0.05)
+            else:
+                raise AssertionError(each.log.read_text(encoding="utf-8")[-2000:])
+
+
+class RealTime(SystemClock):
+    """Time that passes by itself."""
+
+    def pass_s(self, seconds: float) -> None:
+        Event().wait(seconds)
+
+
+def _without(etcd: Etcd) -> Any:
+    name = f"{etcd.id:x}"
+
+    def lets(passage: Passage) -> bool:
+        return passage.source != name
+
+    return lets
+
+
+def _answers(etcd: Etcd) -> bool:
+    try:
+        etcd.ask("/kv/range", {"key": "YQ=="}, within_s=1.0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def etcd_cluster() -> Iterator[Cluster]:
+    """Give three that work."""
+    program = shutil.which("etcd", path="/usr/bin:/usr/local/bin:/usr/sbin")
+    assert program is not None
+    with ExitStack() as stack:
+        place = _MEMORY if _MEMORY.is_dir() else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etcd-", dir=place)))
+        names = ("a", "b", "c")
+        ports = {
+            each: [stack.enter_context(own_port()) for _ in range(3)] for each in names
+        }  # for clients, for the others, and what the others are told
+        members = ",".join(f"{each}=http://127.0.0.1:{ports[each][2]}" for each in names)
+        etcds = []
+        for name in names:
+            client, peer, told = ports[name]
+            command = [
+                program,
+                f"--name={name}",
+                f"--data-dir={folder / name}",
+                f"--listen-client-urls=http://127.0.0.1:{client}",
+                f"--advertise-client-urls=http://127.0.0.1:{client}",
+                f"--listen-peer-urls=http://127.0.0.1:{peer}",
+                f"--initial-advertise-peer-urls=http://127.0.0.1:{told}",
+                f"--initial-cluster={members}",
+                f"--initial-cluster-token={folder.name}",
+                f"--election-timeout={ELECTION_S * 1000:.0f}",
+                "--logger=zap",
+                "--log-outputs=stderr",
+            ]
+            etcds.append(
+                Etcd(
+                    name=name,
+                    command=command,
+                    log=folder / f"{name}.log",
+                    port=client,
+                    gate=stack.enter_context(gate(0, client)),
+                    peers=stack.enter_context(gate(told, peer)),
+                )
+            )
+        for each in etcds:
+            each.start()
+            stack.callback(_end, each)
+        cluster = Cluster(etcds=etcds)
+        cluster.settle()
+        found = etcds[0].ask("/cluster/member/list", {})["members"]
+        for each in etcds:
+            each.id = next(int(one["ID"]) for one in found if one["name"] == each.name)
+        yield cluster
+
+
+def _end(etcd: Etcd) -> None:
+    if etcd.process is not None:
+        etcd.kill()

@@ -1,0 +1,155 @@
+"""What is kept in etcd, and what is seen in it."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.etcd_values import (
+    MAX_RAISED,
+    NOTHING,
+    Entry,
+    Keys,
+    Known,
+    ToldLease,
+    ToldSession,
+    format_lease,
+    format_session,
+    format_words,
+    know,
+    parse_lease,
+    parse_raised,
+    parse_session,
+    parse_words,
+)
+from mftgit.model.names import Epoch, MemberName, TransferName
+from mftgit.model.standing import Handover, Standing
+from mftgit.model.view import FREE, View
+
+ONE, TWO = MemberName("one"), MemberName("two")
+T = TransferName("t")
+texts = st.text(max_size=20)
+names = st.sampled_from([ONE, TWO])
+leases = st.builds(
+    ToldLease,
+    member=names,
+    session=texts,
+    raised=st.integers(0, MAX_RAISED - 1),
+    why=texts,
+    since=st.none() | texts,
+)
+sessions = st.builds(
+    ToldSession,
+    member=names,
+    ttl_s=st.floats(2, 300),
+    standing=st.builds(
+        Standing, draining=st.booleans(), aside=st.frozensets(texts.map(TransferName))
+    ),
+)
+
+
+def lease(created: int, *, owner: MemberName = ONE, raised: int = 0, key: str = "t") -> Entry:
+    told = ToldLease(member=owner, session="s", raised=raised, why="w", since="then")
+    return Entry(key=f"leases/{key}", value=format_lease(told), created=created, changed=created)
+
+
+def session(created: int, *, owner: MemberName = ONE, draining: bool = False) -> Entry:
+    told = ToldSession(member=owner, ttl_s=4.0, standing=Standing(draining=draining))
+    return Entry(
+        key=f"sessions/{created}", value=format_session(told), created=created, changed=created
+    )
+
+
+def words(epoch: int, why: str = "over") -> Entry:
+    value = format_words(Handover(epoch=Epoch(epoch), why=why))
+    return Entry(key="handovers/t", value=value, created=epoch, changed=epoch)
+
+
+def seen(*entries: Entry, before: Known = NOTHING) -> Known:
+    return know(entries, before, lambda _told, _name: False)
+
+
+@given(leases)
+def test_what_is_written_of_a_lease_is_read(told: ToldLease) -> None:
+    assert parse_lease(format_lease(told)) == told
+
+
+@given(sessions)
+def test_what_is_written_of_a_session_is_read(told: ToldSession) -> None:
+    assert parse_session(format_session(told)) == told
+
+
+@given(
+    st.binary(max_size=40)
+    | st.recursive(st.none() | texts | st.integers(), st.lists).map(
+        lambda value: json.dumps(value).encode()
+    )
+)
+def test_what_is_damaged_tells_nothing(content: bytes) -> None:
+    assert parse_lease(content) is None
+    assert parse_session(content) is None
+    assert parse_words(content) is None
+
+
+def test_numbers_and_names_that_cannot_be_are_not_read() -> None:
+    value = json.loads(format_lease(ToldLease(member=ONE, session="s")))
+    for fields in ({"raised": -1}, {"raised": MAX_RAISED}, {"member": 5}, {"member": "../x"}):
+        assert parse_lease(json.dumps(value | fields).encode()) is None
+    assert parse_raised(b"7") == 7
+
+
+def test_a_name_with_any_characters_has_a_key_of_its_own_below_the_prefix() -> None:
+    keys = Keys(prefix="/p/")
+    all_keys = [
+        each(TransferName(name))
+        for each in (keys.lease, keys.handover)
+        for name in ("", "a/b", "..", "ü", "\udcff")
+    ]
+    assert len(set(all_keys)) == len(all_keys)
+    assert all(keys.all <= key < keys.end for key in (*all_keys, keys.raised, keys.session("x")))
+    assert not keys.all <= b"/p" < keys.end
+    assert not keys.all <= b"/pp/x" < keys.end
+
+
+def test_an_owner_is_seen_with_its_epoch() -> None:
+    known = seen(session(3), lease(7, raised=100))
+    assert known.sight.views == {
+        T: View(owner=ONE, epoch=Epoch(107), why="w", since="then"),
+    }
+    assert known.sight.members == {ONE: Standing()}
+
+
+def test_the_later_of_two_sessions_counts() -> None:
+    known = seen(session(9, draining=True), session(3))
+    assert known.sight.members[ONE].draining
+
+
+def test_a_lease_that_is_ours_without_our_knowing_is_free() -> None:
+    known = know([lease(7)], NOTHING, lambda told, name: (told.session, name) == ("s", "t"))
+    assert known.sight.views.get(T, FREE) == FREE
+
+
+def test_whoever_is_gone_without_a_word_was_silent_until_there_is_another() -> None:
+    first = seen(session(3), lease(7))
+    second = seen(before=first)
+    silence = View(epoch=Epoch(7), handover=Handover(epoch=Epoch(7), why="one was silent for 4 s"))
+    assert second.sight.views == {T: silence}
+    assert seen(before=second).sight.views == {T: silence}
+    third = seen(session(8, owner=TWO), lease(9, owner=TWO), before=second)
+    assert third.sight.views[T].owner == TWO
+    assert third.gone == {}
+
+
+def test_words_count_more_than_silence() -> None:
+    first = seen(session(3), lease(7))
+    second = seen(words(7, "moved"), before=first)
+    handover = second.sight.views[T].handover
+    assert handover is not None
+    assert handover.why == "moved"
+    assert seen(before=second).sight.views.get(T, FREE) == FREE  # they are kept for a while
+
+
+def test_who_was_not_seen_alive_was_silent_for_the_longest() -> None:
+    handover = seen(before=seen(lease(7))).sight.views[T].handover
+    assert handover is not None
+    assert handover.why == "one was silent for 300 s"
