@@ -75,6 +75,7 @@ class Cluster:
 
     root: Path
     port: int
+    host: str = "127.0.0.1"
     access: dict[str, str] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -95,7 +96,7 @@ class Cluster:
     def init(self, documents: Path | None = None) -> None:
         """Make the controller; ``documents`` is the folder of the first revision."""
         words: list[str | Path] = [
-            "controller", "init", self.dir("controller"), "--listen", f"127.0.0.1:{self.port}",
+            "controller", "init", self.dir("controller"), "--listen", f"{self.host}:{self.port}",
             "--files-root", self.files,
         ]  # fmt: skip
         if documents is not None:

@@ -1,0 +1,381 @@
+"""A cluster of real processes in network namespaces, a partner that takes every file away at once, and what arrived.
+
+Controller, nodes and the partner's sshd are each in a namespace of their own. Sources, local destinations and leases
+are on one folder, which the members share. Duplicates are counted where files arrive, losses by what was put out.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Final
+
+from cluster import Cluster, cluster
+from netns import Network, Part, network
+from sshd import Sshd, running_sshd
+
+SUPPORT: Final = Path(__file__).parent
+NO_FENCE: Final = {"FAULTS_NO_FENCE": "1"}
+TTL_S: Final = 2
+TO_PARTNER: Final = ("free", "preferred")  # transfers
+LOCAL: Final = "local"
+TRANSFERS: Final = (*TO_PARTNER, LOCAL)
+SIZES: Final = (0, 1, 2_000, 2_000, 30_000, 400_000)
+
+_TRANSFER: Final = """\
+source: {{location: outgoing, path: {name}, stable_s: 0}}
+destination: {{location: {to}, path: {name}, overwrite: overwrite}}
+trigger: {{watch: {{every_s: 1}}}}
+retry: {{first_s: 1, longest_s: 2}}
+after_success: {{action: {after}}}
+active_on: nodes
+"""
+
+
+def clock_rate(rate: float) -> dict[str, str]:
+    """Return what lets the clock that a member's leases go by run so fast."""
+    return {"FAULTS_CLOCK_RATE": str(rate)}
+
+
+def wall_clock(seconds: int) -> dict[str, str]:
+    """Return what sets a member's wall clock so far off, for all that runs in its process.
+
+    Of files, times are what the storage says. The other clocks are left alone: Python waits by them with
+    sem_clockwait, which libfaketime does not know, so that each wait would end at another time than it was to.
+    """
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": f"{seconds:+d}s",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+
+
+@dataclass
+class Arrivals:
+    """What was put out, and what arrived: ``got`` has (transfer, name, digest), in order."""
+
+    sent: dict[tuple[str, str], str] = field(default_factory=dict)
+    got: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """Begin anew, as after files were repeated on purpose."""
+        self.sent.clear()
+        self.got.clear()
+
+    def counted(self) -> Counter[tuple[str, str]]:
+        return Counter((transfer, name) for transfer, name, _ in self.got)
+
+    def lost(self) -> list[tuple[str, str]]:
+        return sorted(self.sent.keys() - self.counted().keys())
+
+    def repeated(self) -> dict[tuple[str, str], int]:
+        return {file: count for file, count in self.counted().items() if count > 1}
+
+    def torn(self) -> list[tuple[str, str]]:
+        """Return what arrived with another content than it was put out with, or was never put out."""
+        return [
+            (transfer, name)
+            for transfer, name, digest in self.got
+            if self.sent.get((transfer, name)) != digest
+        ]
+
+
+class Holding:
+    """The partner holds a rename back; see held_sftp.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def next_rename(self, what: str) -> None:
+        """Hold back the ``request`` or the ``reply`` of the next rename."""
+        self._write("hold", what)
+
+    @property
+    def is_idle(self) -> bool:
+        return not any(self.folder.iterdir())
+
+    @property
+    def has_it(self) -> bool:
+        return (self.folder / "held").exists()
+
+    def let_go(self) -> None:
+        self._write("go", "")
+
+    @property
+    def outcome(self) -> int | None:
+        """The status of the rename that was held back: 0 is well."""
+        path = self.folder / "outcome"
+        return int(path.read_text(encoding="ascii")) if path.exists() else None
+
+    def slow(self, most_ms: float) -> None:
+        self._write("slow", str(most_ms))
+
+    def _write(self, name: str, text: str) -> None:
+        fresh = self.folder / f".{name}"
+        fresh.write_text(text, encoding="ascii")
+        fresh.rename(self.folder / name)
+
+    def forget(self) -> None:
+        for path in self.folder.iterdir():
+            path.unlink()
+
+
+class FaultSite:
+    """The cluster and everything around it; made by `fault_site`."""
+
+    def __init__(
+        self, made: Cluster, net: Network, partner: Sshd, parts: Mapping[str, Part], hold: Holding
+    ) -> None:
+        self.made = made
+        self.net = net
+        self.partner = partner
+        self.parts = parts
+        self.hold = hold
+        self.nodes = [name for name in parts if name.startswith("node-")]
+        self.arrivals = Arrivals()
+        self.environments: dict[str, dict[str, str]] = {}
+        self._received = made.root / "received"
+        self._numbers = itertools.count()
+        self._over = Event()
+        self._reader = Thread(target=self._take_away)
+        self._places = {
+            **{name: partner.folder / name for name in TO_PARTNER},
+            LOCAL: made.files / "incoming" / LOCAL,
+        }
+
+    # Members
+
+    def begin(self) -> None:
+        """Make the cluster, and wait until every member runs its revision."""
+        self._received.mkdir()
+        for name, place in self._places.items():
+            place.mkdir(parents=True)
+            (self.made.files / "outgoing" / name).mkdir(parents=True)
+        self._reader.start()
+        self._write_documents()
+        made = self.made
+        made.init(made.root / "documents")
+        with self.parts["controller"].inside():
+            made.start_controller()
+        for name in self.nodes:
+            with self.parts[name].inside():
+                made.join(name)
+            key = made.dir(name) / "secrets" / "partner.key"
+            key.touch(mode=0o600)
+            key.write_bytes((self.partner.secrets_dir / "client").read_bytes())
+            self.start(name)
+        made.until_active(made.status()["revision"], "controller", *self.nodes)
+
+    def start(self, name: str) -> None:
+        """Start a member in its namespace; what it last said counts no more."""
+        (self.made.dir(name) / "status.json").unlink(missing_ok=True)
+        words = [f"{key}={value}" for key, value in self.environments.get(name, {}).items()]
+        with self.parts[name].inside():
+            self.made.start(name, *(["env", *words] if words else []))
+
+    def restart_with(self, name: str, variables: Mapping[str, str]) -> None:
+        """Start a member anew with variables that its process sees; see injected/sitecustomize.py."""
+        self.made.kill(name)
+        self.environments[name] = {"PYTHONPATH": str(SUPPORT / "injected"), **variables}
+        self.start(name)
+
+    def undo(self) -> None:
+        """Start those anew that were started with variables, without."""
+        for name in list(self.environments):
+            self.restart_with(name, {})
+            del self.environments[name]
+
+    def owner(self, transfer: str, *, but: str | None = None) -> str | None:
+        """The node that says that it owns ``transfer``, other than ``but``: one that is stopped says so still."""
+        for name in self.nodes:
+            if name != but and self.says(name, transfer).get("owner") == name:
+                return name
+        return None
+
+    def says(self, name: str, transfer: str) -> dict[str, Any]:
+        """What a node last said of a transfer, on its own disk; nothing if it has said nothing yet."""
+        try:
+            content = (self.made.dir(name) / "status.json").read_bytes()
+        except FileNotFoundError:
+            return {}
+        told: list[dict[str, Any]] = json.loads(content)["member"]["transfers"]
+        return next((each for each in told if each["name"] == transfer), {})
+
+    def until_owned(self, transfer: str, *, but: str | None = None) -> str:
+        """Wait until there is an `owner`, and return its name."""
+        self.made.until(f"{transfer} is owned, not by {but}", lambda: self.owner(transfer, but=but))
+        owner = self.owner(transfer, but=but)
+        assert owner is not None
+        return owner
+
+    def stop(self, name: str) -> None:
+        self.made.signal(name, signal.SIGSTOP)
+
+    def wake(self, name: str) -> None:
+        self.made.signal(name, signal.SIGCONT)
+
+    def let_sleep(self, name: str, *, ttls: float) -> None:
+        """Stop a member for so many times the ttl, and wake it."""
+        self.stop(name)
+        self._over.wait(ttls * TTL_S)
+        self.wake(name)
+
+    def sleep_mid_rename(self, what: str, *, wakes_first: bool = False) -> int:
+        """Stop an owner while a rename of its is at the partner, until others have its transfer; return its outcome.
+
+        ``what``: ``request``, the partner carries it out late; ``reply``, it has carried it out at once. With
+        ``wakes_first`` the owner is awake again by then.
+        """
+        owner = self.until_owned("free")
+        self.hold.next_rename(what)
+        (name,) = self.put("free")
+        self.made.until("the partner holds a rename back", lambda: self.hold.has_it)
+        self.stop(owner)
+        self.until_owned("free", but=owner)
+        self.made.until("the file arrives", lambda: self.has("free", name))
+        if wakes_first:
+            self.wake(owner)
+        self.hold.let_go()
+        self.made.until("the rename has come to its end", lambda: self.hold.outcome is not None)
+        outcome = self.hold.outcome
+        assert outcome is not None
+        self.wake(owner)
+        (after,) = self.put("free")
+        self.made.until("another file arrives", lambda: self.has("free", after))
+        self.hold.forget()
+        return outcome
+
+    # Files
+
+    def put(self, *transfers: str, files: int = 1, size_bytes: int | None = None) -> list[str]:
+        """Put out files for each of ``transfers``, whole at once; return their names."""
+        names = [f"{next(self._numbers):05d} ü.dat" for _ in range(files)]
+        for transfer, name in itertools.product(transfers, names):
+            content = os.urandom(random.choice(SIZES) if size_bytes is None else size_bytes)
+            self.arrivals.sent[transfer, name] = hashlib.sha256(content).hexdigest()
+            fresh = self.made.root / "fresh"
+            fresh.write_bytes(content)
+            fresh.rename(self.made.files / "outgoing" / transfer / name)
+        return names
+
+    def has(self, transfer: str, *names: str) -> bool:
+        counted = self.arrivals.counted()
+        return all(counted[transfer, name] for name in names)
+
+    def until_all_arrived(self, *, within_s: float = 60.0) -> None:
+        self.made.until(
+            "every file has arrived", lambda: not self.arrivals.lost(), within_s=within_s
+        )
+
+    def check(self) -> None:
+        """See that everything arrives, once and whole; `heal` first."""
+        self.until_all_arrived()
+        self.made.until("no source has a claim", lambda: not self._claimed())
+        assert self.arrivals.repeated() == {}
+        assert self.arrivals.torn() == []
+
+    def heal(self) -> None:
+        """Let all be well again: the ways, the partner, the processes."""
+        self.net.mend()
+        if not self.hold.is_idle:
+            self.hold.let_go()
+        for name in self.parts.keys() - {"partner"}:
+            if name in self.made.running:
+                self.wake(name)
+            else:
+                self.start(name)
+
+    def end(self) -> None:
+        self.hold.forget()
+        self._over.set()
+        if self._reader.ident is not None:
+            self._reader.join()
+
+    def _claimed(self) -> list[Path]:
+        sources = self.made.files / "outgoing"
+        return [path for path in sources.glob("*/.mftgit/*/claims/*/*") if path.is_file()]
+
+    def _take_away(self) -> None:
+        """Take each file by a rename, so that one which arrives again in this moment is another one."""
+        number = 0
+        while not self._over.wait(0.003):
+            for transfer, place in self._places.items():
+                for path in place.iterdir():
+                    if path.name[0] != ".":
+                        number += 1
+                        taken = path.rename(self._received / str(number))
+                        digest = hashlib.sha256(taken.read_bytes()).hexdigest()
+                        taken.unlink()
+                        self.arrivals.got.append((transfer, path.name, digest))
+
+    def _write_documents(self) -> None:
+        partner = f"""\
+type: sftp
+host: {self.parts["partner"].address}
+port: {self.partner.port}
+username: root
+path: {self.partner.folder}
+timeout_s: 2
+host_keys: ["{self.partner.host_keys["ed25519"]}"]
+auth: [{{private_key: {{file: partner.key}}}}]
+"""
+        documents = {
+            "cluster.yaml": f"name: c\ncoordinator: {{type: shared-folder, ttl_s: {TTL_S}}}\n",
+            "members/controller.yaml": "role: controller\n",
+            "locations/outgoing.yaml": "type: local\npath: outgoing\n",
+            "locations/incoming.yaml": "type: local\npath: incoming\n",
+            "locations/partner.yaml": partner,
+            "transfers/free.yaml": _TRANSFER.format(name="free", to="partner", after="delete"),
+            "transfers/preferred.yaml": _TRANSFER.format(
+                name="preferred", to="partner", after="delete"
+            )
+            + f"prefer: [{', '.join(reversed(self.nodes))}]\n",
+            "transfers/local.yaml": _TRANSFER.format(name=LOCAL, to="incoming", after="delete"),
+        } | {f"members/{name}.yaml": "role: node\n" for name in self.nodes}
+        for path, text in documents.items():
+            place = self.made.root / "documents" / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def fault_site(root: Path, *, nodes: int = 2) -> Iterator[FaultSite]:
+    """Run a cluster for the time of the block; every node has what it needs and runs."""
+    with ExitStack() as stack:
+        net = stack.enter_context(network())
+        names = ["controller", *(f"node-{number + 1}" for number in range(nodes)), "partner"]
+        parts = {name: net.part(name) for name in names}
+        hold = Holding(root / "hold")
+        with parts["partner"].inside():
+            partner = stack.enter_context(_partner(root / "partner", parts["partner"], hold))
+        made = stack.enter_context(cluster(root))
+        made.host = parts["controller"].address
+        site = FaultSite(made, net, partner, parts, hold)
+        stack.callback(site.end)
+        site.begin()
+        yield site
+
+
+@contextmanager
+def _partner(work: Path, part: Part, hold: Holding) -> Iterator[Sshd]:
+    """Start sshd where this thread is, which is in ``part``; whoever logs in has held_sftp.py before the server."""
+    server = shutil.which("sftp-server", path="/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh")
+    assert server is not None, "sftp-server is not installed"
+    work.mkdir()
+    relay = [sys.executable, "-S", "-E", str(SUPPORT / "held_sftp.py"), str(hold.folder), server]
+    options = [f"ListenAddress {part.address}", f"ForceCommand {' '.join(relay)}"]
+    with running_sshd(work, options=options) as running:
+        yield running
