@@ -17,7 +17,6 @@ from typing import Final
 
 from mftgit.adapters.coordinator import CoordinatorUnavailableError
 from mftgit.adapters.durable import names_in, sync_folder
-from mftgit.errors import MftgitError
 from mftgit.model.mounts import file_system_of
 from mftgit.model.names import MemberName
 
@@ -50,8 +49,8 @@ _FOR_NOW: Final = {
 """What may be gone the next time. Whatever else is said of a step that has to work, the storage does not have it."""
 
 
-class StorageUnfitError(MftgitError):
-    """Ownership cannot be safe on this storage: own nothing on it."""
+class StorageUnfitError(CoordinatorUnavailableError):
+    """Ownership cannot be safe on the storage that is there: own nothing on it, until there is another."""
 
 
 class _Finding(Exception):  # noqa: N818  no error of anybody's, but what a step found
@@ -83,7 +82,7 @@ class StorageProbe:
         It leaves an empty folder ``probes`` behind, and removes what a process of this member has left that was killed.
 
         Raises:
-            StorageUnfitError: it is not, whenever it is tried; the message names the property.
+            StorageUnfitError: it is not, however often it is tried; the message names the property.
             CoordinatorUnavailableError: it does not answer, or takes no writes now.
         """
         probes = self._folder / _PROBES
@@ -154,7 +153,6 @@ def _new(path: Path | str, *, into: int | None = None) -> None:
     descriptor = os.open(path, flags, 0o644, dir_fd=into)
     try:
         os.write(descriptor, os.fsencode(path))
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -299,7 +297,10 @@ def _keep_content(own: Path) -> None:
 
 
 def _make_last(own: Path) -> None:
-    _new(own / "a")  # with fsync
+    with (own / "a").open("xb") as stream:
+        stream.write(b"a")
+        stream.flush()
+        os.fsync(stream.fileno())
     sync_folder(own)
 
 

@@ -126,6 +126,11 @@ class StateFolder:
         return self.root / "status.json"
 
     @property
+    def storage_id(self) -> Path:
+        """The id of the members' storage that this member knows."""
+        return self.root / "storage-id"
+
+    @property
     def secrets(self) -> Path:
         """Files with passwords and keys for locations, put there by the member's administrator."""
         return self.root / "secrets"

@@ -1,5 +1,7 @@
 """``mftgit member``: which machines belong to the cluster."""
 
+from pathlib import Path
+
 import click
 
 from mftgit.adapters.age import ensure_identity, make_identity
@@ -11,6 +13,9 @@ from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.records import open_records
 from mftgit.controller.certificate import token_authority
 from mftgit.controller.keys import LocalKeyLine, MemberKeys
+from mftgit.errors import ConfigError
+from mftgit.member.outbound.service import STATE
+from mftgit.member.outbound.storage import Storage
 from mftgit.member.rotate import RemoteKeyLine, Rotated
 from mftgit.member.rotate import rotate_key as rotate
 from mftgit.model.config import Role
@@ -193,3 +198,40 @@ def _show_rotated(name: MemberName, done: Rotated, *, as_json: bool) -> None:
         return
     ends = "opens nothing any more" if done.previous_ended else "ends with the next request"
     click.echo(f"Member {name} has the key {done.fingerprint} now; the one before {ends}.")
+
+
+@member.command(
+    epilog="""\b
+Example:
+  mftgit member accept-storage --dir /var/lib/mftgit
+"""
+)
+@dir_option
+@json_option
+def accept_storage(folder: StateFolder, as_json: bool) -> None:
+    """Let the member in DIR, on its own machine, own transfers on the storage that is there now.
+
+    A member owns nothing on other storage than before, as where a mount is missing. See first that it is the
+    storage that all members share: what the former one tells of deliveries and of files under way counts no more.
+    """
+    bootstrap = folder.read_bootstrap()
+    folder.check_user()
+    storage = Storage(
+        Path(bootstrap.files_root) / STATE,
+        member=bootstrap.name,
+        known=folder.storage_id,
+        clock=SystemClock(),
+    )
+    try:
+        former, accepted = storage.accept()
+    except OSError as error:
+        raise ConfigError(
+            f"{folder.storage_id}: cannot be written: {error.strerror}: make room, or see to its owner"
+        ) from error
+    if as_json:
+        print_json({"name": bootstrap.name, "storage": accepted, "former": former})
+        return
+    was = "" if former in {None, accepted} else f", and no more {former}"
+    click.echo(
+        f"Member {bootstrap.name} takes the storage {accepted} at {bootstrap.files_root}{was}."
+    )

@@ -1,7 +1,7 @@
 """``mftgit status``: how this member is; on the controller, how the whole cluster is."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -17,11 +17,16 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.records import open_records
 from mftgit.cli.rollout import show_rollout
-from mftgit.model.config import Role
+from mftgit.model.config import Ownership, Role
 from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
 from mftgit.model.printable import printable
 from mftgit.model.rollout import describe
+from mftgit.model.storage import Sharer, find_divided, parse_storage_status
 from mftgit.model.under_way import describe_under_way, parse_under_way
+
+_NOT_THERE = {
+    state.value for state in (MemberState.SILENT, MemberState.STOPPED, MemberState.NEVER_SEEN)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,7 @@ class ClusterStatus:
     revision: str | None
     members: list[dict[str, Any]]
     rollout: dict[str, Any] | None = None
+    divided: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented shape."""
@@ -40,6 +46,7 @@ class ClusterStatus:
             "revision": self.revision,
             "rollout": self.rollout,
             "members": self.members,
+            "divided": self.divided,
         }
 
 
@@ -84,6 +91,7 @@ def read_status(folder: StateFolder) -> ClusterStatus:
         revision=revision,
         members=members,
         rollout=None if progress is None else describe(progress),
+        divided=find_divided(filter(None, map(_sharer, members))),
     )
 
 
@@ -125,6 +133,11 @@ def show_status(found: ClusterStatus, console: Console) -> None:
         if each["reason"]:
             reason = printable(each["reason"], keep="\n")
             console.print(f"{each['name']}: {reason}", markup=False)
+        if each["storage"] and each["storage"]["refused"]:
+            refused = printable(each["storage"]["refused"])
+            console.print(f"{each['name']}: owns nothing: {refused}", markup=False)
+    for words in found.divided:
+        console.print(words, markup=False)
     if transfers.rows:
         console.print(transfers)
     _show_progress(found, console)
@@ -187,6 +200,16 @@ def _of_record(record: MemberRecord, own: MemberStatus, *, now: float) -> dict[s
     cut_off_s = None if record.cut_off is None else max(0.0, now - record.cut_off)
     shown = judge_silence(status, silent_s, cut_off_s=cut_off_s)
     return shown.as_json(last_seen_s=silent_s)
+
+
+def _sharer(member: dict[str, Any]) -> Sharer | None:
+    """Return what is known of the storage of a member that runs."""
+    storage = parse_storage_status(member["storage"])
+    if storage is None or member["state"] in _NOT_THERE:
+        return None
+    each = Ownership.EACH.value
+    shared = {one["name"] for one in member["transfers"] if one["ownership"] != each}
+    return Sharer(name=member["name"], storage=storage, transfers=shared)
 
 
 def _orders(member: dict[str, Any]) -> str:

@@ -107,6 +107,7 @@ class Member:
             pin=intake.operator.orders.pin,
             drain=intake.operator.drain,
             line=intake.line,
+            storage=self._outbound.storage,
             transfers=self._outbound.status(),
         )
         self._leave_status(status)

@@ -16,6 +16,7 @@ from mftgit.model.names import (
     parse_name,
     parse_revision,
 )
+from mftgit.model.storage import StorageStatus, parse_storage_status
 from mftgit.model.transfer_status import TransferStatus, parse_transfer_status
 
 MAX_REPORT_BYTES = 16 << 20
@@ -167,6 +168,7 @@ class MemberStatus:
     """One member; ``reason`` says why it is not active on what it last tried, or what else is wrong.
 
     ``lkg_revision`` is what it would go back to; ``suspended``, ``pin`` and ``drain`` are an operator's orders there.
+    ``storage`` is None where it has no transfers, or has not looked yet.
     """
 
     name: MemberName
@@ -180,6 +182,7 @@ class MemberStatus:
     pin: Revision | None = None
     drain: Drain | None = None
     line: LineStatus | None = None
+    storage: StorageStatus | None = None
     transfers: Sequence[TransferStatus] = ()
 
     def as_json(self, *, last_seen_s: float | None) -> dict[str, Any]:
@@ -196,6 +199,7 @@ class MemberStatus:
             "pin": self.pin,
             "drain": None if self.drain is None else self.drain.value,
             "controller": None if self.line is None else self.line.as_json(),
+            "storage": None if self.storage is None else self.storage.as_json(),
             "last_seen_s": None if last_seen_s is None else round(last_seen_s, 1),
             "transfers": [each.as_json() for each in self.transfers],
         }
@@ -256,6 +260,7 @@ def parse_member_status(value: Any) -> MemberStatus:
             pin=_revision(value.get("pin")),
             drain=None if drain is None else Drain(drain),
             line=_parse_line(value.get("controller")),
+            storage=parse_storage_status(value.get("storage")),
             transfers=tuple(parse_transfer_status(each) for each in transfers),
         )
     except (KeyError, TypeError, OverflowError) as error:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum, unique
 from typing import Any, Final
 
+from mftgit.model.config import Ownership
 from mftgit.model.names import Epoch, MemberName, TransferName, parse_name
 from mftgit.model.pause import Pause, read_pause_fields
 from mftgit.model.under_way import UnderWay, parse_under_way
@@ -67,6 +68,7 @@ NOTHING_WAITS: Final = Waiting()
 class TransferStatus:
     """One transfer as one member sees it; ``delivered`` counts the files in the shared ledger.
 
+    ``ownership`` is None where that is not known: for a former transfer, and from a member of an older version.
     While it is failing, ``reason`` is why, and ``retry_at`` (RFC 3339) when it is tried again by itself; None where
     that is its next firing.
     """
@@ -82,11 +84,13 @@ class TransferStatus:
     waiting: Waiting = NOTHING_WAITS
     paused: Pause | None = None
     under_way: tuple[UnderWay, ...] = ()
+    ownership: Ownership | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape that ``status --json`` documents."""
         return {
             "name": self.name,
+            "ownership": None if self.ownership is None else self.ownership.value,
             "owner": self.owner,
             "epoch": self.epoch,
             "state": self.state.value,
@@ -108,7 +112,7 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
     """
     run, owner, epoch = value["last_run"], value["owner"], value["epoch"]
     paused = value.get("paused")
-    waiting = value.get("waiting") or {}
+    waiting, ownership = value.get("waiting") or {}, value.get("ownership")
     return TransferStatus(
         name=TransferName(parse_name(value["name"])),
         owner=None if owner is None else MemberName(parse_name(owner)),
@@ -132,6 +136,7 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
         ),
         paused=None if paused is None else read_pause_fields(paused),
         under_way=parse_under_way(value.get("under_way", ())),
+        ownership=None if ownership is None else Ownership(ownership),
     )
 
 

@@ -383,7 +383,7 @@ def test_storage_that_takes_no_lease_is_told_once_as_a_warning(site: Site) -> No
         logger.remove(sink)
         logger.disable("mftgit")
     assert len(told) == 1
-    assert "see that it is mounted and writable" in told[0]
+    assert "see that it is mounted here" in told[0]
 
 
 def begin(

@@ -1,20 +1,28 @@
 """Storage that cannot be shared safely is refused, by what it does: real file systems, and one that lies."""
 
 import errno
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from clocks import SetClock
+from member_folder import make_folder, say, say_json
 from odd_storage import WRITES, OddStorage, odd_storage
 
-from mftgit.adapters.coordinator import CoordinatorUnavailableError
+from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError
+from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.adapters.shared_storage import StorageProbe, StorageUnfitError
+from mftgit.errors import ConfigError
+from mftgit.member.outbound.storage import AGAIN_S, Admitted, Storage
 from mftgit.model.names import MemberName
+from mftgit.model.standing import Standing
 
 ONE, TWO = MemberName("one"), MemberName("two")
 
@@ -127,3 +135,138 @@ def test_members_that_probe_at_once_do_not_disturb_each_other(tmp_path: Path) ->
         each.join()
     assert failed == []
     assert left(tmp_path) == []
+
+
+# The id
+
+
+@dataclass
+class Known:
+    """One storage as members know it, each by a state folder of its own."""
+
+    root: Path
+    clock: SetClock = field(default_factory=SetClock)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "files" / ".mftgit"
+
+    @property
+    def id_file(self) -> Path:
+        return self.folder / "storage-id"
+
+    def by(self, member: MemberName) -> Storage:
+        known = self.root / member
+        known.mkdir(exist_ok=True)
+        return Storage(self.folder, member=member, known=known / "storage-id", clock=self.clock)
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Known:
+    return Known(root=tmp_path)
+
+
+def test_members_that_come_first_at_once_give_the_storage_one_id(known: Known) -> None:
+    storages = [known.by(MemberName(f"m{number}")) for number in range(8)]
+    threads = [threading.Thread(target=each.admit) for each in storages]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert {each.status.id for each in storages} == {
+        known.id_file.read_text(encoding="ascii").strip()
+    }
+    assert left(known.folder) == [known.id_file]
+
+
+def test_a_folder_in_place_of_a_mount_is_refused_until_that_is_back(known: Known) -> None:
+    storage = known.by(ONE)
+    storage.admit()
+    away = known.folder.rename(known.root / "away")
+    with pytest.raises(StorageUnfitError, match="Most likely it is not mounted"):
+        known.by(ONE).admit()  # after a restart
+    assert not known.folder.exists()
+    with pytest.raises(StorageUnfitError):
+        storage.admit()  # and while it runs
+    assert storage.status.refused is not None
+    away.rename(known.folder)
+    known.clock.pass_s(AGAIN_S)
+    storage.admit()
+    assert storage.status.refused is None
+
+
+def test_other_storage_is_refused_until_an_operator_accepts_it(known: Known) -> None:
+    known.by(ONE).admit()
+    former = known.id_file.read_text(encoding="ascii").strip()
+    known.folder.rename(known.root / "away")
+    known.by(TWO).admit()  # which knew none
+    other = known.id_file.read_text(encoding="ascii").strip()
+    storage = known.by(ONE)
+    with pytest.raises(StorageUnfitError, match=f"{other}, and this member knows .* {former}"):
+        storage.admit()
+    assert storage.accept() == (former, other)
+    known.clock.pass_s(AGAIN_S)
+    storage.admit()
+    assert (storage.status.id, storage.status.refused) == (other, None)
+
+
+def test_storage_without_an_id_is_accepted_with_one(known: Known) -> None:
+    known.by(ONE).admit()
+    former = known.id_file.read_text(encoding="ascii").strip()
+    known.id_file.unlink()
+    assert known.by(ONE).accept() == (former, known.id_file.read_text(encoding="ascii").strip())
+
+
+def test_what_was_refused_is_not_looked_at_again_at_once(known: Known) -> None:
+    storage = known.by(ONE)
+    storage.admit()
+    content = known.id_file.read_bytes()
+    known.id_file.write_bytes(b"half")
+    with pytest.raises(CoordinatorUnavailableError, match="damaged: not 32"):
+        storage.admit()
+    known.id_file.write_bytes(content)
+    with pytest.raises(CoordinatorUnavailableError, match="damaged: not 32"):
+        storage.admit()
+    known.clock.pass_s(AGAIN_S)
+    storage.admit()
+
+
+def test_a_state_folder_that_is_full_keeps_nothing_from_being_owned(known: Known) -> None:
+    storage = known.by(ONE)
+    (known.root / ONE).rmdir()
+    storage.admit()
+    assert storage.status.id is not None
+
+
+def test_no_session_is_opened_on_storage_that_is_refused(known: Known) -> None:
+    storage = known.by(ONE)
+    real = SharedFolderCoordinator(
+        known.folder / "coordination", member=ONE, ttl_s=2.0, clock=known.clock
+    )
+    admitted = Admitted(real, storage)
+    session = admitted.open(Standing())
+    assert admitted.renew(session).id == session.id
+    known.folder.rename(known.root / "away")
+    with pytest.raises(SessionLostError):
+        admitted.renew(session)
+    with pytest.raises(StorageUnfitError, match="not mounted"):
+        admitted.open(Standing())
+    assert not known.folder.exists()
+
+
+def test_an_operator_accepts_what_is_there_by_a_verb(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    first = say_json(folder, "member", "accept-storage")
+    assert first == {"name": "node-1", "storage": first["storage"], "former": None}
+    told = say(folder, "member", "accept-storage").stdout
+    assert told == f"Member node-1 takes the storage {first['storage']} at {tmp_path / 'files'}.\n"
+    (tmp_path / "files").rename(tmp_path / "away")
+    told = say(folder, "member", "accept-storage").stdout
+    assert told.endswith(f", and no more {first['storage']}.\n")
+
+
+def test_what_cannot_be_remembered_is_not_accepted(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    folder.storage_id.with_name(f".storage-id.{os.getpid()}.new").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        say(folder, "member", "accept-storage")

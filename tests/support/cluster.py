@@ -107,10 +107,10 @@ class Cluster:
         answer = mftgit_json("member", "add", name, "--dir", self.dir("controller"), cwd=self.root)
         return str(answer["token"])
 
-    def join(self, name: str) -> None:
+    def join(self, name: str, *, files: Path | None = None) -> None:
         mftgit_json(
             "join", self.dir(name), "--controller", self.access["url"],
-            "--token", self.invite(name), "--files-root", self.files, cwd=self.root,
+            "--token", self.invite(name), "--files-root", files or self.files, cwd=self.root,
         )  # fmt: skip
 
     def start(self, name: str, *before: str) -> None:

@@ -149,6 +149,7 @@ def describe(line: Line, view: View, *, me: MemberName) -> TransferStatus:
         retry_at=line.retry_at,
         waiting=line.waiting,
         paused=line.pause,
+        ownership=line.transfer.ownership if line.transfer is not None else None,
     )
     if mine or view.owner == me:
         return status

@@ -14,7 +14,6 @@ from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.pgp_home import sweep
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
-from mftgit.adapters.shared_storage import StorageProbe
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.connections import SWEEP_S
@@ -38,6 +37,7 @@ from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.programs import check_programs
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.runs import Record, Runs
+from mftgit.member.outbound.storage import Admitted, Storage
 from mftgit.member.outbound.successes import Successes
 from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import Generation, Transfer
@@ -48,6 +48,7 @@ from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.plan import Plan
 from mftgit.model.spread import Want
+from mftgit.model.storage import StorageStatus
 from mftgit.model.transfer_status import NOTHING_WAITS, TransferStatus
 from mftgit.model.triggers import IntervalTrigger, WatchTrigger, calendar_of
 from mftgit.model.view import FREE
@@ -100,7 +101,9 @@ class Outbound:
         self._basis: Basis | None = None
         self._seen = InTime[dict[TransferName, Pause | None]]("shared-state", within_s=_SHARED_S)
         self._pauses = Pauses(self._shared)
-        self._probe_storage = StorageProbe(self._shared, self._me)
+        self._storage = Storage(
+            self._shared, member=self._me, known=folder.storage_id, clock=self._clock
+        )
         self.progress = Progress(clock=self._clock)
         self._stopping = False
         self._draining = False
@@ -228,8 +231,16 @@ class Outbound:
             raise MftgitError(f"the scheduler has called nothing for {_PROBE_S:g} s")
 
     def check_storage(self) -> None:
-        """See that the members' storage can be shared safely; raises MftgitError. It may hang. See `StorageProbe`."""
-        self._probe_storage()
+        """See that the members' storage can be shared safely; raises MftgitError. It may hang. See `Storage.admit`."""
+        self._storage.admit()
+
+    @property
+    def storage(self) -> StorageStatus | None:
+        """Return how the members' storage is; None where nothing was to be owned on it yet."""
+        status, keeper = self._storage.status, self._keeper
+        if status == StorageStatus():
+            return None
+        return replace(status, sees=() if keeper is None else tuple(sorted(keeper.sight.members)))
 
     def status(self) -> list[TransferStatus]:
         """Return how each transfer is, by name. Storage that hangs is not waited for; what it told last counts."""
@@ -331,7 +342,7 @@ class Outbound:
             remembered=lambda key: highest_epoch(self._shared / "transfers" / key),
         )
         keeper = Keeper(
-            coordinator,
+            Admitted(coordinator, self._storage),
             member=self._me,
             ttl_s=ttl_s,
             clock=self._clock,
