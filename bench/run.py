@@ -25,6 +25,7 @@ SECTIONS: Final = (
     "transfer",
     "far",
     "takeover",
+    "idle",
     "git_load",
     "listing",
     "schedule",

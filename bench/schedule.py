@@ -56,8 +56,11 @@ class Seen:
         with self.lock:
             if event is EventName.OWNERSHIP_TAKEN:
                 self.owned += 1
-            elif event is EventName.RUN_STARTED and rest["facts"]["transfer"].startswith("cron"):
-                self.late_s.append(self.clock.now().timestamp() % _MINUTE_S)
+            elif event is EventName.RUN_STARTED:
+                late_s = self.clock.now().timestamp() % _MINUTE_S
+                self.late_s += [
+                    late_s for each in rest["each"] if each["transfer"].startswith("cron")
+                ]
 
 
 def measure(work: Path, *, quick: bool) -> list[Table]:
