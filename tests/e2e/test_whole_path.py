@@ -46,7 +46,8 @@ def test_a_pushed_change_runs_on_every_member_and_files_move(
     assert arrived(partner) == ["b.edi"]
     assert read(partner.folder / "incoming" / "b.edi") == b"content of b.edi" * 1000
     assert (running.files / "inbox" / "a.csv").exists()
-    assert (running.files / "inbox" / "sent" / "b.edi").exists()
+    sent = running.files / "inbox" / "sent" / "b.edi"
+    running.until("the file is archived, which comes after it has arrived", sent.exists)
 
     def counted() -> bool:
         name = running.owner("invoices", among=NODES)
