@@ -1,10 +1,12 @@
 """Change files so that a crash leaves the old content or the new, never a mixture."""
 
+import errno
 import os
 import re
 from pathlib import Path
 from typing import Final
 
+_STALE_TRIES: Final = 3
 _HALF: Final = re.compile(r"\..+\.(\d+)\.new")
 
 
@@ -49,6 +51,23 @@ def append_line(path: Path, line: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_replaced(path: Path, *, most_bytes: int) -> bytes:
+    """Return what is in ``path``, up to ``most_bytes`` of it; another machine may replace it at any moment.
+
+    An NFS 4.2 client that has read the file before fails at its first read after that (ESTALE: measured, each time);
+    the next one opens the new file.
+    """
+    for _ in range(_STALE_TRIES - 1):
+        try:
+            with path.open("rb") as stream:
+                return stream.read(most_bytes)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    with path.open("rb") as stream:
+        return stream.read(most_bytes)
 
 
 def names_in(folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ from mftgit.adapters.coordinator import (
     SessionLostError,
     Wish,
 )
-from mftgit.adapters.durable import names_in, sync_folder, write_file
+from mftgit.adapters.durable import names_in, read_replaced, sync_folder, write_file
 from mftgit.model.lease import Observation
 from mftgit.model.names import NAME_PATTERN, Epoch, MemberName, TransferName, is_name
 from mftgit.model.session import Told, format_told, parse_told, see_sessions
@@ -410,8 +410,7 @@ def _signs(place: Path) -> tuple[int | None, bool]:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(_LARGEST_BYTES)
+        return read_replaced(path, most_bytes=_LARGEST_BYTES)
     except FileNotFoundError:
         return b""
 

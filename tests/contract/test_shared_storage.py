@@ -17,6 +17,7 @@ from member_folder import make_folder, say, say_json
 from odd_storage import WRITES, OddStorage, odd_storage
 
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError
+from mftgit.adapters.durable import read_replaced
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.adapters.shared_storage import StorageProbe, StorageUnfitError
 from mftgit.errors import ConfigError
@@ -90,6 +91,19 @@ def test_storage_that_takes_nothing_now_is_tried_again(code: int, behaving: OddS
         StorageProbe(behaving.folder, ONE)()
     behaving.be()
     StorageProbe(behaving.folder, ONE)()
+
+
+@pytest.mark.needs("fusermount3")
+def test_a_file_that_was_replaced_elsewhere_is_read_again(behaving: OddStorage) -> None:
+    path = behaving.folder / "told"
+    path.write_bytes(b"told")
+    behaving.be(errno=errno.ESTALE, only=["read"], times=1)
+    assert read_replaced(path, most_bytes=3) == b"tol"
+    behaving.be(errno=errno.ESTALE, only=["read"])
+    with pytest.raises(OSError, match="Stale"):
+        read_replaced(path, most_bytes=3)
+    behaving.be()
+    path.unlink()
 
 
 @pytest.mark.needs("fusermount3")

@@ -1,7 +1,7 @@
 """Storage in user space (FUSE): a folder, until it is told to be slow, to hang, to fail or to lie.
 
 Run as a program it serves one mount. What it is to do stands in a file of JSON that it reads before each operation:
-``slow_s``, ``hang``, ``errno`` with ``only`` (names of operations, else all), and ``lie``.
+``slow_s``, ``hang``, ``errno`` with ``only`` (names of operations, else all) and ``times``, and ``lie``.
 """
 
 import errno
@@ -67,6 +67,8 @@ class _Handing:
         self._control = control
         self._told: dict[str, Any] = {}
         self._open: set[str] = set()
+        self._counted: dict[str, Any] = {}
+        self._failed = 0
 
     def _at(self, path: str, what: str) -> str:
         """Return the place behind ``path``, after whatever is to come before ``what``."""
@@ -76,7 +78,7 @@ class _Handing:
         while self._tell().get("hang"):
             threading.Event().wait(0.02)
         told = self._tell()
-        if "errno" in told and what in told.get("only", (what,)):
+        if "errno" in told and what in told.get("only", (what,)) and self._count(told):
             raise OSError(told["errno"], os.strerror(told["errno"]))
         lie = told.get("lie")
         if lie == "short names" and len(os.fsencode(path.rpartition("/")[2])) > _SHORT:
@@ -86,6 +88,13 @@ class _Handing:
         if lie == "forms":
             path = unicodedata.normalize("NFC", path)
         return self._backing + path
+
+    def _count(self, told: dict[str, Any]) -> bool:
+        """Tell whether it fails once more, where it is to do so ``times`` only."""
+        if told != self._counted:
+            self._counted, self._failed = told, 0
+        self._failed += 1
+        return bool(self._failed <= told.get("times", self._failed))
 
     def _tell(self) -> dict[str, Any]:
         try:

@@ -8,7 +8,7 @@ from typing import Final
 
 from loguru import logger
 
-from mftgit.adapters.durable import write_file
+from mftgit.adapters.durable import read_replaced, write_file
 from mftgit.member.outbound.context import RunContext
 from mftgit.model.failures import MAX_KEPT, MAX_WHAT, Failure, format_failures, parse_failures
 
@@ -48,8 +48,7 @@ def keep(context: RunContext) -> None:
 def _read(context: RunContext) -> dict[str, Failure]:
     path, memory = context.state / _NAME, context.memory
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_MOST_BYTES)
+        content = read_replaced(path, most_bytes=_MOST_BYTES)
         return parse_failures(content, retry=memory.retry, now=context.clock.boottime())
     except FileNotFoundError:
         return {}

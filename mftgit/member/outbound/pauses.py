@@ -6,7 +6,7 @@ The file counts by being there, whatever is in it. Where it cannot be told wheth
 from pathlib import Path
 from typing import Final
 
-from mftgit.adapters.durable import sync_folder, write_file
+from mftgit.adapters.durable import read_replaced, sync_folder, write_file
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.model.names import TransferName
 from mftgit.model.pause import Pause, format_pause, parse_pause
@@ -29,8 +29,7 @@ class Pauses:
         """
         path = self._path(name)
         try:
-            with path.open("rb") as stream:
-                return parse_pause(stream.read(_LONGEST_BYTES))
+            return parse_pause(read_replaced(path, most_bytes=_LONGEST_BYTES))
         except FileNotFoundError:
             return None
         except OSError as error:

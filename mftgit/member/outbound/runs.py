@@ -41,6 +41,7 @@ PARALLEL_RUNS = 8
 DRAIN_S = 25.0
 """How long a stopping member waits for its runs; less than what service managers wait before they kill."""
 
+_LOOK_S = 0.2
 ABORT_S = 5.0
 """How long it then waits for those whose connections it has cut."""
 
@@ -109,23 +110,24 @@ class Runs:
     def drain(self, lines: list[Line]) -> None:
         """Finish the files at hand, cut off what takes too long, and end.
 
-        A run that is cut off has lost its ownership, so that it has no effect any more.
+        A run that is cut off has lost its ownership, so that it has no effect any more. One that lost it before, as
+        where the storage hangs, has none either, and is not waited for.
         """
         with self._lock:
             self._stopping = True
             for line in lines:
                 line.stopping.set()
-            if not self._wait(lines, DRAIN_S):
-                self._cut_off([line for line in lines if line.running])
-                self._wait(lines, ABORT_S)
+            self._wait(lambda: any(line.running and line.is_ours for line in lines), DRAIN_S)
+            self._cut_off([line for line in lines if line.running])
+            self._wait(lambda: any(line.running for line in lines), ABORT_S)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.connections.close()
 
-    def _wait(self, lines: list[Line], timeout_s: float) -> bool:
-        """Wait until none of ``lines`` is running; the lock is held."""
-        return self._idle.wait_for(
-            lambda: not any(line.running for line in lines), timeout=timeout_s
-        )
+    def _wait(self, some_run: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until ``some_run`` is no longer so; the lock is held. An ownership that runs out tells nobody."""
+        until = self._clock.boottime() + timeout_s
+        while some_run() and (left_s := until - self._clock.boottime()) > 0:
+            self._idle.wait(min(left_s, _LOOK_S))
 
     def _cut_off(self, lines: list[Line]) -> None:
         """Take the ownership from runs and close their connections; the lock is held."""
