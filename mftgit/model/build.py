@@ -12,6 +12,7 @@ from mftgit.model.config import (
     ActiveOn,
     AfterSuccess,
     Batch,
+    Claiming,
     Cluster,
     Deduplicate,
     Destination,
@@ -138,6 +139,7 @@ def _source(value: Value) -> Source:
         **given(
             value,
             path=str,
+            claim=Claiming,
             include=_patterns,
             exclude=_patterns,
             recursive=bool,

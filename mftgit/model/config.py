@@ -89,6 +89,16 @@ class ActiveOn:
 EVERYWHERE = ActiveOn(roles=frozenset(Role))
 
 
+@unique
+class Claiming(Enum):
+    """How a file is taken that does not stay at its source."""
+
+    RENAME = "rename"
+    """It is renamed into a folder of the owner's epoch at the source."""
+    RECORD = "record"
+    """Its record is the claim; it lies at its place until it is delivered."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Which files a transfer takes, from where.
@@ -96,10 +106,12 @@ class Source:
     ``path`` is below the location's path. A file is taken when it matches one of ``include`` and none of ``exclude``,
     lies at most ``depth`` folders deep where ``recursive`` is set (None: however deep), is of the size and the age
     that are asked for, has its ``marker``, and was unchanged for ``stable_s`` seconds. A run takes ``at_most`` so many.
+    ``claim`` is how it is taken, where it is not kept at the source.
     """
 
     location: LocationName
     path: str = "."
+    claim: Claiming = Claiming.RENAME
     include: tuple[Pattern, ...] = ("*",)
     exclude: tuple[Pattern, ...] = ()
     recursive: bool = False
@@ -242,6 +254,18 @@ class Transfer:
     ownership: Ownership = Ownership.SINGLE
     prefer: tuple[MemberName, ...] = ()
     active_on: ActiveOn = field(default=EVERYWHERE, compare=False)
+
+    @property
+    def claims(self) -> bool:
+        """Return whether its files are renamed when they are taken; otherwise they stay until they are delivered."""
+        keeps = self.after_success is AfterSuccess.KEEP
+        return not keeps and self.source.claim is Claiming.RENAME
+
+    @property
+    def claims_by_record(self) -> bool:
+        """Return whether its files stay until they are delivered, and do not stay then."""
+        keeps = self.after_success is AfterSuccess.KEEP
+        return not keeps and self.source.claim is Claiming.RECORD
 
     @property
     def resumes(self) -> bool:

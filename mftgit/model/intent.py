@@ -17,6 +17,7 @@ from mftgit.model.config import (
     Ownership,
     Role,
 )
+from mftgit.model.failures import Mark
 from mftgit.model.location import Location
 from mftgit.model.location_document import build_location, format_location
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
@@ -62,8 +63,9 @@ class Intent:
     those of what was sent and mean nothing before READY; ``source_bytes`` and ``source_sha256`` are those of the file
     that it was made of, where the transfer changes content. ``duplicate_of`` is the delivery for whose sake it is
     skipped. ``final`` is the name to be, ``plain`` what it is where that is free; ``sidecar`` comes beside it.
-    ``expected`` is what the file at the source has to be. ``ownership`` and ``active_on`` tell who may end it when the
-    transfer is not configured any more.
+    ``expected`` is what the file at the source has to be. ``claimed`` are size and time of a file that this record
+    alone claims: it lies at its place, and its source is dealt with only while it is this very file. ``ownership`` and
+    ``active_on`` tell who may end it when the transfer is not configured any more.
     """
 
     id: ClaimId
@@ -90,10 +92,16 @@ class Intent:
     source_bytes: int | None = None
     source_sha256: str | None = None
     duplicate_of: ClaimId | None = None
+    claimed: Mark | None = None
     started_at: str = ""
     member: MemberName
     epoch: Epoch
     revision: Revision | None
+
+    @property
+    def stays(self) -> bool:
+        """Return whether the file lies at its own place at the source while it is under way."""
+        return self.after is AfterSuccess.KEEP or self.claimed is not None
 
     @property
     def read_sha256(self) -> str:
@@ -192,7 +200,18 @@ def _parse_place(value: Mapping[str, Any]) -> Place:
     return Place(location=location, alike=bool(value["alike"]))
 
 
-_ADDED: Final = frozenset({"expected", "sidecar", "source_bytes", "source_sha256", "duplicate_of"})
+def _parse_claimed(value: Sequence[Any] | None) -> Mark | None:
+    if value is None:
+        return None
+    size_bytes, mtime_ns = value
+    if not isinstance(size_bytes, int) or not isinstance(mtime_ns, int):
+        raise ValueError(f"{value!r} is no size with a time")  # noqa: TRY004  damage, as any other
+    return size_bytes, mtime_ns
+
+
+_ADDED: Final = frozenset(
+    {"expected", "sidecar", "source_bytes", "source_sha256", "duplicate_of", "claimed"}
+)
 """An older version does not know every field, and needs those that it does."""
 
 _FORMATS: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -209,6 +228,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "destination": _parse_place,
     "sidecar": _parse_sidecar,
     "expected": _parse_expected,
+    "claimed": _parse_claimed,
     "state": DeliveryState,
     "ownership": Ownership,
     "overwrite": Overwrite,

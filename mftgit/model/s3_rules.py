@@ -31,13 +31,22 @@ def check_s3(location: S3Location) -> Iterator[Fault]:
 
 def check_s3_use(transfer: Transfer, source: Location, destination: Location) -> Iterator[Fault]:
     """Give what ``transfer`` asks of an object store that none can promise."""
-    if isinstance(source, S3Location) and transfer.after_success is not AfterSuccess.KEEP:
+    action = transfer.after_success
+    if isinstance(source, S3Location) and action not in {AfterSuccess.KEEP, AfterSuccess.DELETE}:
+        yield Fault(
+            pointer="/after_success/action",
+            rule="no-claims",
+            message=f"files of the bucket {source.bucket} would be {action.value}d, and an object store cannot rename",
+            hint="have action: delete with source.claim: record, or action: keep",
+        )
+    elif isinstance(source, S3Location) and transfer.claims:
         yield Fault(
             pointer="/source/location",
             rule="no-claims",
-            message=f"files of the bucket {source.bucket} would be {transfer.after_success.value}d, and an object "
+            message=f"files of the bucket {source.bucket} would be {action.value}d, and an object "
             "store cannot rename, so that two members could take one file",
-            hint="have after_success: {action: keep}; a lifecycle rule of the bucket removes what is old",
+            hint="have source.claim: record; or after_success: {action: keep}, and a lifecycle rule of the bucket "
+            "removes what is old",
         )
     if isinstance(destination, S3Location) and transfer.destination.preserve:
         yield Fault(

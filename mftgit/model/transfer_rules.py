@@ -8,7 +8,7 @@ from typing import Final
 
 from cronsim import CronSim, CronSimError
 
-from mftgit.model.config import AfterSuccess, Overwrite, Transfer
+from mftgit.model.config import AfterSuccess, Claiming, Overwrite, Transfer
 from mftgit.model.content import KEYS, PgpStep, key_texts, read_public_key
 from mftgit.model.fault import Fault
 from mftgit.model.location import Location
@@ -38,12 +38,24 @@ def check_transfer(transfer: Transfer, timezones: frozenset[str]) -> Iterator[Fa
     yield from _check_keys(transfer)
     yield from check_source(transfer.source)
     yield from _check_batch(transfer)
+    yield from _check_claim(transfer)
     if transfer.archive_days is not None and transfer.after_success is not AfterSuccess.ARCHIVE:
         yield Fault(
             pointer="/after_success/keep_days",
             rule="archive",
             message=f"keep_days is for an archive, and the action is {transfer.after_success.value}",
             hint="have action: archive, or remove keep_days",
+        )
+
+
+def _check_claim(transfer: Transfer) -> Iterator[Fault]:
+    by_record = transfer.source.claim is Claiming.RECORD
+    if by_record and transfer.after_success is AfterSuccess.KEEP:
+        yield Fault(
+            pointer="/source/claim",
+            rule="claim",
+            message="files that are kept at their source are not claimed at all",
+            hint="remove claim, or have after_success: {action: delete}",
         )
 
 
@@ -207,10 +219,11 @@ def check_folders(transfer: Transfer, source: Location, destination: Location) -
 
 def _sets_aside(transfer: Transfer) -> bool:
     """Tell whether files may come into the quarantine; without ``attempts`` those whose place a newer one has."""
+    if transfer.claims_by_record:
+        return False
     if transfer.retry.attempts is not None:
         return True
-    claims = transfer.after_success is not AfterSuccess.KEEP
-    return claims and (transfer.batch is not None or transfer.source.checksum is not None)
+    return transfer.claims and (transfer.batch is not None or transfer.source.checksum is not None)
 
 
 def legs_of(

@@ -229,7 +229,7 @@ def test_claims_that_are_adopted_before_records_repeat_files_unless_the_ledger_i
         if begun._context.memory.adopted == begun._fence:
             return
         if begun.source is not None:
-            begun.claims.take_over(needed=not begun._keeps)
+            begun.claims.take_over(needed=not begun._stays)
         begun.intents.take_over()
         begun._context.memory.adopted = begun._fence
 

@@ -317,6 +317,28 @@ class RefusesRename(Folder):
         return SFTP_PERMISSION_DENIED
 
 
+class OnlyReadsAndDeletes(Folder):
+    """Lets files be read and deleted, and nothing else: no folder, no name and no file is made."""
+
+    def open(
+        self, path: str, flags: int, attr: paramiko.SFTPAttributes
+    ) -> paramiko.SFTPHandle | int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return SFTP_PERMISSION_DENIED
+        return super().open(path, flags, attr)
+
+    def mkdir(self, path: str, attr: paramiko.SFTPAttributes) -> int:
+        return SFTP_PERMISSION_DENIED
+
+    def rename(self, oldpath: str, newpath: str) -> int:
+        return SFTP_PERMISSION_DENIED
+
+    def remove(self, path: str) -> int:
+        if (self.root / ".nothing-is-deleted").exists():
+            return SFTP_PERMISSION_DENIED
+        return super().remove(path)
+
+
 class RenameReplaces(Folder):
     """Replaces what is there by a plain rename."""
 

@@ -19,6 +19,7 @@ from mftgit.model.config import (
     ActiveOn,
     AfterSuccess,
     Batch,
+    Claiming,
     Cluster,
     Deduplicate,
     Destination,
@@ -208,6 +209,7 @@ def test_a_source_takes_what_the_document_says() -> None:
         "order": "size",
         "descending": True,
         "at_most": 7,
+        "claim": "record",
     }
     built = build_transfer(T, {**LEAST, "source": {"location": "a", **said}})
     assert built.source == Source(
@@ -224,6 +226,7 @@ def test_a_source_takes_what_the_document_says() -> None:
         order=Order.SIZE,
         descending=True,
         at_most=7,
+        claim=Claiming.RECORD,
     )
 
 

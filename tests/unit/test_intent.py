@@ -104,6 +104,7 @@ intents = st.builds(
     mtime_ns=st.integers(),
     sha256=texts,
     source_bytes=st.none() | st.integers(0),
+    claimed=st.none() | st.tuples(st.integers(0), st.integers()),
     started_at=texts,
     member=names.map(MemberName),
     epoch=st.integers(1).map(Epoch),
@@ -124,6 +125,20 @@ def test_what_an_older_member_does_not_know_is_written_only_where_it_tells_somet
     assert ("source_bytes" in json.loads(line)) is (intent.source_bytes is not None)
     assert ("sidecar" in json.loads(line)) is (intent.sidecar is not None)
     assert ("expected" in json.loads(line)) is (intent.expected is not None)
+    assert ("claimed" in json.loads(line)) is (intent.claimed is not None)
+
+
+@given(intents)
+def test_a_file_stays_where_it_is_kept_or_claimed_by_its_record_alone(intent: Intent) -> None:
+    keeps = intent.after is AfterSuccess.KEEP
+    assert intent.stays is (keeps or intent.claimed is not None)
+
+
+@given(intents, st.sampled_from([[1], [1, 2, 3], ["1", 2], [1, None], "12", 3, {}]))
+def test_a_record_that_claims_no_size_and_time_is_none(intent: Intent, claimed: object) -> None:
+    fields = json.loads(format_intents([intent])) | {"claimed": claimed}
+    with pytest.raises(ValueError):  # noqa: PT011  Python has its own texts
+        parse_intents(json.dumps(fields).encode())
 
 
 @given(intents)

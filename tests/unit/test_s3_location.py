@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mftgit.model.config import AfterSuccess, Destination, Preserve, Source, Transfer
+from mftgit.model.config import AfterSuccess, Claiming, Destination, Preserve, Source, Transfer
 from mftgit.model.documents import Document, parse_document
 from mftgit.model.location import LocalLocation
 from mftgit.model.location_document import build_location, format_location
@@ -133,22 +133,28 @@ def test_what_does_not_fit_together_is_told() -> None:
     assert told(replace(PLAIN, endpoint="https://[::1]:9000")) == [("/endpoint", "addressing")]
 
 
+@pytest.mark.parametrize("claim", Claiming)
 @pytest.mark.parametrize("after", AfterSuccess)
-def test_files_of_a_bucket_are_kept_because_nothing_there_can_be_claimed(
-    after: AfterSuccess,
+def test_files_of_a_bucket_are_kept_or_claimed_by_record_because_nothing_there_can_be_renamed(
+    after: AfterSuccess, claim: Claiming
 ) -> None:
     local = LocalLocation(name=LocationName("here"), path="x")
     transfer = Transfer(
         name=TransferName("t"),
-        source=Source(location=NAME),
+        source=Source(location=NAME, claim=claim),
         destination=Destination(location=LocationName("here")),
         trigger=WatchTrigger(),
         after_success=after,
         archive_path="old" if after is AfterSuccess.ARCHIVE else None,
     )
     found = [(each.pointer, each.rule) for each in check_folders(transfer, PLAIN, local)]
-    refused = after is not AfterSuccess.KEEP
-    assert found == ([("/source/location", "no-claims")] if refused else [])
+    wrong = {
+        AfterSuccess.ARCHIVE: "/after_success/action",
+        AfterSuccess.MOVE: "/after_success/action",
+    }
+    if claim is Claiming.RENAME:
+        wrong[AfterSuccess.DELETE] = "/source/location"
+    assert found == ([(wrong[after], "no-claims")] if after in wrong else [])
     assert list(check_folders(transfer, local, PLAIN)) == []
 
 

@@ -12,6 +12,7 @@ from mftgit.model.checksum import Sidecar
 from mftgit.model.config import (
     AfterSuccess,
     Batch,
+    Claiming,
     Deduplicate,
     Destination,
     Overwrite,
@@ -334,6 +335,19 @@ def test_a_quarantine_is_used_without_attempts_too(
     made = replace(made, after_success=after, batch=Batch() if checksum is None else None)
     found = check_folders(made, local("x"), local("y"))
     assert [fault.pointer for fault in found] == faults
+
+
+def test_a_claim_is_for_files_that_do_not_stay_and_needs_no_quarantine_by_record() -> None:
+    made = transfer(source=Source(location=A, recursive=True, claim=Claiming.RECORD))
+    made = replace(made, retry=Retry(attempts=3), batch=None)
+    assert made.claims_by_record
+    assert not made.claims
+    assert not list(check_transfer(made, ZONES))
+    assert not list(check_folders(made, local("x"), local("y")))
+    kept = replace(made, after_success=AfterSuccess.KEEP)
+    assert not kept.claims
+    assert not kept.claims_by_record
+    assert [each.pointer for each in check_transfer(kept, ZONES)] == ["/source/claim"]
 
 
 @pytest.mark.parametrize(("suffix", "faults"), [(".sha256", 0), (".part", 1), (".x.part", 1)])

@@ -7,7 +7,7 @@ from mftgit.member.outbound.claims import Claim, Claims
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.intents import Intents
 from mftgit.model.claim import ClaimId
-from mftgit.model.config import AfterSuccess, Transfer
+from mftgit.model.config import Transfer
 from mftgit.model.intent import Intent
 from mftgit.model.location import Location
 
@@ -34,8 +34,8 @@ class Begun:
         self.intents = Intents(context.state, context.ownership)
         self.source = self._location(transfer)
         self._folder = transfer.source.path if transfer is not None else ""
-        self._keeps = transfer is None or transfer.after_success is AfterSuccess.KEEP
-        self._fence = (context.ownership.epoch, self.source, self._folder, self._keeps)
+        self._stays = transfer is None or not transfer.claims
+        self._fence = (context.ownership.epoch, self.source, self._folder, self._stays)
 
     def _location(self, transfer: Transfer | None) -> Location | None:
         if transfer is None:
@@ -69,7 +69,7 @@ class Begun:
         # it would find its claim gone, take that for dealt with, and the file would look like one never sent.
         self.intents.take_over()
         if self.source is not None:
-            self.claims.take_over(needed=not self._keeps)
+            self.claims.take_over(needed=not self._stays)
         self._context.memory.adopted = self._fence
 
     def records(self) -> Iterator[Intent]:
@@ -89,7 +89,7 @@ class Begun:
             own = self._held_at(self.source, self._folder).get(intent.id)
             if own is not None or self.is_at_home(intent):
                 return own
-        if intent.after is AfterSuccess.KEEP:
+        if intent.stays:
             return None
         source = self._endpoints.find(intent.source, writer=intent.member)
         if not self._claims_at(source, intent.source_folder).has_source():

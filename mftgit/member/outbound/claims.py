@@ -21,6 +21,8 @@ from mftgit.member.outbound.own import OwnershipEndedError, SupersededError
 from mftgit.model.claim import ClaimId, format_claim, join, parse_claim, unique_name
 from mftgit.model.names import Epoch
 
+_AREA: Final = ".mftgit"
+
 _ROUNDS: Final = 100
 """How often a lower folder is emptied before we say that it cannot be; only a predecessor at work refills it."""
 
@@ -82,7 +84,7 @@ class Claims:
     def __init__(self, source: Endpoint, *, folder: str, area: str, epoch: Epoch) -> None:
         self._source = source
         self._folder = folder
-        self._base = join(folder, f".mftgit/{area}/claims")
+        self._base = join(folder, f"{_AREA}/{area}/claims")
         self._epoch = epoch
         self._own = f"{self._base}/{epoch}"
 
@@ -159,17 +161,21 @@ class Claims:
             raise OwnershipEndedError(f"a successor has removed {self._own}") from None
 
     def _names(self, folder: str) -> list[str]:
+        return self._listed(folder) or []
+
+    def _exists(self) -> bool:
+        return self._listed(self._base) is not None
+
+    def _listed(self, folder: str) -> list[str] | None:
+        """Return the names there, None where it is not there; some servers refuse to say that of a folder."""
         try:
             return self._source.list_names(folder)
         except FileMissingError:
-            return []
-
-    def _exists(self) -> bool:
-        try:
-            self._source.list_names(self._base)
-        except FileMissingError:
-            return False
-        return True
+            return None
+        except EndpointRefusedError:
+            if _AREA in self._source.list_names(self._folder):
+                raise
+            return None
 
 
 class Claim:

@@ -14,6 +14,7 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.ahead import ahead, chunks_of, digest_of_by, hashed, new_digest
+from mftgit.member.outbound.by_record import is_as_claimed
 from mftgit.member.outbound.content import Changing, ContentError
 from mftgit.member.outbound.context import Endpoints
 from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
@@ -101,6 +102,7 @@ class Copying:
                 continue
             if content.before.size_bytes <= SMALL_BYTES and (
                 _mark(content.before) != _mark(content.after)
+                or not is_as_claimed(parcel.intent, content.before)
                 or _is_short(content)
                 or parcel.partial is not None  # of what was there when it was large
             ):
@@ -244,6 +246,8 @@ class Copying:
     ) -> _Sent:
         intent, path = parcel.intent, source_path(parcel)
         before = source.stat(path)
+        if not is_as_claimed(intent, before):
+            raise _changed(intent)
         other = None if intent.expected is None else new_digest(intent.expected.algorithm)
         with (
             self._telling_change(parcel, before, source),

@@ -17,6 +17,7 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.errors import MftgitError
 from mftgit.member.outbound import sidecars
+from mftgit.member.outbound.batches import File
 from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim, archive
 from mftgit.member.outbound.context import Endpoints, RunContext
@@ -65,17 +66,20 @@ class Delivery:
         self._resuming = Resuming(context, begun.intents, wanted=wanted)
         self._describing = Describing(context)
 
-    def deliver(self, transfer: Transfer, files: Mapping[ClaimId, str], results: Results) -> None:
-        """Take ``files`` (paths below the source of ``transfer``) to their destination, all of them small or one.
+    def deliver(self, transfer: Transfer, files: Mapping[ClaimId, File], results: Results) -> None:
+        """Take ``files`` (below the source of ``transfer``) to their destination, all of them small or one.
 
         Raises:
             MftgitError: it cannot go on with any of those that are not in ``results``.
         """
-        described = [self._describing.describe(transfer, *file) for file in files.items()]
+        described = [
+            self._describing.describe(transfer, claim, path, mark=mark)
+            for claim, (path, mark) in files.items()
+        ]
         described = self._expecting(transfer, described, results)
         parcels = [Parcel(intent=intent, claim=None) for intent in described]
         parcels = self._finish.write(parcels, S.TAKE)
-        if transfer.after_success is not AfterSuccess.KEEP:
+        if transfer.claims:
             parcels = self._claim(parcels, results)
         if transfer.batch is None:
             self._sending(transfer).send(parcels, results)
@@ -103,7 +107,8 @@ class Delivery:
         if self._transfer is not None and (
             partial is not None or self._sends_again(self._transfer, parcel.claim)
         ):
-            described = self._describing.describe(self._transfer, intent.id, intent.path)
+            mark = partial.mark if partial is not None and parcel.claim is None else None
+            described = self._describing.describe(self._transfer, intent.id, intent.path, mark=mark)
             described = replace(described, expected=intent.expected)
             self._send_again(
                 self._transfer, replace(parcel, intent=described, partial=partial), results
@@ -131,16 +136,16 @@ class Delivery:
         intent, transfer = parcel.intent, self._transfer
         if transfer is None or not self.is_ours(intent):
             return None
-        keeps = transfer.after_success is AfterSuccess.KEEP
-        if keeps != (parcel.claim is None) or keeps != (intent.after is AfterSuccess.KEEP):
+        stays = not transfer.claims
+        if stays != (parcel.claim is None) or stays != intent.stays:
             return None
         partial = self._resuming.find(intent, self._finish.destination(intent))
-        if keeps and partial is not None and not self._is_kept_as(partial, parcel, transfer):
+        if stays and partial is not None and not self._is_kept_as(partial, parcel, transfer):
             return None
         return partial
 
     def _is_kept_as(self, partial: Partial, parcel: Parcel, transfer: Transfer) -> bool:
-        """Tell whether a file that is kept at its source is still taken there, and has not changed."""
+        """Tell whether a file that stays at its source is still taken there, and has not changed."""
         if not is_selected(parcel.intent.path, transfer):
             return False
         source = self._endpoints.at(parcel.intent.source.location)
@@ -154,7 +159,7 @@ class Delivery:
         """Set a file aside that failed too often; what is whole at its destination is gone on with all the same."""
         claim = self._begun.claim_of(intent)
         partial = self._begun.intents.partials.of(intent.id)
-        kept = partial if intent.after is AfterSuccess.KEEP else None
+        kept = partial if intent.stays else None
         nothing_left = claim is None and kept is None
         if intent.state is not DeliveryState.TAKEN or self._transfer is None or nothing_left:
             self.resume(intent, results)

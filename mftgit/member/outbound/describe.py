@@ -6,6 +6,7 @@ from mftgit.adapters.clock import rfc3339
 from mftgit.member.outbound.context import RunContext
 from mftgit.model.claim import ClaimId, temporary_name
 from mftgit.model.config import Transfer
+from mftgit.model.failures import Mark
 from mftgit.model.intent import Intent, Place
 from mftgit.model.names import LocationName
 from mftgit.model.naming import dated, final_path, fixed_folder
@@ -19,8 +20,13 @@ class Describing:
         self._context = context
         self._places: dict[LocationName, Place] = {}
 
-    def describe(self, transfer: Transfer, claim: ClaimId, path: str) -> Intent:
-        """Return the record of a try to deliver the file ``path``, under a temporary name that no other try bears."""
+    def describe(
+        self, transfer: Transfer, claim: ClaimId, path: str, *, mark: Mark | None = None
+    ) -> Intent:
+        """Return the record of a try to deliver the file ``path``, under a temporary name that no other try bears.
+
+        ``mark`` are size and time of a file at its own place; None: it was claimed by a rename.
+        """
         context, rules = self._context, transfer.destination
         zone = ZoneInfo(rules.timezone)
         moment = context.clock.now().astimezone(zone)
@@ -49,6 +55,7 @@ class Describing:
             final=final,
             overwrite=rules.overwrite,
             after=transfer.after_success,
+            claimed=mark if transfer.claims_by_record else None,
             sidecar=rules.checksum,
             archive_path=dated(transfer.archive_path, moment) if transfer.archive_path else None,
             started_at=rfc3339(context.clock.now()),

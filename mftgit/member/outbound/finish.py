@@ -19,7 +19,7 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
 )
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound import expected, sidecars
+from mftgit.member.outbound import by_record, expected, sidecars
 from mftgit.member.outbound.ahead import digest_of
 from mftgit.member.outbound.claims import Claim, archive, delete
 from mftgit.member.outbound.context import Endpoints, RunContext
@@ -317,6 +317,11 @@ class Finish:
     def _as_seen(self, parcel: Parcel) -> Intent:
         """Return its intent; of a file that stays somewhere with size and time, by which it is known again."""
         intent = parcel.intent
+        if intent.claimed is not None:
+            size_bytes, mtime_ns = intent.claimed
+            if intent.source_bytes is not None:
+                return replace(intent, source_bytes=size_bytes, mtime_ns=mtime_ns)
+            return replace(intent, size_bytes=size_bytes, mtime_ns=mtime_ns)
         if intent.after not in {AfterSuccess.KEEP, AfterSuccess.ARCHIVE}:
             return intent
         source = self._endpoints.find(intent.source, writer=intent.member)
@@ -331,11 +336,12 @@ class Finish:
     def settle_sources(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
         """Do with claimed files what is done after a success; return those that are done."""
         failed: dict[ClaimId, MftgitError] = {}
+        claims = self._claims_of(parcels, failed)
         for after in AfterSuccess:
             some = [
-                (each.claim, each.intent)
+                (claims[each.intent.id], each.intent)
                 for each in parcels
-                if each.claim is not None and each.intent.after is after
+                if each.intent.id in claims and each.intent.after is after
             ]
             ended = _settled(some, after)
             failed |= {
@@ -351,6 +357,23 @@ class Finish:
             self._settle_checksums(done, after, failed)
         results |= failed
         return [each for each in parcels if each.intent.id not in failed]
+
+    def _claims_of(
+        self, parcels: Sequence[Parcel], failed: dict[ClaimId, MftgitError]
+    ) -> dict[ClaimId, Claim]:
+        """Return the files that are there to be dealt with; of those that no rename has claimed, the very same ones."""
+        claims = {each.intent.id: each.claim for each in parcels if each.claim is not None}
+        staying = [
+            each.intent
+            for each in parcels
+            if each.claim is None and each.intent.claimed is not None
+        ]
+        if staying:
+            self._intents.require_fence()
+            first = staying[0]
+            source = self._endpoints.find(first.source, writer=first.member)
+            claims |= by_record.find(staying, self._endpoints.at(source), failed)
+        return claims
 
     def _settle_checksums(
         self, intents: Sequence[Intent], after: AfterSuccess, failed: dict[ClaimId, MftgitError]

@@ -113,6 +113,21 @@ class Intents:
         """Tell whether there is a record of ``claim``, as of the last `all` or `write`."""
         return claim in self._file_of
 
+    def is_decided(self, claim: ClaimId) -> bool:
+        """Tell whether there is a record of ``claim`` that is past TAKEN, as of the last `all` or `write`."""
+        name = self._file_of.get(claim)
+        return name is not None and self._files[name][claim].state is not DeliveryState.TAKEN
+
+    def require_fence(self) -> None:
+        """See on the storage that no successor has taken over, whatever the clock says of the lease.
+
+        Raises:
+            OwnershipEndedError: one has.
+            StateUnavailableError: the storage does not answer.
+        """
+        with self._fence():
+            self._own.stat()
+
     def ready_names(self) -> dict[str, ClaimId]:
         """Return which file waits for which name at the destination, casefolded, as of the last `all` or `write`."""
         return {

@@ -120,7 +120,7 @@ class _Going:
         self._begun = Begun(run.context, endpoints, transfer=transfer)
         endpoints.parallel = transfer.parallel
         self._selection = Selection(transfer, run.context, endpoints)
-        self._keeps = transfer.after_success is AfterSuccess.KEEP
+        self._stays = not transfer.claims
         self._on_schedule = not isinstance(transfer.trigger, WatchTrigger)
 
     def go(self, *, fresh: bool, settled: bool) -> None:
@@ -208,23 +208,24 @@ class _Going:
         claims = {self._context.make_id(): file for file in files if file not in spent}
 
         def known_by(claim: ClaimId) -> Known:
-            """By its id where it is claimed, else by its path."""
-            held = self._begun.intents.holds(claim)
-            return (claim, None) if held and not self._keeps else claims[claim]
+            """By its id where it is claimed, or delivered and not dealt with at its source; else by its path."""
+            transfer, intents = self._transfer, self._begun.intents
+            held = transfer.claims and intents.holds(claim)
+            whole = transfer.claims_by_record and intents.is_decided(claim)
+            return (claim, None) if held or whole else claims[claim]
 
         failed = self._run.attempt(
             {claim: path for claim, (path, _) in claims.items()},
-            lambda results: delivery.deliver(
-                self._transfer, {claim: path for claim, (path, _) in claims.items()}, results
-            ),
+            lambda results: delivery.deliver(self._transfer, claims, results),
             known_by=known_by,
         )
         self._begun.intents.tidy()
         for claim, (path, mark) in claims.items():
             if claim in failed:
-                if self._begun.intents.holds(claim) and self._keeps:
+                by_path = known_by(claim) == (path, mark)
+                if self._begun.intents.holds(claim) and by_path:
                     memory.failed(claim, None, clock.boottime())  # its record waits as it does
-                if memory.is_spent(path, mark) and self._keeps:
+                if memory.is_spent(path, mark) and self._stays:
                     tell_given_up(self._context, claim, path, moved_to=None)
                 continue
             memory.succeeded(path)

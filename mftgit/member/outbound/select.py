@@ -33,6 +33,7 @@ class Selection:
         self._transfer = transfer
         self._source = transfer.source
         self._keeps = transfer.after_success is AfterSuccess.KEEP
+        self._stays = not transfer.claims
         self._context = context
         self._endpoints = endpoints
         self._now_ns = 0
@@ -89,7 +90,8 @@ class Selection:
     def has_work(self, begun: Begun) -> bool:
         """Tell whether a run would take a file, or remove a marker; nothing is changed."""
         under_way: set[str] = set()
-        if self._source.marker is not None and self._context.memory.adopted is not None:
+        lists_them = self._source.marker is not None or self._transfer.claims_by_record
+        if lists_them and self._context.memory.adopted is not None:
             under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
         batch = self._transfer.batch
         fresh = (
@@ -166,7 +168,7 @@ class Selection:
             and seen.is_stable(now, source.stable_s)
             and self._is_wanted(path, seen)
             and not memory.is_put_off(path, seen.mark, now)
-            and not (self._keeps and memory.is_spent(path, seen.mark))
+            and not (self._stays and memory.is_spent(path, seen.mark))
             and not self._is_kept_already(path, seen)
         )
 
