@@ -28,6 +28,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.content import build_content
 from mftgit.model.controller_line import build_line
+from mftgit.model.failover import Failover
 from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
@@ -125,6 +126,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         bytes_per_s=int,
         ownership=Ownership,
         prefer=tuple,
+        failover=_failover,
     )
     if after := value.get("after_success"):
         fields["after_success"] = AfterSuccess(after["action"])
@@ -206,6 +208,10 @@ def _retry(value: Value) -> Retry:
     return Retry(
         **given(value, first_s=float, longest_s=float, jitter=float, attempts=int, quarantine=str)
     )
+
+
+def _failover(value: Value) -> Failover:
+    return Failover(**given(value, after_failures=int, cool_down_s=float))
 
 
 def _batch(value: Value) -> Batch:

@@ -15,6 +15,7 @@ from mftgit.model.cohorts import Rollout
 from mftgit.model.commands import Commands
 from mftgit.model.content import Step
 from mftgit.model.controller_line import ControllerLine
+from mftgit.model.failover import Failover
 from mftgit.model.lease import DEFAULT_TTL_S
 from mftgit.model.ledger_line import LEDGER_DAYS
 from mftgit.model.limits import Limits
@@ -253,6 +254,7 @@ class Transfer:
     archive_days: int | None = None
     ownership: Ownership = Ownership.SINGLE
     prefer: tuple[MemberName, ...] = ()
+    failover: Failover = field(default_factory=Failover)
     active_on: ActiveOn = field(default=EVERYWHERE, compare=False)
 
     @property

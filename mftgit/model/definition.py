@@ -51,6 +51,7 @@ def tell_definition(transfer: Transfer, generation: Generation) -> dict[str, Any
         "parallel": transfer.parallel,
         "deduplicate": None if transfer.deduplicate is None else _tell(transfer.deduplicate),
         "prefer": list(transfer.prefer),
+        "failover": _tell(transfer.failover),
     }
 
 

@@ -32,6 +32,7 @@ from mftgit.member.outbound.context import AWAY, Memory
 from mftgit.member.outbound.run import has_work, run_once
 from mftgit.model.config import AfterSuccess, Batch, Fallback
 from mftgit.model.events import EventName
+from mftgit.model.failover import Sign
 from mftgit.model.location import Location, SftpLocation
 from mftgit.model.login import KeyAuth
 from mftgit.model.names import LocationName
@@ -81,6 +82,7 @@ def test_after_so_many_runs_files_go_to_the_fallback_and_back_once_it_is_there_a
     due(memory)
     second = there.run(1, memory)
     assert (second.outcome, second.errors) == (RunState.SUCCEEDED, ())
+    assert (first.sign, second.sign) == (Sign.UNABLE, Sign.UNABLE)  # the destination is as far
     assert at(there, "other") == ["a"]
     assert (there.root / "other" / "in" / "a").exists()
     (away,) = there.happened(EventName.DESTINATION_AWAY)
@@ -89,7 +91,8 @@ def test_after_so_many_runs_files_go_to_the_fallback_and_back_once_it_is_there_a
     assert delivered["destination"] == OTHER
     assert next(iter((there.state / "ledger").glob("*.jsonl"))).read_text("utf-8").count(OTHER)
     there.put("b", b"1")
-    there.run(1, memory)  # while its wait is not over, it is not even tried
+    third = there.run(1, memory)  # while its wait is not over, it is not even tried
+    assert third.sign is Sign.NEITHER
     assert (at(there, "other"), len(there.happened(EventName.DESTINATION_AWAY))) == (["a", "b"], 1)
     del there.broken[TARGET]
     due(memory)

@@ -404,7 +404,11 @@ def test_an_ownership_that_is_surpassed_is_taken_anew_above_at_once(tmp_path: Pa
     told.wait_for(lambda: T in told.held)
     one.surpass(T, Epoch(12))
     told.wait_for(lambda: T in told.held and told.held[T].epoch == 13)
-    assert [what for what, _ in told.all] == ["taken", "lost: given back", "taken"]
+    assert [what for what, _ in told.all] == [
+        "taken",
+        "lost: the storage remembered a higher epoch",
+        "taken",
+    ]
     one.ended(T)
     one.stop()
 

@@ -34,6 +34,7 @@ from mftgit.model.config import (
     Verify,
 )
 from mftgit.model.content import Gunzip, Gzip, Unzip, Zip
+from mftgit.model.failover import Failover
 from mftgit.model.location import Client, Jump, LocalLocation, SftpLocation
 from mftgit.model.location_document import build_location
 from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
@@ -272,6 +273,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
         "after_success": {"action": "archive", "path": "s", "keep_days": 9},
         "ownership": "each",
         "prefer": ["m"],
+        "failover": {"after_failures": 2, "cool_down_s": 9},
     }
     assert build_transfer(T, value) == Transfer(
         name=T,
@@ -312,6 +314,7 @@ def test_a_transfer_takes_what_the_document_says() -> None:
         archive_days=9,
         ownership=Ownership.EACH,
         prefer=(MemberName("m"),),
+        failover=Failover(after_failures=2, cool_down_s=9.0),
     )
 
 

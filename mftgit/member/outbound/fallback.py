@@ -37,7 +37,7 @@ def with_fallback(
         _count(run, rules, first, error)
         if not _is_away(run, rules):
             raise
-        run.forgive()
+        run.forgive(error)
         _go_elsewhere(transfer, run, go)
     else:
         if endpoints.reached(context.generation.locations[first]) and memory.count(AWAY):
@@ -66,5 +66,5 @@ def _count(run: Tally, rules: Fallback, first: str, error: MftgitError) -> None:
 
 def _go_elsewhere(transfer: Transfer, run: Tally, go: Callable[[Transfer], None]) -> None:
     other = transfer.at_fallback()
-    run.ends = ends_of(other)
+    run.go_elsewhere(ends_of(other))
     go(other)

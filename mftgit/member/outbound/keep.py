@@ -245,7 +245,7 @@ class Keeper:
     def _give_back(self) -> None:
         """Give back what is over here; what the coordinator does not take now, it is told again."""
         with self._lock:
-            ended = [name for name in self._ended if name in self._held]
+            ended = {name: NO_LONGER_WANTED for name in self._ended if name in self._held}
             self._ended -= self._wants.keys()
             surpassed, self._surpassed = self._surpassed, {}
         for name, epoch in surpassed.items():
@@ -255,13 +255,14 @@ class Keeper:
             ownership.lose()
             words = self._leaving.pop(name, None) or self._words(name, ownership, surpassed)
             self._giving[name] = words
+            ended[name] = words.why
         try:
             if self._giving:
                 self._coordinator.give_back(self._session().session, self._giving)
                 self._giving = {}
         finally:
-            for name in ended:
-                self._drop(name, NO_LONGER_WANTED)
+            for name, why in ended.items():
+                self._drop(name, why)
 
     def _words(
         self, name: TransferName, ownership: Ownership, surpassed: Collection[TransferName]

@@ -18,6 +18,7 @@ from mftgit.model.config import (
     Generation,
     Transfer,
 )
+from mftgit.model.failover import Health
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.retry import Retry
@@ -88,6 +89,7 @@ class Line:
         self.again: Look | None = None  # asked for while it was running
         self.firings = Firings()
         self.wanted = True
+        self.health = Health()
         self.leaving = False  # another member is to have it, once no run goes on
         self.last_run: LastRun | None = None
         self.failing = False

@@ -16,7 +16,7 @@ from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.attempts import recall
 from mftgit.member.outbound.connections import Connections, Secrets
-from mftgit.member.outbound.context import RunContext
+from mftgit.member.outbound.context import THE_RUN, RunContext
 from mftgit.member.outbound.limits import Limits
 from mftgit.member.outbound.line import Line, Look
 from mftgit.member.outbound.opening import connect
@@ -224,7 +224,7 @@ class Runs:
         next_in_s = firings.next_in_s(context)
         if next_in_s is not None:
             self._align(line.key, next_in_s)
-        if firing is not None or look is Look.FIRED:
+        if firing is not None or look is Look.FIRED or _was_given_up(line, context, look):
             return Look.FIRED, firing
         return Look.FOUND if line.watches else Look.BEGUN, None
 
@@ -411,6 +411,13 @@ class Runs:
 def _takes_fresh(line: Line, look: Look) -> bool:
     """Tell whether new files are taken; one that follows another takes them for a success of that one alone."""
     return look is not Look.BEGUN and not (look is Look.FOUND and line.follows is not None)
+
+
+def _was_given_up(line: Line, context: RunContext, look: Look) -> bool:
+    """Tell whether the owner before has failed so often on a schedule that this one is to try before its time."""
+    if look is not Look.TAKEN or line.transfer is None:
+        return False
+    return line.transfer.failover.is_due(context.memory.count(THE_RUN))
 
 
 def _is_good(outcome: RunOutcome | None, context: RunContext, clock: Clock) -> bool:

@@ -43,6 +43,7 @@ from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import Generation, Transfer
 from mftgit.model.config import Ownership as OwnedBy
 from mftgit.model.events import EventName
+from mftgit.model.failover import Health, Sign
 from mftgit.model.firing import schedule_of
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
@@ -269,6 +270,7 @@ class Outbound:
                 if line.name == name and line.wanted and not self._draining
             ]
             for line in lines:
+                line.health = Health()
                 if line.is_ours:
                     line.memory.forget_failures()
         return any(self._runs.submit(line, Look.FIRED) for line in lines)
@@ -373,6 +375,7 @@ class Outbound:
             line.memory = fresh_memory(transfer, line.state)
             if line.is_ours:
                 line.memory.forget_failures()  # what failed may be mended now
+            line.health = Health()
             if line.stopping.is_set():
                 line.stopping = threading.Event()
 
@@ -518,6 +521,8 @@ class Outbound:
             if line is None or ownership is None:
                 return
             line.ownership, line.leaving = None, False
+            if line.transfer is not None:
+                line.health = line.transfer.failover.lost(line.health)
             line.failing, line.reason, line.retry_at = (
                 False,
                 None,
@@ -579,7 +584,19 @@ class Outbound:
             return
         if outcome.superseded_by is not None:
             self._keeper.surpass(line.key, outcome.superseded_by)
+        self._note_health(line, outcome, self._keeper)
         if outcome.again_in_s is not None and line.wanted and not self._stopping:
             self._scheduler.once(
                 line.key, outcome.again_in_s, lambda: self._runs.submit(line, Look.SETTLED)
             )
+
+    @staticmethod
+    def _note_health(line: Line, outcome: RunOutcome, keeper: Keeper) -> None:
+        """Give a transfer up that another member may be able to do; one that nobody can do stays where it is."""
+        line.health = line.health.after(outcome.sign)
+        if line.transfer is None or outcome.sign is not Sign.UNABLE:
+            return
+        rules, health = line.transfer.failover, line.health
+        if rules.is_due(health.failures):
+            rest_s = rules.rest_s(health.given_up)
+            keeper.failed(line.key, outcome.unable, cool_down_s=rest_s)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from mftgit.adapters.endpoint import EndpointLostError, HostKeyError, LoginError
 from mftgit.adapters.pgp_home import PgpError
-from mftgit.errors import MftgitError
+from mftgit.errors import ConfigError, MftgitError
+from mftgit.member.outbound.ability import may_be_alone
 from mftgit.member.outbound.attempts import keep, recall
 from mftgit.member.outbound.content_keys import ContentKeysError
 from mftgit.member.outbound.context import THE_RUN, Endpoints, RunContext
@@ -17,6 +18,7 @@ from mftgit.member.outbound.trouble import Ends, Trouble, again_at, trouble_of
 from mftgit.model.claim import ClaimId
 from mftgit.model.commands import When
 from mftgit.model.events import EventName, Fact
+from mftgit.model.failover import Sign
 from mftgit.model.failures import Mark
 from mftgit.model.firing import firing_facts
 from mftgit.model.names import Epoch, LocationName
@@ -41,6 +43,7 @@ class RunOutcome:
 
     ``again_in_s``: files were there that were too fresh; a run ``settled`` in so many seconds completes this one.
     ``superseded_by``: the epoch that the storage knows already, where that is higher than the ownership's.
+    ``sign``: what it says of this member; ``unable`` is why, where that is that it alone may be unable to do it.
     """
 
     outcome: RunState
@@ -49,6 +52,8 @@ class RunOutcome:
     errors: tuple[str, ...] = ()
     again_in_s: float | None = None
     superseded_by: Epoch | None = None
+    sign: Sign = Sign.NEITHER
+    unable: str = ""
 
 
 class Tally:
@@ -65,6 +70,8 @@ class Tally:
         self._errors: list[str] = []
         self._whole: Trouble | None = None
         self._superseded_by: Epoch | None = None
+        self._unable = ""
+        self._elsewhere = False
 
     def carry_out(self, go: Callable[[Endpoints], object]) -> RunOutcome:
         """Do ``go`` from the beginning to the end of the run, and return how that went."""
@@ -82,6 +89,7 @@ class Tally:
             memory.adopted = None
             self._step(RunStep.LOSE)
         except MftgitError as error:
+            self._note_ability(error)
             self._errors.append(str(self._as_whole(error)))
             self._step(RunStep.FAIL)
             self._after_run()
@@ -166,6 +174,8 @@ class Tally:
                 if at_hand is not None:
                     self._tell_failed(*at_hand, self._as_whole(error))
                 raise
+            if isinstance(error, ConfigError) and at_home:  # of the endpoint, and of no file
+                self._note_ability(error)
             results = {claim: results.get(claim, error) for claim in files}
         return note()
 
@@ -213,9 +223,24 @@ class Tally:
                 self._command_failed(When.AFTER_FILE, outcome.after, {"id": claim, "path": path})
         return failed
 
-    def forgive(self) -> None:
-        """Go on after an error that would have ended the run."""
+    def forgive(self, error: MftgitError) -> None:
+        """Go on at the fallback after ``error``, which would have ended the run."""
+        self._note_ability(error)
         self._whole = None
+
+    def go_elsewhere(self, ends: Ends) -> None:
+        """Take note that the files go between ``ends`` now, and say nothing of the destination any more."""
+        self.ends, self._elsewhere = ends, True
+
+    def _note_ability(self, error: MftgitError) -> None:
+        if may_be_alone(error):
+            self._unable = str(error)
+
+    def _sign(self) -> Sign:
+        if self._unable and (self._elsewhere or self._state is RunState.FAILED):
+            return Sign.UNABLE
+        went = self._state in {RunState.SUCCEEDED, RunState.PARTLY, RunState.IDLE}
+        return Sign.ABLE if went and not self._elsewhere else Sign.NEITHER
 
     def _as_whole(self, error: MftgitError) -> Trouble:
         """Return what is told of an error that ends the run, which counts once."""
@@ -254,6 +279,8 @@ class Tally:
             errors=tuple(self._errors),
             again_in_s=self.again_in_s,
             superseded_by=self._superseded_by,
+            sign=self._sign(),
+            unable=self._unable,
         )
 
     def _retried_at(self) -> str | None:
