@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from clocks import Wall
-from outbound_site import Crash, Owner
+from outbound_site import TARGET, Crash, Owner
 from outbound_site import Site as Storage
 from outbound_site import site as storage
 
+from mftgit.adapters.endpoint import EndpointLostError
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.firings import Firings
 from mftgit.member.outbound.intents import Intents
@@ -491,6 +492,36 @@ def test_an_owner_that_is_killed_at_any_step_of_a_firing_leaves_it_to_be_run_onc
     assert at > 7
 
 
+def test_a_firing_that_fails_before_it_takes_a_file_waits_for_the_next_one(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "target").mkdir()
+    there = scheduled(tmp_path)
+    clock = Wall()
+    clock.set(EIGHT)
+    own(there, Owner(1), clock=clock)
+    clock.set(EIGHT + s(3601))
+
+    def crash(call: str) -> None:
+        if call.startswith("write"):
+            raise Crash
+
+    there.after = crash
+    with pytest.raises(Crash):
+        own(there, Owner(2), clock=clock)
+    there.after = lambda _: None
+    assert there.records()  # what is under way is ended first
+    there.broken[TARGET] = EndpointLostError("away")
+    clock.set(EIGHT + s(7201))
+    assert own(there, Owner(3), clock=clock) is not None
+    assert there.happened(EventName.RUN_FAILED)
+    assert not list(there.state.glob("intents/*/open-run"))
+    del there.broken[TARGET]
+    assert own(there, Owner(4), clock=clock) is None
+    clock.set(EIGHT + s(10_801))
+    assert own(there, Owner(4), clock=clock) is not None
+    assert there.left_at_target() == ["a.csv", "b.csv"]
+
+
 def _crash() -> None:
     raise Crash
 
@@ -509,6 +540,8 @@ def test_a_predecessor_that_wakes_cannot_write_down_a_firing(tmp_path: Path) -> 
     firing = Firing(due_at=EIGHT + s(7200))
     with pytest.raises(OwnershipEndedError):
         old.begin(firing)
+    with pytest.raises(OwnershipEndedError):
+        old.pass_over(firing)
     assert own(there, Owner(3), clock=clock) is not None
 
 

@@ -32,7 +32,14 @@ FAILING = TransferStatus(
     owner=NODE,
     epoch=Epoch(3),
     state=TransferState.FAILING,
-    last_run=LastRun(outcome="failed", at="2026-11-28T08:00:00.000Z", files=0, size_bytes=0),
+    last_run=LastRun(
+        outcome="failed",
+        at="2026-11-28T08:00:00.000Z",
+        files=0,
+        size_bytes=0,
+        due_at="2026-11-28T07:58:00.000Z",
+        caught_up=True,
+    ),
     delivered=1234,
     reason="the server said \x1b[31m[/]no",
     retry_at="2026-11-28T08:00:10.000Z",
@@ -101,6 +108,13 @@ def test_people_see_why_it_fails_and_when_it_is_tried_again(
     assert "invoices: the server said \\x1b[31m[/]no (tried again at 2026-11-28T08:00:10.000Z)" in (
         joined
     )
+
+
+def test_people_see_that_a_run_was_caught_up_and_when_it_was_due(folder: StateFolder) -> None:
+    run = told(folder, "show", "invoices")["status"]["last_run"]
+    assert (run["due_at"], run["caught_up"]) == ("2026-11-28T07:58:00.000Z", True)
+    text = say(folder, "transfer", "show", "invoices").stdout
+    assert "0 files, 0 B, caught up from 2026-11-28T07:58:00.000Z" in text
 
 
 def test_a_member_that_does_not_run_tells_what_it_said_last_and_no_next_firing(

@@ -24,7 +24,13 @@ from mftgit.model.messages import (
 )
 from mftgit.model.names import Epoch, MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
-from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus, Waiting
+from mftgit.model.transfer_status import (
+    LastRun,
+    TransferState,
+    TransferStatus,
+    Waiting,
+    parse_transfer_status,
+)
 
 OID = Revision("a" * 40)
 
@@ -42,6 +48,8 @@ transfers = st.builds(
         at=st.just("2026-11-23T08:00:00.000Z"),
         files=st.integers(0, 9),
         size_bytes=st.integers(0, 1 << 40),
+        due_at=st.none() | st.just("2026-11-23T08:00:00.000Z"),
+        caught_up=st.booleans(),
     ),
     delivered=st.integers(0, 1 << 30),
     reason=st.none() | st.text(max_size=500),
@@ -74,6 +82,14 @@ def test_a_status_is_read_as_it_was_sent(status: MemberStatus) -> None:
 
 
 TRANSFER = {"name": "t", "owner": None, "state": "idle", "last_run": None, "delivered": 0}
+
+
+def test_a_run_that_an_older_member_tells_of_is_for_no_firing() -> None:
+    run = {"outcome": "failed", "at": "2026-11-23T08:00:00.000Z", "files": 0, "bytes": 0}
+    status = parse_transfer_status(TRANSFER | {"epoch": None, "last_run": run})
+    assert status.last_run == LastRun(
+        outcome="failed", at="2026-11-23T08:00:00.000Z", files=0, size_bytes=0
+    )
 
 
 @pytest.mark.parametrize(

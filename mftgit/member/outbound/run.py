@@ -130,7 +130,8 @@ class _Going:
         except OwnershipEndedError:
             raise
         except MftgitError:
-            self._begun.intents.close_run()  # it is tried again by the next firing
+            if fresh:
+                self._begun.intents.close_run()  # it is tried again by the next firing
             raise
         for claim in self._begun.unrecorded():
             if not stopping.is_set():
