@@ -4,24 +4,20 @@ A session is a folder. Its sign of life is a chain of files, `beat-1`, `beat-2`,
 has one winner on every POSIX file system. The owner makes the next one to renew. Whoever has seen none for long enough
 makes the next one itself: then the owner cannot go on, and knows. So one name decides whether a session goes on or has
 ended, and no point in time is ever read from a file. `told.json` is what the owner tells: its ttl, its standing,
-and what it holds. A lease is a folder, too: whoever makes ``epoch-N`` in it, by ``link`` again, has epoch N, and the
-file names the session that it lasts as long as.
+and what it holds. A lease is a folder, too: `mftgit.adapters.shared_epochs`.
 
 What a listing says may be old where the storage keeps copies (NFS). So a name is decided on by making it, and listed
 again after that: a client sees its own change and what was there before it.
 """
 
-import hashlib
-import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.coordinator import (
@@ -30,22 +26,20 @@ from mftgit.adapters.coordinator import (
     SessionLostError,
     Wish,
 )
-from mftgit.adapters.durable import names_in, read_replaced, sync_folder, write_file
+from mftgit.adapters.durable import names_in, sync_folder, write_file
+from mftgit.adapters.shared_epochs import Epochs, Last, Proofs, link_once, read, storage
+from mftgit.errors import MftgitError
 from mftgit.model.lease import Observation
 from mftgit.model.names import NAME_PATTERN, Epoch, MemberName, TransferName, is_name
 from mftgit.model.session import Told, format_told, parse_told, see_sessions
 from mftgit.model.standing import Handover, Standing
 from mftgit.model.view import Sight, View
 
-_EPOCH: Final = re.compile(r"epoch-(\d{12,})")
 _BEAT: Final = re.compile(r"beat-(\d{12,})")
 _SESSION: Final = re.compile(rf"{NAME_PATTERN}\.[0-9a-f]{{1,32}}")
 _ENDED, _TOLD, _OWN = "ended", "told.json", "own"
 _KEPT_BEATS: Final = 20
-_KEPT_EPOCHS: Final = 5
 _KEPT_TTLS: Final = 10.0
-_LONGEST_KEY: Final = 200
-_LARGEST_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +59,7 @@ class _Mine:
     id: str
     beat: int
     told: Told
+    proofs: Proofs
     handovers: dict[TransferName, Handover] = field(default_factory=dict)
 
 
@@ -85,8 +80,8 @@ class SharedFolderCoordinator:
         clock: Clock,
         remembered: Callable[[TransferName], Epoch] = lambda _key: Epoch(0),
     ) -> None:
-        self._sessions, self._leases = folder / "sessions", folder / "leases"
-        self._remembered = remembered
+        self._sessions = folder / "sessions"
+        self._epochs = Epochs(folder / "leases", remembered=remembered)
         self._member = member
         self._ttl_s = ttl_s
         self._clock = clock
@@ -101,27 +96,28 @@ class SharedFolderCoordinator:
         """See `Coordinator.open`."""
         name = f"{self._member}.{secrets.token_hex(8)}"
         told = Told(member=self._member, ttl_s=self._ttl_s, standing=standing)
-        with _storage("the session"):
+        with storage("the session"):
             place = self._sessions / name
             place.mkdir(parents=True)
             write_file(place / _TOLD, format_told(told))
             write_file(place / _OWN, name.encode())
             sent_at = self._clock.boottime()
-            if not _link(place / _OWN, place / _beat_name(1)):
+            if not link_once(place / _OWN, place / _beat_name(1)):
                 raise CoordinatorUnavailableError("a session was ended before it had begun")
             sync_folder(place)
             sync_folder(self._sessions)
-        self._mine = _Mine(id=name, beat=1, told=told)
+        proofs = Proofs(folder=place, session=name)
+        self._mine = _Mine(id=name, beat=1, told=told, proofs=proofs)
         self._sight = None
         return Session(id=name, sent_at=sent_at, ttl_s=self._ttl_s)
 
     def renew(self, session: Session) -> Session:
         """See `Coordinator.renew`."""
         mine, place = self._of(session), self._sessions / session.id
-        with _storage("the session"):
+        with storage("the session"):
             sent_at = self._clock.boottime()
             try:
-                goes_on = _link(place / _OWN, place / _beat_name(mine.beat + 1))
+                goes_on = link_once(place / _OWN, place / _beat_name(mine.beat + 1))
             except FileNotFoundError as error:
                 raise SessionLostError(f"the folder of the session is gone: {place}") from error
             if not goes_on:
@@ -151,7 +147,7 @@ class SharedFolderCoordinator:
 
     def look(self) -> Sight:
         """See `Coordinator.look`."""
-        with _storage("the sessions"):
+        with storage("the sessions"):
             there = {path.name for path in names_in(self._sessions)}
             changed = [self._observe(name, there) for name in there | self._seen.keys()]
         if any(changed) or self._sight is None:
@@ -168,20 +164,29 @@ class SharedFolderCoordinator:
         self, session: Session, wishes: Mapping[TransferName, Wish]
     ) -> Mapping[TransferName, Epoch]:
         """See `Coordinator.take`."""
-        mine, taken = self._of(session), dict[TransferName, View]()
+        mine = self._of(session)
+        found = self._epochs.last(wishes)
+        there = {key: last for key, last in found.items() if isinstance(last, Last)}
+        taken = {k: last.epoch for k, last in there.items() if _has_it(k, last, wishes[k], mine)}
+        free = {
+            key: self._next(key, last, wishes[key])
+            for key, last in there.items()
+            if key not in taken and self._is_free(key, last, mine)
+        }
+        made = self._epochs.make(free, mine.proofs)
+        taken |= {key: free[key] for key, done in made.items() if done is True}
+        if not taken:
+            _raise_first(*found.values(), *made.values())
+            return {}
+        for key in taken:
+            mine.handovers.pop(key, None)
         since = rfc3339(self._clock.now())
-        try:
-            for key, wish in wishes.items():
-                with _storage(f"the lease {key}"):
-                    epoch = self._take(key, wish, mine)
-                if epoch is not None:
-                    taken[key] = View(owner=self._member, epoch=epoch, why=wish.why, since=since)
-        except CoordinatorUnavailableError:
-            if not taken:
-                raise
-        if taken:
-            self._say(mine, holds={**mine.told.holds, **taken})
-        return {key: view.epoch for key, view in taken.items()}
+        told = {
+            key: View(owner=self._member, epoch=Epoch(epoch), why=wishes[key].why, since=since)
+            for key, epoch in taken.items()
+        }
+        self._say(mine, holds={**mine.told.holds, **told})
+        return {key: view.epoch for key, view in told.items()}
 
     def give_back(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
         """See `Coordinator.give_back`."""
@@ -224,7 +229,7 @@ class SharedFolderCoordinator:
             ),
             holds=mine.told.holds if holds is None else holds,
         )
-        with _storage("the session"):
+        with storage("the session"):
             try:
                 write_file(self._sessions / mine.id / _TOLD, format_told(told))
             except FileNotFoundError as error:
@@ -243,7 +248,7 @@ class SharedFolderCoordinator:
             return False
         place = self._session(name)
         beat, ended = (None, False) if place is None else _signs(place)
-        raw = b"" if place is None else _read(place / _TOLD)
+        raw = b"" if place is None else read(place / _TOLD)
         fresh = seen is None
         if seen is None:
             told = parse_told(raw, member=_member_of(name), ttl_s=self._ttl_s)
@@ -274,7 +279,7 @@ class SharedFolderCoordinator:
         own = place / f".{self._member}.{secrets.token_hex(8)}"
         try:
             own.touch()
-            if not _link(own, place / _beat_name(following)):
+            if not link_once(own, place / _beat_name(following)):
                 return False
             sync_folder(place)
             highest, _ = _signs(place)
@@ -308,74 +313,32 @@ class SharedFolderCoordinator:
 
     # Epochs
 
-    def _take(self, key: TransferName, wish: Wish, mine: _Mine) -> Epoch | None:
-        place = self._place(key)
-        last = _highest(place)
-        if last:
-            holder = _read(place / _epoch_name(last)).decode("utf-8", "replace")
-            if holder == mine.id and key not in mine.handovers and last > wish.above:
-                return Epoch(last)
-            if not self._has_let_go(holder, key, last, mine):
-                return None
-        known = last or self._highest.get(key, 0) or self._remembered(key)
-        epoch = max(known, wish.above) + 1
-        if not self._create(place, epoch, mine.id):
-            return None
-        mine.handovers.pop(key, None)
-        _sweep_epochs(place, epoch)
-        return Epoch(epoch)
-
-    def _has_let_go(self, holder: str, key: TransferName, epoch: int, mine: _Mine) -> bool:
-        """Tell whether the session that has ``epoch`` of a lease has ended, or has given the lease back."""
-        if holder == mine.id:
+    def _is_free(self, key: TransferName, last: Last, mine: _Mine) -> bool:
+        """Tell whether the session that has the last epoch has ended, or has given the lease back."""
+        if not last.epoch or last.holder == mine.id:
             return True  # given back, or to be raised
-        if holder not in self._seen:
-            self._observe(holder, set())
+        if last.holder not in self._seen:
+            with storage("the sessions"):
+                self._observe(last.holder, set())
             return False
-        seen = self._seen[holder]
+        seen = self._seen[last.holder]
         given = seen.told.standing.handovers.get(key)
-        return seen.over_since is not None or (given is not None and given.epoch >= epoch)
+        return seen.over_since is not None or (given is not None and given.epoch >= last.epoch)
 
-    def _create(self, place: Path, epoch: int, session: str) -> bool:
-        """Make the file of ``epoch``, and tell whether it is ours, and the highest."""
-        unique = place / f".{self._member}.{secrets.token_hex(8)}"
-        try:
-            with unique.open("x", encoding="utf-8") as stream:
-                stream.write(session)
-                stream.flush()
-                os.fsync(stream.fileno())
-            if not _link(unique, place / _epoch_name(epoch)):
-                return False
-            sync_folder(place)
-            return _highest(place) == epoch
-        finally:
-            unique.unlink(missing_ok=True)
-
-    def _place(self, key: TransferName) -> Path:
-        """Return the folder of ``key``, made when missing; no key, whatever is in it, names one elsewhere."""
-        name = quote(key, safe="", errors="surrogatepass")
-        if len(name) > _LONGEST_KEY:
-            name = f"{name[:100]}%{hashlib.sha256(name.encode()).hexdigest()}"
-        place = self._leases / f"lease-{name}"
-        place.mkdir(parents=True, exist_ok=True)
-        return place
+    def _next(self, key: TransferName, last: Last, wish: Wish) -> int:
+        known = last.epoch or self._highest.get(key, 0) or last.traced
+        return max(known, wish.above) + 1
 
 
-def _link(own: Path, name: Path) -> bool:
-    """Give ``own`` the further name ``name``, and tell whether it has it.
+def _has_it(key: TransferName, last: Last, wish: Wish, mine: _Mine) -> bool:
+    """Tell whether our session has what is wished for already."""
+    return last.holder == mine.id and key not in mine.handovers and last.epoch > wish.above
 
-    The reply of ``link`` may be lost on NFS although the link was made, so it is not asked; the file is.
-    """
-    try:
-        os.link(own, name)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        if not (name.exists() and name.samefile(own)):
-            if not name.exists():
-                raise
-            return False
-    return True
+
+def _raise_first(*results: object) -> None:
+    for each in results:
+        if isinstance(each, MftgitError):
+            raise each
 
 
 def _member_of(session: str) -> MemberName | None:
@@ -383,22 +346,8 @@ def _member_of(session: str) -> MemberName | None:
     return MemberName(name) if is_name(name) else None
 
 
-def _epoch_name(epoch: int) -> str:
-    return f"epoch-{epoch:012d}"
-
-
 def _beat_name(beat: int) -> str:
     return f"beat-{beat:012d}"
-
-
-def _numbers(place: Path, kind: re.Pattern[str]) -> Iterator[int]:
-    for path in names_in(place):
-        if found := kind.fullmatch(path.name):
-            yield int(found[1])
-
-
-def _highest(place: Path) -> int:
-    return max(_numbers(place, _EPOCH), default=0)
 
 
 def _signs(place: Path) -> tuple[int | None, bool]:
@@ -406,28 +355,3 @@ def _signs(place: Path) -> tuple[int | None, bool]:
     names = [path.name for path in names_in(place)]
     beats = [int(found[1]) for found in map(_BEAT.fullmatch, names) if found]
     return max(beats, default=None), _ENDED in names
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return read_replaced(path, most_bytes=_LARGEST_BYTES)
-    except FileNotFoundError:
-        return b""
-
-
-def _sweep_epochs(place: Path, epoch: int) -> None:
-    """Remove what is left of epochs long past; the last few stay for people to look at."""
-    for old in _numbers(place, _EPOCH):
-        if old <= epoch - _KEPT_EPOCHS:
-            (place / _epoch_name(old)).unlink(missing_ok=True)
-
-
-@contextmanager
-def _storage(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CoordinatorUnavailableError(
-            f"the shared folder of {what} does not answer: {error}; "
-            "see that it is mounted and writable on this member"
-        ) from error

@@ -192,6 +192,8 @@ def _link_once(own: Path) -> None:
         os.link(second, name)
     _expect(second.stat().st_nlink == 1, "a link that was refused is counted all the same")
     _expect(name.read_bytes() == os.fsencode(first), "the name tells of the second file")
+    (own / "deeper").mkdir()
+    os.link(second, own / "deeper" / "name")
     first.unlink()
     _expect(name.stat().st_nlink == 1, "a link that was removed is counted still")
 

@@ -9,6 +9,7 @@ import pytest
 from clocks import SetClock
 from coordination import TTL_S, Member, Site, shared_folder_site
 
+from mftgit.adapters import shared_epochs
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError, Wish
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.model.lease import deadline
@@ -138,7 +139,7 @@ def test_storage_that_cannot_link_is_told_and_nothing_is_taken(
     monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(CoordinatorUnavailableError, match="operation not permitted"):
         one.take(T)
-    assert list(lease(tmp_path).iterdir()) == []
+    assert not lease(tmp_path).exists()
     with pytest.raises(CoordinatorUnavailableError, match="operation not permitted"):
         one.renew()
 
@@ -297,3 +298,32 @@ def test_who_takes_under_a_frozen_listing_does_not_win_an_epoch_long_past(
     assert one.coordinator.take(one.session, {T: Wish(why="")}) == {}
     assert one.view(T).owner == "two"
     assert one.view(T).epoch == 9
+
+
+def test_more_leases_are_taken_than_a_file_may_have_names(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_epochs, "_LINKS", 10)
+    one, two = site.member("one"), site.member("two")
+    names = [TransferName(f"t-{number}") for number in range(25)]
+    assert two.take(names[7]) == 1
+    one.coordinator.look()
+
+    taken = one.coordinator.take(one.session, {name: Wish(why="a test") for name in names})
+
+    assert set(names) - taken.keys() == {names[7]}
+    proofs = sessions(tmp_path)[0].glob("proof-*")
+    assert sorted(path.stat().st_nlink for path in proofs) == [5, 11, 11]  # with its own name
+    assert {view.owner for view in two.coordinator.look().views.values()} == {"one", "two"}
+
+
+def test_of_several_leases_those_are_taken_whose_folders_the_storage_lets_be_written(
+    site: Site, tmp_path: Path
+) -> None:
+    one = site.member("one")
+    lease(tmp_path).parent.mkdir(parents=True)
+    lease(tmp_path).write_bytes(b"no folder")
+    wishes = {name: Wish(why="a test") for name in (T, TransferName("u"), TransferName("v"))}
+    assert one.coordinator.take(one.session, wishes) == {"u": 1, "v": 1}
+    with pytest.raises(CoordinatorUnavailableError, match="the lease t"):
+        one.take(T)
