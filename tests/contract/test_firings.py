@@ -545,6 +545,30 @@ def test_a_predecessor_that_wakes_cannot_write_down_a_firing(tmp_path: Path) -> 
     assert own(there, Owner(3), clock=clock) is not None
 
 
+def test_an_owner_for_whom_nothing_is_due_only_reads_and_looks_again_before_it_runs(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "target").mkdir()
+    there = scheduled(tmp_path)
+    trigger, clock = there.transfer.trigger, Wall()
+    clock.set(EIGHT)
+    old, late = Firings(), replace(there.context(1), clock=clock)
+    assert old.due(trigger, late, taken=True) is None
+    fresh, context = Firings(), replace(there.context(2), clock=clock)
+    assert fresh.due(trigger, context, taken=True) is None
+    assert [path.name for path in (there.state / "intents").iterdir()] == ["1"]
+    assert 3590 < (fresh.next_in_s(context) or 0) <= 3600
+    clock.set(EIGHT + s(3601))
+    begun = Firing(due_at=EIGHT + s(3600.5))
+    old.begin(begun)  # it is not fenced off yet
+    assert fresh.due(trigger, context, taken=False) is None
+    assert [path.name for path in (there.state / "intents").iterdir()] == ["2"]
+    assert has_work(there.transfer, context, fresh=False)  # which is the run that the other began
+    with pytest.raises(OwnershipEndedError):
+        old.pass_over(begun)
+
+
 def test_a_record_that_is_none_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     intents = Intents(tmp_path / "state", Owner(1))

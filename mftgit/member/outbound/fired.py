@@ -4,8 +4,8 @@ A successor adopts it with the records; a predecessor that wakes cannot write it
 member of a version that does not know it adopts it too, and leaves it as it is.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,21 +36,41 @@ class LastFired:
         with self._fence():
             self._path.parent.stat()
             try:
-                with self._path.open("rb") as stream:
-                    content = stream.read(_LONGEST_BYTES)
+                content = _read(self._path)
             except FileNotFoundError:
                 return None
-        try:
-            return parse_fired(content)
-        except ValueError as error:
-            logger.warning(
-                "which firing was the last one is not known: {path}: {reason}",
-                path=self._path,
-                reason=str(error),
-            )
-            return None
+        return _parse(self._path, content)
 
     def write(self, fired: Fired) -> None:
         """Write down what is run now, and make that last; raises as `read`."""
         with self._fence():
             write_file(self._path, format_fired(fired))
+
+
+def find_fired(folders: Iterable[Path]) -> Fired | None:
+    """Return the record in the first of ``folders`` that has one, for looking; None where none has.
+
+    Raises:
+        OSError: the storage does not answer.
+    """
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            return _parse(folder / FIRED, _read(folder / FIRED))
+    return None
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_LONGEST_BYTES)
+
+
+def _parse(path: Path, content: bytes) -> Fired | None:
+    try:
+        return parse_fired(content)
+    except ValueError as error:
+        logger.warning(
+            "which firing was the last one is not known: {path}: {reason}",
+            path=path,
+            reason=str(error),
+        )
+        return None

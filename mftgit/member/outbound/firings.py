@@ -7,7 +7,7 @@ from loguru import logger
 
 from mftgit.adapters.clock import find_zone
 from mftgit.member.outbound.context import RunContext
-from mftgit.member.outbound.intents import Intents
+from mftgit.member.outbound.intents import Intents, peek
 from mftgit.model.calendars import Calendar
 from mftgit.model.firing import (
     Fired,
@@ -28,17 +28,15 @@ _CALLED = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """What an owner knows of the schedule while it is one.
+    """What an owner knows of the schedule, once it has raised the fence.
 
-    ``base`` is the last slot that was run, or from when on slots count; ``due`` is when the next one of an interval
-    is, by `Clock.boottime`.
+    ``base`` is the last slot that was run, or from when on slots count.
     """
 
     epoch: Epoch
     schedule: str
     intents: Intents
     base: datetime
-    due: float
 
 
 class Firings:
@@ -50,13 +48,15 @@ class Firings:
     def __init__(self) -> None:
         self.since: datetime | None = None
         self._kept: _Kept | None = None
+        self._due: float | None = None  # when the next slot of an interval is, by `Clock.boottime`
 
     def due(self, trigger: Trigger, context: RunContext, *, taken: bool) -> Firing | None:
         """Return the slot that is to be run now, None where none is.
 
-        The first look of an owner raises the fence, and reads which slot was run last. With ``taken`` it makes up for
-        what came due since, unless that is too long ago; without, it answers a call of this member's own scheduler,
-        however late.
+        With ``taken`` it makes up for what came due since the slot that was run last, unless that is too long ago;
+        without, it answers a call of this member's own scheduler, however late. A member that takes a thousand
+        transfers over only reads, where nothing is due; the fence is raised before the first slot is run, and what was
+        run last is read once more behind it.
 
         Raises:
             OwnershipEndedError: a successor is there.
@@ -64,25 +64,20 @@ class Firings:
         """
         schedule = schedule_of(trigger)
         if schedule is None or not isinstance(trigger, CronTrigger | IntervalTrigger):
-            self._kept = None
+            self._kept, self._due = None, None
             return None
         kept, now = self._kept, context.clock.now()
         known = kept is not None and kept.epoch == context.ownership.epoch
         if kept is None or not known or kept.schedule != schedule:
             self._kept = None
+            if taken and self._is_quiet(trigger, schedule, context):
+                return None
             kept = self._kept = self._begin(trigger, schedule, context)
         elif isinstance(trigger, IntervalTrigger):
-            return self._called(trigger, kept, context)
+            return self._called(trigger, context)
         elif is_absurd(kept.base, now):  # our own clock was set back: what is called for now is due
             kept = self._kept = replace(kept, base=now - _CALLED)
-        slot = due_slot(
-            trigger,
-            base=kept.base,
-            now=now,
-            within_s=trigger.catch_up_s if taken else None,
-            zones=find_zone,
-            is_off=lambda moment: _is_off(trigger, context, moment),
-        )
+        slot = _due_slot(trigger, kept.base, context, taken=taken)
         if slot is None:
             if kept.base > now and not taken:
                 logger.info("a clock that is ahead has run this firing", until=kept.base)
@@ -110,10 +105,7 @@ class Firings:
 
     def next_in_s(self, context: RunContext) -> float | None:
         """Return in how many seconds the next slot of an interval is due; None where the wall clock tells."""
-        kept = self._kept
-        if kept is None or not kept.schedule.startswith("every"):
-            return None
-        return max(0.0, kept.due - context.clock.boottime())
+        return None if self._due is None else max(0.0, self._due - context.clock.boottime())
 
     def forget(self) -> None:
         """Read anew what was run last, as where somebody has removed it."""
@@ -123,6 +115,25 @@ class Firings:
         if self._kept is None:
             raise LookupError("no firing was due")
         return self._kept
+
+    def _is_quiet(
+        self, trigger: CronTrigger | IntervalTrigger, schedule: str, context: RunContext
+    ) -> bool:
+        """Tell whether nothing is due after what a predecessor has run, whatever it may still write down."""
+        fired, now = peek(context.state), context.clock.now()
+        if fired is None or fired.schedule != schedule:
+            return False
+        base = base_of(fired, schedule, since=self.since, now=now)
+        self._reckon(trigger, base, context)
+        return base == fired.due_at and _due_slot(trigger, base, context, taken=True) is None
+
+    def _reckon(
+        self, trigger: CronTrigger | IntervalTrigger, base: datetime, context: RunContext
+    ) -> None:
+        self._due = None
+        if isinstance(trigger, IntervalTrigger):
+            in_s = wait_s(trigger, base=base, now=context.clock.now())
+            self._due = context.clock.boottime() + in_s
 
     def _begin(
         self, trigger: CronTrigger | IntervalTrigger, schedule: str, context: RunContext
@@ -134,26 +145,32 @@ class Firings:
         begins = Fired(due_at=base, schedule=schedule)
         if fired != begins:
             intents.fired.write(begins)
-        in_s = 0.0
-        if isinstance(trigger, IntervalTrigger):
-            in_s = wait_s(trigger, base=base, now=now)
-        return _Kept(
-            epoch=context.ownership.epoch,
-            schedule=schedule,
-            intents=intents,
-            base=base,
-            due=context.clock.boottime() + in_s,
-        )
+        self._reckon(trigger, base, context)
+        return _Kept(epoch=context.ownership.epoch, schedule=schedule, intents=intents, base=base)
 
-    def _called(self, trigger: IntervalTrigger, kept: _Kept, context: RunContext) -> Firing | None:
+    def _called(self, trigger: IntervalTrigger, context: RunContext) -> Firing | None:
         """Answer the scheduler, whose intervals are counted by a clock that nobody sets."""
         now = context.clock.boottime()
-        late_s = called_late_s(trigger, due=kept.due, now=now)
+        due = now if self._due is None else self._due
+        late_s = called_late_s(trigger, due=due, now=now)
         if late_s is None:
             return None
-        self._kept = replace(kept, due=max(now, kept.due) - late_s + trigger.every_s)
+        self._due = max(now, due) - late_s + trigger.every_s
         slot = context.clock.now() - timedelta(seconds=late_s)
         return None if _is_off(trigger, context, slot) else Firing(due_at=slot)
+
+
+def _due_slot(
+    trigger: CronTrigger | IntervalTrigger, base: datetime, context: RunContext, *, taken: bool
+) -> datetime | None:
+    return due_slot(
+        trigger,
+        base=base,
+        now=context.clock.now(),
+        within_s=trigger.catch_up_s if taken else None,
+        zones=find_zone,
+        is_off=lambda moment: _is_off(trigger, context, moment),
+    )
 
 
 def _is_off(trigger: Trigger, context: RunContext, moment: datetime) -> bool:

@@ -19,10 +19,11 @@ from mftgit.adapters.local import LocalEndpoint
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.outbound.claims import take_over
 from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.fired import FIRED, LastFired
+from mftgit.member.outbound.fired import FIRED, LastFired, find_fired
 from mftgit.member.outbound.own import Ownership, OwnershipEndedError, SupersededError
 from mftgit.member.outbound.partials import Partials, is_partial
 from mftgit.model.claim import ClaimId
+from mftgit.model.firing import Fired
 from mftgit.model.intent import Intent, format_intents, parse_intents
 from mftgit.model.names import Epoch
 from mftgit.model.run import DeliveryState
@@ -235,6 +236,17 @@ def highest_epoch(state: Path) -> Epoch:
     """
     names = [path.stem for folder in (_BASE, "ledger") for path in names_in(state / folder)]
     return Epoch(max((int(name) for name in names if name.isdecimal()), default=0))
+
+
+def peek(state: Path) -> Fired | None:
+    """Return which slot of its schedule the transfer ran last, for looking: a predecessor may still write another one.
+
+    Raises:
+        StateUnavailableError: the storage does not answer.
+    """
+    with _storage():
+        folders = [path for path in names_in(state / _BASE) if path.name.isdecimal()]
+        return find_fired(sorted(folders, key=lambda path: int(path.name), reverse=True))
 
 
 def recorded(state: Path) -> set[ClaimId]:
