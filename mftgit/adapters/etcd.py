@@ -34,17 +34,19 @@ from mftgit.adapters.etcd_wire import (
     state,
 )
 from mftgit.model.etcd_values import (
-    MAX_RAISED,
+    FIRST,
     NOTHING,
     Keys,
     ToldLease,
     ToldSession,
+    epoch_of,
     format_lease,
     format_session,
     format_words,
     know,
     parse_lease,
     parse_raised,
+    raised_above,
 )
 from mftgit.model.lease import deadline
 from mftgit.model.names import Epoch, MemberName, TransferName
@@ -71,9 +73,9 @@ class _Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Raised:
-    """What is added to revisions, and the revision at which that was ``changed`` last."""
+    """What is part of epochs, and the revision at which that was ``changed`` last."""
 
-    by: int = 0
+    by: int = FIRST
     changed: int = 0
 
 
@@ -241,7 +243,7 @@ class EtcdCoordinator:
     def _note(self, session: Session, name: TransferName, said: Any, revision: int) -> None:
         """Note whether ``name`` was taken now, or before without our hearing of it."""
         if said.get("succeeded"):
-            self._held[name] = _Hold(created=revision, epoch=Epoch(revision + self._raised.by))
+            self._held[name] = _Hold(created=revision, epoch=epoch_of(revision, self._raised.by))
             return
         self._held.pop(name, None)
         for entry in entries(said["responses"][0]["response_range"], ""):
@@ -252,10 +254,10 @@ class EtcdCoordinator:
     def _raise_above(self, above: Epoch) -> None:
         """See that whatever is taken from now on has an epoch above ``above``."""
         for _ in range(_TRIES):
-            if self._raised.by + self._revision >= above:
+            if epoch_of(self._revision + 1, self._raised.by) > above:
                 return
             key = self._keys.raised
-            by = min(above, MAX_RAISED - 1)
+            by = raised_above(above)
             answer = self._transaction(
                 [changed_at(key, self._raised.changed)], [put(key, str(by).encode())], [read(key)]
             )

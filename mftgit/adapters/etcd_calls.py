@@ -10,7 +10,7 @@ from etcd3gw.exceptions import Etcd3Exception
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.coordinator import CoordinatorUnavailableError
-from mftgit.adapters.etcd_line import Line
+from mftgit.adapters.etcd_line import Line, NoEtcdError, NotTakenError
 from mftgit.model.etcd import Endpoint
 
 NOT_FOUND: Final = 5
@@ -18,11 +18,24 @@ _UNAUTHENTICATED: Final = 16
 _OLD_TOKEN: Final = ("invalid auth token", "auth store is old", "user name is empty")
 """With these words etcd refuses a token that it does not know, or not any more; some come with other codes."""
 
+_REFUSALS: Final = frozenset({3, 7, 9, _UNAUTHENTICATED})
+"""INVALID_ARGUMENT (as a wrong password), PERMISSION_DENIED, FAILED_PRECONDITION (as users that are off)."""
+
+_NO_ETCD: Final = (
+    NotTakenError,
+    NoEtcdError,
+    requests.exceptions.JSONDecodeError,
+    requests.exceptions.TooManyRedirects,
+)
 _LEAST_S: Final = 0.05
 
 
 class NotFoundError(Exception):
     """There is no such lease."""
+
+
+class RefusedError(CoordinatorUnavailableError):
+    """Somebody answers, and whoever does refuses us, or is no etcd: as long as nothing is changed it stays so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +88,10 @@ class Calls:
         Raises:
             NotFoundError: etcd says that there is no such lease.
             CoordinatorUnavailableError: nobody answers, or only that it cannot.
+            RefusedError: one of them refuses it, and none of them answers.
         """
         why: list[str] = []
+        refused = False
         for line in list(self._lines):
             within_s = self._attempt_s
             if until is not None:
@@ -89,8 +104,11 @@ class Calls:
             except (Etcd3Exception, requests.RequestException) as error:
                 if _code(error) == NOT_FOUND:
                     raise NotFoundError from error
+                refused |= _is_refusal(error)
                 why.append(f"{line.name}: {_told(error)}")
                 self.put_last(line)
+        if refused:
+            raise RefusedError(f"no etcd takes our questions: {'; '.join(why)}")
         raise CoordinatorUnavailableError(f"no etcd answers: {'; '.join(why)}")
 
     def put_last(self, line: Line | None = None) -> None:
@@ -121,6 +139,12 @@ class Calls:
         name = {"name": self._access.username, "password": self._access.password}
         line.show_token(str(line.ask("/auth/authenticate", name, within_s=within_s)["token"]))
         self._known.add(line.name)
+
+
+def _is_refusal(error: Exception) -> bool:
+    if type(error) is Etcd3Exception and _code(error) == 0:
+        return True  # as a page that tells that there is no such page
+    return isinstance(error, _NO_ETCD) or _code(error) in _REFUSALS
 
 
 def _is_old_token(error: Etcd3Exception) -> bool:

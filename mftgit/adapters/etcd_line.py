@@ -13,7 +13,7 @@ from typing import Any, Final
 import requests
 import urllib3
 from etcd3gw.client import Etcd3Client
-from etcd3gw.exceptions import Etcd3Exception
+from etcd3gw.exceptions import ConnectionFailedError, Etcd3Exception
 from requests.adapters import BaseAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
@@ -28,6 +28,14 @@ MOST_BYTES: Final = 64 << 20
 _PIECE: Final = 1 << 20
 _API: Final = "/v3/"
 """The gateway's path since etcd 3.4; an older one, which has another, is not spoken with."""
+
+
+class NoEtcdError(Etcd3Exception):
+    """What answers is no etcd, or none of version 3.4 or later."""
+
+
+class NotTakenError(requests.RequestException):
+    """One of the two certificates is not taken by the other side."""
 
 
 class Line:
@@ -58,9 +66,9 @@ class Line:
         self._client.timeout = within_s
         reply = self._client.post(self._client.get_url(path), json=question)
         if isinstance(reply, dict) and "error" in reply:  # a stream's: its status is 200
-            raise Etcd3Exception(str(reply["error"]))
+            raise ConnectionFailedError(str(reply["error"]))
         if not isinstance(reply, dict) or not ("header" in reply or "result" in reply):
-            raise Etcd3Exception("an answer that is none of etcd")
+            raise NoEtcdError("an answer that is none of etcd")
         return reply
 
     def show_token(self, token: str | None) -> None:
@@ -104,7 +112,7 @@ class _Adapter(BaseAdapter):
             )
             data = _read(reply)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise requests.ConnectionError(_told(error)) from error
+            raise _at_bottom(error) from error
         answer = requests.Response()
         answer.status_code, answer.reason = reply.status, reply.reason or ""
         answer.headers.update(reply.headers)
@@ -137,13 +145,15 @@ def _pieces(reply: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         yield piece
 
 
-def _told(error: BaseException) -> str:
+def _at_bottom(error: BaseException) -> requests.RequestException:
     """Return what is at the bottom of an error of urllib3, on one line."""
     while isinstance(inner := error.__cause__ or error.__context__, OSError):
         error = inner
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not taken ({error.verify_message})"
-    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
+        return NotTakenError(f"its certificate is not taken ({error.verify_message})")
+    if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+        return NotTakenError(f"it does not take our certificate ({error.reason})")
+    return requests.ConnectionError(f"{type(error).__name__}: {error}".replace("\n", " ")[:300])
 
 
 class _Timed(HTTPConnection):

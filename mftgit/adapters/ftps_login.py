@@ -30,7 +30,9 @@ def prepare(location: FtpsLocation, *, secrets_dir: Path, values: Values) -> Log
             taken for.
     """
     auth = location.auth
-    context = client_context(location.name, ca=location.ca, fingerprints=location.fingerprints)
+    context = client_context(
+        f"locations/{location.name}.yaml", ca=location.ca, fingerprints=location.fingerprints
+    )
     if auth.private_key is not None and auth.certificate is not None:
         show_certificate(
             context,

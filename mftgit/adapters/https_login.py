@@ -36,7 +36,9 @@ def prepare(location: HttpsLocation, *, secrets_dir: Path, values: Values) -> Lo
         ConfigError: a secret is missing, empty, unreadable, open to other users of this machine, or not what it is
             taken for.
     """
-    context = client_context(location.name, ca=location.ca, fingerprints=location.fingerprints)
+    context = client_context(
+        f"locations/{location.name}.yaml", ca=location.ca, fingerprints=location.fingerprints
+    )
     auth = location.auth
     if auth.private_key is not None and auth.certificate is not None:
         show_certificate(

@@ -67,7 +67,9 @@ def prepare(location: S3Location, *, secrets_dir: Path, values: Values) -> Login
             f"locations/{location.name}.yaml is of the type s3, for which this member lacks botocore: "
             "install mftgit[s3] on it"
         )
-    context = client_context(location.name, ca=location.ca, fingerprints=location.fingerprints)
+    context = client_context(
+        f"locations/{location.name}.yaml", ca=location.ca, fingerprints=location.fingerprints
+    )
     auth = location.auth
     if isinstance(auth, Machine):
         return Login(context=context)

@@ -14,9 +14,9 @@ from mftgit.model.names import LocationName
 
 
 def client_context(
-    name: LocationName, *, ca: str | None, fingerprints: Collection[str]
+    document: str, *, ca: str | None, fingerprints: Collection[str]
 ) -> ssl.SSLContext:
-    """Return the settings of TLS 1.2 and later for the location ``name``.
+    """Return the settings of TLS 1.2 and later for what ``document`` says.
 
     The certificate is checked for the name of the host and by the authorities in ``ca`` (PEM), else by those of this
     machine. With ``fingerprints`` it is checked by nothing here: call `require_pinned` after each handshake.
@@ -36,7 +36,7 @@ def client_context(
             context.load_verify_locations(cadata=ca)
         except (ssl.SSLError, ValueError) as error:
             raise ConfigError(
-                f"ca of locations/{name}.yaml holds no certificates in PEM ({error}): see what was copied"
+                f"ca of {document} holds no certificates in PEM ({error}): see what was copied"
             ) from error
     return context
 

@@ -10,7 +10,7 @@ from mftgit.errors import ConfigError
 from mftgit.model.config import Generation
 from mftgit.model.documents import Kind
 from mftgit.model.names import SecretName
-from mftgit.model.needs import secrets_of, secrets_of_transfer
+from mftgit.model.needs import secrets_of, secrets_of_cluster, secrets_of_transfer
 from mftgit.model.parts import Part, Parts
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.render import InvalidConfigError
@@ -38,6 +38,7 @@ class Unsealer:
         needed = {name for place in generation.locations.values() for _, name in secrets_of(place)}
         for transfer in generation.transfers.values():
             needed |= {name for _, name in secrets_of_transfer(transfer)}
+        needed |= {name for _, name in secrets_of_cluster(generation.cluster)}
         values: dict[SecretName, SecretValue] = {}
         known: dict[tuple[str, str], SecretValue] = {}
         problems = []

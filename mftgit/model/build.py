@@ -28,6 +28,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.content import build_content
 from mftgit.model.controller_line import build_line
+from mftgit.model.etcd import build_etcd
 from mftgit.model.failover import Failover
 from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
@@ -70,8 +71,11 @@ def build_cluster(value: Value) -> Cluster:
         calendars=build_calendars,
         controller=build_line,
     )
-    if "ttl_s" in value.get("coordinator", {}):
-        fields["lease_ttl_s"] = float(value["coordinator"]["ttl_s"])
+    coordinator = value.get("coordinator", {})
+    if "ttl_s" in coordinator:
+        fields["lease_ttl_s"] = float(coordinator["ttl_s"])
+    if "etcd" in coordinator:
+        fields["etcd"] = build_etcd(coordinator["etcd"], value["name"])
     confirm = value.get("confirm", {})
     if "within_s" in confirm:
         fields["confirm_s"] = float(confirm["within_s"])

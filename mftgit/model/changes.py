@@ -46,6 +46,7 @@ _RENAMED: Final[Mapping[str, str]] = {
     "archive_days": "after_success.keep_days",
     "ledger_days": "retention.ledger_days",
     "lease_ttl_s": "coordinator.ttl_s",
+    "etcd": "coordinator.etcd",
     "age_operators": "age.operators",
     "limits": "gate.limits",
     "begins": "from",

@@ -20,6 +20,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.controller_rules import check_line
 from mftgit.model.documents import Document, Kind, Reading, problem_at
+from mftgit.model.etcd import check_etcd
 from mftgit.model.fault import Fault
 from mftgit.model.json_value import Json, Position, join_pointer
 from mftgit.model.location import LocalLocation, Location, RemoteLocation
@@ -167,6 +168,8 @@ def _faults(built: Built, timezones: frozenset[str]) -> Iterator[Fault]:
         yield from check_secret(built)
     elif isinstance(built, Cluster):
         yield from check_line(built.controller)
+        if built.etcd is not None:
+            yield from check_etcd(built.etcd)
 
 
 def _outside(secrets: Iterable[Problem], problems: Iterable[Problem]) -> list[Problem]:

@@ -15,6 +15,7 @@ from mftgit.model.cohorts import Rollout
 from mftgit.model.commands import Commands
 from mftgit.model.content import Step
 from mftgit.model.controller_line import ControllerLine
+from mftgit.model.etcd import EtcdPlace
 from mftgit.model.failover import Failover
 from mftgit.model.lease import DEFAULT_TTL_S
 from mftgit.model.ledger_line import LEDGER_DAYS
@@ -39,10 +40,11 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """``cluster.yaml``: what holds for the cluster as a whole."""
+    """``cluster.yaml``: what holds for the cluster as a whole; without ``etcd``, leases lie in the shared folder."""
 
     name: str
     lease_ttl_s: float = DEFAULT_TTL_S
+    etcd: EtcdPlace | None = None
     poll_s: float = 60.0
     confirm_s: float = 30.0
     confirm_command: str | None = None

@@ -1,7 +1,7 @@
 """Where an etcd is, and how members log in to it: ``coordinator.etcd`` of ``cluster.yaml``."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from mftgit.model.tls import TlsAuth, build_tls_auth, check_tls
 PORT: Final = 2379
 """Where etcd listens to clients, by IANA."""
 
+_AT: Final = "/coordinator/etcd"
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -32,28 +33,28 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdPlace:
-    """The etcd over which a cluster coordinates; all keys are below ``prefix``, which begins with a slash.
+    """The etcd over which a cluster coordinates: URLs of its servers; all keys are below ``prefix``.
 
     The servers' certificates are checked by the authorities in ``ca`` (PEM), or by those of this machine.
     """
 
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[str, ...]
     prefix: str
     username: str | None = None
     auth: TlsAuth = field(default_factory=TlsAuth)
     ca: str | None = None
 
     def secrets(self) -> Iterator[tuple[str, SecretName]]:
-        """Give pointer, below this, and name of every document in ``secrets/`` that it needs."""
+        """Give pointer, in ``cluster.yaml``, and name of every document in ``secrets/`` that it needs."""
         for below, secret in self.auth.secrets():
-            yield f"/auth{below}", secret
+            yield f"{_AT}/auth{below}", secret
 
 
 def build_etcd(value: Value, cluster: str) -> EtcdPlace:
     """Return what ``coordinator.etcd`` says; the keys of two clusters are not below one prefix unless they say so."""
     fields = given(value, prefix=str, username=str, ca=str, auth=build_tls_auth)
     fields["prefix"] = fields.get("prefix", f"/mftgit/{cluster}").rstrip("/")
-    return EtcdPlace(endpoints=tuple(map(parse_endpoint, value["endpoints"])), **fields)
+    return EtcdPlace(endpoints=tuple(value["endpoints"]), **fields)
 
 
 def parse_endpoint(url: str) -> Endpoint:
@@ -69,10 +70,10 @@ def parse_endpoint(url: str) -> Endpoint:
 
 
 def check_etcd(place: EtcdPlace) -> Iterator[Fault]:
-    """Give what is wrong with ``place`` by itself; pointers are below ``coordinator.etcd``."""
+    """Give what is wrong with ``place`` by itself."""
     seen: set[Endpoint] = set()
-    for index, endpoint in enumerate(place.endpoints):
-        pointer = f"/endpoints/{index}"
+    for index, endpoint in enumerate(map(parse_endpoint, place.endpoints)):
+        pointer = f"{_AT}/endpoints/{index}"
         if not endpoint.host or not endpoint.port:
             yield Fault(
                 pointer=pointer,
@@ -101,16 +102,10 @@ def check_etcd(place: EtcdPlace) -> Iterator[Fault]:
 def _check_login(place: EtcdPlace) -> Iterator[Fault]:
     if (place.username is None) != (place.auth.password is None):
         yield Fault(
-            pointer="/username" if place.username is not None else "/auth/password",
+            pointer=_AT + ("/username" if place.username is not None else "/auth/password"),
             rule="login",
             message="a username and its password belong together",
             hint="have both of them, or neither",
         )
-    if place.auth.token is not None:
-        yield Fault(
-            pointer="/auth/token",
-            rule="login",
-            message="etcd gives tokens itself, for a username and its password",
-            hint="remove it",
-        )
-    yield from check_tls(place.auth, ca=place.ca, fingerprints=())
+    for fault in check_tls(place.auth, ca=place.ca, fingerprints=()):
+        yield replace(fault, pointer=_AT + fault.pointer)

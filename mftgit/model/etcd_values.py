@@ -1,8 +1,12 @@
 """What a cluster keeps in etcd: one key for each session, each lease and each handover, and what they say.
 
-A lease's epoch is the revision at which etcd created its key, which only rises, and what is added to that. The key
-``raised`` says how much, for all leases that are taken from then on: it grows where storage remembers higher epochs
-than etcd has revisions, as after a move to etcd or after etcd was set up anew.
+A lease's epoch is made of the revision at which etcd created its key, which only rises: a thousand for each revision,
+and what is ``raised``. The key of that name says how much, for all leases that are taken from then on: it grows where
+storage remembers higher epochs, as after etcd was set up anew.
+
+While members move from one coordinator to another, each of the two may give a transfer to somebody. The fence is made
+for that, as long as the two have not one epoch. So the first of etcd's is far above those of a shared folder, which go
+up by one; and where a shared folder goes on above those of etcd, it has not a thousand in that time.
 """
 
 import json
@@ -21,8 +25,10 @@ from mftgit.model.standing import (
 )
 from mftgit.model.view import Sight, View, see, silent
 
+STEP: Final = 1_000
+FIRST: Final = 1_000_000_000
 MAX_RAISED: Final = 1 << 62
-"""What is added to revisions is less than this: both are numbers of 63 bits."""
+"""What is added is less than this; etcd's own numbers have 63 bits."""
 
 _MAX_TIME: Final = 40
 _SESSION, _LEASE, _HANDOVER, _RAISED = "sessions/", "leases/", "handovers/", "raised"
@@ -84,17 +90,17 @@ class ToldSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldLease:
-    """What a lease tells: whose it is, by which session, since when, why; ``raised`` is added for its epoch."""
+    """What a lease tells: whose it is, by which session, since when, why; ``raised`` is part of its epoch."""
 
     member: MemberName
     session: str
-    raised: int = 0
+    raised: int = FIRST
     why: str = ""
     since: str | None = None
 
     def epoch(self, created: int) -> Epoch:
         """Return the epoch of the lease whose key was ``created`` at this revision."""
-        return Epoch(created + self.raised)
+        return epoch_of(created, self.raised)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +113,16 @@ class Known:
 
 
 NOTHING: Final = Known()
+
+
+def epoch_of(created: int, raised: int) -> Epoch:
+    """Return the epoch of a lease whose key was ``created`` at this revision."""
+    return Epoch(raised + STEP * created)
+
+
+def raised_above(epoch: int) -> int:
+    """Return what is to be added so that each lease has an epoch above ``epoch``, whatever its revision."""
+    return min(-(-epoch // STEP) * STEP, MAX_RAISED - STEP)
 
 
 def format_session(told: ToldSession) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from mftgit.model.config import Transfer
+from mftgit.model.config import Cluster, Transfer
 from mftgit.model.content import secrets_of_content
 from mftgit.model.documents import Kind
 from mftgit.model.grouping import Names
@@ -16,14 +16,14 @@ Readers = Mapping[SecretName, tuple[MemberName, ...]]
 """Which members need each secret that a location names, whether there is one or not, in the order of their names."""
 
 Saying = tuple[Kind, str]
-"""The document that says that a secret is needed: a transfer by its locations, or a location by itself."""
+"""The document that says that a secret is needed: a transfer by its locations; a location or the cluster by itself."""
 
 _Need = tuple[SecretName, Names]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A location, or the content of a transfer, needs a secret on these members, because ``saying`` says so.
+    """A location, the content of a transfer or the cluster needs a secret on these members, because ``saying`` says so.
 
     ``location`` is the document that names it.
 
@@ -46,6 +46,12 @@ def secrets_of(location: Location) -> Iterator[tuple[str, SecretName]]:
 def secrets_of_transfer(transfer: Transfer) -> Iterator[tuple[str, SecretName]]:
     """Give pointer and name of every secret that ``transfer`` needs besides those of its locations."""
     return secrets_of_content(transfer.content)
+
+
+def secrets_of_cluster(cluster: Cluster) -> Iterator[tuple[str, SecretName]]:
+    """Give pointer and name of every secret that each member needs, whatever it runs."""
+    if cluster.etcd is not None:
+        yield from cluster.etcd.secrets()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

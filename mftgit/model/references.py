@@ -11,6 +11,7 @@ from typing import Any, Final
 from mftgit.model.checked import Built, Filled, Sound
 from mftgit.model.config import (
     ActiveOn,
+    Cluster,
     Member,
     Role,
     Transfer,
@@ -20,7 +21,14 @@ from mftgit.model.grouping import Grouping, Names, group_members
 from mftgit.model.json_value import join_pointer
 from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import MemberName, SecretName
-from mftgit.model.needs import Needs, Saying, Use, secrets_of, secrets_of_transfer
+from mftgit.model.needs import (
+    Needs,
+    Saying,
+    Use,
+    secrets_of,
+    secrets_of_cluster,
+    secrets_of_transfer,
+)
 from mftgit.model.parts import Part, Parts, declared_members, sound_parts
 from mftgit.model.problem import Problem
 from mftgit.model.referred import referred
@@ -130,9 +138,7 @@ class _Across:
                 self._check_variables(part, sound)
         for part, sound in self._sound(Kind.TRANSFER):
             self._check_transfer(part, sound)
-        for part, sound in self._sound(Kind.LOCATION):
-            if isinstance(sound.built, RemoteLocation):  # also one that no transfer uses
-                self._need((Kind.LOCATION, part.name), part, sound.built, ())
+        self._note_needs()
         self._check_secrets()
         if self.since is not None:
             return
@@ -290,11 +296,33 @@ class _Across:
             use = Use(saying=saying, location=part, pointer=pointer, secret=secret, members=members)
             self.uses.append(use)
 
+    def _note_needs(self) -> None:
+        """Note which secrets are needed whatever transfers there are."""
+        for part, sound in self._sound(Kind.LOCATION):
+            if isinstance(sound.built, RemoteLocation):  # also one that no transfer uses
+                self._need((Kind.LOCATION, part.name), part, sound.built, ())
+        for part, sound in self._sound(Kind.CLUSTER):
+            if isinstance(sound.built, Cluster):
+                self._need_everywhere(part, sound.built)
+
+    def _need_everywhere(self, part: Part, cluster: Cluster) -> None:
+        """Note which secrets every member needs, because the document ``part`` says so."""
+        for pointer, secret in secrets_of_cluster(cluster):
+            use = Use(
+                saying=(Kind.CLUSTER, part.name),
+                location=part,
+                pointer=pointer,
+                secret=secret,
+                members=tuple(self.members),
+            )
+            self.uses.append(use)
+
     def _check_secrets(self) -> None:
         self.needs, concerned = Needs.of(self.uses), None
         if self.since is not None:
             before, look = self.since.needs, self.since.look
-            said = [(kind, name) for kind in (Kind.LOCATION, Kind.TRANSFER) for name in look[kind]]
+            saying = (Kind.LOCATION, Kind.TRANSFER, Kind.CLUSTER)
+            said = [(kind, name) for kind in saying for name in look[kind]]
             self.needs = before.but_for(said, self.needs)
             concerned = self.needs.differing(before).union(map(SecretName, look[Kind.SECRET]))
         found = (

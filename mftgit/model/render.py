@@ -7,6 +7,7 @@ from dataclasses import replace
 from mftgit.errors import ConfigError
 from mftgit.model.checked import Built, Sound, build_filled
 from mftgit.model.config import (
+    Cluster,
     Generation,
     Member,
     Role,
@@ -16,7 +17,7 @@ from mftgit.model.documents import Kind
 from mftgit.model.json_value import join_pointer
 from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
-from mftgit.model.needs import secrets_of, secrets_of_transfer
+from mftgit.model.needs import secrets_of, secrets_of_cluster, secrets_of_transfer
 from mftgit.model.parts import Part, Parts, declared_cluster, declared_members, sound_parts
 from mftgit.model.problem import Problem, format_problem
 from mftgit.model.secret_document import Secret
@@ -73,27 +74,29 @@ def _follow(before: Parts, last: Generation, parts: Parts) -> Generation:
     used = {name for each in transfers.values() for name in each.locations}
     locations, elsewhere = _places(before, last, parts, used)
     off = frozenset(TransferName(part.name) for part, sound in changed if not sound.scope.enabled)
+    cluster = declared_cluster(parts) or last.cluster
     return Generation(
-        cluster=declared_cluster(parts) or last.cluster,
+        cluster=cluster,
         member=last.member,
         locations=locations,
         transfers=transfers,
         elsewhere=elsewhere,
         declared=frozenset(map(TransferName, parts[Kind.TRANSFER])) if names else last.declared,
         disabled=(last.disabled - names) | off,
-        sealed=_sealed(parts, [locations, *elsewhere.values()], transfers.values()),
+        sealed=_sealed(parts, [locations, *elsewhere.values()], transfers.values(), cluster),
         members=declared_members(parts),
     )
 
 
 def _sealed(
-    parts: Parts, reached: Iterable[Locations], transfers: Iterable[Transfer]
+    parts: Parts, reached: Iterable[Locations], transfers: Iterable[Transfer], cluster: Cluster
 ) -> Mapping[SecretName, Secret]:
-    """Return the secrets that locations and transfers name, as they are in the repository."""
+    """Return the secrets that locations, transfers and the cluster name, as they are in the repository."""
     if not parts[Kind.SECRET]:
         return {}
     named = {name for each in reached for place in each.values() for _, name in secrets_of(place)}
     named |= {name for each in transfers for _, name in secrets_of_transfer(each)}
+    named |= {name for _, name in secrets_of_cluster(cluster)}
     return {
         SecretName(part.name): replace(sound.built, name=SecretName(part.name))
         for part, sound in sound_parts(parts, Kind.SECRET)

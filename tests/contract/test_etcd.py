@@ -280,16 +280,16 @@ def test_epochs_rise_also_where_nobody_remembers_them(etcds: Cluster) -> None:
     """Storage may remember a higher epoch than etcd has revisions; who comes next need not know of it."""
     prefix = etcds.fresh_prefix()
     one, two = member(etcds, "one", prefix), member(etcds, "two", prefix)
-    first = one.take(T, above=5_000_000)
+    first = one.take(T, above=5_000_000_000)
     assert first is not None
-    assert first > 5_000_000
+    assert first > 5_000_000_000
     one.coordinator.close(one.session, "")
     second = two.take(T)
     assert second is not None
     assert second > first
-    third = two.take(U, above=9_000_000)
+    third = two.take(U, above=9_000_000_000)
     assert third is not None
-    assert third > 9_000_000
+    assert third > 9_000_000_000
     one.open()
     again = one.take(TransferName("v"))
     assert again is not None

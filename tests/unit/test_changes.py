@@ -179,6 +179,13 @@ def test_settings_of_the_cluster_and_the_member_are_told() -> None:
         "labels.site": (None, "rome"),
         "variables.port": (1, True),  # which are equal in Python
     }
+    etcd = "coordinator: {type: etcd, etcd: {endpoints: ['https://e'], auth: {password: {file: p}}, username: u}}"
+    assert told(on_node({}, {"cluster.yaml": f"name: acme\n{etcd}\n"}).settings) == {
+        "cluster.coordinator.etcd.endpoints": (None, ("https://e",)),
+        "cluster.coordinator.etcd.prefix": (None, "/mftgit/acme"),
+        "cluster.coordinator.etcd.username": (None, "u"),
+        "cluster.coordinator.etcd.auth.password.file": (None, "p"),
+    }
     assert told(on_node({}, {"cluster.yaml": "name: other\n"}).settings) == {
         "cluster.name": ("acme", "other")
     }

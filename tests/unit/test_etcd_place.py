@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mftgit.model.etcd import Endpoint, build_etcd, check_etcd
+from mftgit.model.etcd import Endpoint, build_etcd, check_etcd, parse_endpoint
 from mftgit.model.login import SecretRef
 from mftgit.model.names import SecretName
 
@@ -26,19 +26,20 @@ def test_what_is_said_is_read() -> None:
         },
         "acme",
     )
-    assert place.endpoints == (
+    assert place.endpoints == tuple(ENDPOINTS)
+    assert tuple(map(parse_endpoint, place.endpoints)) == (
         Endpoint(scheme="https", host="etcd-1.example.org"),
         Endpoint(scheme="https", host="fd00::2"),
         Endpoint(scheme="http", host="127.0.0.1", port=1234),
     )
-    assert [str(each) for each in place.endpoints] == [
+    assert [str(parse_endpoint(each)) for each in place.endpoints] == [
         "https://etcd-1.example.org:2379",
         "https://[fd00::2]:2379",
         "http://127.0.0.1:1234",
     ]
     assert place.prefix == "/mftgit/acme"
     assert place.auth.password == SecretRef(secret=SecretName("etcd-password"))
-    assert list(place.secrets()) == [("/auth/password/secret", "etcd-password")]
+    assert list(place.secrets()) == [("/coordinator/etcd/auth/password/secret", "etcd-password")]
     assert list(check_etcd(place)) == []
 
 
@@ -56,9 +57,8 @@ def test_a_prefix_of_ones_own_has_no_slash_at_its_end() -> None:
         ({"endpoints": ["https://x", "https://x:2379"]}, "/endpoints/1 duplicate"),
         ({"username": "u"}, "/username login"),
         ({"auth": {"password": {"file": "p"}}}, "/auth/password login"),
-        ({"auth": {"token": {"file": "p"}}}, "/auth/token login"),
         ({"auth": {"private_key": {"file": "p"}}}, "/auth login"),
     ],
 )
 def test_what_does_not_go_together_is_told(fields: dict[str, Any], told: str) -> None:
-    assert faults(**fields) == [told]
+    assert faults(**fields) == [f"/coordinator/etcd{told}"]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.etcd_values import (
+    FIRST,
     MAX_RAISED,
     NOTHING,
     Entry,
@@ -13,6 +14,7 @@ from mftgit.model.etcd_values import (
     Known,
     ToldLease,
     ToldSession,
+    epoch_of,
     format_lease,
     format_session,
     format_words,
@@ -21,6 +23,7 @@ from mftgit.model.etcd_values import (
     parse_raised,
     parse_session,
     parse_words,
+    raised_above,
 )
 from mftgit.model.names import Epoch, MemberName, TransferName
 from mftgit.model.standing import Handover, Standing
@@ -69,6 +72,16 @@ def seen(*entries: Entry, before: Known = NOTHING) -> Known:
     return know(entries, before, lambda _told, _name: False)
 
 
+@given(st.integers(0, MAX_RAISED // 2), st.integers(1, 1 << 40), st.integers(0, 500))
+def test_what_is_raised_is_above_and_meets_no_epoch_of_a_shared_folder(
+    above: int, created: int, steps: int
+) -> None:
+    epoch = epoch_of(created, raised_above(above))
+    assert epoch > above
+    assert epoch_of(created + 1, raised_above(above)) - epoch > steps
+    assert epoch_of(created, FIRST) > FIRST
+
+
 @given(leases)
 def test_what_is_written_of_a_lease_is_read(told: ToldLease) -> None:
     assert parse_lease(format_lease(told)) == told
@@ -114,7 +127,7 @@ def test_a_name_with_any_characters_has_a_key_of_its_own_below_the_prefix() -> N
 def test_an_owner_is_seen_with_its_epoch() -> None:
     known = seen(session(3), lease(7, raised=100))
     assert known.sight.views == {
-        T: View(owner=ONE, epoch=Epoch(107), why="w", since="then"),
+        T: View(owner=ONE, epoch=Epoch(7_100), why="w", since="then"),
     }
     assert known.sight.members == {ONE: Standing()}
 
@@ -132,7 +145,9 @@ def test_a_lease_that_is_ours_without_our_knowing_is_free() -> None:
 def test_whoever_is_gone_without_a_word_was_silent_until_there_is_another() -> None:
     first = seen(session(3), lease(7))
     second = seen(before=first)
-    silence = View(epoch=Epoch(7), handover=Handover(epoch=Epoch(7), why="one was silent for 4 s"))
+    silence = View(
+        epoch=Epoch(7_000), handover=Handover(epoch=Epoch(7_000), why="one was silent for 4 s")
+    )
     assert second.sight.views == {T: silence}
     assert seen(before=second).sight.views == {T: silence}
     third = seen(session(8, owner=TWO), lease(9, owner=TWO), before=second)
@@ -142,7 +157,7 @@ def test_whoever_is_gone_without_a_word_was_silent_until_there_is_another() -> N
 
 def test_words_count_more_than_silence() -> None:
     first = seen(session(3), lease(7))
-    second = seen(words(7, "moved"), before=first)
+    second = seen(words(7_000, "moved"), before=first)
     handover = second.sight.views[T].handover
     assert handover is not None
     assert handover.why == "moved"

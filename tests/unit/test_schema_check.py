@@ -99,7 +99,22 @@ def transfer(**fields: str) -> str:
         (
             "cluster",
             "name: a\ncoordinator: {type: shared-foldr}",
-            "2:21 /coordinator/type [choice] must be shared-folder, is 'shared-foldr' -> did you mean",
+            "2:21 /coordinator/type [choice] must be one of shared-folder, etcd, is 'shared-foldr' -> did you mean",
+        ),
+        (
+            "cluster",
+            "name: a\ncoordinator: {type: etcd}",
+            "2:14 /coordinator [missing-field] the field 'etcd' is missing -> ",
+        ),
+        (
+            "cluster",
+            "name: a\ncoordinator: {type: shared-folder, etcd: {endpoints: [x]}}",
+            "2:36 /coordinator/etcd [unknown-field] ",
+        ),
+        (
+            "cluster",
+            "name: a\ncoordinator: {type: etcd, etcd: {endpoints: ['https://u:p@e']}}",
+            "2:46 /coordinator/etcd/endpoints/0 [form] ",
         ),
         (
             "cluster",

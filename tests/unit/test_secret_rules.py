@@ -68,6 +68,49 @@ def test_a_secret_that_the_content_of_a_transfer_needs_is_for_the_members_that_r
     assert set(generation.sealed) == {"own", "partner"}
 
 
+ETCD = (
+    "coordinator: {type: etcd, etcd: {endpoints: ['https://e:2379'], username: u,"
+    " auth: {password: {secret: own}}}}\n"
+)
+
+
+def test_a_secret_that_the_cluster_needs_is_for_every_member(
+    files: Files, keys: dict[str, Key]
+) -> None:
+    cluster = str(files["cluster.yaml"]) + ETCD
+    some = {**files, "cluster.yaml": cluster}
+    at = "/coordinator/etcd/auth/password/secret"
+    assert found(some) == [("cluster.yaml", at, "reference")]
+    left_out = {**some, "secrets/own.yaml": sealed("own", "x", keys[ONE])}
+    assert [each[0] for each in found(left_out)] == ["members/controller.yaml", "secrets/own.yaml"]
+    controller = VALID["members/controller.yaml"] + f"age_recipient: {keys[ANN].public}\n"
+    good: Files = {
+        **some,
+        "members/controller.yaml": controller,
+        "secrets/own.yaml": sealed("own", "x", *keys.values()),
+    }
+    assert found(good) == []
+    generation = render(validate(good), ONE, Role.NODE)
+    assert generation.sealed.keys() == {"own", "partner"}
+
+
+def test_a_change_of_what_the_cluster_needs_is_looked_at(
+    files: Files, keys: dict[str, Key]
+) -> None:
+    controller = VALID["members/controller.yaml"] + f"age_recipient: {keys[ANN].public}\n"
+    changed: Files = {
+        **VALID,
+        **files,
+        "members/controller.yaml": controller,
+        "secrets/own.yaml": sealed("own", "x", keys[ANN]),
+    }
+    good = {path: content for path, content in changed.items() if content is not None}
+    check = validator()
+    assert not check.validate(tree(good)).problems
+    named = {**good, "cluster.yaml": str(files["cluster.yaml"]) + ETCD}
+    assert {each.file for each in check.validate(tree(named)).problems} == {"secrets/own.yaml"}
+
+
 def test_a_secret_that_is_not_there_is_a_problem_that_tells_how_to_make_it(files: Files) -> None:
     problem = only({**files, PATH: None})
     assert (problem.file, problem.line, problem.pointer) == (LOCATION, 5, AT)

@@ -9,13 +9,12 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock, find_zone, rfc3339
-from mftgit.adapters.coordinator import Coordinator
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.pgp_home import sweep
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
+from mftgit.member.outbound import coordination
 from mftgit.member.outbound.connections import SWEEP_S
 from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.in_time import InTime
@@ -99,6 +98,13 @@ class Outbound:
         self._owned: dict[TransferName, Ownership] = {}  # by key; may outlive its line for a moment
         self._keeper: Keeper | None = None
         self._ttl_s = 0.0
+        self._way: coordination.Way | None = None
+        self._here = coordination.Here(
+            member=self._me,
+            shared=self._shared,
+            clock=self._clock,
+            remembered=lambda key: highest_epoch(self._shared / "transfers" / key),
+        )
         self._basis: Basis | None = None
         self._seen = InTime[dict[TransferName, Pause | None]]("shared-state", within_s=_SHARED_S)
         self._pauses = Pauses(self._shared)
@@ -167,6 +173,8 @@ class Outbound:
             here = SecretsHere(folder=self._secrets_dir, values=generation.secrets)
             with Changing(job.transfer, here).ready():
                 pass
+        if fresh and (way := self._find_way(generation)) != self._way:
+            coordination.try_out(way, self._here)
         return Prepared(plan=plan, generation=generation, triggers=triggers)
 
     def apply(self, prepared: "Prepared", *, revision: Revision) -> None:
@@ -174,7 +182,7 @@ class Outbound:
         if self._stopping:  # what begins now would never be stopped; the next start does it
             return
         plan, generation = prepared.plan, prepared.generation
-        self._use_ttl(generation.cluster.lease_ttl_s)
+        self._coordinate(self._find_way(generation))
         since = None if self._basis is None else self._clock.now()
         basis = self._basis = Basis(revision=revision, generation=generation)
         for name in plan.stop:
@@ -326,9 +334,13 @@ class Outbound:
 
     # Plans
 
-    def _use_ttl(self, ttl_s: float) -> None:
-        """Hold leases with ``ttl_s`` from now on; another value gives every lease back first."""
-        if ttl_s == self._ttl_s:
+    def _find_way(self, generation: Generation) -> coordination.Way:
+        here = SecretsHere(folder=self._secrets_dir, values=generation.secrets)
+        return coordination.find_way(generation.cluster, here)
+
+    def _coordinate(self, way: coordination.Way) -> None:
+        """Coordinate by ``way`` from now on; another one than before gives every lease back first."""
+        if way == self._way:
             return
         if self._keeper is not None:
             with self._lock:  # what runs loses its lease, and stops before its next effect
@@ -336,22 +348,15 @@ class Outbound:
             self._keeper.ended(*idle)
             self._keeper.stop()
             self._keeper = None
-        coordinator: Coordinator = SharedFolderCoordinator(
-            self._shared / "coordination",
-            member=self._me,
-            ttl_s=ttl_s,
-            clock=self._clock,
-            remembered=lambda key: highest_epoch(self._shared / "transfers" / key),
-        )
         keeper = Keeper(
-            Admitted(coordinator, self._storage),
+            Admitted(coordination.make(way, self._here), self._storage),
             member=self._me,
-            ttl_s=ttl_s,
+            ttl_s=way.ttl_s,
             clock=self._clock,
             tell=Callbacks(taken=self._taken, lost=self._lost, asked_back=self._asked_back),
         )
         keeper.start()  # last of all: what fails here is done anew by the next plan
-        self._keeper, self._ttl_s = keeper, ttl_s
+        self._keeper, self._ttl_s, self._way = keeper, way.ttl_s, way
 
     def _key(self, transfer: Transfer) -> TransferName:
         return key_of(transfer.name, transfer.ownership, self._me)

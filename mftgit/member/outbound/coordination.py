@@ -1,0 +1,165 @@
+"""Make the coordinator that the configuration names, and try it out before anything depends on it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Never
+
+from loguru import logger
+
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.coordinator import Coordinator, CoordinatorUnavailableError, Session, Wish
+from mftgit.adapters.etcd_login import Login, prepare
+from mftgit.adapters.location_secrets import SecretsHere
+from mftgit.adapters.shared_folder import SharedFolderCoordinator
+from mftgit.errors import ConfigError
+from mftgit.model.config import Cluster
+from mftgit.model.etcd import EtcdPlace, parse_endpoint
+from mftgit.model.names import Epoch, MemberName, TransferName
+from mftgit.model.standing import Handover, Standing
+from mftgit.model.view import Sight
+
+if TYPE_CHECKING:
+    from mftgit.adapters.etcd_calls import Access
+
+_FOLDER: Final = "coordination"
+"""Where leases are, below the members' storage, unless they are in etcd."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """This member: ``shared`` is the members' storage, ``remembered`` the highest epoch that it has of a key."""
+
+    member: MemberName
+    shared: Path
+    clock: Clock
+    remembered: Callable[[str], Epoch]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a member coordinates with the others; between two that are equal nothing has to be given back.
+
+    ``lacks`` tells why nobody can log in to ``etcd`` from here.
+    """
+
+    ttl_s: float
+    etcd: EtcdPlace | None = None
+    login: Login | None = None
+    lacks: str = ""
+
+
+def find_way(cluster: Cluster, secrets: SecretsHere) -> Way:
+    """Return how the members of ``cluster`` coordinate."""
+    ttl_s, place = cluster.lease_ttl_s, cluster.etcd
+    if place is None:
+        return Way(ttl_s=ttl_s)
+    if find_spec("etcd3gw") is None:
+        lacks = "cluster.yaml names an etcd, for which this member lacks etcd3gw: install mftgit[etcd] on it"
+        return Way(ttl_s=ttl_s, etcd=place, lacks=lacks)
+    try:
+        return Way(ttl_s=ttl_s, etcd=place, login=prepare(place, secrets))
+    except ConfigError as error:
+        return Way(ttl_s=ttl_s, etcd=place, lacks=str(error))
+
+
+def try_out(way: Way, here: Here) -> None:
+    """See that the etcd of ``way``, if that has one, lets this member in.
+
+    Raises:
+        ConfigError: it does not, or something to log in with is not here.
+        CoordinatorUnavailableError: it does not answer.
+    """
+    if way.etcd is None:
+        return
+    if way.login is None:
+        raise ConfigError(way.lacks)
+    from mftgit.adapters.etcd_probe import WANTED, is_old, try_etcd  # noqa: PLC0415  an extra
+
+    access = _access(way.etcd, way.login)
+    version = try_etcd(access, prefix=way.etcd.prefix, member=here.member, clock=here.clock)
+    if is_old(version):
+        wanted = ".".join(map(str, WANTED))
+        logger.warning("etcd is too old to be relied on", version=version, wanted=wanted)
+
+
+def make(way: Way, here: Here) -> Coordinator:
+    """Return the coordinator of ``way``; where it cannot be reached from here, one that never answers."""
+    if way.etcd is None:
+        return SharedFolderCoordinator(
+            here.shared / _FOLDER,
+            member=here.member,
+            ttl_s=way.ttl_s,
+            clock=here.clock,
+            remembered=here.remembered,
+        )
+    if way.login is None:
+        logger.error("this member owns nothing", reason=way.lacks)
+        return AbsentCoordinator(way.lacks)
+    from mftgit.adapters.etcd import EtcdCoordinator  # noqa: PLC0415  an extra
+
+    return EtcdCoordinator(
+        _access(way.etcd, way.login),
+        prefix=way.etcd.prefix,
+        member=here.member,
+        ttl_s=way.ttl_s,
+        clock=here.clock,
+    )
+
+
+def _access(place: EtcdPlace, login: Login) -> "Access":
+    from mftgit.adapters.etcd_calls import Access  # noqa: PLC0415  an extra
+
+    return Access(
+        endpoints=tuple(map(parse_endpoint, place.endpoints)),
+        context=login.context,
+        username=place.username,
+        password=login.password,
+    )
+
+
+class AbsentCoordinator:
+    """`Coordinator` of a member that cannot log in to the real one: it owns nothing, and says why."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def open(self, standing: Standing) -> Session:
+        """See `Coordinator.open`."""
+        del standing
+        self._fail()
+
+    def renew(self, session: Session) -> Session:
+        """See `Coordinator.renew`."""
+        del session
+        self._fail()
+
+    def tell(self, session: Session, standing: Standing) -> None:
+        """See `Coordinator.tell`."""
+        del session, standing
+        self._fail()
+
+    def look(self) -> Sight:
+        """See `Coordinator.look`."""
+        self._fail()
+
+    def take(
+        self, session: Session, wishes: Mapping[TransferName, Wish]
+    ) -> Mapping[TransferName, Epoch]:
+        """See `Coordinator.take`."""
+        del session, wishes
+        self._fail()
+
+    def give_back(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
+        """See `Coordinator.give_back`."""
+        del session, leases
+        self._fail()
+
+    def close(self, session: Session, why: str) -> None:
+        """See `Coordinator.close`."""
+        del session, why
+        self._fail()
+
+    def _fail(self) -> Never:
+        raise CoordinatorUnavailableError(self._why)

@@ -1,0 +1,206 @@
+"""Members that own transfers by leases in etcd; the transfers are real, and so is etcd."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from etcd_cluster import Cluster as Etcds
+
+from mftgit.adapters.coordinator import CoordinatorUnavailableError, Session, Wish
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.member.outbound.coordination import AbsentCoordinator
+from mftgit.member.outbound.service import Outbound
+from mftgit.model.config import (
+    AfterSuccess,
+    Cluster,
+    Destination,
+    Generation,
+    Member,
+    Role,
+    Source,
+    Transfer,
+)
+from mftgit.model.etcd import EtcdPlace
+from mftgit.model.events import EventName
+from mftgit.model.location import LocalLocation
+from mftgit.model.login import SecretRef
+from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
+from mftgit.model.plan import plan
+from mftgit.model.standing import Handover, Standing
+from mftgit.model.tls import TlsAuth
+from mftgit.model.triggers import WatchTrigger
+
+pytestmark = pytest.mark.needs("etcd")
+
+HERE, THERE, T = LocationName("here"), LocationName("there"), TransferName("t")
+TTL_S = 2.0
+
+
+@dataclass
+class Site:
+    """Members over one files root."""
+
+    root: Path
+    members: list[Outbound] = field(default_factory=list)
+    active: dict[int, Generation] = field(default_factory=dict)
+    taken: list[tuple[str, int]] = field(default_factory=list)
+
+    def add(self, name: str) -> Outbound:
+        def record(event: EventName, **rest: Any) -> None:
+            if event is EventName.OWNERSHIP_TAKEN:
+                self.taken.append((name, int(rest["epoch"])))
+
+        bootstrap = Bootstrap(
+            name=MemberName(name),
+            role=Role.NODE,
+            cluster_id="c",
+            controller_url="https://127.0.0.1:1",
+            files_root=str(self.root),
+        )
+        made = Outbound(
+            folder=StateFolder(self.root / name),
+            bootstrap=bootstrap,
+            record=record,
+            is_ancestor=lambda _one, _other: True,
+        )
+        made.start()
+        self.members.append(made)
+        return made
+
+    def run(self, member: Outbound, etcd: EtcdPlace | None, *, fresh: bool = True) -> None:
+        wanted = generation(etcd)
+        steps = plan(self.active.get(id(member)), wanted)
+        ready = member.prepare(steps, wanted, fresh=fresh)
+        member.apply(ready, revision=Revision("a" * 40))
+        self.active[id(member)] = wanted
+
+    def deliver(self, name: str) -> None:
+        """See that a file is brought to the other folder."""
+        (self.root / "here").mkdir(exist_ok=True)
+        (self.root / "here" / name).write_text(name, encoding="utf-8")
+        until((self.root / "there" / name).exists)
+
+
+def generation(etcd: EtcdPlace | None) -> Generation:
+    transfer = Transfer(
+        name=T,
+        source=Source(location=HERE, stable_s=0.0),
+        destination=Destination(location=THERE),
+        trigger=WatchTrigger(every_s=0.1),
+        after_success=AfterSuccess.DELETE,
+    )
+    return Generation(
+        cluster=Cluster(name="c", lease_ttl_s=TTL_S, etcd=etcd),
+        member=Member(name=MemberName("m"), role=Role.NODE),
+        locations={
+            HERE: LocalLocation(name=HERE, path="here"),
+            THERE: LocalLocation(name=THERE, path="there"),
+        },
+        transfers={T: transfer},
+        declared=frozenset({T}),
+    )
+
+
+def until(reached: Callable[[], object]) -> None:
+    end = time.monotonic() + 60.0
+    while not reached():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(root=tmp_path)
+    yield made
+    for member in made.members:
+        member.stop()
+
+
+def place(etcds: Etcds, prefix: str | None = None) -> EtcdPlace:
+    urls = tuple(str(each) for each in etcds.endpoints)
+    return EtcdPlace(endpoints=urls, prefix=prefix or etcds.fresh_prefix())
+
+
+def test_another_member_takes_over_at_once_when_the_owner_stops(site: Site, etcds: Etcds) -> None:
+    etcd = place(etcds)
+    one, two = site.add("one"), site.add("two")
+    site.run(one, etcd)
+    site.deliver("a")
+    site.run(two, etcd)
+    one.stop()
+    site.deliver("b")
+    (first, below), (second, above) = site.taken
+    assert (first, second) == ("one", "two")
+    assert above > below
+    assert two.status()[0].owner == "two"
+
+
+def test_members_move_to_etcd_and_back_and_no_two_owners_have_one_epoch(
+    site: Site, etcds: Etcds
+) -> None:
+    etcd = place(etcds)
+    one, two = site.add("one"), site.add("two")
+    for name, way in (("a", None), ("b", etcd), ("c", None), ("d", etcd)):
+        site.run(one, way)
+        site.deliver(name)  # while the other one is where it was before
+        site.run(two, way)
+        site.deliver(name * 2)
+    owners = {
+        epoch: {name for name, each in site.taken if each == epoch} for _, epoch in site.taken
+    }
+    assert all(len(names) == 1 for names in owners.values())
+    assert {name for name, _ in site.taken} == {"one", "two"}
+    assert sorted(path.name for path in (site.root / "there").glob("[!.]*")) == [
+        "a", "aa", "b", "bb", "c", "cc", "d", "dd",
+    ]  # fmt: skip
+
+
+def test_what_was_never_run_needs_an_etcd_that_answers_and_what_runs_does_not(
+    site: Site, etcds: Etcds
+) -> None:
+    etcd = place(etcds)
+    for each in etcds.etcds:
+        each.stop()
+    one = site.add("one")
+    with pytest.raises(CoordinatorUnavailableError):
+        site.run(one, etcd)
+
+    site.run(one, etcd, fresh=False)
+    assert one.status()[0].owner is None
+    site.run(one, etcd)  # a further revision, over the same etcd
+
+    for each in etcds.etcds:
+        each.go_on()
+    site.deliver("a")
+
+
+def test_whoever_lacks_what_logs_in_owns_nothing_and_runs(site: Site, etcds: Etcds) -> None:
+    urls = tuple(str(each) for each in etcds.endpoints)
+    missing = TlsAuth(password=SecretRef(file="missing"))
+    etcd = EtcdPlace(endpoints=urls, prefix="/p", username="u", auth=missing)
+    one = site.add("one")
+    site.run(one, etcd, fresh=False)
+    assert one.status()[0].owner is None
+    site.run(one, None)
+    site.deliver("a")
+
+
+def test_who_cannot_log_in_is_told_so_whatever_it_asks() -> None:
+    absent = AbsentCoordinator("no key")
+    session = Session(id="1.1", sent_at=0.0, ttl_s=2.0)
+    steps: list[Callable[[], object]] = [
+        lambda: absent.open(Standing()),
+        lambda: absent.renew(session),
+        lambda: absent.tell(session, Standing()),
+        absent.look,
+        lambda: absent.take(session, {T: Wish(why="")}),
+        lambda: absent.give_back(session, {T: Handover(epoch=Epoch(1))}),
+        lambda: absent.close(session, "over"),
+    ]
+    for step in steps:
+        with pytest.raises(CoordinatorUnavailableError, match="no key"):
+            step()

@@ -1,0 +1,87 @@
+"""A whole cluster whose members own transfers by etcd, while owners and etcds die in turn."""
+
+import itertools
+from collections import Counter
+
+import pytest
+from cluster import Cluster
+from etcd_cluster import etcd_cluster
+
+MEMBERS = ["controller", "node-1", "node-2"]
+ROUNDS = 2
+
+
+def owner_after(empty: Cluster, nodes: list[str], epoch: int) -> tuple[str, int] | None:
+    """Return who says of itself that it owns the transfer under an epoch above ``epoch``, and which one."""
+    for name in nodes:
+        found = empty.transfer("t", on=name)
+        if found is not None and found["owner"] == name and found["epoch"] > epoch:
+            return name, found["epoch"]
+    return None
+
+
+@pytest.mark.long
+@pytest.mark.needs("etcd")
+def test_owners_and_etcds_die_in_turn_and_each_file_arrives_once(empty: Cluster) -> None:
+    with etcd_cluster() as etcds:
+        urls = ", ".join(str(each) for each in etcds.endpoints)
+        documents = {
+            "cluster.yaml": f"name: c\ncoordinator:\n  type: etcd\n  ttl_s: 2\n  etcd:\n    endpoints: [{urls}]\n",
+            **{
+                f"members/{name}.yaml": f"role: {'controller' if name == 'controller' else 'node'}\n"
+                for name in MEMBERS
+            },
+            "locations/in.yaml": "type: local\npath: in\n",
+            "locations/out.yaml": "type: local\npath: out\n",
+            "transfers/t.yaml": (
+                "active_on: nodes\nsource: {location: in, stable_s: 0}\n"
+                "destination: {location: out}\ntrigger: {watch: {every_s: 0.2}}\n"
+                "after_success: {action: delete}\n"
+            ),
+        }
+        for path, content in documents.items():
+            place = empty.root / "documents" / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(content, encoding="utf-8")
+        for name in ("in", "out"):
+            (empty.files / name).mkdir()
+        empty.init(empty.root / "documents")
+        empty.start_controller()
+        nodes = MEMBERS[1:]
+        for name in nodes:
+            empty.add_node(name)
+        number = itertools.count()
+        sent: list[str] = []
+        epochs: list[int] = []
+        for turn in range(ROUNDS):
+            last = epochs[-1] if epochs else 0
+            empty.until("there is another owner", lambda e=last: owner_after(empty, nodes, e))  # type: ignore[misc]
+            owner, epoch = owner_after(empty, nodes, last) or ("", 0)
+            epochs.append(epoch)
+            for _ in range(20):
+                sent.append(f"file-{next(number):03d}")
+                (empty.files / "in" / sent[-1]).write_text(sent[-1] * 1000, encoding="utf-8")
+            leader = etcds.leader()
+            empty.kill(owner)
+            if turn % 2:
+                leader.kill()
+            empty.until(
+                "all files have arrived",
+                lambda: {path.name for path in (empty.files / "out").iterdir()} >= set(sent),
+            )
+            etcds.heal()
+            empty.start(owner)
+        arrived = [
+            path.name for path in (empty.files / "out").iterdir() if not path.name.startswith(".")
+        ]
+        assert Counter(arrived) == Counter(sent)
+        assert len(epochs) == ROUNDS
+        delivered = [
+            each["path"]
+            for name in nodes
+            for each in empty.events(name)
+            if each["event"] == "DeliverySucceeded"
+        ]
+        assert Counter(delivered) == Counter(sent)
+        for name in nodes:
+            empty.stop(name)
