@@ -25,6 +25,7 @@ SECTIONS: Final = (
     "transfer",
     "far",
     "takeover",
+    "takeover_etcd",
     "idle",
     "git_load",
     "listing",

@@ -3,18 +3,20 @@
 import getpass
 import re
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from etcd_cluster import etcd_cluster
 from sshd import Sshd, running_sshd
 
 from bench.members import Cluster, moment
 from bench.support import Table, pause, say
 from mftgit.adapters.clock import SystemClock
 from mftgit.cli.demo.processes import Processes
+from mftgit.model.etcd_values import lease_s
 from mftgit.model.events import EventName
 from mftgit.model.lease import renew_every_s, wait_s, watch_every_s
 from mftgit.resources import read_sample
@@ -25,6 +27,18 @@ TTLS_S: Final = (2.0, 5.0, 10.0)
 GOAL_S: Final = 0.3
 """What a takeover may take beyond the ttl."""
 
+ETCD_LATE_S: Final = 0.5
+"""So long etcd may take to see that a lease has ended: it looks twice a second."""
+
+_SHARED: Final = (
+    "kills are spread evenly over the renewal period (ttl / 3), the first right after a renewal",
+    "by the rule: one ttl and two looks of the watcher; a renewal period less at the soonest",
+)
+_ETCD: Final = (
+    "kills come at any time of the renewal period (ttl / 3)",
+    "by the rule: what etcd keeps of the ttl, half a second, and a look; a renewal period less at the soonest",
+    "three etcds on the same machine, their data in memory",
+)
 _TRANSFER: Final = "invoices"
 _NODES: Final = ("node-1", "node-2")
 _LOOK_S: Final = 0.005
@@ -43,6 +57,17 @@ class Takeover:
 
 def measure(work: Path, *, quick: bool) -> list[Table]:
     """See `bench.run`; the sample configuration with a real sshd as the partner, made anew for each ttl."""
+    return [_table(_measure(work, (), quick=quick), _SHARED, _by_the_rule)]
+
+
+def measure_with_etcd(work: Path, *, quick: bool) -> list[Table]:
+    """Measure the same over three etcds, on this machine and in memory."""
+    with etcd_cluster() as etcds:
+        urls = [str(each) for each in etcds.endpoints]
+        return [_table(_measure(work, urls, quick=quick), _ETCD, _by_etcd)]
+
+
+def _measure(work: Path, etcd: Sequence[str], *, quick: bool) -> dict[float, list[Takeover]]:
     rounds = QUICK_ROUNDS if quick else ROUNDS
     found: dict[float, list[Takeover]] = {}
     for ttl_s in TTLS_S[:1] if quick else TTLS_S:
@@ -52,22 +77,31 @@ def measure(work: Path, *, quick: bool) -> list[Table]:
         with running_sshd(root / "sshd") as partner:
             processes = Processes(root / "logs")
             with processes.guarded():
-                site = _Site(root / "cluster", processes, partner, ttl_s=ttl_s)
+                site = _Site(root / "cluster", processes, partner, ttl_s=ttl_s, etcd=etcd)
                 site.wait()
                 found[ttl_s] = [site.kill_owner(number / rounds) for number in range(rounds)]
-    return [_table(found)]
+    return found
 
 
 class _Site:
     """A controller and two nodes, both running, and a partner."""
 
-    def __init__(self, root: Path, processes: Processes, partner: Sshd, *, ttl_s: float) -> None:
+    def __init__(
+        self,
+        root: Path,
+        processes: Processes,
+        partner: Sshd,
+        *,
+        ttl_s: float,
+        etcd: Sequence[str],
+    ) -> None:
+        self._etcd = etcd
         self._processes = processes
         self._ttl_s = ttl_s
         self._clock = SystemClock()
         self._incoming = partner.folder / "incoming"
         self._incoming.mkdir()
-        self._cluster = Cluster(root, processes, _documents(partner, ttl_s))
+        self._cluster = Cluster(root, processes, _documents(partner, ttl_s, etcd))
         self._inbox = self._cluster.files / "inbox"
         self._inbox.mkdir()
         self._sent = 0
@@ -94,8 +128,9 @@ class _Site:
         """
         pause(renew_every_s(self._ttl_s) + _SETTLE_S)  # so that its heir has seen its session
         owner, taken_before = self._owner()
-        beat = self._beat(owner)
-        self._until("the owner renews", lambda: self._beat(owner) != beat)
+        if not self._etcd:  # of which nobody sees when it is asked
+            beat = self._beat(owner)
+            self._until("the owner renews", lambda: self._beat(owner) != beat)
         pause(phase * renew_every_s(self._ttl_s))
         killed_at = self._clock.now()
         self._processes.kill(owner)
@@ -156,7 +191,7 @@ class _Site:
             return any(moment(each) > since for each in log.all(EventName.MEMBER_STARTED))
 
 
-def _documents(partner: Sshd, ttl_s: float) -> dict[str, str]:
+def _documents(partner: Sshd, ttl_s: float, etcd: Sequence[str]) -> dict[str, str]:
     """Return the sample, its partner being ``partner``, with nothing in it that waits but for the lease."""
     made = {path: content.decode() for path, content in read_sample().items()}
     for path, pattern, wanted in (
@@ -172,16 +207,38 @@ def _documents(partner: Sshd, ttl_s: float) -> dict[str, str]:
             raise RuntimeError(
                 f"the sample's {path} has {pattern!r} {times} times: expected it once"
             )
+    if etcd:
+        where = f"type: etcd, etcd: {{endpoints: [{', '.join(etcd)}], prefix: /ttl-{ttl_s:.0f}}}"
+        coordinator = f"coordinator: {{{where}, ttl_s: {ttl_s:.0f}}}\n"
+        made["cluster.yaml"] = re.sub(
+            r"(?m)^coordinator:\n(?:  .*\n)+", coordinator, made["cluster.yaml"]
+        )
     return made
 
 
-def _table(found: dict[float, list[Takeover]]) -> Table:
+def _by_the_rule(ttl_s: float) -> tuple[float, float]:
+    """Return the soonest and the latest takeover, in seconds after the kill."""
+    soonest = wait_s(ttl_s) - renew_every_s(ttl_s)
+    return soonest, wait_s(ttl_s) + 2 * watch_every_s(ttl_s, others=1)
+
+
+def _by_etcd(ttl_s: float) -> tuple[float, float]:
+    return (
+        lease_s(ttl_s) - renew_every_s(ttl_s),
+        lease_s(ttl_s) + ETCD_LATE_S + watch_every_s(ttl_s, others=1),
+    )
+
+
+def _table(
+    found: dict[float, list[Takeover]],
+    notes: tuple[str, ...],
+    rule: Callable[[float], tuple[float, float]],
+) -> Table:
     rows = []
     for ttl_s, rounds in found.items():
         lease = [each.lease_s for each in rounds]
         delivery = [each.delivery_s for each in rounds]
-        soonest = wait_s(ttl_s) - renew_every_s(ttl_s)
-        latest = wait_s(ttl_s) + 2 * watch_every_s(ttl_s, others=1)
+        soonest, latest = rule(ttl_s)
         rows.append(
             (
                 f"{ttl_s:.0f} s",
@@ -203,8 +260,7 @@ def _table(found: dict[float, list[Takeover]]) -> Table:
         ),
         rows=rows,
         notes=(
-            "kills are spread evenly over the renewal period (ttl / 3), the first right after a renewal",
-            "by the rule: one ttl and two looks of the watcher; a renewal period less at the soonest",
+            *notes,
             "owned: the new owner's OwnershipTaken event; there: the time of the rename at the partner, an sshd",
             "the delivery: fence at both ends, connection, login, one file that was there before",
         ),

@@ -9,7 +9,6 @@ compares, and a keep-alive, which a leader that the others have left behind answ
 (measured: ADR 28). So a renewal is a keep-alive and, after it, a transaction that reads, both under one leader.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -44,6 +43,7 @@ from mftgit.model.etcd_values import (
     format_session,
     format_words,
     know,
+    lease_s,
     parse_lease,
     parse_raised,
     raised_above,
@@ -102,7 +102,7 @@ class EtcdCoordinator:
 
     def open(self, standing: Standing) -> Session:
         """See `Coordinator.open`."""
-        granted = self._ask("/lease/grant", {"TTL": math.ceil(self._ttl_s), "ID": 0})
+        granted = self._ask("/lease/grant", {"TTL": lease_s(self._ttl_s), "ID": 0})
         lease = int(granted.says["ID"])
         key = self._keys.session(f"{lease:x}")
         answer = self._transaction(

@@ -10,11 +10,12 @@ up by one; and where a shared folder goes on above those of etcd, it has not a t
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mftgit.model.lease import MAX_TTL_S
+from mftgit.model.lease import CLOCK_RATE_ERROR, MAX_TTL_S, deadline
 from mftgit.model.names import Epoch, MemberName, TransferName, is_name
 from mftgit.model.standing import (
     MAX_WHY,
@@ -30,6 +31,7 @@ FIRST: Final = 1_000_000_000
 MAX_RAISED: Final = 1 << 62
 """What is added is less than this; etcd's own numbers have 63 bits."""
 
+_LEAST_S: Final = 2
 _MAX_TIME: Final = 40
 _SESSION, _LEASE, _HANDOVER, _RAISED = "sessions/", "leases/", "handovers/", "raised"
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -118,6 +120,16 @@ NOTHING: Final = Known()
 def epoch_of(created: int, raised: int) -> Epoch:
     """Return the epoch of a lease whose key was ``created`` at this revision."""
     return Epoch(raised + STEP * created)
+
+
+def lease_s(ttl_s: float) -> int:
+    """Return for how many seconds etcd is to keep a session that says nothing: whole ones, two at the least.
+
+    The fewest that are over on no clock before the owner's own deadline is on any. That is less than the ttl where
+    whole seconds allow it; etcd takes up to half a second more until it looks for what has ended.
+    """
+    owned_s = deadline(0.0, ttl_s) / (1 - CLOCK_RATE_ERROR)
+    return max(_LEAST_S, math.ceil(owned_s * (1 + CLOCK_RATE_ERROR)))
 
 
 def raised_above(epoch: int) -> int:

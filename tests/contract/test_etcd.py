@@ -224,13 +224,19 @@ def test_what_arrives_late_takes_away_nothing_that_came_after(etcds: Cluster) ->
     assert two.take(T) is None
 
 
-def test_whoever_is_cut_off_loses_its_session_and_never_renews_it_again(etcds: Cluster) -> None:
+@pytest.mark.parametrize(("up", "down"), [(True, True), (True, False), (False, True)])
+def test_whoever_is_cut_off_stops_before_another_begins(
+    etcds: Cluster, *, up: bool, down: bool
+) -> None:
+    """Where only answers are lost, what was asked while it owned keeps the session alive a little longer."""
     prefix = etcds.fresh_prefix()
-    one, two = Member(only(etcds.etcds[0], "one", prefix, ttl_s=2.0)), None
+    one = Member(only(etcds.etcds[0], "one", prefix, ttl_s=2.0))
     one.take(T)
-    etcds.etcds[0].gate.shut()
+    etcds.etcds[0].gate.shut(up=up, down=down)
+    clock = SystemClock()
+    until = deadline(one.session.sent_at, 2.0)
     two = member(etcds, "two", prefix)
-    while SystemClock().boottime() < deadline(one.session.sent_at, 2.0):
+    while clock.boottime() < until:
         assert again(lambda: two.take(T)) is None
         with suppress(CoordinatorUnavailableError):
             two.renew()
@@ -238,6 +244,7 @@ def test_whoever_is_cut_off_loses_its_session_and_never_renews_it_again(etcds: C
             one.renew()
     while again(lambda: two.take(T)) is None:
         two.renew()
+        assert clock.boottime() < until + 3 * 2.0
     etcds.etcds[0].gate.open()
     with pytest.raises(SessionLostError):
         again(one.renew)

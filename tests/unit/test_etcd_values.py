@@ -1,6 +1,7 @@
 """What is kept in etcd, and what is seen in it."""
 
 import json
+import math
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,12 +20,14 @@ from mftgit.model.etcd_values import (
     format_session,
     format_words,
     know,
+    lease_s,
     parse_lease,
     parse_raised,
     parse_session,
     parse_words,
     raised_above,
 )
+from mftgit.model.lease import CLOCK_RATE_ERROR, deadline
 from mftgit.model.names import Epoch, MemberName, TransferName
 from mftgit.model.standing import Handover, Standing
 from mftgit.model.view import FREE, View
@@ -80,6 +83,20 @@ def test_what_is_raised_is_above_and_meets_no_epoch_of_a_shared_folder(
     assert epoch > above
     assert epoch_of(created + 1, raised_above(above)) - epoch > steps
     assert epoch_of(created, FIRST) > FIRST
+
+
+@given(st.floats(2, 300), st.floats(-1, 1), st.floats(-1, 1))
+def test_etcd_keeps_a_session_until_its_owner_has_stopped_on_whatever_clocks(
+    ttl_s: float, owner: float, etcd: float
+) -> None:
+    stopped_s = deadline(0.0, ttl_s) / (1 + owner * CLOCK_RATE_ERROR)
+    ended_s = lease_s(ttl_s) / (1 + etcd * CLOCK_RATE_ERROR)
+    assert ended_s >= stopped_s
+    assert lease_s(ttl_s) <= math.ceil(ttl_s)
+
+
+def test_a_takeover_takes_hardly_longer_than_the_ttl() -> None:
+    assert [lease_s(ttl_s) for ttl_s in (2.0, 3.0, 4.0, 5.0, 10.0, 30.0)] == [2, 3, 3, 4, 9, 27]
 
 
 @given(leases)
