@@ -55,7 +55,7 @@ class Seen:
         """Take note of an event."""
         with self.lock:
             if event is EventName.OWNERSHIP_TAKEN:
-                self.owned += 1
+                self.owned += len(rest["each"])
             elif event is EventName.RUN_STARTED:
                 late_s = self.clock.now().timestamp() % _MINUTE_S
                 self.late_s += [

@@ -21,7 +21,7 @@ from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.keep import Callbacks, Keeper
+from mftgit.member.outbound.keep import Callbacks, Keeper, Taken
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.run import has_work, run_once
@@ -57,11 +57,12 @@ class Told:
         self.why: dict[TransferName, str] = {}
         self._changed = Condition()
 
-    def taken(self, name: TransferName, ownership: Ownership, why: str) -> None:
+    def taken(self, taken: Mapping[TransferName, Taken]) -> None:
         with self._changed:
-            self.held[name] = ownership
-            self.why[name] = why
-            self.all.append(("taken", name))
+            for name, each in taken.items():
+                self.held[name] = each.ownership
+                self.why[name] = each.why
+                self.all.append(("taken", name))
             self._changed.notify_all()
 
     def asked_back(self, name: TransferName) -> None:
@@ -69,10 +70,10 @@ class Told:
             self.all.append(("asked back", name))
             self._changed.notify_all()
 
-    def lost(self, name: TransferName, reason: str) -> None:
-        assert not self.held.pop(name).valid()
+    def lost(self, lost: Mapping[TransferName, str]) -> None:
+        assert not any(self.held.pop(name).valid() for name in lost)
         with self._changed:
-            self.all.append((f"lost: {reason}", name))
+            self.all.extend((f"lost: {reason}", name) for name, reason in lost.items())
             self._changed.notify_all()
 
     def wait_for(self, so: Callable[[], bool]) -> None:
@@ -361,9 +362,9 @@ def test_an_owner_that_lost_is_told_and_contends_again(tmp_path: Path) -> None:
 def test_a_callback_that_fails_does_not_end_the_keeper(tmp_path: Path) -> None:
     told = Told()
 
-    def fail(name: TransferName, ownership: Ownership, why: str) -> None:
-        told.taken(name, ownership, why)
-        raise ValueError(name)
+    def fail(taken: Mapping[TransferName, Taken]) -> None:
+        told.taken(taken)
+        raise ValueError(taken)
 
     one = Keeper(
         coordinator(tmp_path, "one"),
@@ -509,8 +510,8 @@ def held_by(root: Path, name: str, *, blind: bool) -> list[Ownership]:
         ttl_s=CHAOS_TTL_S,
         clock=CLOCK,
         tell=Callbacks(
-            taken=lambda _name, ownership, _why: held.append(ownership),
-            lost=lambda *_: None if blind else held.clear(),
+            taken=lambda taken: held.extend(each.ownership for each in taken.values()),
+            lost=lambda _: None if blind else held.clear(),
             asked_back=lambda _name: None,
         ),
     )

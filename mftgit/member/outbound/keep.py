@@ -21,21 +21,30 @@ from mftgit.model.view import FREE, Sight, View
 
 NO_LONGER_WANTED: Final = "given back"
 _STOP_S: Final = 5.0
-_AT_ONCE: Final = 32
+_AT_ONCE: Final = 500
 _MEMBERS_EVERY_TTLS: Final = 0.1
 """How often it is looked who lives, where nothing is waited for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """An ownership that has begun, and why."""
+
+    ownership: Ownership
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callbacks:
     """Who is told; from the keeper's thread, so they should only pass the word on.
 
-    ``taken(name, ownership, why)`` and ``lost(name, reason)`` are called once each per epoch and in this order.
-    ``asked_back(name)``: begin no run any more, and call `Keeper.ended` when none goes on.
+    ``taken`` and ``lost``, which is told why, are told of each name once per epoch and in this order, and of all
+    together that were taken or lost at one time. ``asked_back(name)``: begin no run any more, and call `Keeper.ended`
+    when none goes on.
     """
 
-    taken: Callable[[TransferName, Ownership, str], None]
-    lost: Callable[[TransferName, str], None]
+    taken: Callable[[Mapping[TransferName, Taken]], None]
+    lost: Callable[[Mapping[TransferName, str]], None]
     asked_back: Callable[[TransferName], None]
 
 
@@ -261,8 +270,7 @@ class Keeper:
                 self._coordinator.give_back(self._session().session, self._giving)
                 self._giving = {}
         finally:
-            for name, why in ended.items():
-                self._drop(name, why)
+            self._drop(ended)
 
     def _words(
         self, name: TransferName, ownership: Ownership, surpassed: Collection[TransferName]
@@ -285,11 +293,13 @@ class Keeper:
             name: Wish(why=self._prospects.why(name), above=self._above.get(name, Epoch(0)))
             for name in names
         }
+        fresh: dict[TransferName, Taken] = {}
         for name, epoch in self._coordinator.take(term.session, wishes).items():
             self._prospects.taken(name, now)
-            ownership = Ownership(epoch, term)
-            self._held[name] = ownership
-            self._call(lambda n=name, o=ownership: self._callbacks.taken(n, o, wishes[n].why))  # type: ignore[misc]
+            self._held[name] = Ownership(epoch, term)
+            fresh[name] = Taken(ownership=self._held[name], why=wishes[name].why)
+        if fresh:
+            self._call(lambda: self._callbacks.taken(fresh))
 
     def _hand_over(self, now: float) -> None:
         """Ask back what another member is to have."""
@@ -316,12 +326,14 @@ class Keeper:
         self._leaving[name] = Handover(epoch=epoch, why=why, to=to, stays=stays)
         self._call(lambda: self._callbacks.asked_back(name))
 
-    def _drop(self, name: TransferName, reason: str) -> None:
-        """Stand down from one transfer."""
-        self._held.pop(name).lose()
-        self._leaving.pop(name, None)
-        self._prospects.lost(name)
-        self._call(lambda: self._callbacks.lost(name, reason))
+    def _drop(self, names: Mapping[TransferName, str]) -> None:
+        """Stand down from some transfers, each for a reason."""
+        for name in names:
+            self._held.pop(name).lose()
+            self._leaving.pop(name, None)
+            self._prospects.lost(name)
+        if names:
+            self._call(lambda: self._callbacks.lost(names))
 
     def _stand_down(self, reason: str) -> None:
         """Stand down from everything; the session is never renewed again, whatever becomes of it."""
@@ -329,8 +341,7 @@ class Keeper:
             self._term.lose(reason)
         self._term = None
         self._giving = {}
-        for name in list(self._held):
-            self._drop(name, reason)
+        self._drop(dict.fromkeys(self._held, reason))
 
     def _close(self) -> None:
         """End the session where nothing goes on under it; else it runs out."""

@@ -1,9 +1,11 @@
 """One transfer on this member: what it is, whether it is ours, what it does, and how that is told."""
 
 import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum, unique
 from pathlib import Path
+from typing import Final
 
 from loguru import logger
 
@@ -30,6 +32,10 @@ from mftgit.model.transfer_status import (
 )
 from mftgit.model.triggers import AfterTrigger, Trigger, WatchTrigger
 from mftgit.model.view import View
+
+NEVER: Final = float("-inf")
+OTHERS_AT_ONCE: Final = 10
+"""Of so many transfers that others own it is counted at each look for the status what was delivered."""
 
 
 @unique
@@ -86,6 +92,7 @@ class Line:
         self.running = False
         self.runs = 0  # that have ended
         self.counted_runs = -1  # how many had when `counted` was read
+        self.counted_at = NEVER  # when that was, by `Clock.boottime`
         self.again: Look | None = None  # asked for while it was running
         self.firings = Firings()
         self.wanted = True
@@ -105,6 +112,14 @@ class Line:
     def is_ours(self) -> bool:
         """Tell whether this member owns it just now."""
         return self.ownership is not None and self.ownership.valid()
+
+    def end_ownership(self) -> None:
+        """Take note that it is not ours any more: how it is, is another member's to say."""
+        self.ownership, self.leaving = None, False
+        if self.transfer is not None:
+            self.health = self.transfer.failover.lost(self.health)
+        self.failing, self.reason, self.retry_at = False, None, None
+        self.waiting = NOTHING_WAITS
 
     @property
     def trigger(self) -> Trigger | None:
@@ -158,8 +173,25 @@ def describe(line: Line, view: View, *, me: MemberName) -> TransferStatus:
     return replace(status, owner=view.owner, epoch=view.epoch or None)
 
 
-def count(line: Line) -> None:
-    """Count what was delivered, as the members' storage tells. It may hang."""
+def to_be_counted(lines: Iterable[Line]) -> Iterator[Line]:
+    """Give those whose deliveries are to be counted now: ours after their runs, of others some after the other.
+
+    So a member that stands by for thousands does not read all of their ledgers all the time.
+    """
+    others = []
+    for line in lines:
+        if not line.is_ours:
+            others.append(line)
+        elif line.counted_runs != line.runs:
+            yield line
+    others.sort(key=lambda line: line.counted_at)
+    never = sum(line.counted_at == NEVER for line in others)
+    yield from others[: max(never, OTHERS_AT_ONCE)]
+
+
+def count(line: Line, now: float) -> None:
+    """Count what was delivered, as the members' storage tells, at ``now``. It may hang."""
+    line.counted_runs, line.counted_at = line.runs, now
     try:
         line.counted.refresh()
     except MftgitError as error:

@@ -19,7 +19,7 @@ from mftgit.member.outbound.connections import SWEEP_S
 from mftgit.member.outbound.content import Changing
 from mftgit.member.outbound.in_time import InTime
 from mftgit.member.outbound.intents import highest_epoch
-from mftgit.member.outbound.keep import Callbacks, Keeper
+from mftgit.member.outbound.keep import Callbacks, Keeper, Taken
 from mftgit.member.outbound.leftover import LOOK_S, find_leftovers, key_of, keys_of
 from mftgit.member.outbound.line import (
     Basis,
@@ -28,6 +28,7 @@ from mftgit.member.outbound.line import (
     count,
     describe,
     fresh_memory,
+    to_be_counted,
 )
 from mftgit.member.outbound.notices import Notices
 from mftgit.member.outbound.opening import prepare
@@ -44,12 +45,12 @@ from mftgit.model.config import Ownership as OwnedBy
 from mftgit.model.events import EventName
 from mftgit.model.failover import Health, Sign
 from mftgit.model.firing import schedule_of
-from mftgit.model.names import MemberName, Revision, TransferName
+from mftgit.model.names import Epoch, MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.plan import Plan
 from mftgit.model.spread import Want
 from mftgit.model.storage import StorageStatus
-from mftgit.model.transfer_status import NOTHING_WAITS, TransferStatus
+from mftgit.model.transfer_status import TransferStatus
 from mftgit.model.triggers import IntervalTrigger, WatchTrigger, calendar_of
 from mftgit.model.view import FREE
 
@@ -299,11 +300,8 @@ class Outbound:
         except MftgitError as error:
             logger.debug("pauses not read", error=str(error))
             return dict(last)
-        for line in lines:
-            runs, ownership = line.runs, line.ownership
-            if ownership is None or not ownership.valid() or line.counted_runs != runs:
-                count(line)
-                line.counted_runs = runs
+        for line in to_be_counted(lines):
+            count(line, self._clock.boottime())
         return {line.key: paused.get(line.name) for line in lines}
 
     def stop(self) -> None:
@@ -490,26 +488,27 @@ class Outbound:
 
     # Ownership
 
-    def _taken(self, key: TransferName, ownership: Ownership, why: str) -> None:
+    def _taken(self, taken: Mapping[TransferName, Taken]) -> None:
+        gone: list[TransferName] = []  # that were stopped while their leases were being taken
+        ours: list[tuple[Line, Epoch, str]] = []
         with self._lock:
-            self._owned[key] = ownership
-            line = self._lines.get(key)
-            if line is None or self._draining:  # it was stopped while its lease was being taken
-                if self._keeper is not None:
-                    self._keeper.ended(key)
-                return
-            line.ownership, line.leaving = ownership, False
-        facts = {"transfer": line.name, "reason": why}
-        logger.info("transfer is ours", epoch=ownership.epoch, **facts)
+            for key, each in taken.items():
+                self._owned[key] = each.ownership
+                line = self._lines.get(key)
+                if line is None or self._draining:
+                    gone.append(key)
+                    continue
+                line.ownership, line.leaving = each.ownership, False
+                ours.append((line, each.ownership.epoch, each.why))
+        if gone and self._keeper is not None:
+            self._keeper.ended(*gone)
+        for line, epoch, why in ours:
+            logger.info("transfer is ours", transfer=line.name, epoch=epoch, reason=why)
         try:
-            self._record(
-                EventName.OWNERSHIP_TAKEN,
-                revision=line.basis.revision,
-                epoch=ownership.epoch,
-                facts=facts,
-            )
+            self._tell_of_owners(EventName.OWNERSHIP_TAKEN, ours)
         finally:
-            self._runs.submit(line, self._at_takeover(line))
+            for line, _, _ in ours:
+                self._runs.submit(line, self._at_takeover(line))
 
     def _at_takeover(self, line: Line) -> Look:
         """Say what to do at once: what a predecessor began, and what it would have done but for its end."""
@@ -519,29 +518,26 @@ class Outbound:
             return Look.BEGUN
         return Look.FOUND
 
-    def _lost(self, key: TransferName, reason: str) -> None:
+    def _lost(self, lost: Mapping[TransferName, str]) -> None:
+        left: list[tuple[Line, Epoch, str]] = []
         with self._lock:
-            ownership = self._owned.pop(key, None)
-            line = self._lines.get(key)
-            if line is None or ownership is None:
-                return
-            line.ownership, line.leaving = None, False
-            if line.transfer is not None:
-                line.health = line.transfer.failover.lost(line.health)
-            line.failing, line.reason, line.retry_at = (
-                False,
-                None,
-                None,
-            )  # it is another member's to say
-            line.waiting = NOTHING_WAITS
-        facts = {"transfer": line.name, "reason": reason}
-        self._record(
-            EventName.OWNERSHIP_LOST,
-            revision=line.basis.revision,
-            epoch=ownership.epoch,
-            facts=facts,
-        )
-        logger.info("transfer is not ours any more", **facts)
+            for key, reason in lost.items():
+                ownership, line = self._owned.pop(key, None), self._lines.get(key)
+                if line is not None and ownership is not None:
+                    line.end_ownership()
+                    left.append((line, ownership.epoch, reason))
+        self._tell_of_owners(EventName.OWNERSHIP_LOST, left)
+        for line, _, reason in left:
+            logger.info("transfer is not ours any more", transfer=line.name, reason=reason)
+
+    def _tell_of_owners(self, event: EventName, told: list[tuple[Line, Epoch, str]]) -> None:
+        """Record what became of ownerships, each with why: at once what has revision and epoch in common."""
+        alike: dict[tuple[Revision, Epoch], list[dict[str, str]]] = {}
+        for line, epoch, reason in told:
+            facts = {"transfer": line.name, "reason": reason}
+            alike.setdefault((line.basis.revision, epoch), []).append(facts)
+        for (revision, epoch), each in alike.items():
+            self._record(event, revision=revision, epoch=epoch, each=each)
 
     # Runs
 
