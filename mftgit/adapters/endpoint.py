@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from mftgit.errors import ConfigError, MftgitError, TransientError
 
@@ -184,6 +184,17 @@ class Endpoint(Protocol):
         Another thread than the one that uses the endpoint may call this: what that one waits for from a partner ends
         within about a second with `EndpointLostError`, and so does every later call. A local endpoint has no partner,
         and goes on.
+        """
+
+
+@runtime_checkable
+class ConditionalEndpoint(Endpoint, Protocol):
+    """An endpoint whose other side can be told to remove a file only while it is the one that was looked at."""
+
+    def remove_same(self, file: FileEntry) -> None:
+        """Remove ``file`` if it still has that size and time; another one under its name raises `FileMissingError`.
+
+        Nothing that is put there between the look and the removal is removed.
         """
 
 

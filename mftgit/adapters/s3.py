@@ -80,7 +80,8 @@ class S3Endpoint(OneByOne):
         self._bucket = location.bucket
         self._rules = Rules.of(location)
         self._objects = Objects(store, base=location.path)
-        self._tried_conditions = not location.conditional_writes
+        self._conditional = location.conditional_writes
+        self._tried_conditions = not self._conditional
 
     @property
     def is_open(self) -> bool:
@@ -212,6 +213,21 @@ class S3Endpoint(OneByOne):
                 return
             raise
         self._store.ask("delete_object", path, Key=key)
+
+    def remove_same(self, file: FileEntry) -> None:
+        """See `ConditionalEndpoint.remove_same`; the ETag that was looked at is the condition of the removal."""
+        found = self._objects.head(file.path)
+        if (found.size_bytes, found.mtime_ns) != (file.size_bytes, file.mtime_ns):
+            raise FileMissingError(f"{self._store.name}: {file.path!r} is another object by now")
+        condition = {"IfMatch": found.etag} if self._conditional else {}
+        try:
+            self._store.ask(
+                "delete_object", file.path, Key=self._objects.key(file.path), **condition
+            )
+        except FileExistsAtEndpointError as error:  # by which 412 is told
+            raise FileMissingError(
+                f"{self._store.name}: {file.path!r} was replaced while it was removed"
+            ) from error
 
     def _abort_left(self, key: str, path: str) -> bool:
         """Abort the uploads of ``key`` that are not completed, and tell whether there were any."""

@@ -6,13 +6,15 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
 from typing import Self
 
 import pytest
-from outbound_site import CLOCK, TARGET, Owner, Site, site
+from outbound_site import CLOCK, SOURCE, TARGET, Owner, Site, site
+from sftp_server import PASSWORD, OnlyReadsAndDeletes, sftp_server
 from sshd import running_sshd
 
 from mftgit.adapters.endpoint import Endpoint
@@ -21,6 +23,7 @@ from mftgit.adapters.sftp import connect
 from mftgit.errors import MftgitError
 from mftgit.member.outbound import resume
 from mftgit.member.outbound.run import run_once
+from mftgit.model.config import Claiming
 from mftgit.model.events import EventName
 from mftgit.model.location import Location
 from mftgit.model.partial import parse_partial
@@ -102,10 +105,13 @@ def kill_at_random(
     longest_s: float,
     sizes: tuple[int, ...] = SIZES,
     files_a_kill: int = FILES_A_KILL,
+    claim: Claiming = Claiming.RENAME,
 ) -> Site:
     for folder in ("source", "target"):
         (tmp_path / folder).mkdir()
     there = site(tmp_path)
+    taken = replace(there.transfer.source, claim=claim)
+    there.transfer = replace(there.transfer, source=taken)
     chance = random.Random(20261128)
     sent = Counter[tuple[str, str]]()
     with Partner(there.target) as partner:
@@ -146,6 +152,34 @@ def test_an_owner_that_is_killed_at_random_moments_loses_and_repeats_no_file(
 ) -> None:
     with way(tmp_path) as opening:
         kill_at_random(tmp_path, opening, kills=60, longest_s=longest_s)
+
+
+@contextmanager
+def from_sftp(root: Path) -> Iterator[Open]:
+    """Have the source at a partner where files may be read and deleted, and nothing else."""
+    secrets = root / "secrets"
+    secrets.mkdir()
+    (secrets / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
+    (secrets / "password").chmod(0o600)
+    with sftp_server(root / "source", OnlyReadsAndDeletes) as server:
+
+        def opening(location: Location) -> Endpoint:
+            if location.name == SOURCE:
+                return connect(server.location(), secrets_dir=secrets)
+            return LocalEndpoint(root / location.path)
+
+        yield opening
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("way", "longest_s"), [(locally, 0.06), (from_sftp, 0.3)], ids=["local", "sftp"]
+)
+def test_an_owner_that_is_killed_where_files_are_claimed_by_record_loses_and_repeats_no_file(
+    tmp_path: Path, way: Callable[[Path], AbstractContextManager[Open]], longest_s: float
+) -> None:
+    with way(tmp_path) as opening:
+        kill_at_random(tmp_path, opening, kills=20, longest_s=longest_s, claim=Claiming.RECORD)
 
 
 @pytest.mark.long

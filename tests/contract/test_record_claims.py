@@ -185,6 +185,7 @@ def test_a_delivered_file_that_cannot_be_deleted_is_not_sent_again_and_deleted_l
     there.transfer = replace(there.transfer, retry=Retry(attempts=1))
     there.put("a.csv", b"1")
     memory = there.memory()
+    memory.retry = there.transfer.retry
 
     assert there.run(1, memory).outcome is not RunState.SUCCEEDED
     assert not has_work(there.transfer, there.context(1, memory))  # it waits
@@ -277,12 +278,33 @@ def test_an_owner_that_wakes_late_harms_nothing_whatever_the_partner_has_put_the
             for epoch in (2, 3):
                 there.run(epoch)
             assert there.left_at_source() == []
-            for name in ("a.csv", "large.csv"):
-                there.put(name, b"n", mtime_ns=WHEN + 1)
+            there.put("a.csv", b"n", mtime_ns=WHEN)  # as large and as old as the former one
+            there.put("large.csv", b"n", mtime_ns=WHEN + 1)
 
         there.run(Owner(1, at=at, then=meanwhile))
         assert {"a.csv", "large.csv"} <= set(there.left_at_source()), at
         came_once(there, ALL + Counter({("a.csv", b"n"): 1, ("large.csv", b"n"): 1}))
+
+
+@pytest.mark.parametrize("content", [b"new", LARGE[:-1] + b"x"])
+def test_a_file_with_the_size_and_time_of_one_whose_owner_died_after_its_deletion_arrives(
+    root: Path, content: bytes
+) -> None:
+    there = by_record(root, consumed=True)
+    former = bytes(len(content))
+    there.put("a.csv", former, mtime_ns=WHEN)
+
+    def dying(did: str) -> None:
+        if did == "remove":
+            raise Crash
+
+    there.after = dying
+    with pytest.raises(Crash):
+        there.run(1)
+    there.after = lambda _: None
+    assert there.left_at_source() == []
+    there.put("a.csv", content, mtime_ns=WHEN)
+    came_once(there, Counter({("a.csv", former): 1, ("a.csv", content): 1}))
 
 
 @pytest.mark.parametrize("state", [DeliveryState.TAKEN, DeliveryState.READY])

@@ -10,10 +10,10 @@ from outbound_site import LARGE, SOURCE, TARGET, Crash, Site, site
 from s3_store import S3Store, running_s3
 
 from mftgit.adapters import s3
-from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.endpoint import Endpoint, FileEntry
 from mftgit.adapters.s3 import S3Endpoint
 from mftgit.adapters.s3_client import Store
-from mftgit.model.config import AfterSuccess, Generation, Overwrite
+from mftgit.model.config import AfterSuccess, Claiming, Generation, Overwrite
 from mftgit.model.events import EventName
 from mftgit.model.location import Location
 from mftgit.model.names import LocationName, MemberName
@@ -165,3 +165,67 @@ def test_the_one_file_that_may_come_twice_bears_the_same_mark(
     assert site.objects() == {"a.csv": b"twice"}
     assert server.behind.ask("head_object", "", Key=key)["Metadata"] == first != {}
     assert site.delivered() == 1
+
+
+def by_record(there: BucketSite) -> BucketSite:
+    source = replace(there.transfer.source, claim=Claiming.RECORD)
+    there.transfer = replace(there.transfer, source=source)
+    return there
+
+
+def test_files_of_a_bucket_are_deleted_once_they_are_delivered(
+    tmp_path: Path, server: S3Store
+) -> None:
+    there = by_record(bucket_site(tmp_path, server, SOURCE, recursive=True))
+    there.put_object("a.csv", b"small")
+    there.put_object("deep/b.csv", LARGE)
+    assert there.run(1).files == 2
+    assert there.objects() == {}
+    assert (there.target / "a.csv").read_bytes() == b"small"
+    assert (there.target / "deep/b.csv").read_bytes() == LARGE
+    assert there.records() == []
+    assert there.run(2).outcome is RunState.IDLE
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_an_owner_that_dies_at_the_deletion_of_an_object_repeats_nothing(
+    tmp_path: Path, server: S3Store, monkeypatch: pytest.MonkeyPatch, *, is_done: bool
+) -> None:
+    there = by_record(bucket_site(tmp_path, server, SOURCE))
+    there.put_object("a.csv", b"small")
+    real = S3Endpoint.remove_same
+
+    def dying(endpoint: S3Endpoint, file: FileEntry) -> None:
+        if is_done:
+            real(endpoint, file)
+        raise Crash
+
+    monkeypatch.setattr(S3Endpoint, "remove_same", dying)
+    with pytest.raises(Crash):
+        there.run(1)
+    monkeypatch.setattr(S3Endpoint, "remove_same", real)
+    assert there.objects() == ({} if is_done else {"a.csv": b"small"})
+    assert there.run(2).errors == ()
+    assert there.objects() == {}
+    assert (there.delivered(), there.left_at_target(), there.records()) == (1, ["a.csv"], [])
+
+
+def test_an_object_that_is_put_there_between_the_look_and_the_deletion_is_not_deleted(
+    tmp_path: Path, server: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = by_record(bucket_site(tmp_path, server, SOURCE, overwrite=Overwrite.OVERWRITE))
+    there.put_object("a.csv", b"old")
+    real = Store.ask
+
+    def ask(store: Store, asked: str, about: str, **fields: Any) -> Any:
+        if asked == "delete_object":
+            monkeypatch.setattr(Store, "ask", real)
+            there.put_object("a.csv", b"new")
+        return real(store, asked, about, **fields)
+
+    monkeypatch.setattr(Store, "ask", ask)
+    assert there.run(1).files == 1
+    assert there.objects() == {"a.csv": b"new"}
+    assert there.run(1).files == 1
+    assert (there.target / "a.csv").read_bytes() == b"new"
+    assert there.objects() == {}

@@ -2,16 +2,25 @@
 
 No rename takes them out of the source, so that somebody may put another file in their place at any time. What the
 record tells, size and time, is compared when a file is read and right before its source is dealt with: another file
-is left there, and is taken as a new one.
+is left there, and is taken as a new one. Who finds a delivery that may be over, as after a crash, compares the content
+too, since then the file that was delivered may be gone, and another one have its size and time.
 """
 
 from collections.abc import Sequence
 
-from mftgit.adapters.endpoint import Endpoint, FileEntry, FileMissingError
+from mftgit.adapters.endpoint import EndpointRefusedError, FileEntry, FileMissingError
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.claims import Claim
+from mftgit.member.outbound.context import Endpoints, RunContext
+from mftgit.member.outbound.digests import digests_of
+from mftgit.member.outbound.fenced import FencedEndpoint
+from mftgit.member.outbound.intents import Intents
+from mftgit.member.outbound.parcel import Parcel
 from mftgit.model.claim import ClaimId, join
+from mftgit.model.config import AfterSuccess
 from mftgit.model.intent import Intent
+
+Failed = dict[ClaimId, MftgitError]
 
 
 def is_as_claimed(intent: Intent, entry: FileEntry) -> bool:
@@ -19,18 +28,100 @@ def is_as_claimed(intent: Intent, entry: FileEntry) -> bool:
     return intent.claimed is None or intent.claimed == (entry.size_bytes, entry.mtime_ns)
 
 
-def find(
-    intents: Sequence[Intent], source: Endpoint, failed: dict[ClaimId, MftgitError]
-) -> dict[ClaimId, Claim]:
-    """Return those that are at ``source`` still, each the file that was claimed; put errors into ``failed``."""
-    paths = [join(each.source_folder, each.path) for each in intents]
-    claims: dict[ClaimId, Claim] = {}
-    for intent, path, entry in zip(intents, paths, source.stat_all(paths), strict=True):
+class ByRecord:
+    """What one run does at sources whose files are claimed so, once they are delivered or skipped."""
+
+    def __init__(self, context: RunContext, *, endpoints: Endpoints, intents: Intents) -> None:
+        self._context = context
+        self._endpoints = endpoints
+        self._intents = intents
+        self._written: set[ClaimId] = set()
+
+    def wrote(self, intents: Sequence[Intent]) -> None:
+        """Take note of records that were written by this run: no file of them has been dealt with yet."""
+        self._written |= {intent.id for intent in intents}
+
+    def ended(self, claim: ClaimId) -> None:
+        """Take note of a delivery that is over."""
+        self._written.discard(claim)
+        self._context.memory.undeleted.discard(claim)
+
+    def claims_of(self, parcels: Sequence[Parcel], failed: Failed) -> dict[ClaimId, Claim]:
+        """Return the files that are to be dealt with, as claims; those that are others by now are not among them.
+
+        Raises:
+            OwnershipEndedError: a successor has taken over, and sees to them.
+        """
+        staying = [
+            each.intent
+            for each in parcels
+            if each.claim is None and each.intent.claimed is not None
+        ]
+        if not staying:
+            return {}
+        self._intents.require_fence()
+        source = self._source(staying[0])
+        doubtful = [each for each in staying if self._may_be_gone(each)]
+        gone = _others(doubtful, source, failed) | failed.keys()
+        left = [each for each in staying if each.id not in gone]
+        if staying[0].after is not AfterSuccess.DELETE:  # which looks right before it removes
+            left = _same(left, source, failed)
+        return {each.id: _claim_at(each, source) for each in left}
+
+    def delete(self, intents: Sequence[Intent]) -> list[MftgitError | None]:
+        """Remove the files that are there still as they were claimed; what is gone, or another one, is fine."""
+        ended = self._source(intents[0]).remove_same_all(map(_entry, intents))
+        self._context.memory.undeleted |= {
+            intent.id
+            for intent, error in zip(intents, ended, strict=True)
+            if isinstance(error, EndpointRefusedError)
+        }
+        return [None if isinstance(each, FileMissingError) else each for each in ended]
+
+    def _source(self, intent: Intent) -> FencedEndpoint:
+        return self._endpoints.at(self._endpoints.find(intent.source, writer=intent.member))
+
+    def _may_be_gone(self, intent: Intent) -> bool:
+        """Tell whether its file may have been dealt with before, and so another one be at its place."""
+        settled_never = intent.id in self._written or intent.id in self._context.memory.undeleted
+        return bool(intent.read_sha256) and not settled_never
+
+
+def _others(intents: Sequence[Intent], source: FencedEndpoint, failed: Failed) -> set[ClaimId]:
+    """Return those that are gone, or have another size, time or content than what was delivered."""
+    others = {each.id for each in intents}
+    intents = _same(intents, source, failed)
+    digests = digests_of(source, [_path(each) for each in intents], ask=False)
+    for intent, digest in zip(intents, digests, strict=True):
+        if digest == intent.read_sha256:
+            others.discard(intent.id)
+        elif isinstance(digest, MftgitError) and not isinstance(digest, FileMissingError):
+            failed[intent.id] = digest
+    return others - failed.keys()
+
+
+def _same(intents: Sequence[Intent], source: FencedEndpoint, failed: Failed) -> list[Intent]:
+    """Return those that are there as they were claimed."""
+    left = []
+    found = source.stat_all(map(_path, intents))
+    for intent, entry in zip(intents, found, strict=True):
         if isinstance(entry, FileEntry):
-            if is_as_claimed(intent, entry):
-                claims[intent.id] = Claim(
-                    source, claim=intent.id, path=intent.path, at=path, folder=intent.source_folder
-                )
+            left += [intent] if is_as_claimed(intent, entry) else []
         elif not isinstance(entry, FileMissingError):
             failed[intent.id] = entry
-    return claims
+    return left
+
+
+def _path(intent: Intent) -> str:
+    return join(intent.source_folder, intent.path)
+
+
+def _entry(intent: Intent) -> FileEntry:
+    size_bytes, mtime_ns = intent.claimed or (0, 0)
+    return FileEntry(path=_path(intent), size_bytes=size_bytes, mtime_ns=mtime_ns)
+
+
+def _claim_at(intent: Intent, source: FencedEndpoint) -> Claim:
+    """Return the file at its own place, as a claim is dealt with."""
+    at, folder = _path(intent), intent.source_folder
+    return Claim(source, claim=intent.id, path=intent.path, at=at, folder=folder)

@@ -67,6 +67,7 @@ class Memory:
     ``adopted`` is the epoch and the source that the fence stands for; None when it has to be raised again.
     ``recalled`` is the epoch for which the failures of earlier owners were read, unless they are to count ``anew``;
     ``changed`` tells that they are not written down as they are. See `attempts`.
+    ``undeleted`` are delivered files whose source was not dealt with for sure, because the other side refused it.
     ``tidied_at`` is the boottime at which it was last asked whether the ledger has to be tidied.
 
     The caller makes one per transfer and hands it to every run; it is used by one thread at a time.
@@ -78,6 +79,7 @@ class Memory:
     failures: dict[str, Failure] = field(default_factory=dict)
     counter: int = 0
     strange_markers: set[str] = field(default_factory=set)
+    undeleted: set[ClaimId] = field(default_factory=set)
     tidied_at: float | None = None
     retry: Retry = field(default_factory=Retry)
     chance: Callable[[], float] = random.random

@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, TypeVar, cast
 
-from mftgit.adapters.endpoint import Content, Digest, Endpoint, FileEntry, Traits
+from mftgit.adapters.endpoint import (
+    ConditionalEndpoint,
+    Content,
+    Digest,
+    Endpoint,
+    FileEntry,
+    FileMissingError,
+    Traits,
+)
+from mftgit.adapters.one_by_one import each as one_by_one
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.lanes import spread
 from mftgit.member.outbound.own import Ownership, OwnershipEndedError
@@ -189,6 +198,25 @@ class FencedEndpoint:
         """See `Endpoint.remove_all`; asked before each file."""
         return self._spread(lambda lane, some: lane.remove_all(some), self._asking(paths))
 
+    def remove_same_all(self, files: Iterable[FileEntry]) -> list[MftgitError | None]:
+        """Remove each of ``files`` that still has that size and time; what is another one by now is missing.
+
+        The other side sees to that where it can; else it is looked right before. Asked before each file.
+        """
+        files = list(files)
+        if isinstance(self._endpoint, ConditionalEndpoint):
+            return self._spread(
+                lambda lane, some: one_by_one(cast("ConditionalEndpoint", lane).remove_same, some),
+                self._asking(files),
+            )
+        found = self.stat_all(file.path for file in files)
+        ended = [_fault(*both) for both in zip(files, found, strict=True)]
+        same = [at for at, fault in enumerate(ended) if fault is None]
+        removed = self.remove_all(files[at].path for at in same)
+        for at, error in zip(same, removed, strict=True):
+            ended[at] = error
+        return ended
+
     def _asking(self, items: Iterable[T]) -> Iterator[T]:
         for item in items:
             self._check()
@@ -197,3 +225,12 @@ class FencedEndpoint:
     def close(self) -> None:
         """See `Endpoint.close`."""
         self._endpoint.close()
+
+
+def _fault(file: FileEntry, found: FileEntry | MftgitError) -> MftgitError | None:
+    """Return why ``file`` is not to be removed, after it was looked at."""
+    if isinstance(found, MftgitError):
+        return found
+    if (found.size_bytes, found.mtime_ns) != (file.size_bytes, file.mtime_ns):
+        return FileMissingError(f"{file.path!r} is another file by now")
+    return None

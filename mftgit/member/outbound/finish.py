@@ -19,8 +19,9 @@ from mftgit.adapters.endpoint import (
     FileMissingError,
 )
 from mftgit.errors import MftgitError, TransientError
-from mftgit.member.outbound import by_record, expected, sidecars
+from mftgit.member.outbound import expected, sidecars
 from mftgit.member.outbound.ahead import digest_of
+from mftgit.member.outbound.by_record import ByRecord
 from mftgit.member.outbound.claims import Claim, archive, delete
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.fenced import FencedEndpoint
@@ -68,6 +69,7 @@ class Finish:
         self._endpoints = endpoints
         self._intents = intents
         self._ledger = context.memory.ledger
+        self._by_record = ByRecord(context, endpoints=endpoints, intents=intents)
 
     def write(self, parcels: Sequence[Parcel], step: DeliveryStep) -> list[Parcel]:
         """Take ``step`` with all of them, and write down where that leads."""
@@ -77,7 +79,9 @@ class Finish:
     def write_together(self, *some: tuple[Sequence[Parcel], DeliveryStep]) -> list[list[Parcel]]:
         """Take its step with each, and write down where that leads; what has one record, all at once."""
         after = [[_after(parcel, step) for parcel in parcels] for parcels, step in some]
-        self._intents.write([parcel.intent for parcels in after for parcel in parcels])
+        intents = [parcel.intent for parcels in after for parcel in parcels]
+        self._intents.write(intents)
+        self._by_record.wrote(intents)
         return after
 
     def publish(
@@ -312,6 +316,7 @@ class Finish:
         for step in steps:
             state = advance(state, step)
         self._intents.drop([parcel.intent.id])
+        self._by_record.ended(parcel.intent.id)
         results[parcel.intent.id] = outcome
 
     def _as_seen(self, parcel: Parcel) -> Intent:
@@ -336,14 +341,15 @@ class Finish:
     def settle_sources(self, parcels: Sequence[Parcel], results: Results) -> list[Parcel]:
         """Do with claimed files what is done after a success; return those that are done."""
         failed: dict[ClaimId, MftgitError] = {}
-        claims = self._claims_of(parcels, failed)
+        claims = {each.intent.id: each.claim for each in parcels if each.claim is not None}
+        claims |= self._by_record.claims_of(parcels, failed)
         for after in AfterSuccess:
             some = [
                 (claims[each.intent.id], each.intent)
                 for each in parcels
                 if each.intent.id in claims and each.intent.after is after
             ]
-            ended = _settled(some, after)
+            ended = self._settled(some, after)
             failed |= {
                 intent.id: error
                 for (_, intent), error in zip(some, ended, strict=True)
@@ -358,22 +364,15 @@ class Finish:
         results |= failed
         return [each for each in parcels if each.intent.id not in failed]
 
-    def _claims_of(
-        self, parcels: Sequence[Parcel], failed: dict[ClaimId, MftgitError]
-    ) -> dict[ClaimId, Claim]:
-        """Return the files that are there to be dealt with; of those that no rename has claimed, the very same ones."""
-        claims = {each.intent.id: each.claim for each in parcels if each.claim is not None}
-        staying = [
-            each.intent
-            for each in parcels
-            if each.claim is None and each.intent.claimed is not None
-        ]
-        if staying:
-            self._intents.require_fence()
-            first = staying[0]
-            source = self._endpoints.find(first.source, writer=first.member)
-            claims |= by_record.find(staying, self._endpoints.at(source), failed)
-        return claims
+    def _settled(
+        self, files: Sequence[tuple[Claim, Intent]], after: AfterSuccess
+    ) -> list[MftgitError | None]:
+        if after is not AfterSuccess.DELETE:
+            moves = [(claim, _archived(intent)) for claim, intent in files]
+            return archive(moves, replace=after is AfterSuccess.MOVE)
+        if any(intent.claimed is not None for _, intent in files):
+            return self._by_record.delete([intent for _, intent in files])
+        return delete([claim for claim, _ in files])
 
     def _settle_checksums(
         self, intents: Sequence[Intent], after: AfterSuccess, failed: dict[ClaimId, MftgitError]
@@ -438,15 +437,6 @@ def into(results: Results, parcel: Parcel) -> Iterator[None]:
         raise
     except MftgitError as error:
         results[parcel.intent.id] = error
-
-
-def _settled(
-    files: Sequence[tuple[Claim, Intent]], after: AfterSuccess
-) -> list[MftgitError | None]:
-    if after is AfterSuccess.DELETE:
-        return delete([claim for claim, _ in files])
-    moves = [(claim, _archived(intent)) for claim, intent in files]
-    return archive(moves, replace=after is AfterSuccess.MOVE)
 
 
 def _archived(intent: Intent) -> str:
