@@ -38,6 +38,7 @@ from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.claim import ClaimId, format_claim
 from mftgit.model.config import AfterSuccess, Overwrite
 from mftgit.model.events import EventName
+from mftgit.model.failover import Sign
 from mftgit.model.intent import format_intents, parse_intents
 from mftgit.model.location import LocalLocation
 from mftgit.model.names import LocationName, MemberName
@@ -80,7 +81,9 @@ def test_a_file_arrives_with_its_content_and_is_deleted_at_the_source(root: Path
 
     outcome = there.run(1)
 
-    assert outcome == RunOutcome(outcome=RunState.SUCCEEDED, files=1, size_bytes=700_000)
+    assert outcome == RunOutcome(
+        outcome=RunState.SUCCEEDED, files=1, size_bytes=700_000, sign=Sign.ABLE
+    )
     assert (there.target / "a.csv").read_bytes() == b"x" * 700_000
     assert there.left_at_source() == []
     assert there.delivered() == 1
