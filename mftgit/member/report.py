@@ -4,6 +4,7 @@ import json
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from loguru import logger
@@ -79,17 +80,25 @@ class Reporter:
                 self._sent = None  # a controller that comes back may be one restored from a backup
                 level = "WARNING" if failures == 1 else "DEBUG"
                 logger.log(level, "report not sent; it is kept and sent later", error=str(error))
-                self._stopping.wait(back_off_s(failures))
+                self._back_off(failures)
             except Exception:  # noqa: BLE001  one event that cannot be read must not silence the member
                 failures += 1
                 logger.opt(exception=True).error("a report failed unexpectedly")
-                self._stopping.wait(back_off_s(failures))
+                self._back_off(failures)
             else:
                 failures = 0
         try:
             self._send()
         except MftgitError as error:
             logger.debug("last report not sent", error=str(error))
+
+    def _back_off(self, failures: int) -> None:
+        """Wait before the next try. The status is made all the same: that is what leaves it on this machine."""
+        left_s = back_off_s(failures)
+        while left_s > 0 and not self._stopping.wait(min(left_s, LOOK_S)):
+            left_s -= LOOK_S
+            with suppress(Exception):  # the next try tells of it
+                self._status()
 
     def _send(self) -> None:
         status = self._status()

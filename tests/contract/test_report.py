@@ -104,6 +104,23 @@ def test_counts_of_deliveries_are_told_every_two_seconds_and_what_matters_at_onc
     assert arrives(told[-1])
 
 
+def test_the_status_is_left_on_this_machine_also_while_the_controller_is_away_for_long(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mftgit.member.report.LOOK_S", 0.01)
+    said = []
+
+    def status() -> MemberStatus:
+        said.append(STATUS)
+        if len(said) == 3:
+            reporter._stopping.set()
+        return STATUS
+
+    reporter = Reporter(node.upstream, node.events, status=status)
+    reporter._back_off(6)
+    assert len(said) == 3
+
+
 def test_a_lost_log_loses_no_event_that_is_written_later(site: Site, node: Node) -> None:
     write(node, "a", "b", "c")
     report(node)
