@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from fault_site import (
     LOCAL,
+    NO_DEADLINE,
     NO_FENCE,
     TRANSFERS,
     FaultSite,
@@ -65,7 +66,7 @@ def test_an_owner_that_dies_while_the_controller_is_away_is_followed_by_another(
     site: FaultSite,
 ) -> None:
     site.made.kill("controller")
-    for transfer in TRANSFERS:
+    for transfer in ("free", LOCAL):
         owner = site.until_owned(transfer)
         site.put(*TRANSFERS, files=10)
         site.made.kill(owner)
@@ -79,9 +80,10 @@ def test_an_owner_that_dies_while_the_controller_is_away_is_followed_by_another(
 def test_an_owner_that_sleeps_for_longer_than_its_lease_again_and_again_repeats_nothing(
     site: FaultSite,
 ) -> None:
-    for transfer in TRANSFERS:
-        owner = site.until_owned(transfer)
-        site.put(*TRANSFERS, files=10)
+    """Where it is caught is left to chance; nothing holds a rename back on the members' own storage."""
+    for _ in range(2):
+        owner = site.until_owned(LOCAL)
+        site.put(*TRANSFERS, files=20)
         site.let_sleep(owner, ttls=1.5)
     finish(site)
 
@@ -91,11 +93,8 @@ def test_an_owner_that_is_cut_off_from_the_partner_in_the_middle_of_its_work_goe
     site: FaultSite, way: str
 ) -> None:
     """The rename that was held back meanwhile is lost with its reply, or carried out when nobody listens."""
-    owner = site.until_owned("free")
+    _, owner = site.hold_back("request" if way == "to" else "reply")
     partner, node = site.parts["partner"], site.parts[owner]
-    site.hold.next_rename("request" if way == "to" else "reply")
-    site.put("free", LOCAL, files=3)
-    site.made.until("the partner holds a rename back", lambda: site.hold.has_it)
     if way in {"to", "both"}:
         site.net.cut_one_way(node, partner)
     if way in {"from", "both"}:
@@ -104,21 +103,24 @@ def test_an_owner_that_is_cut_off_from_the_partner_in_the_middle_of_its_work_goe
     names = site.put("free", LOCAL, files=3)
     site.made.until("what is local arrives", lambda: site.has(LOCAL, *names))
     site.made.until(
-        "the member has noticed", lambda: site.says(owner, "free")["state"] == "failing"
+        "the member has noticed, or another one has the transfer and delivers",
+        lambda: site.says(owner, "free").get("state") == "failing" or not site.arrivals.lost(),
     )
     finish(site)
 
 
-@pytest.mark.parametrize("way", ["to", "from", "both"])
 def test_nodes_that_are_cut_off_from_the_controller_deliver_and_take_over_as_ever(
-    site: FaultSite, way: str
+    site: FaultSite,
 ) -> None:
     controller = site.parts["controller"]
-    for node in site.nodes:
-        if way in {"to", "both"}:
-            site.net.cut_one_way(site.parts[node], controller)
-        if way in {"from", "both"}:
-            site.net.cut_one_way(controller, site.parts[node])
+    nodes = [site.parts[name] for name in site.nodes]
+    for ways in ([(each, controller) for each in nodes], [(controller, each) for each in nodes]):
+        site.net.mend()
+        for way in ways:
+            site.net.cut_one_way(*way)
+        site.put(*TRANSFERS)
+        site.until_all_arrived()
+    site.net.cut(controller, *nodes)
     owner = site.until_owned("free")
     site.put(*TRANSFERS, files=5)
     site.made.kill(owner)
@@ -138,6 +140,17 @@ def test_clocks_that_are_an_hour_off_and_run_too_fast_lose_and_repeat_nothing(
         site.put(*TRANSFERS, files=5)
         site.until_all_arrived()
         site.let_sleep(odd, ttls=1.5)
+    finish(site)
+
+
+def test_the_fence_alone_repeats_nothing_where_owners_never_ask_for_their_deadline(
+    site: FaultSite,
+) -> None:
+    for node in site.nodes:
+        site.restart_with(node, NO_DEADLINE)
+    assert site.sleep_mid_rename("request") == NO_SUCH_FILE
+    site.put(*TRANSFERS, files=20)
+    site.let_sleep(site.until_owned(LOCAL), ttls=1.5)
     finish(site)
 
 

@@ -9,23 +9,23 @@ import itertools
 import json
 import os
 import random
-import shutil
 import signal
-import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Final
 
+from arrivals import Arrivals
 from cluster import Cluster, cluster
+from etcd_parts import Etcds, running_etcds
+from holding_partner import Holding, holding_partner
 from netns import Network, Part, network
-from sshd import Sshd, running_sshd
+from sshd import Sshd
 
 SUPPORT: Final = Path(__file__).parent
 NO_FENCE: Final = {"FAULTS_NO_FENCE": "1"}
+NO_DEADLINE: Final = {"FAULTS_NO_DEADLINE": "1"}
 TTL_S: Final = 2
 TO_PARTNER: Final = ("free", "preferred")  # transfers
 LOCAL: Final = "local"
@@ -62,88 +62,24 @@ def wall_clock(seconds: int) -> dict[str, str]:
     }
 
 
-@dataclass
-class Arrivals:
-    """What was put out, and what arrived: ``got`` has (transfer, name, digest), in order."""
-
-    sent: dict[tuple[str, str], str] = field(default_factory=dict)
-    got: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def forget(self) -> None:
-        """Begin anew, as after files were repeated on purpose."""
-        self.sent.clear()
-        self.got.clear()
-
-    def counted(self) -> Counter[tuple[str, str]]:
-        return Counter((transfer, name) for transfer, name, _ in self.got)
-
-    def lost(self) -> list[tuple[str, str]]:
-        return sorted(self.sent.keys() - self.counted().keys())
-
-    def repeated(self) -> dict[tuple[str, str], int]:
-        return {file: count for file, count in self.counted().items() if count > 1}
-
-    def torn(self) -> list[tuple[str, str]]:
-        """Return what arrived with another content than it was put out with, or was never put out."""
-        return [
-            (transfer, name)
-            for transfer, name, digest in self.got
-            if self.sent.get((transfer, name)) != digest
-        ]
-
-
-class Holding:
-    """The partner holds a rename back; see held_sftp.py."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-
-    def next_rename(self, what: str) -> None:
-        """Hold back the ``request`` or the ``reply`` of the next rename."""
-        self._write("hold", what)
-
-    @property
-    def is_idle(self) -> bool:
-        return not any(self.folder.iterdir())
-
-    @property
-    def has_it(self) -> bool:
-        return (self.folder / "held").exists()
-
-    def let_go(self) -> None:
-        self._write("go", "")
-
-    @property
-    def outcome(self) -> int | None:
-        """The status of the rename that was held back: 0 is well."""
-        path = self.folder / "outcome"
-        return int(path.read_text(encoding="ascii")) if path.exists() else None
-
-    def slow(self, most_ms: float) -> None:
-        self._write("slow", str(most_ms))
-
-    def _write(self, name: str, text: str) -> None:
-        fresh = self.folder / f".{name}"
-        fresh.write_text(text, encoding="ascii")
-        fresh.rename(self.folder / name)
-
-    def forget(self) -> None:
-        for path in self.folder.iterdir():
-            path.unlink()
-
-
 class FaultSite:
     """The cluster and everything around it; made by `fault_site`."""
 
     def __init__(
-        self, made: Cluster, net: Network, partner: Sshd, parts: Mapping[str, Part], hold: Holding
+        self,
+        made: Cluster,
+        net: Network,
+        partner: Sshd,
+        parts: Mapping[str, Part],
+        hold: Holding,
+        etcds: Etcds | None = None,
     ) -> None:
         self.made = made
         self.net = net
         self.partner = partner
         self.parts = parts
         self.hold = hold
+        self.etcds = etcds
         self.nodes = [name for name in parts if name.startswith("node-")]
         self.arrivals = Arrivals()
         self.environments: dict[str, dict[str, str]] = {}
@@ -233,16 +169,21 @@ class FaultSite:
         self._over.wait(ttls * TTL_S)
         self.wake(name)
 
+    def hold_back(self, what: str) -> tuple[str, str]:
+        """Put out a file for ``free``, and have the partner hold its rename back; return its name, and the owner's."""
+        self.hold.next_rename(what)
+        (name,) = self.put("free")
+        self.made.until("the partner holds a rename back", lambda: self.hold.held_for)
+        addresses = {self.parts[each].address: each for each in self.nodes}
+        return name, addresses[str(self.hold.held_for)]
+
     def sleep_mid_rename(self, what: str, *, wakes_first: bool = False) -> int:
         """Stop an owner while a rename of its is at the partner, until others have its transfer; return its outcome.
 
         ``what``: ``request``, the partner carries it out late; ``reply``, it has carried it out at once. With
         ``wakes_first`` the owner is awake again by then.
         """
-        owner = self.until_owned("free")
-        self.hold.next_rename(what)
-        (name,) = self.put("free")
-        self.made.until("the partner holds a rename back", lambda: self.hold.has_it)
+        name, owner = self.hold_back(what)
         self.stop(owner)
         self.until_owned("free", but=owner)
         self.made.until("the file arrives", lambda: self.has("free", name))
@@ -280,9 +221,9 @@ class FaultSite:
             "every file has arrived", lambda: not self.arrivals.lost(), within_s=within_s
         )
 
-    def check(self) -> None:
+    def check(self, *, within_s: float = 60.0) -> None:
         """See that everything arrives, once and whole; `heal` first."""
-        self.until_all_arrived()
+        self.until_all_arrived(within_s=within_s)
         self.made.until("no source has a claim", lambda: not self._claimed())
         assert self.arrivals.repeated() == {}
         assert self.arrivals.torn() == []
@@ -290,9 +231,11 @@ class FaultSite:
     def heal(self) -> None:
         """Let all be well again: the ways, the partner, the processes."""
         self.net.mend()
+        if self.etcds is not None:
+            self.etcds.heal()
         if not self.hold.is_idle:
             self.hold.let_go()
-        for name in self.parts.keys() - {"partner"}:
+        for name in ("controller", *self.nodes):
             if name in self.made.running:
                 self.wake(name)
             else:
@@ -322,6 +265,8 @@ class FaultSite:
                         self.arrivals.got.append((transfer, path.name, digest))
 
     def _write_documents(self) -> None:
+        where = {"type": "shared-folder"} if self.etcds is None else self.etcds.coordinator()
+        coordinator = where | {"ttl_s": TTL_S}
         partner = f"""\
 type: sftp
 host: {self.parts["partner"].address}
@@ -333,7 +278,7 @@ host_keys: ["{self.partner.host_keys["ed25519"]}"]
 auth: [{{private_key: {{file: partner.key}}}}]
 """
         documents = {
-            "cluster.yaml": f"name: c\ncoordinator: {{type: shared-folder, ttl_s: {TTL_S}}}\n",
+            "cluster.yaml": f"name: c\ncoordinator: {json.dumps(coordinator)}\n",
             "members/controller.yaml": "role: controller\n",
             "locations/outgoing.yaml": "type: local\npath: outgoing\n",
             "locations/incoming.yaml": "type: local\npath: incoming\n",
@@ -352,30 +297,25 @@ auth: [{{private_key: {{file: partner.key}}}}]
 
 
 @contextmanager
-def fault_site(root: Path, *, nodes: int = 2) -> Iterator[FaultSite]:
-    """Run a cluster for the time of the block; every node has what it needs and runs."""
+def fault_site(root: Path, *, nodes: int = 2, etcd: bool = False) -> Iterator[FaultSite]:
+    """Run a cluster for the time of the block; every node has what it needs and runs.
+
+    Leases are on the shared folder or, with ``etcd``, in three etcds, each in a namespace of its own too.
+    """
     with ExitStack() as stack:
         net = stack.enter_context(network())
         names = ["controller", *(f"node-{number + 1}" for number in range(nodes)), "partner"]
         parts = {name: net.part(name) for name in names}
         hold = Holding(root / "hold")
         with parts["partner"].inside():
-            partner = stack.enter_context(_partner(root / "partner", parts["partner"], hold))
+            partner = stack.enter_context(holding_partner(root / "partner", parts["partner"], hold))
+        etcds = None
+        if etcd:
+            own = [net.part(f"etcd-{number + 1}") for number in range(3)]
+            etcds = stack.enter_context(running_etcds(own))
         made = stack.enter_context(cluster(root))
         made.host = parts["controller"].address
-        site = FaultSite(made, net, partner, parts, hold)
+        site = FaultSite(made, net, partner, parts, hold, etcds)
         stack.callback(site.end)
         site.begin()
         yield site
-
-
-@contextmanager
-def _partner(work: Path, part: Part, hold: Holding) -> Iterator[Sshd]:
-    """Start sshd where this thread is, which is in ``part``; whoever logs in has held_sftp.py before the server."""
-    server = shutil.which("sftp-server", path="/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh")
-    assert server is not None, "sftp-server is not installed"
-    work.mkdir()
-    relay = [sys.executable, "-S", "-E", str(SUPPORT / "held_sftp.py"), str(hold.folder), server]
-    options = [f"ListenAddress {part.address}", f"ForceCommand {' '.join(relay)}"]
-    with running_sshd(work, options=options) as running:
-        yield running

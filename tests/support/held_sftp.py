@@ -2,7 +2,8 @@
 
 A file ``hold`` in the folder CONTROL tells what is held back of the next rename: its ``request``, before the server
 has seen it, or its ``reply``, after the server has carried it out. Who renames ``hold`` has taken that on; ``held`` is
-there once it is so, ``go`` lets it go on, and ``outcome`` then has the number of the status that the server gave.
+there once it is so, with the client's address; ``go`` lets it go on, and ``outcome`` then has the number of the status
+that the server gave.
 
 A file ``slow`` has how many milliseconds a rename takes at the most, before and after it: so that what is killed at
 random is often killed right there.
@@ -85,7 +86,7 @@ class Relay:
 
     def _hold(self) -> None:
         self._held = None
-        self._write("held", "")
+        self._write("held", os.environ["SSH_CONNECTION"].split()[0])
         while (self._control / "held").exists() and not (self._control / "go").exists():
             self._pause.wait(0.01)
 

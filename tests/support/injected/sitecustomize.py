@@ -2,7 +2,8 @@
 
 The product has no switch for any of it. ``FAULTS_CLOCK_RATE``: how fast the clock that leases go by runs.
 ``FAULTS_NO_FENCE``: for the negative control, a successor sends anew what it finds whole, and does nothing about what
-its predecessor has at the partner; leases, deadlines and checks are as ever.
+its predecessor has at the partner; leases, deadlines and checks are as ever. ``FAULTS_NO_DEADLINE``: the other way
+round, an owner that never asks whether it is one still, as if its clock stood.
 """
 
 import os
@@ -39,7 +40,16 @@ def remove_fence() -> None:
     Delivery.resume = resume  # type: ignore[method-assign,assignment]
 
 
+def remove_deadline() -> None:
+    """Let every effect begin, whatever became of the ownership."""
+    from mftgit.member.outbound.own import Ownership  # noqa: PLC0415
+
+    Ownership.check = lambda _ownership: None  # type: ignore[method-assign,assignment]
+
+
 if rate := os.environ.get("FAULTS_CLOCK_RATE"):
     run_clock_at(float(rate))
 if os.environ.get("FAULTS_NO_FENCE"):
     remove_fence()
+if os.environ.get("FAULTS_NO_DEADLINE"):
+    remove_deadline()
