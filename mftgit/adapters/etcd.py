@@ -140,10 +140,7 @@ class EtcdCoordinator:
     def tell(self, session: Session, standing: Standing) -> None:
         """See `Coordinator.tell`."""
         key = self._keys.session(_name_of(session))
-        try:
-            self._guarded(session, [put(key, self._tells(standing), _lease_of(session))])
-        except NotFoundError:
-            raise _lost(session) from None
+        self._guarded(session, [put(key, self._tells(standing), _lease_of(session))])
 
     def look(self) -> Sight:
         """See `Coordinator.look`.

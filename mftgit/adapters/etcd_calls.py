@@ -30,8 +30,8 @@ _NO_ETCD: Final = (
 _LEAST_S: Final = 0.05
 
 
-class NotFoundError(Exception):
-    """There is no such lease."""
+class NotFoundError(CoordinatorUnavailableError):
+    """There is no such lease of etcd's, and nothing was done."""
 
 
 class RefusedError(CoordinatorUnavailableError):
@@ -103,7 +103,7 @@ class Calls:
                 return self._ask(line, path, question, within_s)
             except (Etcd3Exception, requests.RequestException) as error:
                 if _code(error) == NOT_FOUND:
-                    raise NotFoundError from error
+                    raise NotFoundError(f"{line.name}: {_told(error)}") from error
                 refused |= _is_refusal(error)
                 why.append(f"{line.name}: {_told(error)}")
                 self.put_last(line)
@@ -163,8 +163,9 @@ def _told(error: Exception) -> str:
     """Return what etcd says is wrong, or what kept it from saying anything."""
     text = _text(error)
     try:
-        said = json.loads(text)["error"]
-    except (ValueError, KeyError, TypeError):
+        body = json.loads(text)
+        said = body.get("error") or body["message"]  # the latter alone since etcd 3.6
+    except (ValueError, KeyError, TypeError, AttributeError):
         said = text
     return str(said).replace("\n", " ")[:300] or type(error).__name__
 

@@ -200,6 +200,43 @@ def test_a_step_whose_reply_was_lost_may_be_done_again(etcds: Cluster, lost: str
     assert (ONE in seen.members) == (lost != "close")
 
 
+def test_a_session_that_began_without_a_reply_is_gone_on_with(etcds: Cluster) -> None:
+    prefix = etcds.fresh_prefix()
+    first = etcds.etcds[0]
+    coordinator = etcds.coordinator("one", prefix, ttl_s=TTL_S, first=first)
+
+    def shut(asked: bytes) -> None:
+        if b"/kv/txn" in asked:
+            first.gate.shut(up=False)
+
+    first.gate.seen = shut
+    one = Member(coordinator)
+    first.gate.seen = lambda _asked: None
+    assert one.take(T) is not None
+    one.renew()
+    assert list(one.coordinator.look().members) == [ONE]
+
+
+def test_words_are_kept_also_where_what_kept_them_is_gone(etcds: Cluster) -> None:
+    prefix = etcds.fresh_prefix()
+    one, two = member(etcds, "one", prefix), member(etcds, "two", prefix)
+    ask = etcds.etcds[0].ask
+    for why in ("first", "second"):
+        epoch = one.take(T)
+        assert epoch is not None
+        one.coordinator.give_back(one.session, {T: Handover(epoch=epoch, why=why)})
+        handover = two.view(T).handover
+        assert handover is not None
+        assert handover.why == why
+        session = str(int(one.session.id.partition(".")[0], 16))
+        mine = {session, str(int(two.session.id.partition(".")[0], 16))}
+        for each in ask("/lease/leases", {}).get("leases", []):
+            if each["ID"] not in mine:
+                ask("/lease/revoke", {"ID": each["ID"]})
+        assert two.view(T) == FREE
+    one.renew()
+
+
 def test_what_arrives_late_takes_away_nothing_that_came_after(etcds: Cluster) -> None:
     """The request to give a lease back stays on the line until the same session has the lease again."""
     prefix = etcds.fresh_prefix()
@@ -349,6 +386,7 @@ def test_a_key_that_is_damaged_belongs_to_nobody_and_is_free_for_nobody(etcds: C
         (answer("200 OK", b"[1]"), "none of etcd"),
         (answer("302 Found", b"", "Location: http://127.0.0.1:1/"), "redirect"),
         (answer("503 Service Unavailable", b'{"error": "no leader", "code": 14}'), "no leader"),
+        (answer("503 Service Unavailable", b'{"code": 14, "message": "no leader"}'), ": no leader"),
         (answer("200 OK", b"{}", length=100), "IncompleteRead"),
         (answer("200 OK", b"{}"), "none of etcd"),
         (answer("200 OK", b'{"error": {"grpc_code": 14}}'), "grpc_code"),

@@ -1,5 +1,6 @@
 """What etcd asks for before it takes a question: certificates, users and their tokens; a real one, on loopback."""
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -156,6 +157,14 @@ def test_who_shows_no_certificate_is_not_let_in(site: Site) -> None:
 def test_a_certificate_with_a_common_name_is_refused_where_etcd_has_users(site: Site) -> None:
     site.show(name="mftgit")
     with pytest.raises(ConfigError, match="CommonName"):
+        site.try_out(site.cluster())
+
+
+def test_a_member_without_the_library_is_told_what_to_install(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "etcd3gw", None)
+    with pytest.raises(ConfigError, match=r"install mftgit\[etcd\]"):
         site.try_out(site.cluster())
 
 

@@ -11,6 +11,25 @@ MEMBERS = ["controller", "node-1", "node-2"]
 ROUNDS = 2
 
 
+def written(urls: list[str]) -> dict[str, str]:
+    """Return the documents of a cluster over an etcd at ``urls``."""
+    etcd = f"{{endpoints: [{', '.join(urls)}]}}"
+    return {
+        "cluster.yaml": f"name: c\ncoordinator: {{type: etcd, ttl_s: 2, etcd: {etcd}}}\n",
+        **{
+            f"members/{name}.yaml": f"role: {'controller' if name == 'controller' else 'node'}\n"
+            for name in MEMBERS
+        },
+        "locations/in.yaml": "type: local\npath: in\n",
+        "locations/out.yaml": "type: local\npath: out\n",
+        "transfers/t.yaml": (
+            "active_on: nodes\nsource: {location: in, stable_s: 0}\n"
+            "destination: {location: out}\ntrigger: {watch: {every_s: 0.2}}\n"
+            "after_success: {action: delete}\n"
+        ),
+    }
+
+
 def owner_after(empty: Cluster, nodes: list[str], epoch: int) -> tuple[str, int] | None:
     """Return who says of itself that it owns the transfer under an epoch above ``epoch``, and which one."""
     for name in nodes:
@@ -24,21 +43,7 @@ def owner_after(empty: Cluster, nodes: list[str], epoch: int) -> tuple[str, int]
 @pytest.mark.needs("etcd")
 def test_owners_and_etcds_die_in_turn_and_each_file_arrives_once(empty: Cluster) -> None:
     with etcd_cluster() as etcds:
-        urls = ", ".join(str(each) for each in etcds.endpoints)
-        documents = {
-            "cluster.yaml": f"name: c\ncoordinator:\n  type: etcd\n  ttl_s: 2\n  etcd:\n    endpoints: [{urls}]\n",
-            **{
-                f"members/{name}.yaml": f"role: {'controller' if name == 'controller' else 'node'}\n"
-                for name in MEMBERS
-            },
-            "locations/in.yaml": "type: local\npath: in\n",
-            "locations/out.yaml": "type: local\npath: out\n",
-            "transfers/t.yaml": (
-                "active_on: nodes\nsource: {location: in, stable_s: 0}\n"
-                "destination: {location: out}\ntrigger: {watch: {every_s: 0.2}}\n"
-                "after_success: {action: delete}\n"
-            ),
-        }
+        documents = written([str(each) for each in etcds.endpoints])
         for path, content in documents.items():
             place = empty.root / "documents" / path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +76,15 @@ def test_owners_and_etcds_die_in_turn_and_each_file_arrives_once(empty: Cluster)
             )
             etcds.heal()
             empty.start(owner)
+        for each in etcds.etcds[1:]:
+            each.stop()
+        empty.until("nobody owns it", lambda: owner_after(empty, nodes, 0) is None)
+        sent.append("waits")
+        (empty.files / "in" / "waits").write_text("waits", encoding="utf-8")
+        etcds.clock.pass_s(1.0)
+        assert not (empty.files / "out" / "waits").exists()
+        etcds.heal()
+        empty.until("it has arrived", (empty.files / "out" / "waits").exists)
         arrived = [
             path.name for path in (empty.files / "out").iterdir() if not path.name.startswith(".")
         ]
