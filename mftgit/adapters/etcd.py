@@ -133,7 +133,6 @@ class EtcdCoordinator:
             raise _lost(session)
         alive = int(kept.says.get("result", {}).get("TTL", 0)) > 0
         if not alive or kept.term != proof.term:
-            self._renewals.put_last()
             raise CoordinatorUnavailableError("the etcds do not agree about who leads them")
         return Session(id=session.id, sent_at=kept.sent_at, ttl_s=session.ttl_s)
 

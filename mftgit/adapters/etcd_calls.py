@@ -106,16 +106,10 @@ class Calls:
                     raise NotFoundError(f"{line.name}: {_told(error)}") from error
                 refused |= _is_refusal(error)
                 why.append(f"{line.name}: {_told(error)}")
-                self.put_last(line)
+                self._lines.append(self._lines.pop(self._lines.index(line)))
         if refused:
             raise RefusedError(f"no etcd takes our questions: {'; '.join(why)}")
         raise CoordinatorUnavailableError(f"no etcd answers: {'; '.join(why)}")
-
-    def put_last(self, line: Line | None = None) -> None:
-        """Ask ``line``, by default the one that was asked last, after all others from now on."""
-        line = line or self._lines[0]
-        self._lines.remove(line)
-        self._lines.append(line)
 
     def _ask(self, line: Line, path: str, question: Any, within_s: float) -> Answer:
         if self._access.username is not None and line.name not in self._known:
