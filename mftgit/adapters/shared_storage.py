@@ -17,7 +17,7 @@ from typing import Final
 
 from mftgit.adapters.coordinator import CoordinatorUnavailableError
 from mftgit.adapters.durable import names_in, sync_folder
-from mftgit.model.mounts import file_system_of
+from mftgit.model.mounts import Mount, find_mount
 from mftgit.model.names import MemberName
 
 _PROBES: Final = "probes"
@@ -137,11 +137,17 @@ def _unfit(folder: Path, step: _Step, found: str) -> StorageUnfitError:
 
 def _type_of(folder: Path) -> str:
     """Return the type of file system, for people."""
+    mount = mount_of(folder)
+    return "of an unknown type" if mount is None else mount.type
+
+
+def mount_of(folder: Path) -> Mount | None:
+    """Return what ``folder`` is on, None where that cannot be told. It may hang."""
     try:
         told = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-        return file_system_of(PurePosixPath(folder.resolve()), told) or "of an unknown type"
+        return find_mount(PurePosixPath(folder.resolve()), told)
     except OSError:
-        return "of an unknown type"
+        return None
 
 
 # Steps

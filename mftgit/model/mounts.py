@@ -1,20 +1,41 @@
-"""Which file system a folder is on, by what Linux tells of its mounts."""
+"""What file system a folder is on, by what Linux tells of its mounts."""
 
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 _FIELDS_BEFORE_TYPE: Final = 6
+_NFS: Final = {"nfs", "nfs4"}
+_SEES_AT_ONCE: Final = {"lookupcache=pos", "lookupcache=none", "noac"}
+"""As Linux tells the options of nfs(5) with which a client does not keep in mind that a name was not there."""
 
 
-def file_system_of(folder: PurePosixPath, mountinfo: str) -> str | None:
-    """Return the type of the file system that ``folder``, absolute and without links, is on; None where none is told.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A mounted file system: its type, and the options that the file system itself has."""
 
-    ``mountinfo`` is /proc/self/mountinfo: mount point fifth, type after a lone hyphen, spaces as octal (proc(5)). Of
-    mounts at one point the last one covers the others.
+    type: str
+    options: Collection[str] = frozenset()
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether it is NFS that may say for 30 s that a name is not there, which another machine has made since.
+
+        Measured with Linux 6.1 on NFS 3 and 4.2, for names that were asked for before; listings are up to date.
+        """
+        return self.type in _NFS and not _SEES_AT_ONCE.intersection(self.options)
+
+
+def find_mount(folder: PurePosixPath, mountinfo: str) -> Mount | None:
+    """Return the mount that ``folder``, absolute and without links, is on; None where none is told.
+
+    ``mountinfo`` is /proc/self/mountinfo: mount point fifth; after a lone hyphen type, source and options; spaces as
+    octal (proc(5)). Of mounts at one point the last one covers the others.
     """
-    best: tuple[int, str] | None = None
+    best: tuple[int, Mount] | None = None
     for line in mountinfo.splitlines():
         fields = line.split(" ")
         if "-" not in fields[_FIELDS_BEFORE_TYPE:-1]:
@@ -24,5 +45,7 @@ def file_system_of(folder: PurePosixPath, mountinfo: str) -> str | None:
             continue
         depth = len(point.parts)
         if best is None or depth >= best[0]:
-            best = depth, fields[fields.index("-", _FIELDS_BEFORE_TYPE) + 1]
+            kind = fields.index("-", _FIELDS_BEFORE_TYPE) + 1
+            options = frozenset(fields[-1].split(","))
+            best = depth, Mount(type=fields[kind], options=options)
     return None if best is None else best[1]

@@ -4,6 +4,8 @@ Each member sees the storage by a mount of its own (`odd_storage`), as machines 
 """
 
 import errno
+import os
+import shutil
 import threading
 import time
 from collections import Counter
@@ -208,6 +210,28 @@ def test_an_owner_whose_storage_turns_bad_is_succeeded_and_all_heals_by_itself(
     site.until("one owns it again", lambda: site.owns(ONE))
     site.until_delivered(5)
 
+    site.until_all_is_delivered()
+    assert set(site.got.values()) == {1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can unmount what another process mounted")
+def test_an_owner_whose_storage_is_no_longer_mounted_owns_nothing_in_the_folder_that_is_left(
+    site: Site,
+) -> None:
+    storage = site.storages[ONE]
+    storage.unmount()
+    site.until("another one owns it", lambda: site.owns(TWO))
+    site.until("one says why", lambda: site.storage(ONE).refused)
+    assert "Most likely it is not mounted" in str(site.storage(ONE).refused)
+    assert not site.owns(ONE)
+    assert not list(storage.folder.glob(".mftgit/coordination/*/*"))
+    site.until_delivered(5)
+
+    shutil.rmtree(storage.folder)
+    storage.folder.mkdir()
+    storage.mount()
+    site.until("one is well again", lambda: ONE in site.storage(TWO).sees)
+    assert site.storage(ONE).refused is None
     site.until_all_is_delivered()
     assert set(site.got.values()) == {1}
 

@@ -5,12 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 from cluster import Cluster, mftgit, mftgit_json
+from odd_storage import odd_storage
 from small_cluster import FIRST
 
 from mftgit.resources import load_schemas
 
 ONE, TWO = "node-1", "node-2"
+
+
+def begin(made: Cluster) -> None:
+    """Run a controller with one transfer that is for the nodes."""
+    more = {
+        "cluster.yaml": b"name: c\ncoordinator: {type: shared-folder, ttl_s: 2}\n",
+        "members/node-2.yaml": b"role: node\n",
+    }
+    for path, content in (FIRST | more).items():
+        place = made.root / "documents" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    made.init(made.root / "documents")
+    made.start_controller()
 
 
 def move_files(made: Cluster, name: str, files: Path) -> None:
@@ -28,12 +44,7 @@ def storage(made: Cluster, name: str) -> dict[str, Any]:
 def test_a_member_with_storage_of_its_own_is_named_and_owns_nothing_once_it_is_moved(
     empty: Cluster,
 ) -> None:
-    for path, content in (FIRST | {"members/node-2.yaml": b"role: node\n"}).items():
-        place = empty.root / "documents" / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
-    empty.init(empty.root / "documents")
-    empty.start_controller()
+    begin(empty)
     empty.add_node(ONE)
     empty.join(TWO, files=empty.root / "elsewhere")
     empty.start(TWO)
@@ -63,3 +74,17 @@ def test_a_member_with_storage_of_its_own_is_named_and_owns_nothing_once_it_is_m
     )
     assert storage(empty, TWO)["refused"] is None
     assert empty.status()["divided"] == []
+
+
+@pytest.mark.needs("fusermount3")
+def test_a_node_whose_storage_is_slow_by_two_seconds_answers_and_ends(empty: Cluster) -> None:
+    begin(empty)
+    with odd_storage(empty.files, empty.root / "mounted") as mounted:
+        empty.join(ONE, files=mounted.folder)
+        empty.start(ONE)
+        empty.until("it owns", lambda: empty.owner("one", among=[ONE]) == ONE)
+        mounted.be(slow_s=2.0)
+        empty.until("it owns nothing", lambda: empty.owner("one", among=[ONE]) is None)
+        told = mftgit("status", "--dir", empty.dir(ONE), cwd=empty.root)
+        assert (told.returncode, told.stderr) == (0, "")
+        assert empty.stop(ONE) == 0

@@ -29,11 +29,34 @@ class OddStorage:
         self.folder = folder
         self._control = control
 
+        self._server: subprocess.Popen[bytes] | None = None
+
     def be(self, **told: Any) -> None:
         """Behave so from now on; with nothing, well."""
         fresh = self._control.with_suffix(".new")
         fresh.write_text(json.dumps(told), encoding="utf-8")
         fresh.rename(self._control)
+
+    def mount(self) -> None:
+        """Be there."""
+        arguments = [
+            sys.executable,
+            __file__,
+            str(self.behind),
+            str(self.folder),
+            str(self._control),
+        ]
+        server = self._server = subprocess.Popen(arguments)
+        while not self.folder.is_mount():
+            assert server.poll() is None, "this machine mounts no file system in user space"
+            threading.Event().wait(0.01)
+
+    def unmount(self) -> None:
+        """Be away, so that the empty folder is there on which it was mounted."""
+        subprocess.run(["umount", "-l", str(self.folder)], check=False)
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
 
 
 @contextmanager
@@ -43,18 +66,12 @@ def odd_storage(backing: Path, folder: Path) -> Iterator[OddStorage]:
     folder.mkdir()
     storage = OddStorage(backing, folder, folder.with_name(f"{folder.name}.control"))
     storage.be()
-    arguments = [sys.executable, __file__, str(backing), str(folder), str(storage._control)]
-    server = subprocess.Popen(arguments)
     try:
-        while not folder.is_mount():
-            assert server.poll() is None, "this machine mounts no file system in user space"
-            threading.Event().wait(0.01)
+        storage.mount()
         yield storage
     finally:
         storage.be()
-        subprocess.run(["umount", "-l", str(folder)], check=False)
-        server.kill()
-        server.wait()
+        storage.unmount()
 
 
 class _Handing:

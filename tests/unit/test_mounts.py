@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from mftgit.model.mounts import file_system_of
+from mftgit.model.mounts import Mount, find_mount
 
 MOUNTS = r"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:25 / /srv rw shared:4 master:1 - xfs /dev/vdb rw
@@ -29,13 +29,39 @@ half a line
     ],
 )
 def test_the_innermost_and_last_mount_counts(folder: str, expected: str) -> None:
-    assert file_system_of(PurePosixPath(folder), MOUNTS) == expected
+    found = find_mount(PurePosixPath(folder), MOUNTS)
+    assert found is not None
+    assert found.type == expected
 
 
 def test_nothing_is_told_of_nothing() -> None:
-    assert file_system_of(PurePosixPath("/srv"), "") is None
+    assert find_mount(PurePosixPath("/srv"), "") is None
 
 
 def test_what_this_machine_says_of_itself_is_read() -> None:
     told = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    assert file_system_of(PurePosixPath("/proc"), told) == "proc"
+    found = find_mount(PurePosixPath("/proc"), told)
+    assert found is not None
+    assert found.type == "proc"
+
+
+NFS = "31 30 0:26 / /srv rw,relatime - nfs4 nas:/files rw,vers=4.2,{},addr=10.9.0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "late"),
+    [
+        ("hard", True),
+        ("lookupcache=pos", False),
+        ("lookupcache=none", False),
+        ("noac", False),
+    ],
+)
+def test_nfs_that_keeps_in_mind_what_was_not_there_is_late(option: str, late: bool) -> None:  # noqa: FBT001
+    found = find_mount(PurePosixPath("/srv"), NFS.format(option))
+    assert found is not None
+    assert found.is_late == late
+
+
+def test_other_storage_is_not_late() -> None:
+    assert not Mount(type="xfs").is_late

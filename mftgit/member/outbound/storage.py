@@ -14,7 +14,7 @@ from mftgit.adapters.coordinator import (
     Session,
     Wish,
 )
-from mftgit.adapters.shared_storage import StorageProbe, StorageUnfitError
+from mftgit.adapters.shared_storage import StorageProbe, StorageUnfitError, mount_of
 from mftgit.adapters.storage_id import (
     ID_FILE,
     make_storage_id,
@@ -37,6 +37,7 @@ class Storage:
         """Look at nothing yet; ``known`` is the file in the state folder that remembers the storage's id."""
         self._clock = clock
         self._not_before = 0.0
+        self._warned = False
         self._folder = folder
         self._known = known
         self._probe = StorageProbe(folder, member)
@@ -61,6 +62,7 @@ class Storage:
             self.status = replace(self.status, refused=str(error))
             self._not_before = self._clock.boottime() + AGAIN_S
             raise
+        self._warn_of_late()
         if refused is not None:
             logger.info("the members' storage is well again", id=found)
         self.status = replace(self.status, id=found, refused=None)
@@ -96,6 +98,14 @@ class Storage:
                 f"leases and ledgers are: mount that one. {_ACCEPT}"
             )
         return found
+
+    def _warn_of_late(self) -> None:
+        mount = mount_of(self._folder)
+        if mount is not None and mount.is_late and not self._warned:
+            self._warned = True
+            logger.warning(
+                "NFS is mounted without lookupcache=positive: pauses and what other members tell may come 30 s late"
+            )
 
     def _remember(self, found: StorageId) -> None:
         """Remember; where that fails nothing is in the way of the transfers now, and the next start tries again."""
