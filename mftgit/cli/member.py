@@ -14,8 +14,7 @@ from mftgit.cli.records import open_records
 from mftgit.controller.certificate import token_authority
 from mftgit.controller.keys import LocalKeyLine, MemberKeys
 from mftgit.errors import ConfigError
-from mftgit.member.outbound.service import STATE
-from mftgit.member.outbound.storage import Storage
+from mftgit.member.outbound.storage import STATE, Storage
 from mftgit.member.rotate import RemoteKeyLine, Rotated
 from mftgit.member.rotate import rotate_key as rotate
 from mftgit.model.config import Role

@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.long, pytest.mark.needs("fusermount3")]
 
 TTL_S = 2.0
 WAIT_S = 120.0
-ONE, TWO = MemberName("one"), MemberName("two")
+ONE, TWO, THREE = MemberName("one"), MemberName("two"), MemberName("three")
 T = TransferName("t")
 HERE, THERE = LocationName("here"), LocationName("there")
 
@@ -65,6 +65,8 @@ class Site:
         self.got: Counter[str] = Counter()
         self.events: list[tuple[MemberName, EventName]] = []
         self._root = root
+        self.files_root: Path | None = None  # where it is not each member's storage
+        self.here = "here"
         self._source = root / "behind" / "here"
         self._source.mkdir()
         self._over = threading.Event()
@@ -80,7 +82,7 @@ class Site:
             role=Role.NODE,
             cluster_id="c",
             controller_url="https://127.0.0.1:1",
-            files_root=str(self.storages[name].folder),
+            files_root=str(self.files_root or self.storages[name].folder),
         )
         folder = StateFolder(self._root / f"state-{name}")
         folder.root.mkdir(exist_ok=True)
@@ -108,7 +110,7 @@ class Site:
             cluster=Cluster(name="c", lease_ttl_s=TTL_S),
             member=Member(name=name, role=Role.NODE),
             locations={
-                HERE: LocalLocation(name=HERE, path="here"),
+                HERE: LocalLocation(name=HERE, path=self.here),
                 THERE: LocalLocation(name=THERE, path=str(self._root / "partner")),
             },
             transfers={T: transfer},
@@ -232,6 +234,26 @@ def test_an_owner_whose_storage_is_no_longer_mounted_owns_nothing_in_the_folder_
     storage.mount()
     site.until("one is well again", lambda: ONE in site.storage(TWO).sees)
     assert site.storage(ONE).refused is None
+    site.until_all_is_delivered()
+    assert set(site.got.values()) == {1}
+
+
+def test_nothing_is_taken_from_a_source_whose_storage_keeps_late_owners_not_out(
+    site: Site, tmp_path: Path
+) -> None:
+    site.until_all_is_delivered()
+    for member in site.members.values():
+        member.stop()
+    source = site.storages[ONE]
+    site.files_root, site.here = tmp_path, str(source.folder / "here")
+    source.be(lie="rmdir of nothing")
+    site.start(THREE)
+    site.send(on=True)
+    site.until("it says why", lambda: site.status(THREE).reason)
+    assert "a folder that was removed" in str(site.status(THREE).reason)
+    assert len(site.got) < site.sent
+    source.be()
+    site.until_delivered(5)
     site.until_all_is_delivered()
     assert set(site.got.values()) == {1}
 

@@ -16,7 +16,7 @@ from mftgit.cli.orders import give_order, user
 from mftgit.cli.transfer.here import Here, read_active, read_here
 from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.service import STATE
+from mftgit.member.outbound.storage import STATE
 from mftgit.model.events import EventName
 from mftgit.model.names import TransferName
 from mftgit.model.orders import Verb

@@ -14,7 +14,7 @@ from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.transfer.patience import Patience
 from mftgit.errors import ConfigError
 from mftgit.member.outbound.history import ledgers, newest_first
-from mftgit.member.outbound.service import STATE
+from mftgit.member.outbound.storage import STATE
 from mftgit.model.amounts import format_bytes, format_rate, format_span
 from mftgit.model.history import Asked, parse_when, tell_line
 from mftgit.model.ledger_line import Line

@@ -65,6 +65,8 @@ class Begun:
         """Fence off every lower epoch, once; whatever is found after this was written by nobody else since."""
         if self._context.memory.adopted == self._fence:
             return
+        if self.source is not None and not self._stays:
+            self._context.admit_source(self.source, self._folder)
         # Records first. A predecessor drops a record only after it has dealt with the claim; were claims adopted first,
         # it would find its claim gone, take that for dealt with, and the file would look like one never sent.
         self.intents.take_over()

@@ -180,8 +180,9 @@ class RunContext:
     it when the run is done with it. ``record`` writes an event. ``run_program`` runs what the transfer names for before
     and after. ``firing`` is what the run is for, where a schedule fired.
     ``progress`` is told of bytes that are moved, and ``moved`` (to where, how many) waits where they are too
-    many. ``stopping`` ends a run after the file at hand; a scheduled one that is stopped so is gone on with later,
-    unless ``unwanted``. ``secrets`` are for what is done to content. ``nonce`` makes ids that are never given twice.
+    many. ``admit_source`` raises MftgitError where claims in that folder would not be fenced. ``stopping`` ends a run
+    after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``.
+    ``secrets`` are for what is done to content. ``nonce`` makes ids that are never given twice.
     """
 
     ownership: Ownership
@@ -194,6 +195,7 @@ class RunContext:
     open_more: Callable[[Location], Endpoint | None] = lambda _location: None
     record: RecordEvent
     moved: Callable[[LocationName, int], None] = lambda _to, _size_bytes: None
+    admit_source: Callable[[Location, str], None] = lambda _location, _path: None
     give_back: Callable[[Endpoint], None] = lambda endpoint: endpoint.close()
     memory: Memory
     progress: Progress = field(default_factory=lambda: Progress(clock=SystemClock()))

@@ -26,6 +26,7 @@ from mftgit.member.outbound.programs import programs
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import end_begun, has_work, refuse, run_once
+from mftgit.member.outbound.storage import Storage
 from mftgit.member.outbound.successes import Followed, Successes
 from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.events import EventName, Fact
@@ -69,6 +70,7 @@ class Runs:
         successes: Successes,
         listen: Callable[[Line], None],
         pauses: Pauses,
+        storage: Storage,
         progress: Progress,
         align: Callable[[TransferName, float], None],
     ) -> None:
@@ -84,6 +86,7 @@ class Runs:
         self._successes = successes
         self._listen = listen
         self._pauses = pauses
+        self._storage = storage
         self._progress = progress
         self._align = align
         self.connections = Connections(clock=clock)
@@ -354,12 +357,18 @@ class Runs:
                 clock=self._clock,
             ),
             give_back=self.connections.give_back,
+            admit_source=self._admit_source,
             memory=line.memory,
             secrets=SecretsHere(folder=self._secrets_dir, values=basis.generation.secrets),
             progress=self._progress,
             stopping=line.stopping,
             unwanted=lambda: not line.wanted,
         )
+
+    def _admit_source(self, location: Location, path: str) -> None:
+        """See that claims are fenced there, as far as this machine can tell."""
+        if isinstance(location, LocalLocation):
+            self._storage.admit_source(self._files_root / location.path / path)
 
     def _moved(self, line: Line, ownership: Ownership) -> Callable[[LocationName, int], None]:
         """Return what keeps a run within the limits of its transfer and of its locations."""

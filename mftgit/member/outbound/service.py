@@ -37,7 +37,7 @@ from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.programs import check_programs
 from mftgit.member.outbound.progress import Progress
 from mftgit.member.outbound.runs import Record, Runs
-from mftgit.member.outbound.storage import Admitted, Storage
+from mftgit.member.outbound.storage import STATE, Admitted, Storage
 from mftgit.member.outbound.successes import Successes
 from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import Generation, Transfer
@@ -53,9 +53,6 @@ from mftgit.model.storage import StorageStatus
 from mftgit.model.transfer_status import TransferStatus
 from mftgit.model.triggers import IntervalTrigger, WatchTrigger, calendar_of
 from mftgit.model.view import FREE
-
-STATE = ".mftgit"
-"""Below the files root: leases, intents and ledgers, which the members share."""
 
 _LEFTOVERS, _PROBE, _SWEEP = ".leftovers", ".probe", ".connections"  # no transfer is called so
 _PROBE_S = 10.0
@@ -129,6 +126,7 @@ class Outbound:
             successes=Successes(self._shared / "succeeded"),
             listen=self._listen,
             pauses=self._pauses,
+            storage=self._storage,
             progress=self.progress,
             align=self._scheduler.align,
         )

@@ -26,6 +26,9 @@ from mftgit.model.standing import Handover, Standing
 from mftgit.model.storage import Finding, StorageId, StorageStatus, judge_storage
 from mftgit.model.view import Sight
 
+STATE: Final = ".mftgit"
+"""Below the files root what the members share: leases, intents and ledgers. Below a source: claims."""
+
 AGAIN_S: Final = 2.0
 """How long what was refused is not looked at again; the leases are asked for much oftener."""
 
@@ -37,10 +40,12 @@ class Storage:
         """Look at nothing yet; ``known`` is the file in the state folder that remembers the storage's id."""
         self._clock = clock
         self._not_before = 0.0
+        self._fit: set[int] = set()
         self._warned = False
         self._folder = folder
         self._known = known
         self._probe = StorageProbe(folder, member)
+        self._member = member
         self.status = StorageStatus()
 
     def admit(self) -> None:
@@ -66,6 +71,24 @@ class Storage:
         if refused is not None:
             logger.info("the members' storage is well again", id=found)
         self.status = replace(self.status, id=found, refused=None)
+
+    def admit_source(self, folder: Path) -> None:
+        """See that claims in ``folder``, a source on this machine, are fenced. It may hang.
+
+        Each file system is tried once. Nothing is said of a folder that is not there.
+
+        Raises:
+            StorageUnfitError: they are not.
+            CoordinatorUnavailableError: it does not answer, or takes no writes now.
+        """
+        try:
+            device = folder.stat().st_dev
+            if device in self._fit or device == self._folder.stat().st_dev:
+                return
+        except OSError:
+            return
+        StorageProbe(folder / STATE, self._member)()
+        self._fit.add(device)
 
     def accept(self) -> tuple[StorageId | None, StorageId]:
         """Take whatever storage is there for the known one from now on; return the ids of the former and of this one.
