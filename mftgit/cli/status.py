@@ -19,6 +19,7 @@ from mftgit.cli.records import open_records
 from mftgit.cli.rollout import show_rollout
 from mftgit.model.config import Ownership, Role
 from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
+from mftgit.model.names import TransferName
 from mftgit.model.printable import printable
 from mftgit.model.rollout import describe
 from mftgit.model.storage import Sharer, find_divided, parse_storage_status
@@ -208,7 +209,9 @@ def _sharer(member: dict[str, Any]) -> Sharer | None:
     if storage is None or member["state"] in _NOT_THERE:
         return None
     each = Ownership.EACH.value
-    shared = {one["name"] for one in member["transfers"] if one["ownership"] != each}
+    shared = frozenset(
+        TransferName(one["name"]) for one in member["transfers"] if one["ownership"] != each
+    )
     return Sharer(name=member["name"], storage=storage, transfers=shared)
 
 

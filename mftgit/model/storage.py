@@ -1,10 +1,10 @@
 """Which storage a member knows: its id, whether what is found is that one, and whether members share it."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any, Final, NewType
 
 from mftgit.model.names import MemberName, TransferName, is_name
@@ -14,6 +14,9 @@ StorageId = NewType("StorageId", str)
 
 MAX_REFUSED: Final = 1000
 """How many characters are told of why storage is refused."""
+
+MAX_DIVIDED: Final = 20
+"""How many pairs of members are named that do not share their storage."""
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _MAX_SEEN: Final = 10_000
@@ -101,37 +104,52 @@ class Sharer:
 
     name: MemberName
     storage: StorageStatus
-    transfers: Collection[TransferName]
+    transfers: frozenset[TransferName]
 
 
 def find_divided(sharers: Iterable[Sharer]) -> list[str]:
-    """Say which members do not share the storage that their transfers need, each pair in one line.
+    """Say which members do not share the storage that their transfers need, each pair in one line, up to `MAX_DIVIDED`.
 
     Members that have no transfer in common may well have storage of their own. Nothing is said of a member that owns
     nothing, because its storage is refused or it has not reached it yet.
     """
-    known: Mapping[MemberName, Sharer] = {
-        each.name: each for each in sharers if each.storage.id and not each.storage.refused
-    }
-    return [
-        words
-        for one, other in combinations(sorted(known.values(), key=lambda each: each.name), 2)
-        if (common := sorted(set(one.transfers) & set(other.transfers)))
-        and (words := _divided(one, other, common[0]))
-    ]
+    known = sorted(
+        (each for each in sharers if each.storage.id and not each.storage.refused),
+        key=lambda each: each.name,
+    )
+    sees = {each.name: frozenset(each.storage.sees) for each in known}
+    return list(islice(_divided(known, sees), MAX_DIVIDED))
 
 
-def _divided(one: Sharer, other: Sharer, transfer: TransferName) -> str | None:
-    pair = f"{one.name} and {other.name}"
-    if one.storage.id != other.storage.id:
-        return (
-            f"{pair} do not share their storage ({one.storage.id} and {other.storage.id}): each of them owns "
-            f"{transfer} for itself. Let both see one folder as their files root"
-        )
-    for by, of in ((one, other), (other, one)):
-        if by.storage.sees and of.storage.sees and of.name not in by.storage.sees:
-            return (
-                f"{pair} have storage with one id, but the sign of life of {of.name} does not reach {by.name}: "
+def _divided(
+    known: Iterable[Sharer], sees: Mapping[MemberName, frozenset[MemberName]]
+) -> Iterator[str]:
+    for one, other in combinations(known, 2):
+        unseen = _unseen(one.name, other.name, sees)
+        if one.storage.id == other.storage.id and unseen is None:
+            continue
+        common = one.transfers & other.transfers
+        if not common:
+            continue
+        pair = f"{one.name} and {other.name}"
+        if one.storage.id != other.storage.id:
+            yield (
+                f"{pair} do not share their storage ({one.storage.id} and {other.storage.id}): each of them owns "
+                f"{min(common)} for itself. Let both see one folder as their files root"
+            )
+        else:
+            yield (
+                f"{pair} have storage with one id, but the sign of life of {unseen} does not reach the other: "
                 "see that it is one storage, and not two that something copies between"
             )
-    return None
+
+
+def _unseen(
+    one: MemberName, other: MemberName, sees: Mapping[MemberName, frozenset[MemberName]]
+) -> MemberName | None:
+    """Return the one of two members that the other does not see; None where both do, or one has not looked yet."""
+    if not sees[one] or not sees[other]:
+        return None
+    if other not in sees[one]:
+        return other
+    return one if one not in sees[other] else None
