@@ -20,7 +20,7 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound import resume
 from mftgit.member.outbound.run import run_once
 from mftgit.model.checksum import Sidecar
-from mftgit.model.config import AfterSuccess, Overwrite
+from mftgit.model.config import AfterSuccess, Claiming, Overwrite
 from mftgit.model.events import EventName
 from mftgit.model.location import Location
 from mftgit.model.partial import UNSURE_BYTES
@@ -85,12 +85,14 @@ def cut(
     *,
     error: MftgitError | None = None,
     checksum: Sidecar | None = None,
+    claim: Claiming = Claiming.RENAME,
     **options: Any,
 ) -> tuple[Site, Line]:
     """Return a site where the first try of a large file was cut."""
     there = site(root, **options)
     rules = replace(there.transfer.destination, checksum=checksum)
-    there.transfer = replace(there.transfer, destination=rules)
+    source = replace(there.transfer.source, claim=claim)
+    there.transfer = replace(there.transfer, source=source, destination=rules)
     there.put("a.bin", CONTENT)
     line = Line(there, error=error)
     there.run(1)
@@ -228,6 +230,19 @@ def test_a_file_that_is_kept_goes_on_by_whoever_comes_next(root: Path) -> None:
     assert line.sent[1] <= SIZE - 2 * MIB
     there.run(2)
     require_whole(there, left=1)
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_file_that_its_record_alone_claims_goes_on_unless_it_has_changed(
+    root: Path, *, changes: bool
+) -> None:
+    there, line = cut(root, claim=Claiming.RECORD)
+    assert there.left_at_source() == ["a.bin"]
+    if changes:
+        there.put("a.bin", OTHER)
+    there.run(2)
+    require_whole(there, OTHER if changes else CONTENT)
+    assert line.sent[1] == SIZE if changes else line.sent[1] <= SIZE - 2 * MIB
 
 
 def test_a_file_that_is_kept_and_has_changed_is_sent_anew(root: Path) -> None:

@@ -129,6 +129,16 @@ def test_what_an_older_member_does_not_know_is_written_only_where_it_tells_somet
 
 
 @given(intents)
+def test_a_record_with_a_field_that_a_later_version_has_added_is_refused_and_not_misread(
+    intent: Intent,
+) -> None:
+    """So a member that knows of no claims by record leaves such a record alone."""
+    fields = json.loads(format_intents([intent])) | {"of_a_later_version": [1, 2]}
+    with pytest.raises(ValueError, match="not a record"):
+        parse_intents(json.dumps(fields).encode())
+
+
+@given(intents)
 def test_a_file_stays_where_it_is_kept_or_claimed_by_its_record_alone(intent: Intent) -> None:
     keeps = intent.after is AfterSuccess.KEEP
     assert intent.stays is (keeps or intent.claimed is not None)
