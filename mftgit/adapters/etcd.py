@@ -21,6 +21,7 @@ from mftgit.adapters.coordinator import (
     Wish,
 )
 from mftgit.adapters.etcd_calls import Access, Answer, Calls, NotFoundError
+from mftgit.adapters.etcd_session import lease_of, lives, lost, name_of, require_alive
 from mftgit.adapters.etcd_wire import (
     changed_at,
     created_at,
@@ -95,6 +96,7 @@ class EtcdCoordinator:
         self._seen: tuple[int, int] | None = None
         self._known = NOTHING
         self._session = ""
+        self._told = 0  # the revision at which our session's key was changed last
         self._held: dict[TransferName, _Hold] = {}
         self._raised = _Raised()
         self._revision = 0
@@ -116,21 +118,21 @@ class EtcdCoordinator:
             if not found:
                 raise CoordinatorUnavailableError("a session has ended as it began")
             created = found[0].created
-        self._session, self._held = f"{lease:x}", {}
+        self._session, self._held, self._told = f"{lease:x}", {}, created
         return Session(id=f"{lease:x}.{created}", sent_at=granted.sent_at, ttl_s=self._ttl_s)
 
     def renew(self, session: Session) -> Session:
         """See `Coordinator.renew`."""
-        lease = _lease_of(session)
+        lease = lease_of(session)
         until = max(
             deadline(session.sent_at, session.ttl_s), self._clock.boottime() + self._ttl_s / 6
         )
         kept = self._renewals.ask("/lease/keepalive", {"ID": lease}, until=until)
         found = [read(self._session_key(session))]
-        lives = {"compare": _lives(self._keys, session), "success": found, "failure": found}
-        proof = self._renewals.ask("/kv/txn", lives, until=until)
+        still = {"compare": lives(self._keys, session), "success": found, "failure": found}
+        proof = self._renewals.ask("/kv/txn", still, until=until)
         if not proof.says.get("succeeded"):
-            raise _lost(session)
+            raise lost(session)
         alive = int(kept.says.get("result", {}).get("TTL", 0)) > 0
         if not alive or kept.term != proof.term:
             raise CoordinatorUnavailableError("the etcds do not agree about who leads them")
@@ -138,8 +140,20 @@ class EtcdCoordinator:
 
     def tell(self, session: Session, standing: Standing) -> None:
         """See `Coordinator.tell`."""
-        key = self._keys.session(_name_of(session))
-        self._guarded(session, [put(key, self._tells(standing), _lease_of(session))])
+        key = self._session_key(session)
+        for _ in range(_TRIES):
+            answer = self._transaction(
+                [*lives(self._keys, session), changed_at(key, self._told)],
+                [put(key, self._tells(standing), lease_of(session))],
+                [read(key)],
+            )
+            if answer.says.get("succeeded"):
+                self._told = answer.revision
+                return
+            found = answer.says["responses"][0]
+            require_alive(session, found)  # what was told before has arrived after all
+            self._told = next(entries(found["response_range"], "")).changed
+        raise CoordinatorUnavailableError("what is told in etcd changes all the time")
 
     def look(self) -> Sight:
         """See `Coordinator.look`.
@@ -194,7 +208,7 @@ class EtcdCoordinator:
         words = {name: Handover(epoch=hold.epoch, why=why) for name, hold in self._held.items()}
         try:
             self.give_back(session, words)
-            self._ask("/lease/revoke", {"ID": _lease_of(session)})
+            self._ask("/lease/revoke", {"ID": lease_of(session)})
         except (SessionLostError, NotFoundError):
             pass  # it has ended already
         self._held = {}
@@ -208,7 +222,7 @@ class EtcdCoordinator:
             self._raise_above(above)
             raised = self._raised
             answer = self._transaction(
-                [*_lives(self._keys, session), changed_at(self._keys.raised, raised.changed)],
+                [*lives(self._keys, session), changed_at(self._keys.raised, raised.changed)],
                 [self._taking(session, name, wish, raised.by) for name, wish in wishes.items()],
                 [read(self._session_key(session)), read(self._keys.raised)],
             )
@@ -217,14 +231,14 @@ class EtcdCoordinator:
                 for name, response in zip(wishes, responses, strict=True):
                     self._note(session, name, response["response_txn"], answer.revision)
                 return {name: self._held[name].epoch for name in wishes if name in self._held}
-            _require_alive(session, responses[0])
+            require_alive(session, responses[0])
             self._raised = _read_raised(responses[1])
         raise CoordinatorUnavailableError("the epochs of this cluster in etcd change all the time")
 
     def _taking(self, session: Session, name: TransferName, wish: Wish, raised: int) -> Any:
         told = ToldLease(
             member=self._member,
-            session=_name_of(session),
+            session=name_of(session),
             raised=raised,
             why=wish.why,
             since=rfc3339(self._clock.now()),
@@ -232,7 +246,7 @@ class EtcdCoordinator:
         key = self._keys.lease(name)
         return nested(
             [created_at(key, 0)],
-            [put(key, format_lease(told), _lease_of(session)), delete(self._keys.handover(name))],
+            [put(key, format_lease(told), lease_of(session)), delete(self._keys.handover(name))],
             [read(key)],
         )
 
@@ -244,7 +258,7 @@ class EtcdCoordinator:
         self._held.pop(name, None)
         for entry in entries(said["responses"][0]["response_range"], ""):
             told = parse_lease(entry.value)
-            if told is not None and told.session == _name_of(session):
+            if told is not None and told.session == name_of(session):
                 self._held[name] = _Hold(created=entry.created, epoch=told.epoch(entry.created))
 
     def _raise_above(self, above: Epoch) -> None:
@@ -301,14 +315,14 @@ class EtcdCoordinator:
         return format_session(told)
 
     def _session_key(self, session: Session) -> bytes:
-        return self._keys.session(_name_of(session))
+        return self._keys.session(name_of(session))
 
     def _guarded(self, session: Session, steps: list[Any]) -> None:
         """Do ``steps`` together, if the session lives."""
         found = [read(self._session_key(session))]
-        answer = self._transaction(_lives(self._keys, session), steps or found, found)
+        answer = self._transaction(lives(self._keys, session), steps or found, found)
         if not answer.says.get("succeeded"):
-            raise _lost(session)
+            raise lost(session)
 
     def _transaction(self, compare: list[Any], success: list[Any], failure: list[Any]) -> Answer:
         question = {"compare": compare, "success": success, "failure": failure}
@@ -318,30 +332,6 @@ class EtcdCoordinator:
         answer = self._calls.ask(path, question)
         self._revision = answer.revision
         return answer
-
-
-def _name_of(session: Session) -> str:
-    return session.id.partition(".")[0]
-
-
-def _lease_of(session: Session) -> int:
-    return int(_name_of(session), 16)
-
-
-def _lives(keys: Keys, session: Session) -> list[Any]:
-    """Return the condition that ``session`` has not ended."""
-    name, _, created = session.id.partition(".")
-    return [created_at(keys.session(name), int(created))]
-
-
-def _require_alive(session: Session, response: Any) -> None:
-    created = [entry.created for entry in entries(response["response_range"], "")]
-    if created != [int(session.id.partition(".")[2])]:
-        raise _lost(session)
-
-
-def _lost(session: Session) -> SessionLostError:
-    return SessionLostError(f"the session {session.id} in etcd has ended: stand down")
 
 
 def _read_raised(response: Any) -> "_Raised":

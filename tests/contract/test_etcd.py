@@ -261,6 +261,21 @@ def test_what_arrives_late_takes_away_nothing_that_came_after(etcds: Cluster) ->
     assert two.take(T) is None
 
 
+def test_what_is_told_late_does_not_replace_what_was_told_after(etcds: Cluster) -> None:
+    prefix = etcds.fresh_prefix()
+    first = etcds.etcds[0]
+    one = Member(etcds.coordinator("one", prefix, ttl_s=TTL_S, first=first))
+    two = member(etcds, "two", prefix)
+    first.gate.shut(down=False)
+    one.coordinator.tell(one.session, Standing())  # by another one
+    one.coordinator.tell(one.session, Standing(draining=True))
+    first.gate.open()
+    etcds.clock.pass_s(0.5)
+    assert two.coordinator.look().members[ONE].draining
+    one.coordinator.tell(one.session, Standing())
+    assert not two.coordinator.look().members[ONE].draining
+
+
 @pytest.mark.parametrize(("up", "down"), [(True, True), (True, False), (False, True)])
 def test_whoever_is_cut_off_stops_before_another_begins(
     etcds: Cluster, *, up: bool, down: bool
