@@ -108,6 +108,7 @@ class Member:
             drain=intake.operator.drain,
             line=intake.line,
             storage=self._outbound.storage,
+            renewed_at=self._outbound.renewed_at,
             transfers=self._outbound.status(),
         )
         self._leave_status(status)
@@ -224,6 +225,10 @@ class Member:
             "revision": intake.head.oid if intake.head else intake.record.active,
             "member": status.as_json(last_seen_s=0.0),
             "next_firings": self._outbound.next_firings(),
+            "members": {
+                name: {"draining": each.draining, "aside": sorted(each.aside)}
+                for name, each in self._outbound.standings().items()
+            },
         }
         content = json.dumps(body).encode()
         with self._leaving:

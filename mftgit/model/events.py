@@ -61,6 +61,7 @@ class EventName(Enum):
     DELIVERY_GIVEN_UP = "DeliveryGivenUp"
     DESTINATION_AWAY = "DestinationAway"
     COMMAND_FAILED = "CommandFailed"
+    TRANSFER_MOVE_ORDERED = "TransferMoveOrdered"
     TRANSFER_PAUSED = "TransferPaused"
     TRANSFER_RESUMED = "TransferResumed"
 

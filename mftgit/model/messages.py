@@ -19,6 +19,7 @@ from mftgit.model.names import (
 from mftgit.model.storage import StorageStatus, parse_storage_status
 from mftgit.model.transfer_status import TransferStatus, parse_transfer_status
 
+_MAX_TIME = 40
 MAX_REPORT_BYTES = 16 << 20
 MAX_REPORT_EVENTS = 1000
 """How much one report to the controller may carry."""
@@ -168,7 +169,8 @@ class MemberStatus:
     """One member; ``reason`` says why it is not active on what it last tried, or what else is wrong.
 
     ``lkg_revision`` is what it would go back to; ``suspended``, ``pin`` and ``drain`` are an operator's orders there.
-    ``storage`` is None where it has no transfers, or has not looked yet.
+    ``storage`` is None where it has no transfers, or has not looked yet. ``renewed_at`` (RFC 3339, by its own clock) is
+    when the last renewal of its session was asked for that succeeded; None without a session.
     """
 
     name: MemberName
@@ -183,6 +185,7 @@ class MemberStatus:
     drain: Drain | None = None
     line: LineStatus | None = None
     storage: StorageStatus | None = None
+    renewed_at: str | None = None
     transfers: Sequence[TransferStatus] = ()
 
     def as_json(self, *, last_seen_s: float | None) -> dict[str, Any]:
@@ -200,6 +203,7 @@ class MemberStatus:
             "drain": None if self.drain is None else self.drain.value,
             "controller": None if self.line is None else self.line.as_json(),
             "storage": None if self.storage is None else self.storage.as_json(),
+            "renewed_at": self.renewed_at,
             "last_seen_s": None if last_seen_s is None else round(last_seen_s, 1),
             "transfers": [each.as_json() for each in self.transfers],
         }
@@ -261,6 +265,7 @@ def parse_member_status(value: Any) -> MemberStatus:
             drain=None if drain is None else Drain(drain),
             line=_parse_line(value.get("controller")),
             storage=parse_storage_status(value.get("storage")),
+            renewed_at=_time(value.get("renewed_at")),
             transfers=tuple(parse_transfer_status(each) for each in transfers),
         )
     except (KeyError, TypeError, OverflowError) as error:
@@ -280,3 +285,7 @@ def _parse_line(value: Any) -> LineStatus | None:
 
 def _revision(value: Any) -> Revision | None:
     return None if value is None else parse_revision(value)
+
+
+def _time(value: Any) -> str | None:
+    return None if value is None else str(value)[:_MAX_TIME]

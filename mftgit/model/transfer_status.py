@@ -8,6 +8,7 @@ from typing import Any, Final
 from mftgit.model.config import Ownership
 from mftgit.model.names import Epoch, MemberName, TransferName, parse_name
 from mftgit.model.pause import Pause, read_pause_fields
+from mftgit.model.standing import MAX_WHY
 from mftgit.model.under_way import UnderWay, parse_under_way
 
 MAX_REASON: Final = 500
@@ -69,8 +70,9 @@ class TransferStatus:
     """One transfer as one member sees it; ``delivered`` counts the files in the shared ledger.
 
     ``ownership`` is None where that is not known: for a former transfer, and from a member of an older version.
-    While it is failing, ``reason`` is why, and ``retry_at`` (RFC 3339) when it is tried again by itself; None where
-    that is its next firing.
+    ``since`` (RFC 3339, by the owner's clock) and ``moved`` are when and why its owner took it; of one that is free,
+    ``moved`` is why it is. While it is failing, ``reason`` is why, and ``retry_at`` (RFC 3339) when it is tried again
+    by itself; None where that is its next firing.
     """
 
     name: TransferName
@@ -79,6 +81,8 @@ class TransferStatus:
     state: TransferState
     last_run: LastRun | None
     delivered: int
+    since: str | None = None
+    moved: str | None = None
     reason: str | None = None
     retry_at: str | None = None
     waiting: Waiting = NOTHING_WAITS
@@ -93,6 +97,8 @@ class TransferStatus:
             "ownership": None if self.ownership is None else self.ownership.value,
             "owner": self.owner,
             "epoch": self.epoch,
+            "since": self.since,
+            "moved": self.moved,
             "state": self.state.value,
             "last_run": None if self.last_run is None else self.last_run.as_json(),
             "delivered": self.delivered,
@@ -129,6 +135,8 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
             caught_up=bool(run.get("caught_up", False)),
         ),
         delivered=int(value["delivered"]),
+        since=_text(value.get("since"), _MAX_TIME),
+        moved=_text(value.get("moved"), MAX_WHY),
         reason=_text(value.get("reason"), MAX_REASON),
         retry_at=_text(value.get("retry_at"), _MAX_TIME),
         waiting=Waiting(

@@ -64,8 +64,13 @@ def confirm(folder: StateFolder, documents: Mapping[str, str | bytes]) -> Revisi
     return revision
 
 
-def leave_status(folder: StateFolder, *transfers: TransferStatus, **next_firings: str) -> None:
-    """Leave what a running member does."""
+def leave_status(
+    folder: StateFolder,
+    *transfers: TransferStatus,
+    members: Mapping[str, Mapping[str, Any]] | None = None,
+    **next_firings: str,
+) -> None:
+    """Leave what a running member does; ``members`` are those that it sees."""
     status = MemberStatus(
         name=folder.read_bootstrap().name,
         role=Role.NODE,
@@ -73,6 +78,7 @@ def leave_status(folder: StateFolder, *transfers: TransferStatus, **next_firings
         active_revision=None,
         attempted_revision=None,
         reason=None,
+        renewed_at="2026-11-23T08:00:03.000Z",
         transfers=transfers,
     )
     body = {
@@ -80,6 +86,7 @@ def leave_status(folder: StateFolder, *transfers: TransferStatus, **next_firings
         "revision": None,
         "member": status.as_json(last_seen_s=0.0),
         "next_firings": next_firings,
+        "members": members or {},
     }
     folder.status.write_text(json.dumps(body), encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """What the member in a state folder says of its transfers, and what its active revision says of them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mftgit.adapters.active_copy import CopyError, read_copy
@@ -14,10 +14,11 @@ from mftgit.errors import ConfigError, TransientError
 from mftgit.member.kept import read_record
 from mftgit.model.config import Generation, Transfer
 from mftgit.model.messages import MemberStatus, parse_member_status
-from mftgit.model.names import Revision, TransferName
+from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.parts import Parts
 from mftgit.model.printable import printable
 from mftgit.model.render import render
+from mftgit.model.standing import Standing
 from mftgit.model.transfer_status import TransferStatus
 
 
@@ -29,6 +30,8 @@ class Here:
     running: bool
     member: MemberStatus | None
     next_firings: dict[str, str]
+    members: dict[MemberName, Standing] = field(default_factory=dict)
+    """Who lives, as the member saw it last, and how each stands."""
 
     @property
     def transfers(self) -> tuple[TransferStatus, ...]:
@@ -90,7 +93,21 @@ def read_here(folder: StateFolder) -> Here:
         next_firings={str(name): str(at) for name, at in firings.items()}
         if isinstance(firings, dict)
         else {},
+        members=_read_members(left.get("members")),
     )
+
+
+def _read_members(value: Any) -> dict[MemberName, Standing]:
+    """Return who lives; nobody where a version before this one has left the status."""
+    told: dict[str, Any] = value if isinstance(value, dict) else {}
+    return {
+        MemberName(name): Standing(
+            draining=each.get("draining") is True,
+            aside=frozenset(TransferName(str(key)) for key in each.get("aside", ())),
+        )
+        for name, each in told.items()
+        if isinstance(each, dict)
+    }
 
 
 def read_active(folder: StateFolder) -> Active:

@@ -105,6 +105,14 @@ def state(told: dict[str, Any]) -> str:
     return f"{told['state']}, paused" if told["paused"] else str(told["state"])
 
 
+def owner(told: dict[str, Any]) -> str:
+    """Return who owns it, since when and why, for people."""
+    words = [told["owner"] or "nobody", f"epoch {told['epoch'] or '-'}"]
+    words += [f"since {told['since']}"] if told["since"] else []
+    words += [str(told["moved"])] if told["moved"] else []
+    return ", ".join(words)
+
+
 def last_run(told: dict[str, Any]) -> str:
     """Return how the last run went, for people."""
     run = told["last_run"]
@@ -138,7 +146,7 @@ def _show(here: Here, active: Active, transfer: Transfer, status: TransferStatus
         _row("state", state(told))
         if told["paused"]:
             _row("paused", _paused(told))
-        _row("owner", f"{told['owner'] or '-'}, epoch {told['epoch'] or '-'}")
+        _row("owner", owner(told))
         _row("next firing", told["next_at"] or "-")
         _row("last run", last_run(told))
         _row("waiting", waiting(told))

@@ -79,6 +79,7 @@ class Keeper:
         self._surpassed: dict[TransferName, Epoch] = {}
         self._moves: dict[TransferName, MemberName] = {}
         self._failed: dict[TransferName, tuple[str, float]] = {}
+        self._back: set[TransferName] = set()
         # What the thread alone knows.
         self._term: Term | None = None
         self._held: dict[TransferName, Ownership] = {}
@@ -142,6 +143,12 @@ class Keeper:
         """Hand ``name`` over to a member that has not failed of late, if there is one, and leave it alone that long."""
         with self._lock:
             self._failed[name] = (why, cool_down_s)
+        self._wake.set()
+
+    def come_back(self, name: TransferName) -> None:
+        """Stand aside for ``name`` no more; see `failed`."""
+        with self._lock:
+            self._back.add(name)
         self._wake.set()
 
     def view(self, name: TransferName) -> View:
@@ -242,7 +249,11 @@ class Keeper:
 
     def _standing(self, *, draining: bool) -> Standing:
         now = self._clock.boottime()
-        self._aside = {name: until for name, until in self._aside.items() if now < until}
+        with self._lock:
+            back, self._back = self._back, set()
+        self._aside = {
+            name: until for name, until in self._aside.items() if now < until and name not in back
+        }
         return Standing(draining=draining, aside=frozenset(self._aside))
 
     def _tell(self, *, draining: bool) -> None:

@@ -89,6 +89,8 @@ class Line:
         self.memory = fresh_memory(transfer, state)
         self.counted = Ledger(state)  # for the status, whose thread is not the run's
         self.ownership: Ownership | None = None
+        self.since: str | None = None  # when and why it was taken, while it is ours
+        self.moved: str | None = None
         self.running = False
         self.runs = 0  # that have ended
         self.counted_runs = -1  # how many had when `counted` was read
@@ -167,10 +169,15 @@ def describe(line: Line, view: View, *, me: MemberName) -> TransferStatus:
         waiting=line.waiting,
         paused=line.pause,
         ownership=line.transfer.ownership if line.transfer is not None else None,
+        since=line.since if mine else None,
+        moved=line.moved if mine else None,
     )
     if mine or view.owner == me:
         return status
-    return replace(status, owner=view.owner, epoch=view.epoch or None)
+    moved = view.why if view.owner or view.handover is None else view.handover.why
+    return replace(
+        status, owner=view.owner, epoch=view.epoch or None, since=view.since, moved=moved or None
+    )
 
 
 def to_be_counted(lines: Iterable[Line]) -> Iterator[Line]:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from loguru import logger
@@ -30,6 +30,7 @@ from mftgit.member.outbound.line import (
     fresh_memory,
     to_be_counted,
 )
+from mftgit.member.outbound.moves import Moves
 from mftgit.member.outbound.notices import Notices
 from mftgit.member.outbound.opening import prepare
 from mftgit.member.outbound.own import Ownership
@@ -45,10 +46,12 @@ from mftgit.model.config import Ownership as OwnedBy
 from mftgit.model.events import EventName
 from mftgit.model.failover import Health, Sign
 from mftgit.model.firing import schedule_of
+from mftgit.model.move import Answer, Move, answer
 from mftgit.model.names import Epoch, MemberName, Revision, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.plan import Plan
 from mftgit.model.spread import Want
+from mftgit.model.standing import MAX_WHY, Standing
 from mftgit.model.storage import StorageStatus
 from mftgit.model.transfer_status import TransferStatus
 from mftgit.model.triggers import IntervalTrigger, WatchTrigger, calendar_of
@@ -57,6 +60,7 @@ from mftgit.model.view import FREE
 _LEFTOVERS, _PROBE, _SWEEP = ".leftovers", ".probe", ".connections"  # no transfer is called so
 _PROBE_S = 10.0
 _SHARED_S = 1.0
+_SAME_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,8 @@ class Outbound:
         self._basis: Basis | None = None
         self._seen = InTime[dict[TransferName, Pause | None]]("shared-state", within_s=_SHARED_S)
         self._pauses = Pauses(self._shared)
+        self._moves = Moves(self._shared)
+        self._renewed_at: tuple[float, str] | None = None
         self._storage = Storage(
             self._shared, member=self._me, known=folder.storage_id, clock=self._clock
         )
@@ -250,6 +256,21 @@ class Outbound:
             return None
         return replace(status, sees=() if keeper is None else tuple(sorted(keeper.sight.members)))
 
+    def standings(self) -> dict[MemberName, Standing]:
+        """Return which members live, and how they stand, as of the last look."""
+        return {} if self._keeper is None else dict(self._keeper.sight.members)
+
+    @property
+    def renewed_at(self) -> str | None:
+        """Return when the last renewal of the session that succeeded was asked for, RFC 3339; None without one."""
+        ago_s = None if self._keeper is None else self._keeper.renewed_s_ago
+        if ago_s is None:
+            return None
+        sent_at = self._clock.boottime() - ago_s
+        if self._renewed_at is None or sent_at - self._renewed_at[0] > _SAME_S:
+            self._renewed_at = sent_at, rfc3339(self._clock.now() - timedelta(seconds=ago_s))
+        return self._renewed_at[1]
+
     def status(self) -> list[TransferStatus]:
         """Return how each transfer is, by name. Storage that hangs is not waited for; what it told last counts."""
         with self._lock:
@@ -298,9 +319,37 @@ class Outbound:
         except MftgitError as error:
             logger.debug("pauses not read", error=str(error))
             return dict(last)
+        self._look_for_moves(lines)
         for line in to_be_counted(lines):
             count(line, self._clock.boottime())
         return {line.key: paused.get(line.name) for line in lines}
+
+    def _look_for_moves(self, lines: list[Line]) -> None:
+        """Do what operators have left word of. It may hang."""
+        try:
+            moves = self._moves.all()
+        except MftgitError as error:
+            logger.debug("words of operators not read", error=str(error))
+            return
+        for line in lines if moves else ():
+            if line.name in moves and line.transfer is not None:
+                self._answer(line, moves[line.name])
+
+    def _answer(self, line: Line, move: Move) -> None:
+        keeper = self._keeper
+        if keeper is None:
+            return
+        members, want = keeper.sight.members, self._want(line)
+        match answer(move, line.key, want, members, me=self._me, mine=line.is_ours):
+            case Answer.MAKE_READY:
+                keeper.come_back(line.key)
+            case Answer.MOVE:
+                if self._moves.take(line.name):
+                    keeper.move(line.key, move.to)
+            case Answer.DROP:
+                self._moves.take(line.name)
+            case Answer.WAIT:
+                pass
 
     def stop(self) -> None:
         """Finish the files at hand, give the leases back, and end."""
@@ -418,7 +467,7 @@ class Outbound:
         if self._keeper is None:
             return
         with self._lock:
-            draining = self._draining
+            draining = self._draining or self._basis is None  # who stands down takes nothing
             wanted = {
                 line.key: self._want(line)
                 for line in self._lines.values()
@@ -497,6 +546,7 @@ class Outbound:
                     gone.append(key)
                     continue
                 line.ownership, line.leaving = each.ownership, False
+                line.since, line.moved = rfc3339(self._clock.now()), each.why[:MAX_WHY]
                 ours.append((line, each.ownership.epoch, each.why))
         if gone and self._keeper is not None:
             self._keeper.ended(*gone)
