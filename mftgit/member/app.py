@@ -42,7 +42,7 @@ class Member:
         self._asked_at = self._clock.boottime()
         self._failures = 0
         self._not_taken_in: str | None = None
-        self._left = b""
+        self._left: tuple[object, ...] = ()  # the status that was left for the command line
         self._leaving = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -220,22 +220,25 @@ class Member:
     def _leave_status(self, status: MemberStatus) -> None:
         """Leave the status for the command line, when it changed."""
         intake = self._intake
-        body = {
-            "cluster": intake.generation.cluster.name if intake.generation else None,
-            "revision": intake.head.oid if intake.head else intake.record.active,
-            "member": status.as_json(last_seen_s=0.0),
-            "next_firings": self._outbound.next_firings(),
-            "members": {
-                name: {"draining": each.draining, "aside": sorted(each.aside)}
-                for name, each in self._outbound.standings().items()
-            },
-        }
-        content = json.dumps(body).encode()
+        cluster = intake.generation.cluster.name if intake.generation else None
+        revision = intake.head.oid if intake.head else intake.record.active
+        firings, standings = self._outbound.next_firings(), dict(self._outbound.standings())
+        told = (cluster, revision, status, firings, standings)
         with self._leaving:
-            if content == self._left:
+            if told == self._left:  # sooner found than written out, with thousands of transfers
                 return
+            body = {
+                "cluster": cluster,
+                "revision": revision,
+                "member": status.as_json(last_seen_s=0.0),
+                "next_firings": firings,
+                "members": {
+                    name: {"draining": each.draining, "aside": sorted(each.aside)}
+                    for name, each in standings.items()
+                },
+            }
             try:
-                replace_file(self._parts.folder.status, content)
-                self._left = content
+                replace_file(self._parts.folder.status, json.dumps(body).encode())
+                self._left = told
             except OSError as error:
                 logger.warning("status not written", error=str(error))

@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -18,11 +19,18 @@ from mftgit.model.events import Event
 from mftgit.model.messages import BAD_REPORT, MAX_REPORT_BYTES, TOO_LARGE, MemberStatus
 
 LOOK_S = 1.0
-"""How often the status is looked at for a change; nothing is sent without one."""
+"""How often the status is looked at for a change, unless that takes too long; nothing is sent without one."""
+
+LONGEST_LOOK_S = 10.0
+"""How often it is looked at however long that takes; an event has it looked at at once."""
 
 STATUS_EVERY_S = 2.0
 """How long a change of transfers alone, which change all the time while they run, waits after the last status."""
 
+RENEWED_EVERY_S = 30.0
+"""How long a renewal of the session, of which there are many a minute, waits where nothing else has changed."""
+
+_SHARE = 0.01  # of a core, for looking
 _SETTLE_S = 0.05  # gathers the events of one moment into one request
 _BATCH = 500
 _BATCH_BYTES = MAX_REPORT_BYTES // 4
@@ -50,6 +58,7 @@ class Reporter:
         self._clock = clock or SystemClock()
         self._sent: MemberStatus | None = None
         self._sent_at = 0.0
+        self._pause_s = LOOK_S
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def start(self) -> None:
@@ -70,7 +79,7 @@ class Reporter:
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            self._due.wait(LOOK_S)
+            self._due.wait(self._pause_s)
             self._stopping.wait(_SETTLE_S)
             self._due.clear()
             try:
@@ -101,7 +110,9 @@ class Reporter:
                 self._status()
 
     def _send(self) -> None:
+        began_s = time.thread_time()
         status = self._status()
+        self._pause_s = pause_s(time.thread_time() - began_s)
         if self._is_due(status):
             self._send_status(status)
             self._sent, self._sent_at = status, self._clock.boottime()
@@ -110,11 +121,16 @@ class Reporter:
             limit = self._report(batch)
 
     def _is_due(self, status: MemberStatus) -> bool:
-        if self._sent is None or self._stopping.is_set():
-            return status != self._sent
-        is_waiting = self._clock.boottime() < self._sent_at + STATUS_EVERY_S
-        of_note = replace(status, transfers=self._sent.transfers) if is_waiting else status
-        return of_note != self._sent
+        sent = self._sent
+        if sent is None or self._stopping.is_set():
+            return status != sent
+        silent_s = self._clock.boottime() - self._sent_at
+        of_note = status
+        if silent_s < STATUS_EVERY_S:
+            of_note = replace(of_note, transfers=sent.transfers)
+        if silent_s < RENEWED_EVERY_S and status.renewed_at is not None:
+            of_note = replace(of_note, renewed_at=sent.renewed_at)
+        return of_note != sent
 
     def _send_status(self, status: MemberStatus) -> None:
         try:
@@ -161,6 +177,11 @@ class Reporter:
 def _is_bad(error: ControllerRefusedError) -> bool:
     """Tell whether the report was refused for what it holds, so that sending it again cannot help."""
     return error.status in {BAD_REPORT, TOO_LARGE}
+
+
+def pause_s(took_s: float) -> float:
+    """Return how long the status is not looked at after a look that took so much CPU time, in seconds."""
+    return min(max(LOOK_S, took_s / _SHARE), LONGEST_LOOK_S)
 
 
 def back_off_s(failures: int) -> float:

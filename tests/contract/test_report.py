@@ -14,7 +14,14 @@ from controller_site import NODE, NOW, Node, Site, controller_site
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.registry import Registry
 from mftgit.errors import TransientError
-from mftgit.member.report import STATUS_EVERY_S, Reporter
+from mftgit.member.report import (
+    LONGEST_LOOK_S,
+    LOOK_S,
+    RENEWED_EVERY_S,
+    STATUS_EVERY_S,
+    Reporter,
+    pause_s,
+)
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import (
@@ -99,7 +106,14 @@ def test_counts_of_deliveries_are_told_every_two_seconds_and_what_matters_at_onc
     assert not arrives(delivered(2))
     clock.pass_s(STATUS_EVERY_S)
     assert arrives(told[-1])
+    clock.pass_s(STATUS_EVERY_S)
+    renewed = replace(told[-1], renewed_at="2026-11-23T08:00:03.000Z")
+    assert not arrives(renewed)
+    clock.pass_s(RENEWED_EVERY_S)
+    assert arrives(renewed)
     assert not arrives(delivered(3))
+    assert arrives(replace(told[-1], renewed_at=None))
+    assert not arrives(delivered(4))
     reporter.stop()
     assert arrives(told[-1])
 
@@ -215,3 +229,9 @@ def test_a_controller_that_cannot_write_is_no_fault_of_the_report(site: Site, no
         assert node.events.progress("acknowledged") == 0
     report(node)
     assert arrived(site) == ["a", "b"]
+
+
+def test_a_status_that_takes_long_is_looked_at_less_often() -> None:
+    assert pause_s(0.001) == LOOK_S
+    assert pause_s(0.02) == pytest.approx(2.0)
+    assert pause_s(60.0) == LONGEST_LOOK_S

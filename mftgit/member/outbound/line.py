@@ -34,7 +34,7 @@ from mftgit.model.triggers import AfterTrigger, Trigger, WatchTrigger
 from mftgit.model.view import View
 
 NEVER: Final = float("-inf")
-OTHERS_AT_ONCE: Final = 10
+OTHERS_AT_ONCE: Final = 5
 """Of so many transfers that others own it is counted at each look for the status what was delivered."""
 
 
