@@ -27,6 +27,7 @@ from mftgit.member.outbound.begun import Begun
 from mftgit.member.outbound.claims import Claim
 from mftgit.member.outbound.deliver import Delivery
 from mftgit.member.outbound.finish import Finish
+from mftgit.member.outbound.intents import Intents
 from mftgit.member.outbound.parcel import Parcel, Results
 from mftgit.model.config import AfterSuccess, Overwrite, Transfer
 
@@ -81,11 +82,15 @@ class Simulation(RuleBasedStateMachine):
         assert self._world is not None
         return self._world
 
+    def prepare(self) -> None:
+        """Bring about what a schedule begins with."""
+
     @initialize(shape=st.runner().flatmap(lambda self: self.shapes), size=st.integers(0, 1))
     def begin(self, shape: Shape, size: int) -> None:
         opened = world(shape, watches_fence=self.watches_fence)
         self._world = self._open.enter_context(opened)
         self.world.produce("a", self.sizes[size % len(self.sizes)])
+        self.prepare()
 
     @property
     def may_produce(self) -> bool:
@@ -140,6 +145,7 @@ def simulate(
     schedules: int,
     machine: type[Simulation] = Simulation,
     *,
+    derandomize: bool = True,
     phases: tuple[Phase, ...] = tuple(Phase),
 ) -> None:
     logger.disable("mftgit")
@@ -150,7 +156,7 @@ def simulate(
                 settings=settings(
                     max_examples=schedules,
                     stateful_step_count=14,
-                    derandomize=True,
+                    derandomize=derandomize,
                     deadline=None,
                     database=None,
                     phases=phases,
@@ -168,7 +174,7 @@ def test_owners_lose_and_repeat_no_file_whatever_the_schedule() -> None:
 
 @pytest.mark.soak
 def test_owners_lose_and_repeat_no_file_in_thousands_of_schedules() -> None:
-    simulate(4000)
+    simulate(4000, derandomize=False)
 
 
 # Negative controls: what has to be found.
@@ -188,6 +194,16 @@ class Narrow(Simulation):
     most_files = 1
     members = ("m1", "m2")
     watches_fence = False
+
+
+class Waiting(Narrow):
+    """The first owner was refused the last rename, so that a whole file waits for its next run."""
+
+    def prepare(self) -> None:
+        self.world.go("m1", Plan(count=4, kind=Kind.RENAME, fault=Fault.LOST))
+        self.world.go("m1")
+        assert self.world.site.records()
+        assert not self.world.partner.got
 
 
 def found(schedules: int, machine: type[Simulation] = Narrow) -> str:
@@ -261,3 +277,11 @@ def test_a_name_that_is_looked_for_instead_of_the_temporary_repeats_files(
     real = Finish._was_published
     monkeypatch.setattr(Finish, "_was_published", was_published)
     assert found(1000) == "duplicate"
+
+
+@pytest.mark.long
+def test_records_that_are_missed_without_a_look_for_a_successor_repeat_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Intents, "_others", lambda _: iter(()))
+    assert found(1000, Waiting) == "duplicate"

@@ -280,10 +280,10 @@ class World:
     def _may_repeat(self, effect: Effect) -> bool:
         """Tell whether storage may carry it out and say that there is no such file.
 
-        Of a file that was made visible so, and that the partner has taken away by then, nothing is left to tell: such a
-        storage does repeat files (docs/adr/0005).
+        Of a file that was made visible so, and that the partner has taken away before it is looked for, nothing is left
+        to tell: such a storage does repeat files (docs/adr/0005).
         """
-        return not (self.shape.eager and effect.what == "rename" and _is_visible(effect))
+        return not (effect.what == "rename" and _is_visible(effect))
 
     # What must hold
 

@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, unique
 from pathlib import Path
 from typing import Any, Final
@@ -79,13 +79,14 @@ class Effect:
 
     def counts_as(self, kind: Kind) -> bool:
         """Tell whether it is one of ``kind``."""
-        return kind is Kind.ANY or (self.what == "rename" if kind is Kind.RENAME else self.changes)
+        renames = self.what in {"rename", "link"}
+        return kind is Kind.ANY or (renames if kind is Kind.RENAME else self.changes)
 
     def __str__(self) -> str:
         return f"{self.what} {self.path}" + (f" → {self.to}" if self.to else "")
 
 
-_CHANGES: Final = {"rename", "remove", "mkdir", "rmdir", "create", "write"}
+_CHANGES: Final = {"rename", "link", "remove", "mkdir", "rmdir", "create", "write"}
 
 
 class Member:
@@ -98,7 +99,8 @@ class Member:
         self.is_idle = True
         self.is_over = False
         self._life = life
-        self._plan: Plan | None = None
+        self.plan: Plan | None = None
+        self._is_stopping = False
         self._is_dead = False
         self._turn = threading.Lock()
         self._turn.acquire()
@@ -111,7 +113,7 @@ class Member:
 
     def go(self, plan: Plan | None = None) -> None:
         """Go on as planned, or until there is nothing to do; called by the stage's thread."""
-        self._plan = plan
+        self.plan, self._is_stopping = plan, False
         self._turn.release()
         if not self.stage.back.acquire(timeout=PATIENCE_S):
             raise AssertionError(f"{self} hangs after:\n{self.stage.told()}")
@@ -167,18 +169,22 @@ class Member:
             return perform()
         if self._is_dead:
             raise Crash
-        plan = self._plan
-        if plan is not None and effect.counts_as(plan.kind):
-            self._plan = Plan(count=plan.count - 1, kind=plan.kind, fault=plan.fault)
-            if plan.count <= 1:
-                self._plan = Plan(count=1)  # stand still at whatever comes next
-                repeats = not far and self.stage.repeats(effect)
-                fault = _fitting(plan.fault, effect, far=far, repeats=repeats)
-                self.stage.tell(f"{self} {fault.value} {effect}")
-                if fault is Fault.CRASH:
-                    half()
-                return self._meet(fault, effect, perform)
-        return self._do(effect, perform)
+        if self._is_stopping:
+            self.stage.tell(f"{self} {Fault.FREEZE.value} {effect}")
+            return self._meet(Fault.FREEZE, effect, perform)
+        plan = self.plan
+        if plan is None or not effect.counts_as(plan.kind):
+            return self._do(effect, perform)
+        if plan.count > 1:
+            self.plan = replace(plan, count=plan.count - 1)
+            return self._do(effect, perform)
+        self.plan, self._is_stopping = None, True  # to stand still at whatever comes next
+        repeats = not far and self.stage.repeats(effect)
+        fault = _fitting(plan.fault, effect, far=far, repeats=repeats)
+        self.stage.tell(f"{self} {fault.value} {effect}")
+        if fault is Fault.CRASH:
+            half()
+        return self._meet(fault, effect, perform)
 
     def _meet(self, fault: Fault, effect: Effect, perform: Callable[[], Any]) -> Any:
         match fault:
@@ -194,8 +200,8 @@ class Member:
                 return self._do(effect, perform)
             case Fault.UNANSWERED:
                 done = self._do(effect, perform)
-                if effect.what == "create" and isinstance(done, int):
-                    os.close(done)
+                if effect.what == "create":
+                    os.close(done) if isinstance(done, int) else done.close()
             case Fault.LATE:
                 self.stage.late.append((self, effect, perform))
             case Fault.LOST:
@@ -331,12 +337,12 @@ def seam() -> Iterator[None]:
             put(os, name, what)
         for name in ("listdir", "scandir", "stat"):
             put(os, name, name)
-        for name in ("rename", "replace", "link"):
-            put(os, name, "rename", _of_two_paths)
+        for name, what in (("rename", "rename"), ("replace", "rename"), ("link", "link")):
+            put(os, name, what, _of_two_paths)
         put(local_rename, "_renameat2", "rename", _of_two_folders)
         put(os, "open", "create", _of_open)
         put(os, "write", "write", lambda descriptor, *_: (descriptor, None))
-        put(io, "open", "read")
+        patch.setattr(io, "open", _opening(io.open))
         patch.setattr(os, "fsync", _unless_member(os.fsync))
         yield
 
@@ -356,6 +362,18 @@ def _stepping(
             (lambda: real(args[0], args[1][: len(args[1]) // 2])) if what == "write" else _nothing
         )
         return member.call(effect, lambda: real(*args, **named), half=half)
+
+    return call
+
+
+def _opening(real: Callable[..., Any]) -> Callable[..., Any]:
+    read, create = (_stepping(real, what, _of_path) for what in ("read", "create"))
+
+    def call(path: Any, mode: str = "r", *args: Any, **named: Any) -> Any:
+        if isinstance(path, int):  # opened already
+            return real(path, mode, *args, **named)
+        step = create if set(mode) & set("wxa+") else read
+        return step(path, mode, *args, **named)
 
     return call
 
