@@ -21,7 +21,6 @@ from typing import Final
 
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.coordinator import (
-    CoordinatorUnavailableError,
     Session,
     SessionLostError,
     Wish,
@@ -97,14 +96,17 @@ class SharedFolderCoordinator:
         name = f"{self._member}.{secrets.token_hex(8)}"
         told = Told(member=self._member, ttl_s=self._ttl_s, standing=standing)
         with storage("the session"):
-            place = self._sessions / name
-            place.mkdir(parents=True)
-            write_file(place / _TOLD, format_told(told))
-            write_file(place / _OWN, name.encode())
+            for left in names_in(self._sessions):  # by a process that was killed right here
+                if left.name.startswith(f".{self._member}."):
+                    shutil.rmtree(left, ignore_errors=True)
+            fresh, place = self._sessions / f".{name}", self._sessions / name
+            fresh.mkdir(parents=True)
+            write_file(fresh / _TOLD, format_told(told))
+            write_file(fresh / _OWN, name.encode())
             sent_at = self._clock.boottime()
-            if not link_once(place / _OWN, place / _beat_name(1)):
-                raise CoordinatorUnavailableError("a session was ended before it had begun")
-            sync_folder(place)
+            link_once(fresh / _OWN, fresh / _beat_name(1))
+            sync_folder(fresh)
+            fresh.rename(place)  # whole: NFS remembers for half a minute what it looked for in vain
             sync_folder(self._sessions)
         proofs = Proofs(folder=place, session=name)
         self._mine = _Mine(id=name, beat=1, told=told, proofs=proofs)
@@ -148,7 +150,8 @@ class SharedFolderCoordinator:
     def look(self) -> Sight:
         """See `Coordinator.look`."""
         with storage("the sessions"):
-            there = {path.name for path in names_in(self._sessions)}
+            names = (path.name for path in names_in(self._sessions))
+            there = {name for name in names if not name.startswith(".")}
             changed = [self._observe(name, there) for name in there | self._seen.keys()]
         if any(changed) or self._sight is None:
             seen = sorted(self._seen.values(), key=lambda each: each.observation.since)

@@ -327,3 +327,27 @@ def test_of_several_leases_those_are_taken_whose_folders_the_storage_lets_be_wri
     assert one.coordinator.take(one.session, wishes) == {"u": 1, "v": 1}
     with pytest.raises(CoordinatorUnavailableError, match="the lease t"):
         one.take(T)
+
+
+def test_a_session_is_seen_whole_or_not_at_all_and_a_half_made_one_is_removed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = site.member("two")
+    seen: list[set[str]] = []
+    real_link = os.link
+
+    def look_then_link(old: Path, new: Path) -> None:
+        seen.append(set(two.coordinator.look().members))
+        real_link(old, new)
+
+    def die(_old: Path, _new: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", die)
+    with pytest.raises(KeyboardInterrupt):
+        site.make("one").open(Standing())
+    monkeypatch.setattr(os, "link", look_then_link)
+    site.member("one")
+    assert seen == [{"two"}]
+    assert two.coordinator.look().members.keys() == {"one", "two"}
+    assert [path.name.partition(".")[0] for path in sessions(tmp_path)] == ["one", "two"]
