@@ -29,17 +29,22 @@ NO_DEADLINE: Final = {"FAULTS_NO_DEADLINE": "1"}
 TTL_S: Final = 2
 TO_PARTNER: Final = ("free", "preferred")  # transfers
 LOCAL: Final = "local"
-TRANSFERS: Final = (*TO_PARTNER, LOCAL)
+PULLED: Final = "pulled"  # from the partner, where nothing is renamed: claimed by record
+TRANSFERS: Final = (*TO_PARTNER, LOCAL, PULLED)
 SIZES: Final = (0, 1, 2_000, 2_000, 30_000, 400_000)
 
 _TRANSFER: Final = """\
-source: {{location: outgoing, path: {name}, stable_s: 0}}
+source: {{{source}, stable_s: 0}}
 destination: {{location: {to}, path: {name}, overwrite: overwrite}}
 trigger: {{watch: {{every_s: 1}}}}
 retry: {{first_s: 1, longest_s: 2}}
-after_success: {{action: {after}}}
+after_success: {{action: delete}}
 active_on: nodes
 """
+
+
+def _transfer(name: str, *, to: str) -> str:
+    return _TRANSFER.format(name=name, source=f"location: outgoing, path: {name}", to=to)
 
 
 def clock_rate(rate: float) -> dict[str, str]:
@@ -90,6 +95,10 @@ class FaultSite:
         self._places = {
             **{name: partner.folder / name for name in TO_PARTNER},
             LOCAL: made.files / "incoming" / LOCAL,
+            PULLED: made.files / "incoming" / PULLED,
+        }
+        self._sources = {name: made.files / "outgoing" / name for name in (*TO_PARTNER, LOCAL)} | {
+            PULLED: partner.folder / "outgoing" / PULLED
         }
 
     # Members
@@ -97,9 +106,8 @@ class FaultSite:
     def begin(self) -> None:
         """Make the cluster, and wait until every member runs its revision."""
         self._received.mkdir()
-        for name, place in self._places.items():
+        for place in (*self._places.values(), *self._sources.values()):
             place.mkdir(parents=True)
-            (self.made.files / "outgoing" / name).mkdir(parents=True)
         self._reader.start()
         self._write_documents()
         made = self.made
@@ -209,7 +217,7 @@ class FaultSite:
             self.arrivals.sent[transfer, name] = hashlib.sha256(content).hexdigest()
             fresh = self.made.root / "fresh"
             fresh.write_bytes(content)
-            fresh.rename(self.made.files / "outgoing" / transfer / name)
+            fresh.rename(self._sources[transfer] / name)
         return names
 
     def has(self, transfer: str, *names: str) -> bool:
@@ -224,7 +232,7 @@ class FaultSite:
     def check(self, *, within_s: float = 60.0) -> None:
         """See that everything arrives, once and whole; `heal` first."""
         self.until_all_arrived(within_s=within_s)
-        self.made.until("no source has a claim", lambda: not self._claimed())
+        self.made.until("no source has a file or a claim", lambda: not self._left())
         assert self.arrivals.repeated() == {}
         assert self.arrivals.torn() == []
 
@@ -247,9 +255,10 @@ class FaultSite:
         if self._reader.ident is not None:
             self._reader.join()
 
-    def _claimed(self) -> list[Path]:
-        sources = self.made.files / "outgoing"
-        return [path for path in sources.glob("*/.mftgit/*/claims/*/*") if path.is_file()]
+    def _left(self) -> list[Path]:
+        claims = self.made.files.glob("outgoing/*/.mftgit/*/claims/*/*")
+        files = [path for place in self._sources.values() for path in place.iterdir()]
+        return [path for path in (*claims, *files) if path.is_file()]
 
     def _take_away(self) -> None:
         """Take each file by a rename, so that one which arrives again in this moment is another one."""
@@ -283,12 +292,15 @@ auth: [{{private_key: {{file: partner.key}}}}]
             "locations/outgoing.yaml": "type: local\npath: outgoing\n",
             "locations/incoming.yaml": "type: local\npath: incoming\n",
             "locations/partner.yaml": partner,
-            "transfers/free.yaml": _TRANSFER.format(name="free", to="partner", after="delete"),
-            "transfers/preferred.yaml": _TRANSFER.format(
-                name="preferred", to="partner", after="delete"
-            )
+            "transfers/free.yaml": _transfer("free", to="partner"),
+            "transfers/preferred.yaml": _transfer("preferred", to="partner")
             + f"prefer: [{', '.join(reversed(self.nodes))}]\n",
-            "transfers/local.yaml": _TRANSFER.format(name=LOCAL, to="incoming", after="delete"),
+            "transfers/local.yaml": _transfer(LOCAL, to="incoming"),
+            "transfers/pulled.yaml": _TRANSFER.format(
+                name=PULLED,
+                source=f"location: partner, path: outgoing/{PULLED}, claim: record",
+                to="incoming",
+            ),
         } | {f"members/{name}.yaml": "role: node\n" for name in self.nodes}
         for path, text in documents.items():
             place = self.made.root / "documents" / path
