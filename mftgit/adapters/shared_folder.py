@@ -128,7 +128,8 @@ class SharedFolderCoordinator:
                 )
             sync_folder(place)
             mine.beat += 1
-            (place / _beat_name(mine.beat - _KEPT_BEATS)).unlink(missing_ok=True)
+            if mine.beat > _KEPT_BEATS:
+                (place / _beat_name(mine.beat - _KEPT_BEATS)).unlink(missing_ok=True)
         return Session(id=session.id, sent_at=sent_at, ttl_s=self._ttl_s)
 
     def tell(self, session: Session, standing: Standing) -> None:

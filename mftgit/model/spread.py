@@ -60,13 +60,18 @@ def able_members(
     key: TransferName, want: Want, members: Mapping[MemberName, Standing]
 ) -> frozenset[MemberName]:
     """Return who can own ``key`` now; those that stand aside only where nobody else is there."""
-    there = frozenset(
+    there = members_there(want, members)
+    willing = frozenset(name for name in there if key not in members[name].aside)
+    return willing or there
+
+
+def members_there(want: Want, members: Mapping[MemberName, Standing]) -> frozenset[MemberName]:
+    """Return who may own a key and is not drained, whether it stands aside or not."""
+    return frozenset(
         name
         for name, standing in members.items()
         if not standing.draining and (want.eligible is None or name in want.eligible)
     )
-    willing = frozenset(name for name in there if key not in members[name].aside)
-    return willing or there
 
 
 def _settled(

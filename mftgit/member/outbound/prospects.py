@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.spread import Want, able_members, assign
+from mftgit.model.spread import Want, able_members, assign, members_there
 from mftgit.model.standing import Handover
 from mftgit.model.view import FREE, Sight
 
@@ -13,6 +13,9 @@ CALM_TTLS: Final = 2.0
 
 PATIENCE_TTLS: Final = 1.0
 """So long a free lease is left to the member that it is for, before whoever is there takes it."""
+
+LAST_RESORT_TTLS: Final = 3.0
+"""So long it is left to those that do not stand aside, before one that does takes it all the same."""
 
 STAND_IN_TTLS: Final = 10.0
 """So long a lease that was taken for another member, which did not, is not handed over to it."""
@@ -61,13 +64,17 @@ class Prospects:
 
     def due(self, now: float) -> list[TransferName]:
         """Return what is to be taken now."""
-        patience_s = PATIENCE_TTLS * self._ttl_s
-        return [
-            name
-            for name, since in self._free.items()
-            if self._targets.get(name) == self._me
-            or (now - since >= patience_s and self._me in self.able(name))
-        ]
+        return [name for name, since in self._free.items() if self._is_due(name, now - since)]
+
+    def _is_due(self, name: TransferName, free_s: float) -> bool:
+        if self._targets.get(name) == self._me:
+            return True
+        if free_s < PATIENCE_TTLS * self._ttl_s:
+            return False
+        late = free_s >= LAST_RESORT_TTLS * self._ttl_s
+        return self._me in (
+            members_there(self.wants[name], self.sight.members) if late else self.able(name)
+        )
 
     def why(self, name: TransferName) -> str:
         """Return why a free lease is free."""
