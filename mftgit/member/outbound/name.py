@@ -10,8 +10,7 @@ from mftgit.member.outbound.ahead import digest_of
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.digests import digests_of
 from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.finish import into
-from mftgit.member.outbound.parcel import Parcel, Results, source_path
+from mftgit.member.outbound.parcel import Parcel, Results, into, source_path
 from mftgit.model.claim import unique_name
 from mftgit.model.config import Overwrite
 

@@ -1,10 +1,15 @@
 """One file on its way, and what became of each file of those that are delivered together."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from mftgit.adapters.endpoint import EndpointLostError
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.claims import Claim
+from mftgit.member.outbound.intents import StateUnavailableError
+from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.model.claim import ClaimId, join
 from mftgit.model.intent import Intent
 from mftgit.model.partial import Partial
@@ -56,6 +61,20 @@ NOTHING: Final = Outcome(delivered=False)
 
 Results = dict[ClaimId, Outcome | MftgitError]
 """What became of each file, as far as that is decided; one that is not there is under way."""
+
+ENDS_ALL: Final = (EndpointLostError, OwnershipEndedError, StateUnavailableError)
+"""Errors of a file that are of all files, and end the run."""
+
+
+@contextmanager
+def into(results: Results, parcel: Parcel) -> Iterator[None]:
+    """Put an error of one file into the results; what ends the run is raised."""
+    try:
+        yield
+    except ENDS_ALL:
+        raise
+    except MftgitError as error:
+        results[parcel.intent.id] = error
 
 
 class CannotGoBackError(DeliveryFailedError):

@@ -20,13 +20,14 @@ from mftgit.member.outbound.expected import (
     ChecksumDiffersError,
 )
 from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.finish import Finish, NameTakenError, into
+from mftgit.member.outbound.finish import Finish, NameTakenError
 from mftgit.member.outbound.name import Named, name
 from mftgit.member.outbound.own import OwnershipEndedError
 from mftgit.member.outbound.parcel import (
     Parcel,
     Results,
     cannot_go_back,
+    into,
     reworded,
 )
 from mftgit.member.outbound.resume import Resuming

@@ -10,9 +10,10 @@ from mftgit.errors import MftgitError
 from mftgit.member.outbound.begun import SourceGoneError
 from mftgit.member.outbound.content import ContentError
 from mftgit.member.outbound.context import RunContext
-from mftgit.member.outbound.copy import FileChangedError, OtherContentError
+from mftgit.member.outbound.copy import OtherContentError
 from mftgit.member.outbound.finish import FolderGoneError, NameTakenError, TemporaryVanishedError
 from mftgit.member.outbound.parcel import CannotGoBackError
+from mftgit.member.outbound.piecewise import FileChangedError
 from mftgit.member.outbound.rounds import NameWaitsError
 from mftgit.model.config import Transfer
 from mftgit.model.events import Fact
