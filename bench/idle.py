@@ -7,12 +7,14 @@ Every transfer is on an interval of an hour, so that nothing is looked at meanwh
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+
+from etcd_cluster import etcd_cluster
 
 from bench import memory
 from bench.members import Cluster, moment
@@ -35,16 +37,18 @@ _TRACE_S: Final = 20.0
 _QUICK_S: Final = 5.0
 _CALL: Final = re.compile(r"\d+ +\w+\(")
 _OPEN: Final = "AT_EMPTY_PATH"  # a look at what is open
+_REQUEST: Final = '"POST /v3'
 _LOOK_S: Final = 0.1
 _WITHIN_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one idle member takes: the share of a core, and operations on the members' storage, a second."""
+    """What one idle member takes: the share of a core, and what it asks of storage and etcd, a second."""
 
     cpu: float
     operations: float
+    requests: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,26 +66,39 @@ class Found:
 
 def measure(work: Path, *, quick: bool) -> list[Table]:
     """See `bench.run`; a cluster made anew for each number of transfers."""
+    return [_table(_measure(work, (), quick=quick), "leases in the shared folder")]
+
+
+def measure_with_etcd(work: Path, *, quick: bool) -> list[Table]:
+    """Measure the same over three etcds, on this machine and in memory."""
+    with etcd_cluster() as etcds:
+        urls = [str(each) for each in etcds.endpoints]
+        return [_table(_measure(work, urls, quick=quick), "leases in etcd")]
+
+
+def _measure(work: Path, etcd: Sequence[str], *, quick: bool) -> list[Found]:
     found = []
     for count in QUICK_COUNTS if quick else COUNTS:
         root = work / f"{count}"
         for name in ("cluster", "logs"):
             (root / name).mkdir(parents=True)
         processes = Processes(root / "logs")
-        with processes.guarded(), _Site(root / "cluster", processes, count).running() as site:
-            found.append(site.measure(_QUICK_S if quick else _CPU_S))
+        with processes.guarded():
+            made = _Site(root / "cluster", processes, count, etcd)
+            with made.running() as site:
+                found.append(site.measure(_QUICK_S if quick else _CPU_S))
         say(f"{found[-1]}")
-    return [_table(found)]
+    return found
 
 
 class _Site:
     """A controller and two nodes over ``count`` transfers."""
 
-    def __init__(self, root: Path, processes: Processes, count: int) -> None:
+    def __init__(self, root: Path, processes: Processes, count: int, etcd: Sequence[str]) -> None:
         self._processes = processes
         self._count = count
         self._clock = SystemClock()
-        self._cluster = Cluster(root, processes, _documents(count))
+        self._cluster = Cluster(root, processes, _documents(count, etcd))
         (self._cluster.files / "here").mkdir()
         self._cluster.start_controller()
         self._cluster.join((_OWNER, _STANDBY))
@@ -105,9 +122,7 @@ class _Site:
         )
         pause(_SETTLE_S)
         owner, standby = self._cpu(seconds)
-        operations = {
-            name: self._operations(name, min(seconds, _TRACE_S)) for name in (_OWNER, _STANDBY)
-        }
+        asked = {name: self._asked(name, min(seconds, _TRACE_S)) for name in (_OWNER, _STANDBY)}
         drain_s = self._ordered(Verb.DRAIN, _STANDBY)
         back_s = self._ordered(Verb.END_DRAIN, _OWNER)
         pause(TTL_S)
@@ -119,8 +134,8 @@ class _Site:
             drain_s=drain_s,
             back_s=back_s,
             takeover_s=self._owned_by(_STANDBY, since=killed_at),
-            owner=Cost(cpu=owner, operations=operations[_OWNER]),
-            standby=Cost(cpu=standby, operations=operations[_STANDBY]),
+            owner=Cost(cpu=owner, operations=asked[_OWNER][0], requests=asked[_OWNER][1]),
+            standby=Cost(cpu=standby, operations=asked[_STANDBY][0], requests=asked[_STANDBY][1]),
         )
 
     def _ordered(self, verb: Verb, heir: str) -> float:
@@ -163,8 +178,11 @@ class _Site:
         one, other = ((_cpu_s(pid) - used) / took_s for pid, used in zip(pids, before, strict=True))
         return one, other
 
-    def _operations(self, member: str, seconds: float) -> float:
-        """Return how many operations a second go to the members' storage, by strace, which slows the member down."""
+    def _asked(self, member: str, seconds: float) -> tuple[float, float]:
+        """Return how many operations on the storage and requests to etcd a second there are.
+
+        By strace, which slows the member down.
+        """
         pid = memory.find_members(self._cluster.root)[MemberName(member)]
         told = self._cluster.root / f"{member}.strace"
         words = [
@@ -173,7 +191,7 @@ class _Site:
             "-y",
             "-qq",
             "-e",
-            "trace=%file,fsync,fdatasync",
+            "trace=%file,fsync,fdatasync,sendto",
             "-o",
             str(told),
             "-p",
@@ -181,10 +199,13 @@ class _Site:
         ]
         tracing = subprocess.Popen(["timeout", "--signal=INT", f"{seconds:.0f}", *words])
         tracing.wait()
-        return sum(self._is_ours(line) for line in told.read_text("utf-8").splitlines()) / seconds
-
-    def _is_ours(self, line: str) -> bool:
-        return bool(_CALL.match(line)) and _OPEN not in line and str(self._cluster.files) in line
+        lines = told.read_text("utf-8").splitlines()
+        operations = sum(
+            str(self._cluster.files) in line and _OPEN not in line
+            for line in lines
+            if _CALL.match(line)
+        )
+        return operations / seconds, sum(_REQUEST in line for line in lines) / seconds
 
 
 def _cpu_s(pid: int) -> float:
@@ -193,9 +214,12 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _documents(count: int) -> dict[str, str]:
+def _documents(count: int, etcd: Sequence[str]) -> dict[str, str]:
+    place = f"etcd, etcd: {{endpoints: [{', '.join(etcd)}], prefix: /idle-{count}}}"
     made = {
-        "cluster.yaml": f"name: bench\ncoordinator: {{type: shared-folder, ttl_s: {TTL_S:.0f}}}\n",
+        "cluster.yaml": (
+            f"name: bench\ncoordinator: {{type: {place if etcd else 'shared-folder'}, ttl_s: {TTL_S:.0f}}}\n"
+        ),
         "members/controller.yaml": "role: controller\n",
         f"members/{_OWNER}.yaml": "role: node\n",
         f"members/{_STANDBY}.yaml": "role: node\n",
@@ -212,12 +236,13 @@ def _documents(count: int) -> dict[str, str]:
     return made
 
 
-def _table(found: list[Found]) -> Table:
+def _table(found: list[Found], where: str) -> Table:
     rows = [
         (
             f"{each.transfers:,}",
             *(f"{cost.cpu * 100:.1f} %" for cost in (each.owner, each.standby)),
             *(f"{cost.operations:.0f}" for cost in (each.owner, each.standby)),
+            *(f"{cost.requests:.1f}" for cost in (each.owner, each.standby)),
             *(
                 f"{seconds:.2f} s"
                 for seconds in (each.first_s, each.drain_s, each.back_s, each.takeover_s)
@@ -226,9 +251,10 @@ def _table(found: list[Found]) -> Table:
         for each in found
     ]
     return Table(
-        title=f"Transfers that have nothing to do, ttl {TTL_S:.0f} s",
+        title=f"Transfers that have nothing to do, {where}, ttl {TTL_S:.0f} s",
         columns=(
             "transfers", "CPU of a core: owner", "standby", "storage operations a second: owner", "standby",
+            "requests to etcd a second: owner", "standby",
             "start -> all owned", "drain -> all handed over", "end of drain -> all back", "SIGKILL -> all taken over",
         ),
         rows=rows,

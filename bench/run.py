@@ -27,6 +27,7 @@ SECTIONS: Final = (
     "takeover",
     "takeover_etcd",
     "idle",
+    "idle_etcd",
     "git_load",
     "listing",
     "schedule",
