@@ -140,7 +140,7 @@ def silent() -> Iterator[int]:
 
 
 def members_seen(by: Outbound) -> Collection[MemberName]:
-    keeper = by._keeper
+    keeper = by._owning.keeper
     return keeper.sight.members if keeper else ()
 
 

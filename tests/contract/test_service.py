@@ -463,7 +463,7 @@ def test_a_former_transfer_is_let_go_of_when_it_has_come_to_its_end(site: Site) 
     site.run(member)
     until(lambda: [each.state.value for each in member.status()] == ["ending"])
     until(lambda: site.arrived() == ["a"])
-    member._look_for_leftovers()  # as the scheduler does, half a minute later
+    member._former.look()  # as the scheduler does, half a minute later
     until(lambda: member.status() == [])
     site.run(member, transfer())
     site.drop("b")
@@ -650,7 +650,7 @@ def test_a_member_that_stands_down_ends_nothing_of_former_transfers(site: Site) 
     until(lambda: "ending" in {each.state.value for each in member.status()})
     until(lambda: "other" in {each["transfer"] for each in site.named(EventName.OWNERSHIP_TAKEN)})
     member.stand_down()
-    member._look_for_leftovers()
+    member._former.look()
     assert member.status() == []
     until(lambda: "other" in told(site, "one").standing.handovers)
     until(lambda: told(site, "one").holds == {})
@@ -1002,7 +1002,7 @@ def test_the_status_reads_nothing_of_what_is_ours_and_has_not_run(
     member.status()
     read: list[str] = []
     monkeypatch.setattr(
-        "mftgit.member.outbound.service.count", lambda line, _now: read.append(line.name)
+        "mftgit.member.outbound.status.count", lambda line, _now: read.append(line.name)
     )
     member.status()
     assert read == []

@@ -335,7 +335,7 @@ def test_the_owner_takes_the_word_and_the_transfer_stays_where_it_was_moved_to(s
 def test_a_word_for_who_gave_it_up_brings_it_back_before_its_time(site: Site) -> None:
     site.ttl_s = 10.0
     site.two()
-    keeper = site.members["one"]._keeper
+    keeper = site.members["one"]._owning.keeper
     assert keeper is not None
     keeper.failed(T, "no route", cool_down_s=3600)
     site.until_owners("one", "two")

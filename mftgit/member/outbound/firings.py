@@ -8,7 +8,7 @@ from loguru import logger
 from mftgit.adapters.clock import find_zone
 from mftgit.member.outbound.context import RunContext
 from mftgit.member.outbound.intents import Intents, peek
-from mftgit.model.calendars import Calendar
+from mftgit.model.config import Generation
 from mftgit.model.firing import (
     Fired,
     Firing,
@@ -157,7 +157,7 @@ class Firings:
             return None
         self._due = max(now, due) - late_s + trigger.every_s
         slot = context.clock.now() - timedelta(seconds=late_s)
-        return None if _is_off(trigger, context, slot) else Firing(due_at=slot)
+        return None if is_off(trigger, context.generation, slot) else Firing(due_at=slot)
 
 
 def _due_slot(
@@ -169,12 +169,12 @@ def _due_slot(
         now=context.clock.now(),
         within_s=trigger.catch_up_s if taken else None,
         zones=find_zone,
-        is_off=lambda moment: _is_off(trigger, context, moment),
+        is_off=lambda moment: is_off(trigger, context.generation, moment),
     )
 
 
-def _is_off(trigger: Trigger, context: RunContext, moment: datetime) -> bool:
+def is_off(trigger: Trigger, generation: Generation, moment: datetime) -> bool:
+    """Tell whether the calendar of ``trigger``, where it names one, says that nothing runs on the day of ``moment``."""
     name = calendar_of(trigger)
-    calendars = context.generation.cluster.calendars
-    calendar: Calendar | None = None if name is None else calendars.get(name)
+    calendar = None if name is None else generation.cluster.calendars.get(name)
     return calendar is not None and calendar.is_off(moment, find_zone)

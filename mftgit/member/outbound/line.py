@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import IntEnum, unique
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from loguru import logger
 from mftgit.adapters.endpoint import Endpoint
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.context import Memory
-from mftgit.member.outbound.firings import Firings
+from mftgit.member.outbound.firings import Firings, is_off
 from mftgit.member.outbound.ledger import Ledger
 from mftgit.member.outbound.own import Ownership
 from mftgit.model.config import (
@@ -145,6 +146,11 @@ class Line:
     def on_schedule(self) -> bool:
         """Tell whether it takes files at certain times only."""
         return self.transfer is not None and not self.watches
+
+    def is_day_off(self, moment: datetime) -> bool:
+        """Tell whether the calendar of its trigger says that nothing runs on the day of ``moment``."""
+        trigger = self.trigger
+        return trigger is not None and is_off(trigger, self.basis.generation, moment)
 
 
 def fresh_memory(transfer: Transfer | None, state: Path) -> Memory:
