@@ -81,6 +81,12 @@ class Coordinator(Protocol):
             CoordinatorUnavailableError
         """
 
+    def due_in_s(self) -> float:
+        """Return in how many seconds a look may find that a session has ended, because it has gone silent.
+
+        Not above 0 where one may find it now; infinite where none is known of, or it is not known.
+        """
+
     def take(
         self, session: Session, wishes: Mapping[TransferName, Wish]
     ) -> Mapping[TransferName, Epoch]:

@@ -9,6 +9,7 @@ compares, and a keep-alive, which a leader that the others have left behind answ
 (measured: ADR 28). So a renewal is a keep-alive and, after it, a transaction that reads, both under one leader.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -176,6 +177,10 @@ class EtcdCoordinator:
             self._known = know(told, self._known, self._is_unknown)
             self._seen = state(answer.says)
         return self._known.sight
+
+    def due_in_s(self) -> float:
+        """See `Coordinator.due_in_s`; etcd tells of it when it is so."""
+        return math.inf
 
     def take(
         self, session: Session, wishes: Mapping[TransferName, Wish]

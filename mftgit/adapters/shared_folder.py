@@ -10,6 +10,7 @@ What a listing says may be old where the storage keeps copies (NFS). So a name i
 again after that: a client sees its own change and what was there before it.
 """
 
+import math
 import re
 import secrets
 import shutil
@@ -164,6 +165,12 @@ class SharedFolderCoordinator:
             self._remember(self._sight)
         return self._sight
 
+    def due_in_s(self) -> float:
+        """See `Coordinator.due_in_s`."""
+        living = [each for each in self._seen.values() if each.over_since is None]
+        due = (each.observation.runs_out_at(self._ttl_of(each)) for each in living)
+        return min(due, default=math.inf) - self._clock.boottime()
+
     def take(
         self, session: Session, wishes: Mapping[TransferName, Wish]
     ) -> Mapping[TransferName, Epoch]:
@@ -265,11 +272,14 @@ class SharedFolderCoordinator:
             seen.told = parse_told(raw, member=_member_of(name), ttl_s=self._ttl_s)
         ended = ended or seen.told.closed
         if not ended:
-            ttl_s = max(self._ttl_s, seen.told.ttl_s)
-            ended = seen.observation.has_run_out(now, ttl_s) and self._end(name, seen)
+            silent = seen.observation.has_run_out(now, self._ttl_of(seen))
+            ended = silent and self._end(name, seen)
         if ended:
             seen.over_since = now
         return fresh or news or ended
+
+    def _ttl_of(self, seen: _Seen) -> float:
+        return max(self._ttl_s, seen.told.ttl_s)
 
     def _session(self, name: str) -> Path | None:
         """Return the folder of a session; None for what the file of an epoch says without naming one."""

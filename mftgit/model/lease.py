@@ -71,4 +71,8 @@ class Observation:
 
     def has_run_out(self, now: float, ttl_s: float) -> bool:
         """Tell whether the owner was silent for so long that its deadline has passed on any clock."""
-        return now - self.since >= wait_s(ttl_s)
+        return now >= self.runs_out_at(ttl_s)
+
+    def runs_out_at(self, ttl_s: float) -> float:
+        """Return from when on `has_run_out` is so, if the owner stays silent."""
+        return self.since + wait_s(ttl_s)

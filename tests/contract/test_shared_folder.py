@@ -1,5 +1,6 @@
 """Sessions and leases as files: what the storage may do to them, and what members that freeze may."""
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -351,3 +352,22 @@ def test_a_session_is_seen_whole_or_not_at_all_and_a_half_made_one_is_removed(
     assert seen == [{"two"}]
     assert two.coordinator.look().members.keys() == {"one", "two"}
     assert [path.name.partition(".")[0] for path in sessions(tmp_path)] == ["one", "two"]
+
+
+def test_it_is_told_when_a_session_will_have_been_silent_for_long_enough(site: Site) -> None:
+    one = site.member("one")
+    one.coordinator.look()
+    assert one.coordinator.due_in_s() == math.inf
+    two, three = site.member("two"), site.member("three")
+    one.coordinator.look()
+    site.pass_s(0.5)
+    two.renew()
+    one.coordinator.look()
+    assert one.coordinator.due_in_s() == pytest.approx(TTL_S - 0.5)  # that of three
+    three.renew()
+    one.coordinator.look()
+    site.pass_s(TTL_S - 0.1)
+    assert one.coordinator.due_in_s() == pytest.approx(0.1)
+    site.pass_s(one.coordinator.due_in_s())
+    assert len(one.coordinator.look().members) == 1
+    assert one.coordinator.due_in_s() == math.inf

@@ -296,6 +296,9 @@ class Unreliable:
         self._trouble()
         return self._real.look()
 
+    def due_in_s(self) -> float:
+        return self._real.due_in_s()
+
     def take(
         self, session: Session, wishes: Mapping[TransferName, Wish]
     ) -> Mapping[TransferName, Epoch]:

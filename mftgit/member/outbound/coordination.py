@@ -1,5 +1,6 @@
 """Make the coordinator that the configuration names, and try it out before anything depends on it."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -143,6 +144,10 @@ class AbsentCoordinator:
     def look(self) -> Sight:
         """See `Coordinator.look`."""
         self._fail()
+
+    def due_in_s(self) -> float:
+        """See `Coordinator.due_in_s`."""
+        return math.inf
 
     def take(
         self, session: Session, wishes: Mapping[TransferName, Wish]

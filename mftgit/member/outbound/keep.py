@@ -230,9 +230,10 @@ class Keeper:
         others = max(0, len(self.sight.members) - 1)
         often_s = watch_every_s(self._ttl_s, others)
         waits = self._unavailable or self._prospects.waits
-        if waits or any(name not in self._held for name in self._wants):
-            return often_s
-        return max(often_s, _MEMBERS_EVERY_TTLS * self._ttl_s)
+        if not waits and all(name in self._held for name in self._wants):
+            often_s = max(often_s, _MEMBERS_EVERY_TTLS * self._ttl_s)
+        due_s = self._coordinator.due_in_s()
+        return min(often_s, due_s) if due_s > 0 else often_s
 
     def _session(self) -> Term:
         """Return the term that everything is asked under; raises SessionLostError."""

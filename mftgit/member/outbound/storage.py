@@ -168,6 +168,10 @@ class Admitted:
         """See `Coordinator.look`."""
         return self._coordinator.look()
 
+    def due_in_s(self) -> float:
+        """See `Coordinator.due_in_s`."""
+        return self._coordinator.due_in_s()
+
     def take(
         self, session: Session, wishes: Mapping[TransferName, Wish]
     ) -> Mapping[TransferName, Epoch]:
