@@ -175,6 +175,7 @@ class EtcdCoordinator:
             answer = self._ask("/kv/range", everything)
             told = list(entries(answer.says, self._keys.prefix))
             self._known = know(told, self._known, self._is_unknown)
+            self._let_go(self._known.unknown)
             self._seen = state(answer.says)
         return self._known.sight
 
@@ -311,6 +312,18 @@ class EtcdCoordinator:
             granted = self._ask("/lease/grant", {"TTL": WORDS_S, "ID": 0})
             self._words = (int(granted.says["ID"]), now)
         return self._words[0]
+
+    def _let_go(self, unknown: Mapping[TransferName, int]) -> None:
+        """Free the leases of our session that we do not know of: it would keep them from everybody while it lasts.
+
+        They were taken by requests whose replies were lost, or that arrived late.
+        """
+        steps = [
+            nested([created_at(key, created)], [delete(key)], [])
+            for key, created in ((self._keys.lease(name), at) for name, at in unknown.items())
+        ]
+        for start in range(0, len(steps), AT_ONCE):
+            self._transaction([], steps[start : start + AT_ONCE], [])
 
     def _is_unknown(self, told: ToldLease, name: str) -> bool:
         return told.session == self._session and TransferName(name) not in self._held

@@ -107,11 +107,15 @@ class ToldLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What was seen last: ``ttls`` of the sessions, and ``gone`` are leases whose owners said nothing any more."""
+    """What was seen last: ``ttls`` of the sessions, and ``gone`` are leases whose owners said nothing any more.
+
+    ``unknown`` are leases of ours that we did not know of, with the revisions at which their keys were created.
+    """
 
     sight: Sight = field(default_factory=Sight)
     ttls: Mapping[MemberName, float] = field(default_factory=dict)
     gone: Mapping[TransferName, Handover] = field(default_factory=dict)
+    unknown: Mapping[TransferName, int] = field(default_factory=dict)
 
 
 NOTHING: Final = Known()
@@ -211,7 +215,9 @@ def know(
         entries, key=lambda entry: entry.created
     )  # of two sessions of a member the later one counts
     sessions = [each for each in (parse_session(e.value) for e in _below(told, _SESSION)) if each]
-    holds = dict(_holds(told, is_ours))
+    leases = list(_leases(told))
+    unknown = {name: created for name, created, lease in leases if is_ours(lease, name)}
+    holds = {name: _view(lease, created) for name, created, lease in leases if name not in unknown}
     words = dict(_words(told))
     gone = {
         name: handover
@@ -227,6 +233,7 @@ def know(
         sight=sight,
         ttls={each.member: each.ttl_s for each in sessions},
         gone=gone,
+        unknown=unknown,
     )
 
 
@@ -238,19 +245,14 @@ def _silent(before: Known) -> Iterator[tuple[TransferName, Handover]]:
             yield name, Handover(epoch=view.epoch, why=why)
 
 
-def _holds(
-    entries: Iterable[Entry], is_ours: Callable[[ToldLease, str], bool]
-) -> Iterator[tuple[TransferName, View]]:
+def _leases(entries: Iterable[Entry]) -> Iterator[tuple[TransferName, int, ToldLease]]:
     for entry in _below(entries, _LEASE):
-        told, name = parse_lease(entry.value), entry.key.removeprefix(_LEASE)
-        if told is None or is_ours(told, name):
-            continue
-        yield (
-            TransferName(name),
-            View(
-                owner=told.member, epoch=told.epoch(entry.created), why=told.why, since=told.since
-            ),
-        )
+        if told := parse_lease(entry.value):
+            yield TransferName(entry.key.removeprefix(_LEASE)), entry.created, told
+
+
+def _view(told: ToldLease, created: int) -> View:
+    return View(owner=told.member, epoch=told.epoch(created), why=told.why, since=told.since)
 
 
 def _words(entries: Iterable[Entry]) -> Iterator[tuple[TransferName, Handover]]:

@@ -157,6 +157,7 @@ def test_the_later_of_two_sessions_counts() -> None:
 def test_a_lease_that_is_ours_without_our_knowing_is_free() -> None:
     known = know([lease(7)], NOTHING, lambda told, name: (told.session, name) == ("s", "t"))
     assert known.sight.views.get(T, FREE) == FREE
+    assert known.unknown == {T: 7}
 
 
 def test_whoever_is_gone_without_a_word_was_silent_until_there_is_another() -> None:
