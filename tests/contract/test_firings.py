@@ -404,7 +404,7 @@ def test_firings_that_find_the_run_under_way_are_one_run_when_it_ends(members: M
     one = members.start("one", EIGHT - s(20), transfer(CronTrigger(expression="* * * * *")))
     members.until_owned("one")
     began, go_on = Event(), Event()
-    record = one._runs._record
+    record = one._equipping.record
 
     def hold(event: EventName, **rest: Any) -> None:
         record(event, **rest)
@@ -412,7 +412,7 @@ def test_firings_that_find_the_run_under_way_are_one_run_when_it_ends(members: M
             began.set()
             go_on.wait(WAIT_S)
 
-    one._runs._record = hold
+    one._equipping.record = hold
     for minute in range(4):
         members.clocks["one"].set(EIGHT + s(60 * minute))
         one._fire(T)

@@ -1017,7 +1017,7 @@ def test_what_is_asked_for_while_a_run_is_under_way_is_one_run_when_it_ends(site
     site.run(member, transfer(NEVER))
     until(lambda: member._lines[key].runs == 1)  # the look of a new owner
     began, go_on = threading.Event(), threading.Event()
-    record = member._runs._record
+    record = member._equipping.record
 
     def hold(event: EventName, **rest: Any) -> None:
         record(event, **rest)
@@ -1025,7 +1025,7 @@ def test_what_is_asked_for_while_a_run_is_under_way_is_one_run_when_it_ends(site
             began.set()
             go_on.wait(WAIT_S)
 
-    member._runs._record = hold
+    member._equipping.record = hold
     member.run_now(key)
     assert began.wait(WAIT_S)
     for _ in range(3):

@@ -10,12 +10,12 @@ from loguru import logger
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.errors import MftgitError
 from mftgit.member.outbound import coordination
+from mftgit.member.outbound.equip import Record
 from mftgit.member.outbound.intents import highest_epoch
 from mftgit.member.outbound.keep import Callbacks, Keeper, Taken
 from mftgit.member.outbound.line import Line
 from mftgit.member.outbound.lines import Lines
 from mftgit.member.outbound.moves import Moves
-from mftgit.member.outbound.runs import Record
 from mftgit.member.outbound.storage import Admitted, Storage
 from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import Ownership as OwnedBy

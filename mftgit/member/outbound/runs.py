@@ -1,40 +1,28 @@
 """Runs in a pool of threads: one at a time for each transfer, on what it began with, from the firing to the outcome."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 
 from loguru import logger
 
-from mftgit.adapters.clock import Clock, rfc3339
-from mftgit.adapters.endpoint import Endpoint, RemoteEndpoint
-from mftgit.adapters.local import open_local
-from mftgit.adapters.location_secrets import SecretsHere
+from mftgit.adapters.clock import Clock
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.attempts import recall
-from mftgit.member.outbound.connections import Connections, Secrets
 from mftgit.member.outbound.context import THE_RUN, RunContext
-from mftgit.member.outbound.limits import Limits
+from mftgit.member.outbound.equip import Equipping
 from mftgit.member.outbound.line import Line, Look
-from mftgit.member.outbound.opening import connect
+from mftgit.member.outbound.noted import note_run, note_success, note_waiting, tidy_ledger
 from mftgit.member.outbound.own import Ownership
 from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.programs import programs
-from mftgit.member.outbound.progress import Progress
-from mftgit.member.outbound.retention import tidy
 from mftgit.member.outbound.run import end_begun, has_work, refuse, run_once
-from mftgit.member.outbound.storage import Storage
 from mftgit.member.outbound.successes import Followed, Successes
 from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events import EventName
 from mftgit.model.firing import Firing, firing_facts
-from mftgit.model.location import LocalLocation, Location
-from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.names import TransferName
 from mftgit.model.run import RunState
-from mftgit.model.transfer_status import MAX_REASON, LastRun
 
 PARALLEL_RUNS = 8
 """How many transfers of one member run at the same time."""
@@ -46,12 +34,6 @@ _LOOK_S = 0.2
 ABORT_S = 5.0
 """How long it then waits for those whose connections it has cut."""
 
-UNEXPECTED = "a fault in mftgit: the log has it"
-"""Why a run failed, where nothing foresaw it."""
-
-Record = Callable[..., None]
-"""(event, revision=, epoch=, facts= or each=): write an event down, or one for each of some facts."""
-
 
 class Runs:
     """The pool. ``lock`` guards the lines that are handed in; ``finished(line, outcome)`` is told of each run's end."""
@@ -60,37 +42,23 @@ class Runs:
         self,
         *,
         lock: threading.Lock,
-        member: MemberName,
-        files_root: Path,
-        secrets_dir: Path,
-        commands_dir: Path,
+        equipping: Equipping,
         clock: Clock,
-        record: Record,
         finished: Callable[[Line, RunOutcome | None], None],
         successes: Successes,
         listen: Callable[[Line], None],
         pauses: Pauses,
-        storage: Storage,
-        progress: Progress,
         align: Callable[[TransferName, float], None],
     ) -> None:
         self._lock = lock
         self._idle = threading.Condition(lock)
-        self._me = member
-        self._files_root = files_root
-        self._secrets_dir = secrets_dir
-        self._commands_dir = commands_dir
+        self._equipping = equipping
         self._clock = clock
-        self._record = record
         self._finished = finished
         self._successes = successes
         self._listen = listen
         self._pauses = pauses
-        self._storage = storage
-        self._progress = progress
         self._align = align
-        self.connections = Connections(clock=clock)
-        self._limits = Limits(clock=clock)
         self._pool = ThreadPoolExecutor(PARALLEL_RUNS, "run")
         self._stopping = False
 
@@ -124,7 +92,7 @@ class Runs:
             self._cut_off([line for line in lines if line.running])
             self._wait(lambda: any(line.running for line in lines), ABORT_S)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self.connections.close()
+        self._equipping.connections.close()
 
     def _wait(self, some_run: Callable[[], bool], timeout_s: float) -> None:
         """Wait until ``some_run`` is no longer so; the lock is held. An ownership that runs out tells nobody."""
@@ -144,7 +112,7 @@ class Runs:
     def _run(self, line: Line, ownership: Ownership, look: Look) -> None:
         outcome: RunOutcome | None = None
         try:
-            context = self._context(line, ownership)
+            context = self._equipping.equip(line, ownership)
             recall(context)
             self._listen(line)
             if self._is_held(line, context):
@@ -152,7 +120,7 @@ class Runs:
             outcome = self._go(line, context, look)
         except Exception:  # noqa: BLE001  one transfer must not end the others
             logger.opt(exception=True).error("a run failed unexpectedly", transfer=line.name)
-            self._note(line, None)
+            note_run(line, None, self._clock)
         finally:
             with self._lock:
                 line.running = False
@@ -172,19 +140,19 @@ class Runs:
         except MftgitError as error:
             line.firings.forget()
             outcome = refuse(error, context)
-            self._note(line, outcome)
-            self._note_waiting(line, context)
+            note_run(line, outcome, self._clock)
+            note_waiting(line, context)
             return outcome
         context = replace(context, firing=firing)
         number = self._follows(line, context, look)
         if number is not None or self._is_due(line, context, look):
             outcome = self._carry_out(line, context, look, follows=number is not None)
-            self._note(line, outcome, firing)
-            self._tidy(line, context, outcome)
+            note_run(line, outcome, self._clock, firing)
+            tidy_ledger(line, context, outcome)
         elif context.memory.is_quiet(self._clock.boottime()):
             line.failing, line.reason = False, None  # what failed is not there any more
-        self._note_waiting(line, context)
-        self._note_success(line, context, outcome, number)
+        note_waiting(line, context)
+        note_success(line, context, self._successes, outcome, number)
         return outcome
 
     def _is_held(self, line: Line, context: RunContext) -> bool:
@@ -241,8 +209,8 @@ class Runs:
         context.record(EventName.RUN_STARTED, firing_facts(None))
         facts = {"outcome": failed.outcome.value, "files": 0, "size_bytes": 0, **firing_facts(None)}
         context.record(EventName.RUN_FAILED, {**facts, "errors": [str(error)]})
-        self._note(line, failed)
-        self._note_waiting(line, context)
+        note_run(line, failed, self._clock)
+        note_waiting(line, context)
 
     @staticmethod
     def _carry_out(line: Line, context: RunContext, look: Look, *, follows: bool) -> RunOutcome:
@@ -269,38 +237,6 @@ class Runs:
             logger.debug("no success looked for", transfer=line.name, reason=str(error))
             return None
 
-    def _note_success(
-        self, line: Line, context: RunContext, outcome: RunOutcome | None, number: int | None
-    ) -> None:
-        """Write down for which success a run was, and that it was one, for those that run after it.
-
-        A success is that no file failed and none is left over to the next run. It is looked at after each look, so that
-        what a member did not come to write down is written by the next one. A run that ended because its owner did is
-        gone on with by the next owner, and is not noted.
-        """
-        how = None if outcome is None else outcome.outcome
-        if not context.ownership.valid() or how is RunState.ENDED:
-            return
-        try:
-            if number is not None and line.follows is not None and how is not RunState.FAILED:
-                Followed(line.state, self._successes).note(line.follows, number)
-            delivered = context.memory.ledger.delivered
-            if delivered > line.told_delivered and _is_good(outcome, context, self._clock):
-                self._successes.tell(line.name, line.key, delivered)
-                line.told_delivered = delivered
-        except MftgitError as error:
-            logger.warning("a success was not noted", transfer=line.name, reason=str(error))
-
-    @staticmethod
-    def _tidy(line: Line, context: RunContext, outcome: RunOutcome) -> None:
-        """Let go of what is old in the ledger; where that fails, the next look after an hour does it."""
-        if line.transfer is None or outcome.outcome is RunState.ENDED or line.stopping.is_set():
-            return
-        try:
-            tidy(line.transfer, context)
-        except MftgitError as error:
-            logger.warning("the ledger was not tidied", transfer=line.name, reason=str(error))
-
     @staticmethod
     def _is_due(line: Line, context: RunContext, look: Look) -> bool:
         if look is Look.FIRED:
@@ -309,112 +245,6 @@ class Runs:
             return has_work(line.transfer, context, fresh=_takes_fresh(line, look))
         except MftgitError:
             return True  # the run says by its events what is wrong, and the next one waits longer
-
-    def _context(self, line: Line, ownership: Ownership) -> RunContext:
-        basis = line.basis
-
-        def record(event: EventName, /, *facts: Mapping[str, Fact]) -> None:
-            self._record(
-                event,
-                revision=basis.revision,
-                epoch=ownership.epoch,
-                each=[{"transfer": line.name, **one} for one in facts],
-            )
-
-        def opening(location: Location, *, make: bool, wait: bool) -> Endpoint:
-            opened = self._open(location, basis.generation.secrets, make=make, wait=wait)
-            with self._lock:
-                line.opened.append(opened)
-            return opened
-
-        def open_endpoint(location: Location, make: bool) -> Endpoint:  # noqa: FBT001  see OpenEndpoint
-            return opening(location, make=make, wait=True)
-
-        def open_more(location: Location) -> Endpoint | None:
-            try:
-                return opening(location, make=False, wait=False)
-            except MftgitError as error:
-                logger.info("no further connection", location=location.name, reason=str(error))
-                return None
-
-        return RunContext(
-            ownership=ownership,
-            member=self._me,
-            revision=basis.revision,
-            generation=basis.generation,
-            state=line.state,
-            clock=self._clock,
-            open_endpoint=open_endpoint,
-            open_more=open_more,
-            record=record,
-            moved=self._moved(line, ownership),
-            run_program=programs(
-                line.transfer,
-                folder=self._commands_dir,
-                member=self._me,
-                revision=basis.revision,
-                ownership=ownership,
-                clock=self._clock,
-            ),
-            give_back=self.connections.give_back,
-            admit_source=self._admit_source,
-            memory=line.memory,
-            secrets=SecretsHere(folder=self._secrets_dir, values=basis.generation.secrets),
-            progress=self._progress,
-            stopping=line.stopping,
-            unwanted=lambda: not line.wanted,
-        )
-
-    def _admit_source(self, location: Location, path: str) -> None:
-        """See that claims are fenced there, as far as this machine can tell."""
-        if isinstance(location, LocalLocation):
-            self._storage.admit_source(self._files_root / location.path / path)
-
-    def _moved(self, line: Line, ownership: Ownership) -> Callable[[LocationName, int], None]:
-        """Return what keeps a run within the limits of its transfer and of its locations."""
-        if line.transfer is None:  # which sends nothing
-            return lambda _to, _size_bytes: None
-        locations = line.basis.generation.locations
-        wait = line.stopping.wait
-        return self._limits.between(line.transfer, locations, ownership=ownership, wait=wait)
-
-    def _open(self, location: Location, secrets: Secrets, *, make: bool, wait: bool) -> Endpoint:
-        if isinstance(location, LocalLocation):
-            return open_local(location, files_root=self._files_root, make=make)
-
-        def connecting() -> RemoteEndpoint:
-            return connect(
-                location, secrets_dir=self._secrets_dir, secrets=secrets, clock=self._clock
-            )
-
-        return self.connections.lend(location, secrets, connecting, wait=wait)
-
-    def _note_waiting(self, line: Line, context: RunContext) -> None:
-        """Say what waits after this look, and when what failed is tried again, unless that is the next firing."""
-        memory, now, transfer = context.memory, self._clock.boottime(), line.transfer
-        line.waiting = memory.waiting(now, transfer.source.stable_s if transfer else 0.0)
-        retry_in_s = None if line.on_schedule else memory.retry_in_s(now)
-        line.retry_at = (
-            None
-            if retry_in_s is None
-            else rfc3339(self._clock.now() + timedelta(seconds=retry_in_s))
-        )
-
-    def _note(self, line: Line, outcome: RunOutcome | None, firing: Firing | None = None) -> None:
-        errors = (UNEXPECTED,) if outcome is None else outcome.errors
-        line.reason = errors[0][:MAX_REASON] if errors else None
-        if outcome is not None and outcome.outcome is RunState.IDLE:
-            line.failing = False
-            return
-        line.failing = outcome is None or outcome.outcome is RunState.FAILED
-        line.last_run = LastRun(
-            outcome=RunState.FAILED.value if outcome is None else outcome.outcome.value,
-            at=rfc3339(self._clock.now()),
-            files=0 if outcome is None else outcome.files,
-            size_bytes=0 if outcome is None else outcome.size_bytes,
-            due_at=None if firing is None else rfc3339(firing.due_at),
-            caught_up=firing is not None and firing.caught_up,
-        )
 
 
 def _takes_fresh(line: Line, look: Look) -> bool:
@@ -427,17 +257,3 @@ def _was_given_up(line: Line, context: RunContext, look: Look) -> bool:
     if look is not Look.TAKEN or line.transfer is None:
         return False
     return line.transfer.failover.is_due(context.memory.count(THE_RUN))
-
-
-def _is_good(outcome: RunOutcome | None, context: RunContext, clock: Clock) -> bool:
-    """Tell whether all that the run took is delivered, and it left nothing to be gone on with at once.
-
-    Files of earlier runs that wait for their next try do not count. A run that found nothing says so of those before
-    it only where no file waits because it failed.
-    """
-    if outcome is not None and outcome.again_in_s is not None:
-        return False
-    if outcome is not None and outcome.outcome is RunState.SUCCEEDED:
-        return True
-    idle = outcome is None or outcome.outcome is RunState.IDLE
-    return idle and context.memory.is_quiet(clock.boottime())

@@ -15,7 +15,7 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.outbound import coordination
 from mftgit.member.outbound.connections import SWEEP_S
-from mftgit.member.outbound.content import Changing
+from mftgit.member.outbound.equip import Equipping, Record
 from mftgit.member.outbound.former import Former
 from mftgit.member.outbound.leftover import LOOK_S
 from mftgit.member.outbound.line import (
@@ -24,13 +24,12 @@ from mftgit.member.outbound.line import (
     Look,
 )
 from mftgit.member.outbound.lines import Lines
+from mftgit.member.outbound.needs import require
 from mftgit.member.outbound.notices import Notices
-from mftgit.member.outbound.opening import prepare
 from mftgit.member.outbound.owning import Owning
 from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.programs import check_programs
 from mftgit.member.outbound.progress import Progress
-from mftgit.member.outbound.runs import Record, Runs
+from mftgit.member.outbound.runs import Runs
 from mftgit.member.outbound.status import Statuses
 from mftgit.member.outbound.storage import STATE, Storage
 from mftgit.member.outbound.successes import Successes
@@ -79,11 +78,7 @@ class Outbound:
         self._clock: Clock = clock or SystemClock()
         self._scheduler = Scheduler(clock=self._clock)
         transfers = self._shared / "transfers"
-        self._lines = Lines(
-            member=self._me,
-            transfers=transfers,
-            gone=self._gone,
-        )
+        self._lines = Lines(member=self._me, transfers=transfers, gone=self._gone)
         pauses = Pauses(self._shared)
         self._storage = Storage(
             self._shared, member=self._me, known=folder.storage_id, clock=self._clock
@@ -107,20 +102,25 @@ class Outbound:
         self.progress = Progress(clock=self._clock)
         self._secrets_dir = folder.secrets
         self._commands_dir = folder.commands
-        self._runs = Runs(
+        self._equipping = Equipping(
             lock=self._lines.lock,
             member=self._me,
             files_root=Path(bootstrap.files_root),
             secrets_dir=self._secrets_dir,
-            commands_dir=folder.commands,
+            commands_dir=self._commands_dir,
             clock=self._clock,
             record=record,
+            storage=self._storage,
+            progress=self.progress,
+        )
+        self._runs = Runs(
+            lock=self._lines.lock,
+            equipping=self._equipping,
+            clock=self._clock,
             finished=self._finished,
             successes=Successes(self._shared / "succeeded"),
             listen=self._listen,
             pauses=pauses,
-            storage=self._storage,
-            progress=self.progress,
             align=self._scheduler.align,
         )
         self._statuses = Statuses(
@@ -144,7 +144,7 @@ class Outbound:
         sweep()  # keys that a process before this one had no time to remove
         self._scheduler.start()
         sweeps = self._scheduler.make(IntervalTrigger(every_s=SWEEP_S))
-        self._scheduler.put(_SWEEP, sweeps, self._runs.connections.sweep)
+        self._scheduler.put(_SWEEP, sweeps, self._equipping.connections.sweep)
 
     def prepare(self, plan: Plan, generation: Generation, *, fresh: bool) -> "Prepared":
         """Build everything of ``generation`` that can fail; what runs is not touched.
@@ -163,18 +163,13 @@ class Outbound:
             }
         except OSError as error:
             raise MftgitError(f"a schedule cannot be made: {error.strerror or error}") from error
-        for job in changed if fresh else ():
-            check_programs(job.transfer, folder=self._commands_dir)
-        for location in {
-            each for job in changed for each in (job.source, job.destination, job.fallback) if each
-        }:
-            if fresh:
-                prepare(location, secrets_dir=self._secrets_dir, secrets=generation.secrets)
-        for job in changed if fresh else ():
-            here = SecretsHere(folder=self._secrets_dir, values=generation.secrets)
-            with Changing(job.transfer, here).ready():
-                pass
         if fresh:
+            require(
+                changed,
+                generation.secrets,
+                secrets_dir=self._secrets_dir,
+                commands_dir=self._commands_dir,
+            )
             self._owning.try_out(self._find_way(generation))
         return Prepared(plan=plan, generation=generation, triggers=triggers)
 
