@@ -78,6 +78,7 @@ class Coordinator(Protocol):
         and this member's ttl is ended by this, for everybody.
 
         Raises:
+            SessionLostError: what this member holds is not its own any more, although nobody ended its session.
             CoordinatorUnavailableError
         """
 

@@ -10,8 +10,8 @@ compares, and a keep-alive, which a leader that the others have left behind answ
 """
 
 import math
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from mftgit.adapters.clock import Clock, rfc3339
@@ -22,6 +22,7 @@ from mftgit.adapters.coordinator import (
     Wish,
 )
 from mftgit.adapters.etcd_calls import Access, Answer, Calls, NotFoundError
+from mftgit.adapters.etcd_epochs import Hold, Raised, read_raised
 from mftgit.adapters.etcd_session import lease_of, lives, lost, name_of, require_alive
 from mftgit.adapters.etcd_wire import (
     changed_at,
@@ -35,7 +36,7 @@ from mftgit.adapters.etcd_wire import (
     state,
 )
 from mftgit.model.etcd_values import (
-    FIRST,
+    CHANCES,
     NOTHING,
     Keys,
     ToldLease,
@@ -47,7 +48,6 @@ from mftgit.model.etcd_values import (
     know,
     lease_s,
     parse_lease,
-    parse_raised,
     raised_above,
 )
 from mftgit.model.lease import deadline
@@ -65,22 +65,6 @@ _TRIES: Final = 5
 _DESCENDING, _BY_CHANGE = 2, 3  # of etcd's RangeRequest: SortOrder, SortTarget
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hold:
-    """A lease that we have, and the revision at which its key was created."""
-
-    created: int
-    epoch: Epoch
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Raised:
-    """What is part of epochs, and the revision at which that was ``changed`` last."""
-
-    by: int = FIRST
-    changed: int = 0
-
-
 class EtcdCoordinator:
     """`Coordinator` over the keys below ``prefix``; see there for its threads."""
 
@@ -94,12 +78,13 @@ class EtcdCoordinator:
         # A renewal has to come through: it gives a server that is silent up early.
         self._renewals = Calls(access, attempt_s=ttl_s / 6, clock=clock)
         self._calls = Calls(access, attempt_s=max(1.0, ttl_s / 6), clock=clock)
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, tuple[int, int]] | None = None
         self._known = NOTHING
         self._session = ""
         self._told = 0  # the revision at which our session's key was changed last
-        self._held: dict[TransferName, _Hold] = {}
-        self._raised = _Raised()
+        self._held: dict[TransferName, Hold] = {}
+        self._going: set[TransferName] = set()  # those of them that may be given back already
+        self._raised = Raised()
         self._revision = 0
         self._words: tuple[int, float] | None = None
 
@@ -120,6 +105,7 @@ class EtcdCoordinator:
                 raise CoordinatorUnavailableError("a session has ended as it began")
             created = found[0].created
         self._session, self._held, self._told = f"{lease:x}", {}, created
+        self._going = set()
         return Session(id=f"{lease:x}.{created}", sent_at=granted.sent_at, ttl_s=self._ttl_s)
 
     def renew(self, session: Session) -> Session:
@@ -174,7 +160,12 @@ class EtcdCoordinator:
         ):
             answer = self._ask("/kv/range", everything)
             told = list(entries(answer.says, self._keys.prefix))
-            self._known = know(told, self._known, self._is_unknown)
+            held = {name: hold.created for name, hold in self._held.items()}
+            self._known = know(told, self._known, self._session, held)
+            if missing := self._known.missing - self._going:
+                raise SessionLostError(
+                    f"{len(missing)} leases are not in etcd any more, as {min(missing)}: was it restored from a copy?"
+                )
             self._let_go(self._known.unknown)
             self._seen = state(answer.says)
         return self._known.sight
@@ -203,11 +194,13 @@ class EtcdCoordinator:
         """See `Coordinator.give_back`."""
         names = list(leases)
         self._seen = None
+        self._going |= leases.keys()
         for start in range(0, len(names), AT_ONCE):
             some = {name: leases[name] for name in names[start : start + AT_ONCE]}
             self._give_back_some(session, some)
             for name in some:
                 self._held.pop(name, None)
+                self._going.discard(name)
 
     def close(self, session: Session, why: str) -> None:
         """See `Coordinator.close`."""
@@ -227,18 +220,20 @@ class EtcdCoordinator:
         for _ in range(_TRIES):
             self._raise_above(above)
             raised = self._raised
+            by = raised.by + secrets.randbelow(CHANCES)
             answer = self._transaction(
                 [*lives(self._keys, session), changed_at(self._keys.raised, raised.changed)],
-                [self._taking(session, name, wish, raised.by) for name, wish in wishes.items()],
+                [self._taking(session, name, wish, by) for name, wish in wishes.items()],
                 [read(self._session_key(session)), read(self._keys.raised)],
             )
             responses = answer.says.get("responses", [])
             if answer.says.get("succeeded"):
                 for name, response in zip(wishes, responses, strict=True):
-                    self._note(session, name, response["response_txn"], answer.revision)
+                    told = (answer.revision, by)
+                    self._note(session, name, response["response_txn"], told)
                 return {name: self._held[name].epoch for name in wishes if name in self._held}
             require_alive(session, responses[0])
-            self._raised = _read_raised(responses[1])
+            self._raised = read_raised(responses[1])
         raise CoordinatorUnavailableError("the epochs of this cluster in etcd change all the time")
 
     def _taking(self, session: Session, name: TransferName, wish: Wish, raised: int) -> Any:
@@ -256,16 +251,17 @@ class EtcdCoordinator:
             [read(key)],
         )
 
-    def _note(self, session: Session, name: TransferName, said: Any, revision: int) -> None:
-        """Note whether ``name`` was taken now, or before without our hearing of it."""
+    def _note(self, session: Session, name: TransferName, said: Any, told: tuple[int, int]) -> None:
+        """Note whether ``name`` was taken now, by revision and ``raised``, or before without our hearing of it."""
+        self._going.discard(name)
         if said.get("succeeded"):
-            self._held[name] = _Hold(created=revision, epoch=epoch_of(revision, self._raised.by))
+            self._held[name] = Hold(created=told[0], epoch=epoch_of(*told))
             return
         self._held.pop(name, None)
         for entry in entries(said["responses"][0]["response_range"], ""):
-            told = parse_lease(entry.value)
-            if told is not None and told.session == name_of(session):
-                self._held[name] = _Hold(created=entry.created, epoch=told.epoch(entry.created))
+            lease = parse_lease(entry.value)
+            if lease is not None and lease.session == name_of(session):
+                self._held[name] = Hold(created=entry.created, epoch=lease.epoch(entry.created))
 
     def _raise_above(self, above: Epoch) -> None:
         """See that whatever is taken from now on has an epoch above ``above``."""
@@ -278,9 +274,9 @@ class EtcdCoordinator:
                 [changed_at(key, self._raised.changed)], [put(key, str(by).encode())], [read(key)]
             )
             if answer.says.get("succeeded"):
-                self._raised = _Raised(by=by, changed=answer.revision)
+                self._raised = Raised(by=by, changed=answer.revision)
             else:
-                self._raised = _read_raised(answer.says["responses"][0])
+                self._raised = read_raised(answer.says["responses"][0])
 
     def _give_back_some(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
         for _ in range(_TRIES):
@@ -325,9 +321,6 @@ class EtcdCoordinator:
         for start in range(0, len(steps), AT_ONCE):
             self._transaction([], steps[start : start + AT_ONCE], [])
 
-    def _is_unknown(self, told: ToldLease, name: str) -> bool:
-        return told.session == self._session and TransferName(name) not in self._held
-
     def _tells(self, standing: Standing) -> bytes:
         told = ToldSession(member=self._member, ttl_s=self._ttl_s, standing=standing)
         return format_session(told)
@@ -350,9 +343,3 @@ class EtcdCoordinator:
         answer = self._calls.ask(path, question)
         self._revision = answer.revision
         return answer
-
-
-def _read_raised(response: Any) -> "_Raised":
-    for entry in entries(response["response_range"], ""):
-        return _Raised(by=parse_raised(entry.value), changed=entry.changed)
-    return _Raised()

@@ -9,10 +9,15 @@ from mftgit.model.etcd_values import Entry
 Operation = dict[str, Any]
 
 
-def state(says: Any) -> tuple[int, int]:
-    """Return how many keys there are, and the revision of the last change that lasts."""
-    changed = [int(each["mod_revision"]) for each in says.get("kvs", [])]
-    return int(says.get("count", 0)), max(changed, default=0)
+def state(says: Any) -> tuple[int, tuple[int, int]]:
+    """Return how many keys there are, the revision of the last change that lasts, and by which lease of etcd's.
+
+    Leases of etcd's never come again, and revisions do where etcd is restored from a copy.
+    """
+    changed = [
+        (int(each["mod_revision"]), int(each.get("lease", 0))) for each in says.get("kvs", [])
+    ]
+    return int(says.get("count", 0)), max(changed, default=(0, 0))
 
 
 def entries(found: Any, prefix: str) -> Iterator[Entry]:

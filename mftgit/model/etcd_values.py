@@ -1,17 +1,20 @@
 """What a cluster keeps in etcd: one key for each session, each lease and each handover, and what they say.
 
-A lease's epoch is made of the revision at which etcd created its key, which only rises: a thousand for each revision,
+A lease's epoch is made of the revision at which etcd created its key, which only rises: a million for each revision,
 and what is ``raised``. The key of that name says how much, for all leases that are taken from then on: it grows where
 storage remembers higher epochs, as after etcd was set up anew.
 
 While members move from one coordinator to another, each of the two may give a transfer to somebody. The fence is made
 for that, as long as the two have not one epoch. So the first of etcd's is far above those of a shared folder, which go
-up by one; and where a shared folder goes on above those of etcd, it has not a thousand in that time.
+up by one; and where a shared folder goes on above those of etcd, it has not half a million in that time.
+
+An etcd that was set up anew or restored from a copy has revisions once more that it had before. So a number that
+nobody knows beforehand is part of each epoch, too: two owners have one epoch by a chance of one in half a million.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,7 +29,10 @@ from mftgit.model.standing import (
 )
 from mftgit.model.view import Sight, View, see, silent
 
-STEP: Final = 1_000
+STEP: Final = 1_000_000
+CHANCES: Final = STEP // 2
+"""So many numbers there are, from 0, of which one is added to ``raised``."""
+
 FIRST: Final = 1_000_000_000
 MAX_RAISED: Final = 1 << 62
 """What is added is less than this; etcd's own numbers have 63 bits."""
@@ -109,13 +115,15 @@ class ToldLease:
 class Known:
     """What was seen last: ``ttls`` of the sessions, and ``gone`` are leases whose owners said nothing any more.
 
-    ``unknown`` are leases of ours that we did not know of, with the revisions at which their keys were created.
+    ``unknown`` are leases of ours that we did not know of, with the revisions at which their keys were created, and
+    ``missing`` are those that we had, and have no more, although our session is there.
     """
 
     sight: Sight = field(default_factory=Sight)
     ttls: Mapping[MemberName, float] = field(default_factory=dict)
     gone: Mapping[TransferName, Handover] = field(default_factory=dict)
     unknown: Mapping[TransferName, int] = field(default_factory=dict)
+    missing: frozenset[TransferName] = frozenset()
 
 
 NOTHING: Final = Known()
@@ -205,18 +213,22 @@ def parse_raised(content: bytes) -> int:
 
 
 def know(
-    entries: Iterable[Entry], before: Known, is_ours: Callable[[ToldLease, str], bool]
+    entries: Iterable[Entry], before: Known, session: str, held: Mapping[TransferName, int]
 ) -> Known:
     """Return what ``entries``, all keys there are, tell whoever knew ``before``.
 
-    ``is_ours(lease, name)`` tells of a lease that it is one which we did not know that we took: it is free for us.
+    ``held`` is what we know to have in our ``session``, with the revisions at which the keys were created. A lease of
+    our session that is not among them is one which we did not know that we took: it is free for us.
     """
     told = sorted(
         entries, key=lambda entry: entry.created
     )  # of two sessions of a member the later one counts
     sessions = [each for each in (parse_session(e.value) for e in _below(told, _SESSION)) if each]
     leases = list(_leases(told))
-    unknown = {name: created for name, created, lease in leases if is_ours(lease, name)}
+    ours = {name: created for name, created, lease in leases if lease.session == session}
+    unknown = {name: created for name, created in ours.items() if name not in held}
+    is_there = any(entry.key == _SESSION + session for entry in told)
+    missing = {name for name, created in held.items() if ours.get(name) != created}
     holds = {name: _view(lease, created) for name, created, lease in leases if name not in unknown}
     words = dict(_words(told))
     gone = {
@@ -234,6 +246,7 @@ def know(
         ttls={each.member: each.ttl_s for each in sessions},
         gone=gone,
         unknown=unknown,
+        missing=frozenset(missing if is_there else ()),
     )
 
 

@@ -1,14 +1,18 @@
 """Leases in etcd that their owner knows nothing of, etcds that are not one, and etcds that were set back."""
 
+import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from coordination import Member
 from etcd_cluster import Cluster, Etcd
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.coordinator import CoordinatorUnavailableError, Wish
+from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError, Wish
 from mftgit.adapters.etcd import EtcdCoordinator
 from mftgit.adapters.etcd_calls import Access
 from mftgit.model.etcd import Endpoint
@@ -18,6 +22,16 @@ pytestmark = pytest.mark.needs("etcd")
 
 T = TransferName("t")
 TTL_S = 6.0
+Said = TypeVar("Said")
+
+
+def again(ask: Callable[[], Said]) -> Said:
+    """Ask until there is an answer."""
+    for _ in range(400):
+        with suppress(CoordinatorUnavailableError):
+            return ask()
+        time.sleep(0.05)  # noqa: TID251  a test
+    raise AssertionError("no answer")
 
 
 def only(etcd: Etcd, name: str, prefix: str) -> Member:
@@ -51,3 +65,40 @@ def test_what_was_taken_without_a_reply_and_is_not_wanted_any_more_goes_to_anoth
         with suppress(CoordinatorUnavailableError):
             one.coordinator.look()
     assert two.view(T).owner == "two"
+
+
+def kill_all(etcds: Cluster) -> dict[Path, Path]:
+    """Return where the data of each is, and where a copy of it may be."""
+    for each in etcds.etcds:
+        each.kill()
+    folders = [each.log.parent / each.name for each in etcds.etcds]
+    return {folder: folder.with_suffix(".kept") for folder in folders}
+
+
+def keep_copies(etcds: Cluster) -> None:
+    for folder, copy in kill_all(etcds).items():
+        shutil.copytree(folder, copy)
+    etcds.heal()
+
+
+def set_back(etcds: Cluster) -> None:
+    for folder, copy in kill_all(etcds).items():
+        shutil.rmtree(folder)
+        copy.rename(folder)
+    etcds.heal()
+
+
+def test_who_owned_before_etcd_was_set_back_stands_down_and_no_epoch_comes_again(
+    etcds: Cluster,
+) -> None:
+    """The session is in the copy and the lease is not; what another one takes instead has the same revision."""
+    prefix = etcds.fresh_prefix()
+    one, two = (Member(etcds.coordinator(name, prefix, ttl_s=60.0)) for name in ("one", "two"))
+    keep_copies(etcds)
+    epoch = again(lambda: one.take(T))
+    assert again(lambda: one.view(T)).owner == "one"
+
+    set_back(etcds)
+    assert again(lambda: two.take(T)) not in {None, epoch}
+    with pytest.raises(SessionLostError):
+        again(one.coordinator.look)

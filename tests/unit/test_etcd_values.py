@@ -3,13 +3,16 @@
 import json
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.etcd_values import (
+    CHANCES,
     FIRST,
     MAX_RAISED,
     NOTHING,
+    STEP,
     Entry,
     Keys,
     Known,
@@ -72,16 +75,16 @@ def words(epoch: int, why: str = "over") -> Entry:
 
 
 def seen(*entries: Entry, before: Known = NOTHING) -> Known:
-    return know(entries, before, lambda _told, _name: False)
+    return know(entries, before, "", {})
 
 
-@given(st.integers(0, MAX_RAISED // 2), st.integers(1, 1 << 40), st.integers(0, 500))
+@given(st.integers(0, MAX_RAISED // 2), st.integers(1, 1 << 40), st.integers(0, CHANCES - 1))
 def test_what_is_raised_is_above_and_meets_no_epoch_of_a_shared_folder(
-    above: int, created: int, steps: int
+    above: int, created: int, chance: int
 ) -> None:
-    epoch = epoch_of(created, raised_above(above))
+    epoch = epoch_of(created, raised_above(above) + chance)
     assert epoch > above
-    assert epoch_of(created + 1, raised_above(above)) - epoch > steps
+    assert epoch_of(created + 1, raised_above(above)) - epoch > STEP - CHANCES
     assert epoch_of(created, FIRST) > FIRST
 
 
@@ -144,7 +147,7 @@ def test_a_name_with_any_characters_has_a_key_of_its_own_below_the_prefix() -> N
 def test_an_owner_is_seen_with_its_epoch() -> None:
     known = seen(session(3), lease(7, raised=100))
     assert known.sight.views == {
-        T: View(owner=ONE, epoch=Epoch(7_100), why="w", since="then"),
+        T: View(owner=ONE, epoch=Epoch(7_000_100), why="w", since="then"),
     }
     assert known.sight.members == {ONE: Standing()}
 
@@ -155,16 +158,29 @@ def test_the_later_of_two_sessions_counts() -> None:
 
 
 def test_a_lease_that_is_ours_without_our_knowing_is_free() -> None:
-    known = know([lease(7)], NOTHING, lambda told, name: (told.session, name) == ("s", "t"))
+    known = know([lease(7)], NOTHING, "s", {})
     assert known.sight.views.get(T, FREE) == FREE
     assert known.unknown == {T: 7}
+    assert not known.missing
+
+
+@pytest.mark.parametrize(("key", "missing"), [("s", {T}), ("other", set())])
+def test_a_lease_that_is_ours_is_missing_where_its_session_goes_on(
+    key: str, missing: set[TransferName]
+) -> None:
+    told = ToldSession(member=ONE, ttl_s=4.0, standing=Standing())
+    ours = Entry(key=f"sessions/{key}", value=format_session(told), created=3, changed=3)
+    assert know([ours, lease(7)], NOTHING, "s", {T: 6}).missing == missing
+    assert know([ours], NOTHING, "s", {T: 7}).missing == missing
+    assert not know([ours, lease(7)], NOTHING, "s", {T: 7}).missing
 
 
 def test_whoever_is_gone_without_a_word_was_silent_until_there_is_another() -> None:
     first = seen(session(3), lease(7))
     second = seen(before=first)
     silence = View(
-        epoch=Epoch(7_000), handover=Handover(epoch=Epoch(7_000), why="one was silent for 4 s")
+        epoch=Epoch(7_000_000),
+        handover=Handover(epoch=Epoch(7_000_000), why="one was silent for 4 s"),
     )
     assert second.sight.views == {T: silence}
     assert seen(before=second).sight.views == {T: silence}
@@ -175,7 +191,7 @@ def test_whoever_is_gone_without_a_word_was_silent_until_there_is_another() -> N
 
 def test_words_count_more_than_silence() -> None:
     first = seen(session(3), lease(7))
-    second = seen(words(7_000, "moved"), before=first)
+    second = seen(words(7_000_000, "moved"), before=first)
     handover = second.sight.views[T].handover
     assert handover is not None
     assert handover.why == "moved"

@@ -1,0 +1,31 @@
+"""What an owner knows of its epochs in etcd."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mftgit.adapters.etcd_wire import entries
+from mftgit.model.etcd_values import FIRST, parse_raised
+from mftgit.model.names import Epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A lease that we have, and the revision at which its key was created."""
+
+    created: int
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """What is part of epochs, and the revision at which that was ``changed`` last."""
+
+    by: int = FIRST
+    changed: int = 0
+
+
+def read_raised(response: Any) -> Raised:
+    """Return what ``response``, the key ``raised`` as it was read, says; raises ValueError."""
+    for entry in entries(response["response_range"], ""):
+        return Raised(by=parse_raised(entry.value), changed=entry.changed)
+    return Raised()
