@@ -149,7 +149,7 @@ def _code(error: Exception) -> int:
     """Return the code of gRPC that etcd's answer has; 0 where it has none."""
     try:
         return int(json.loads(_text(error))["code"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 0
 
 
@@ -159,7 +159,7 @@ def _told(error: Exception) -> str:
     try:
         body = json.loads(text)
         said = body.get("error") or body["message"]  # the latter alone since etcd 3.6
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         said = text
     return str(said).replace("\n", " ")[:300] or type(error).__name__
 

@@ -64,10 +64,15 @@ class Line:
             Etcd3Exception, requests.RequestException: there is none, or it is that something is wrong.
         """
         self._client.timeout = within_s
-        reply = self._client.post(self._client.get_url(path), json=question)
+        try:
+            reply = self._client.post(self._client.get_url(path), json=question)
+        except RecursionError as error:
+            raise NoEtcdError("an answer that is nested too deeply for one of etcd") from error
         if isinstance(reply, dict) and "error" in reply:  # a stream's: its status is 200
             raise ConnectionFailedError(str(reply["error"]))
-        if not isinstance(reply, dict) or not ("header" in reply or "result" in reply):
+        if not isinstance(reply, dict) or not isinstance(
+            reply.get("header", reply.get("result")), dict
+        ):
             raise NoEtcdError("an answer that is none of etcd")
         return reply
 

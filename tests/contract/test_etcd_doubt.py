@@ -9,12 +9,15 @@ from typing import TypeVar
 
 import pytest
 from coordination import Member
-from etcd_cluster import Cluster, Etcd
+from etcd_cluster import Cluster, Etcd, lone_etcd
+from tls_script import answer, scripted
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError, Wish
 from mftgit.adapters.etcd import EtcdCoordinator
 from mftgit.adapters.etcd_calls import Access
+from mftgit.adapters.etcd_probe import try_etcd
+from mftgit.errors import ConfigError
 from mftgit.model.etcd import Endpoint
 from mftgit.model.names import MemberName, TransferName
 
@@ -102,3 +105,28 @@ def test_who_owned_before_etcd_was_set_back_stands_down_and_no_epoch_comes_again
     assert again(lambda: two.take(T)) not in {None, epoch}
     with pytest.raises(SessionLostError):
         again(one.coordinator.look)
+
+
+def tried(*endpoints: Endpoint) -> str:
+    access = Access(endpoints=endpoints)
+    return try_etcd(access, prefix="/tried", member=MemberName("one"), clock=SystemClock())
+
+
+def test_endpoints_of_two_etcds_are_refused(etcds: Cluster) -> None:
+    """Each by itself works, and each would give the same transfer to somebody."""
+    assert tried(*etcds.endpoints)
+    with lone_etcd() as other, pytest.raises(ConfigError, match=f"{other.port}.*another etcd"):
+        tried(*etcds.endpoints, other)
+
+
+def test_an_etcd_of_which_one_server_is_away_is_taken(etcds: Cluster) -> None:
+    for each in (etcds.etcds[0], etcds.etcds[2]):
+        each.gate.shut()
+        assert tried(*etcds.endpoints)
+        each.gate.open()
+
+
+@pytest.mark.parametrize("said", [b'{"header": {}}', b'{"header": 1}', b"[" * 100_000])
+def test_whoever_answers_and_is_no_etcd_is_refused(said: bytes) -> None:
+    with scripted(None, answer("200 OK", said)) as server, pytest.raises(ConfigError, match="etcd"):
+        tried(Endpoint(scheme="http", host="127.0.0.1", port=server.port))

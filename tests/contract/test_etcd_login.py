@@ -134,6 +134,9 @@ def test_whatever_etcd_refuses_is_told(site: Site) -> None:
     other = make_certificates().ca
     wrong: dict[str, Cluster] = {
         "its certificate is not taken": site.cluster(ca=other),
+        "Hostname mismatch": site.cluster(
+            endpoints=[site.etcd.url.replace("127.0.0.1", "localhost")]
+        ),
         "permission denied": site.cluster(prefix="/elsewhere"),
         "invalid user ID or password": site.cluster(username="nobody"),
         "etcdserver: ": site.cluster(

@@ -229,6 +229,39 @@ def etcd_cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+@contextmanager
+def lone_etcd() -> Iterator[Endpoint]:
+    """Give one that is of no cluster."""
+    program = shutil.which("etcd", path="/usr/bin:/usr/local/bin:/usr/sbin")
+    assert program is not None
+    with ExitStack() as stack:
+        place = _MEMORY if _MEMORY.is_dir() else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etcd-", dir=place)))
+        port, peer = (stack.enter_context(own_port()) for _ in range(2))
+        etcd = Etcd(
+            name="default",
+            command=[
+                program,
+                f"--data-dir={folder / 'data'}",
+                f"--listen-client-urls=http://127.0.0.1:{port}",
+                f"--advertise-client-urls=http://127.0.0.1:{port}",
+                f"--listen-peer-urls=http://127.0.0.1:{peer}",
+                f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+                f"--initial-cluster=default=http://127.0.0.1:{peer}",
+                "--logger=zap",
+                "--log-outputs=stderr",
+            ],
+            log=folder / "log",
+            port=port,
+            gate=stack.enter_context(gate(0, port)),
+            peers=stack.enter_context(gate(0, peer)),
+        )
+        etcd.start()
+        stack.callback(_end, etcd)
+        Cluster(etcds=[etcd]).settle()
+        yield Endpoint(scheme="http", host="127.0.0.1", port=port)
+
+
 def _end(etcd: Etcd) -> None:
     if etcd.process is not None:
         etcd.kill()
