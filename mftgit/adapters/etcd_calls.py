@@ -2,6 +2,8 @@
 
 import json
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,6 +13,7 @@ from etcd3gw.exceptions import Etcd3Exception
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.coordinator import CoordinatorUnavailableError
 from mftgit.adapters.etcd_line import Line, NoEtcdError, NotTakenError
+from mftgit.errors import ConfigError
 from mftgit.model.etcd import Endpoint
 
 NOT_FOUND: Final = 5
@@ -28,6 +31,7 @@ _NO_ETCD: Final = (
     requests.exceptions.TooManyRedirects,
 )
 _LEAST_S: Final = 0.05
+_READ_EVERY_S: Final = 1.0
 
 
 class NotFoundError(CoordinatorUnavailableError):
@@ -40,12 +44,16 @@ class RefusedError(CoordinatorUnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How an etcd is reached. ``context`` is there where an endpoint is spoken to by TLS."""
+    """How an etcd is reached. ``context`` is there where an endpoint is spoken to by TLS.
+
+    ``anew`` reads from this machine what is shown to log in, once more; it raises ConfigError where that cannot be.
+    """
 
     endpoints: tuple[Endpoint, ...]
     context: ssl.SSLContext | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    anew: "Callable[[], Access] | None" = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +79,10 @@ class Calls:
     """Asks on behalf of one thread. ``attempt_s``: after so many seconds the next endpoint is asked."""
 
     def __init__(self, access: Access, *, attempt_s: float, clock: Clock) -> None:
-        self._access = access
         self._attempt_s = attempt_s
         self._clock = clock
-        self._lines = [
-            Line(each, context=access.context if each.scheme == "https" else None, clock=clock)
-            for each in access.endpoints
-        ]
-        self._known: set[str] = set()  # names of the lines that show a token
+        self._read_at = clock.boottime()
+        self._reach(access)
 
     def ask(self, path: str, question: Any, *, until: float | None = None) -> Answer:
         """Return what the first endpoint says that answers; ``until`` is when nobody needs it any more.
@@ -107,9 +111,33 @@ class Calls:
                 refused |= _is_refusal(error)
                 why.append(f"{line.name}: {_told(error)}")
                 self._lines.append(self._lines.pop(self._lines.index(line)))
+        self._read_anew()
         if refused:
             raise RefusedError(f"no etcd takes our questions: {'; '.join(why)}")
         raise CoordinatorUnavailableError(f"no etcd answers: {'; '.join(why)}")
+
+    def _reach(self, access: Access) -> None:
+        self._access = access
+        self._lines = [
+            Line(
+                each,
+                context=access.context if each.scheme == "https" else None,
+                clock=self._clock,
+            )
+            for each in access.endpoints
+        ]
+        self._known: set[str] = set()  # names of the lines that show a token
+
+    def _read_anew(self) -> None:
+        """Show next time what is on this machine by then: a certificate is renewed there before it ends."""
+        now = self._clock.boottime()
+        if self._access.anew is None or now - self._read_at < _READ_EVERY_S:
+            return
+        self._read_at = now
+        order = [line.name for line in self._lines]
+        with suppress(ConfigError):  # it may be half written
+            self._reach(self._access.anew())
+            self._lines.sort(key=lambda line: order.index(line.name))
 
     def _ask(self, line: Line, path: str, question: Any, within_s: float) -> Answer:
         if self._access.username is not None and line.name not in self._known:

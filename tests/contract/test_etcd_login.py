@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from coordination import Member
-from etcd_secure import PASSWORD, PREFIX, SecureEtcd, secure_etcd
+from etcd_secure import PASSWORD, PREFIX, SecureEtcd, issue, secure_etcd
 from ftps_server import make_certificates
 from loguru import logger
 
+from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.coordinator import CoordinatorUnavailableError
 from mftgit.adapters.etcd import EtcdCoordinator
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.errors import ConfigError, MftgitError
@@ -149,6 +151,26 @@ def test_whatever_etcd_refuses_is_told(site: Site) -> None:
         with pytest.raises(ConfigError, match=told) as raised:
             site.try_out(cluster)
         assert PASSWORD not in str(raised.value)
+
+
+def test_a_certificate_that_is_renewed_on_the_machine_is_shown_without_a_restart(
+    site: Site,
+) -> None:
+    good = {name: (site.secrets / name).read_bytes() for name in ("key", "certificate")}
+    other = issue(pki.make_authority("other", now=SystemClock().now()), name=None)
+    site.keep(key=other.key, certificate=other.certificate)
+    made = make(find_way(site.cluster(), SecretsHere(folder=site.secrets)), site.here)
+    with pytest.raises(CoordinatorUnavailableError):
+        made.look()
+    site.keep(**good)
+    until = time.monotonic() + 20.0
+    while True:
+        try:
+            made.look()
+            break
+        except CoordinatorUnavailableError:
+            assert time.monotonic() < until
+        time.sleep(0.2)  # noqa: TID251  a test
 
 
 def test_who_shows_no_certificate_is_not_let_in(site: Site) -> None:

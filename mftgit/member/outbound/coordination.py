@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Never
@@ -42,13 +42,14 @@ class Here:
 class Way:
     """How a member coordinates with the others; between two that are equal nothing has to be given back.
 
-    ``lacks`` tells why nobody can log in to ``etcd`` from here.
+    ``lacks`` tells why nobody can log in to ``etcd`` from here. ``secrets`` is where what is shown comes from.
     """
 
     ttl_s: float
     etcd: EtcdPlace | None = None
     login: Login | None = None
     lacks: str = ""
+    secrets: SecretsHere | None = field(default=None, repr=False, compare=False)
 
 
 def find_way(cluster: Cluster, secrets: SecretsHere) -> Way:
@@ -60,7 +61,7 @@ def find_way(cluster: Cluster, secrets: SecretsHere) -> Way:
         lacks = "cluster.yaml names an etcd, for which this member lacks etcd3gw: install mftgit[etcd] on it"
         return Way(ttl_s=ttl_s, etcd=place, lacks=lacks)
     try:
-        return Way(ttl_s=ttl_s, etcd=place, login=prepare(place, secrets))
+        return Way(ttl_s=ttl_s, etcd=place, login=prepare(place, secrets), secrets=secrets)
     except ConfigError as error:
         return Way(ttl_s=ttl_s, etcd=place, lacks=str(error))
 
@@ -78,7 +79,7 @@ def try_out(way: Way, here: Here) -> None:
         raise ConfigError(way.lacks)
     from mftgit.adapters.etcd_probe import WANTED, is_old, try_etcd  # noqa: PLC0415  an extra
 
-    access = _access(way.etcd, way.login)
+    access = _access(way.etcd, way.login, None)
     version = try_etcd(access, prefix=way.etcd.prefix, member=here.member, clock=here.clock)
     if is_old(version):
         wanted = ".".join(map(str, WANTED))
@@ -101,7 +102,7 @@ def make(way: Way, here: Here) -> Coordinator:
     from mftgit.adapters.etcd import EtcdCoordinator  # noqa: PLC0415  an extra
 
     return EtcdCoordinator(
-        _access(way.etcd, way.login),
+        _access(way.etcd, way.login, way.secrets),
         prefix=way.etcd.prefix,
         member=here.member,
         ttl_s=way.ttl_s,
@@ -109,15 +110,20 @@ def make(way: Way, here: Here) -> Coordinator:
     )
 
 
-def _access(place: EtcdPlace, login: Login) -> "Access":
+def _access(place: EtcdPlace, login: Login, secrets: SecretsHere | None) -> "Access":
     from mftgit.adapters.etcd_calls import Access  # noqa: PLC0415  an extra
 
-    return Access(
+    def anew() -> Access:
+        return _access(place, prepare(place, secrets), secrets) if secrets else access
+
+    access = Access(
         endpoints=tuple(map(parse_endpoint, place.endpoints)),
         context=login.context,
         username=place.username,
         password=login.password,
+        anew=anew,
     )
+    return access
 
 
 class AbsentCoordinator:
