@@ -21,7 +21,7 @@ from mftgit.adapters.coordinator import (
     SessionLostError,
     Wish,
 )
-from mftgit.adapters.etcd_calls import Access, Answer, Calls, NotFoundError
+from mftgit.adapters.etcd_calls import Access, Answer, Calls, FullError, NotFoundError
 from mftgit.adapters.etcd_epochs import Hold, Raised, read_raised
 from mftgit.adapters.etcd_session import lease_of, lives, lost, name_of, require_alive
 from mftgit.adapters.etcd_wire import (
@@ -287,7 +287,7 @@ class EtcdCoordinator:
                     [
                         delete(self._keys.lease(name)),
                         put(self._keys.handover(name), format_words(handover), words),
-                    ],
+                    ][: 2 if words else 1],
                     [],
                 )
                 for name, handover in leases.items()
@@ -302,10 +302,16 @@ class EtcdCoordinator:
         raise CoordinatorUnavailableError("etcd forgets what is to be kept for minutes")
 
     def _lease_of_words(self) -> int:
-        """Return the lease of etcd's with which words end; half of its time at the least is left."""
+        """Return the lease of etcd's with which words end; half of its time at the least is left.
+
+        0: etcd has no space for it. What is given back without a word is free all the same.
+        """
         now = self._clock.boottime()
         if self._words is None or now - self._words[1] > WORDS_S / 2:
-            granted = self._ask("/lease/grant", {"TTL": WORDS_S, "ID": 0})
+            try:
+                granted = self._ask("/lease/grant", {"TTL": WORDS_S, "ID": 0})
+            except FullError:
+                return 0
             self._words = (int(granted.says["ID"]), now)
         return self._words[0]
 

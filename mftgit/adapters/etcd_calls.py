@@ -17,6 +17,7 @@ from mftgit.errors import ConfigError
 from mftgit.model.etcd import Endpoint
 
 NOT_FOUND: Final = 5
+_EXHAUSTED: Final = 8
 _UNAUTHENTICATED: Final = 16
 _OLD_TOKEN: Final = ("invalid auth token", "auth store is old", "user name is empty")
 """With these words etcd refuses a token that it does not know, or not any more; some come with other codes."""
@@ -36,6 +37,10 @@ _READ_EVERY_S: Final = 1.0
 
 class NotFoundError(CoordinatorUnavailableError):
     """There is no such lease of etcd's, and nothing was done."""
+
+
+class FullError(CoordinatorUnavailableError):
+    """Etcd has no space left, or too much to do: it grants nothing, and puts nothing by itself."""
 
 
 class RefusedError(CoordinatorUnavailableError):
@@ -93,9 +98,10 @@ class Calls:
             NotFoundError: etcd says that there is no such lease.
             CoordinatorUnavailableError: nobody answers, or only that it cannot.
             RefusedError: one of them refuses it, and none of them answers.
+            FullError: one of them has no space, and none of them does it.
         """
         why: list[str] = []
-        refused = False
+        refused = full = False
         for line in list(self._lines):
             within_s = self._attempt_s
             if until is not None:
@@ -109,12 +115,14 @@ class Calls:
                 if _code(error) == NOT_FOUND:
                     raise NotFoundError(f"{line.name}: {_told(error)}") from error
                 refused |= _is_refusal(error)
+                full |= _code(error) == _EXHAUSTED
                 why.append(f"{line.name}: {_told(error)}")
                 self._lines.append(self._lines.pop(self._lines.index(line)))
         self._read_anew()
         if refused:
             raise RefusedError(f"no etcd takes our questions: {'; '.join(why)}")
-        raise CoordinatorUnavailableError(f"no etcd answers: {'; '.join(why)}")
+        kind = FullError if full else CoordinatorUnavailableError
+        raise kind(f"no etcd answers: {'; '.join(why)}")
 
     def _reach(self, access: Access) -> None:
         self._access = access

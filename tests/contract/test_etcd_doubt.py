@@ -20,6 +20,7 @@ from mftgit.adapters.etcd_probe import try_etcd
 from mftgit.errors import ConfigError
 from mftgit.model.etcd import Endpoint
 from mftgit.model.names import MemberName, TransferName
+from mftgit.model.standing import Handover
 
 pytestmark = pytest.mark.needs("etcd")
 
@@ -68,6 +69,27 @@ def test_what_was_taken_without_a_reply_and_is_not_wanted_any_more_goes_to_anoth
         with suppress(CoordinatorUnavailableError):
             one.coordinator.look()
     assert two.view(T).owner == "two"
+
+
+def test_a_full_etcd_keeps_nobody_from_giving_back_and_taking(etcds: Cluster) -> None:
+    """It grants no lease of its own, such as the one for the words of a handover."""
+    prefix = etcds.fresh_prefix()
+    one, two = (Member(etcds.coordinator(name, prefix, ttl_s=TTL_S)) for name in ("one", "two"))
+    epoch = one.take(T)
+    assert epoch is not None
+    etcd = etcds.etcds[0]
+    alarm = {"memberID": str(etcd.id), "alarm": "NOSPACE"}
+    etcd.ask("/maintenance/alarm", alarm | {"action": "ACTIVATE"})
+    try:
+        one.renew()
+        with pytest.raises(CoordinatorUnavailableError, match="space"):
+            one.open()
+        one.coordinator.give_back(one.session, {T: Handover(epoch=epoch)})
+        assert two.take(T) is not None
+        two.coordinator.close(two.session, "over")
+    finally:
+        etcd.ask("/maintenance/alarm", alarm | {"action": "DEACTIVATE"})
+    assert one.take(T) is not None
 
 
 def kill_all(etcds: Cluster) -> dict[Path, Path]:
