@@ -86,7 +86,7 @@ def parse_fired(content: bytes) -> Fired:
     try:
         told = json.loads(content)
         due_at, schedule = datetime.fromisoformat(told["due_at"]), told["schedule"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not the record of a firing: {error}") from None
     if due_at.tzinfo is None or not isinstance(schedule, str):
         raise ValueError("not the record of a firing")

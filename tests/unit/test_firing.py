@@ -181,6 +181,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
         b"",
         b"\xff",
         b"[]",
+        pytest.param(b"[" * 4096, id="deep"),
         b"7",
         b"{}",
         b'{"due_at": 7, "schedule": "x"}',
