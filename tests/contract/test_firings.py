@@ -568,6 +568,25 @@ def test_an_owner_for_whom_nothing_is_due_only_reads_and_looks_again_before_it_r
         old.pass_over(begun)
 
 
+def test_a_firing_on_a_day_off_is_over_also_when_the_calendar_changes(tmp_path: Path) -> None:
+    there = scheduled(tmp_path)
+    trigger, clock, firings = replace(DAILY, calendar="off"), Wall(), Firings()
+    base = replace(there.context(1), clock=clock)
+    wanted = base.generation
+
+    def called(at: datetime, *, off: str) -> Firing | None:
+        cluster = Cluster(name="c", calendars={"off": Calendar(dates=(off,))})
+        clock.set(at)
+        context = replace(base, generation=replace(wanted, cluster=cluster))
+        return firings.due(trigger, context, taken=False)
+
+    assert called(EIGHT - s(60), off="2026-11-23") is None
+    assert called(EIGHT, off="2026-11-23") is None
+    assert called(EIGHT + s(60), off="2026-12-24") is None
+    tomorrow = EIGHT + s(86_400)
+    assert called(tomorrow, off="2026-12-24") == Firing(due_at=tomorrow)
+
+
 def test_a_record_that_is_none_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     intents = Intents(tmp_path / "state", Owner(1))

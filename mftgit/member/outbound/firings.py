@@ -81,6 +81,8 @@ class Firings:
         if slot is None:
             if kept.base > now and not taken:
                 logger.info("a clock that is ahead has run this firing", until=kept.base)
+            if kept.base < now and not taken and is_off(trigger, context.generation, now):
+                self._kept = replace(kept, base=now)  # or each call would go through all days off
             return None
         return Firing(due_at=slot, caught_up=taken)
 
