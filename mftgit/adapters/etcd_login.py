@@ -42,14 +42,5 @@ def _context(place: EtcdPlace, secrets: SecretsHere) -> ssl.SSLContext | None:
     if all(parse_endpoint(each).scheme == "http" for each in place.endpoints):
         return None
     context = client_context("cluster.yaml", ca=place.ca, fingerprints=())
-    auth = place.auth
-    if auth.private_key is not None and auth.certificate is not None:
-        show_certificate(
-            context,
-            private_key=auth.private_key,
-            certificate=auth.certificate,
-            passphrase=auth.passphrase,
-            secrets_dir=secrets.folder,
-            values=secrets.values,
-        )
+    show_certificate(context, place.auth, secrets_dir=secrets.folder, values=secrets.values)
     return context

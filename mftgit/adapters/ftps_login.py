@@ -33,15 +33,7 @@ def prepare(location: FtpsLocation, *, secrets_dir: Path, values: Values) -> Log
     context = client_context(
         f"locations/{location.name}.yaml", ca=location.ca, fingerprints=location.fingerprints
     )
-    if auth.private_key is not None and auth.certificate is not None:
-        show_certificate(
-            context,
-            private_key=auth.private_key,
-            certificate=auth.certificate,
-            passphrase=auth.passphrase,
-            secrets_dir=secrets_dir,
-            values=values,
-        )
+    show_certificate(context, auth, secrets_dir=secrets_dir, values=values)
     password = ""
     if auth.password is not None:
         password = read_password(auth.password, secrets_dir=secrets_dir, values=values)

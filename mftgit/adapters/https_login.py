@@ -39,16 +39,7 @@ def prepare(location: HttpsLocation, *, secrets_dir: Path, values: Values) -> Lo
     context = client_context(
         f"locations/{location.name}.yaml", ca=location.ca, fingerprints=location.fingerprints
     )
-    auth = location.auth
-    if auth.private_key is not None and auth.certificate is not None:
-        show_certificate(
-            context,
-            private_key=auth.private_key,
-            certificate=auth.certificate,
-            passphrase=auth.passphrase,
-            secrets_dir=secrets_dir,
-            values=values,
-        )
+    show_certificate(context, location.auth, secrets_dir=secrets_dir, values=values)
     return Login(
         context=context,
         headers=_headers(location, secrets_dir=secrets_dir, values=values),

@@ -9,8 +9,8 @@ from pathlib import Path
 from mftgit.adapters.endpoint import HostKeyError
 from mftgit.adapters.location_secrets import Values, name_of, read_password, read_text
 from mftgit.errors import ConfigError
-from mftgit.model.login import SecretRef
 from mftgit.model.names import LocationName
+from mftgit.model.tls import TlsAuth
 
 
 def client_context(
@@ -42,20 +42,17 @@ def client_context(
 
 
 def show_certificate(
-    context: ssl.SSLContext,
-    *,
-    private_key: SecretRef,
-    certificate: str | SecretRef,
-    passphrase: SecretRef | None,
-    secrets_dir: Path,
-    values: Values,
+    context: ssl.SSLContext, auth: TlsAuth, *, secrets_dir: Path, values: Values
 ) -> None:
-    """Have ``certificate`` shown to servers that ask for one; its key is in memory only.
+    """Have the certificate of ``auth``, if it has one, shown to servers that ask; its key is in memory only.
 
     Raises:
         ConfigError: a secret is missing, unreadable or open to others, the key is locked, or the two do not belong
             together.
     """
+    private_key, certificate, passphrase = auth.private_key, auth.certificate, auth.passphrase
+    if private_key is None or certificate is None:
+        return
     chain = (
         certificate if isinstance(certificate, str) else read_text(certificate, secrets_dir, values)
     )

@@ -1,10 +1,8 @@
 """Three real etcds on loopback that can be killed, stopped, and cut off from one another and from their clients."""
 
 import json
-import shutil
 import signal
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,8 +13,10 @@ from threading import Event
 from typing import Any
 
 from coordination import Site
+from etcd_program import etcd_program
 from gates import Gate, Passage, gate
 from ports import own_port
+from quick_folder import quick_folder
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.etcd import EtcdCoordinator
@@ -28,7 +28,6 @@ ELECTION_S = 1.0
 """After so long without a word of the leader another one is elected, give or take as much."""
 
 _START_S = 60.0
-_MEMORY = Path("/dev/shm")
 
 
 @dataclass(kw_only=True)
@@ -181,11 +180,8 @@ def _answers(etcd: Etcd) -> bool:
 @contextmanager
 def etcd_cluster() -> Iterator[Cluster]:
     """Give three that work."""
-    program = shutil.which("etcd", path="/usr/bin:/usr/local/bin:/usr/sbin")
-    assert program is not None
     with ExitStack() as stack:
-        place = _MEMORY if _MEMORY.is_dir() else None
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etcd-", dir=place)))
+        folder = stack.enter_context(quick_folder("etcd-"))
         names = ("a", "b", "c")
         ports = {
             each: [stack.enter_context(own_port()) for _ in range(3)] for each in names
@@ -195,7 +191,7 @@ def etcd_cluster() -> Iterator[Cluster]:
         for name in names:
             client, peer, told = ports[name]
             command = [
-                program,
+                etcd_program(),
                 f"--name={name}",
                 f"--data-dir={folder / name}",
                 f"--listen-client-urls=http://127.0.0.1:{client}",
@@ -232,16 +228,13 @@ def etcd_cluster() -> Iterator[Cluster]:
 @contextmanager
 def lone_etcd() -> Iterator[Endpoint]:
     """Give one that is of no cluster."""
-    program = shutil.which("etcd", path="/usr/bin:/usr/local/bin:/usr/sbin")
-    assert program is not None
     with ExitStack() as stack:
-        place = _MEMORY if _MEMORY.is_dir() else None
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etcd-", dir=place)))
+        folder = stack.enter_context(quick_folder("etcd-"))
         port, peer = (stack.enter_context(own_port()) for _ in range(2))
         etcd = Etcd(
             name="default",
             command=[
-                program,
+                etcd_program(),
                 f"--data-dir={folder / 'data'}",
                 f"--listen-client-urls=http://127.0.0.1:{port}",
                 f"--advertise-client-urls=http://127.0.0.1:{port}",

@@ -1,11 +1,9 @@
 """Three real etcds with TLS, each in a network namespace of its own."""
 
 import json
-import shutil
 import signal
 import ssl
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +13,13 @@ from threading import Event
 from typing import Any, Final
 
 from dav_servers import Shown
+from etcd_program import etcd_program
 from netns import Part
+from quick_folder import quick_folder
 
 _CLIENTS: Final = 2379
 _PEERS: Final = 2380
 _ELECTION_MS: Final = 1000
-_MEMORY: Final = Path("/dev/shm")
 _TRIES: Final = 600
 
 
@@ -45,10 +44,8 @@ class Etcds:
         peers = ",".join(
             f"{each.name}=http://{each.address}:{_PEERS}" for each in self.parts.values()
         )
-        program = shutil.which("etcd", path="/usr/bin:/usr/local/bin:/usr/sbin")
-        assert program is not None
         command = [
-            program,
+            etcd_program(),
             f"--name={name}",
             f"--data-dir={self.folder / name}",
             f"--listen-client-urls=https://{part.address}:{_CLIENTS}",
@@ -127,16 +124,14 @@ class Etcds:
 @contextmanager
 def running_etcds(parts: Sequence[Part]) -> Iterator[Etcds]:
     """Give etcds in ``parts`` that work."""
-    place = _MEMORY if _MEMORY.is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="etcd-", dir=place))
-    made = Etcds(
-        parts={part.name: part for part in parts},
-        folder=folder,
-        shown=Shown.for_hosts(*(part.address for part in parts)),
-    )
-    try:
-        made.heal()
-        yield made
-    finally:
-        made.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with quick_folder("etcd-") as folder:
+        made = Etcds(
+            parts={part.name: part for part in parts},
+            folder=folder,
+            shown=Shown.for_hosts(*(part.address for part in parts)),
+        )
+        try:
+            made.heal()
+            yield made
+        finally:
+            made.close()

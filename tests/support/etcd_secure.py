@@ -3,10 +3,8 @@
 import base64
 import ipaddress
 import json
-import shutil
 import ssl
 import subprocess
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,14 +17,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from etcd_program import etcd_program
 from ports import own_port
+from quick_folder import quick_folder
 
 from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
 
 PASSWORD = "s3cret öffne"
 PREFIX = "/mftgit/acme"
-_MEMORY = Path("/dev/shm")
 
 
 def issue(authority: pki.KeyPair, *, name: str | None, host: str = "127.0.0.1") -> pki.KeyPair:
@@ -92,11 +91,8 @@ class SecureEtcd:
 @contextmanager
 def secure_etcd() -> Iterator[SecureEtcd]:
     """Give it, once it has its users."""
-    program = shutil.which("etcd", path="/usr/bin:/usr/local/bin:/usr/sbin")
-    assert program is not None
     with ExitStack() as stack:
-        place = _MEMORY if _MEMORY.is_dir() else None
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="etcd-", dir=place)))
+        folder = stack.enter_context(quick_folder("etcd-"))
         port, peer = (stack.enter_context(own_port()) for _ in range(2))
         authority = pki.make_authority("etcd", now=SystemClock().now())
         server = issue(authority, name=None)
@@ -104,7 +100,7 @@ def secure_etcd() -> Iterator[SecureEtcd]:
         for each in ("key", "certificate"):
             (folder / each).write_bytes(getattr(server, each))
         command = [
-            program,
+            etcd_program(),
             f"--data-dir={folder / 'data'}",
             f"--listen-client-urls=https://127.0.0.1:{port}",
             f"--advertise-client-urls=https://127.0.0.1:{port}",

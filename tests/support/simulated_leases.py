@@ -1,10 +1,7 @@
 """Members that hold leases over one folder, each by its own clock, as `simulation` has them; what must hold of them."""
 
 import itertools
-import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from quick_folder import quick_folder
 from simulation import Member, Plan, Stage, current, seam
 
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
@@ -287,14 +285,12 @@ def world(
     rates: tuple[float, ...], offsets: tuple[float, ...], prefer: tuple[MemberName, ...] = ()
 ) -> Iterator[World]:
     """Make a world on storage that is quick, and end it."""
-    shm = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=shm if os.access(shm, os.W_OK) else None))
-    made = World(folder, rates, offsets, prefer)
-    try:
-        yield made
-    finally:
-        made.stage.end()
-        shutil.rmtree(folder)
+    with quick_folder() as folder:
+        made = World(folder, rates, offsets, prefer)
+        try:
+            yield made
+        finally:
+            made.stage.end()
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 import itertools
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 from clocks import SetClock
 from outbound_site import SOURCE, TARGET, Owner, Site, site
+from quick_folder import quick_folder
 from simulation import Effect, Member, Plan, Stage, current, seam
 
 from mftgit.adapters.endpoint import Endpoint, EndpointLostError, FileEntry, Traits
@@ -396,14 +395,12 @@ def _far_location(name: LocationName) -> SftpLocation:
 @contextmanager
 def world(shape: Shape, *, watches_fence: bool = True) -> Iterator[World]:
     """Make a world on storage that is quick, and end it."""
-    shm = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=shm if os.access(shm, os.W_OK) else None))
-    made = World(folder, shape, watches_fence)
-    try:
-        yield made
-    finally:
-        made.stage.end()
-        shutil.rmtree(folder)
+    with quick_folder() as folder:
+        made = World(folder, shape, watches_fence)
+        try:
+            yield made
+        finally:
+            made.stage.end()
 
 
 @contextmanager
