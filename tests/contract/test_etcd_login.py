@@ -23,6 +23,7 @@ from mftgit.member.outbound.coordination import AbsentCoordinator, Here, find_wa
 from mftgit.model.config import Cluster
 from mftgit.model.etcd import build_etcd
 from mftgit.model.names import Epoch, MemberName, TransferName
+from mftgit.model.standing import Handover, Standing
 
 pytestmark = pytest.mark.needs("etcd")
 T = TransferName("t")
@@ -171,6 +172,21 @@ def test_a_certificate_that_is_renewed_on_the_machine_is_shown_without_a_restart
         except CoordinatorUnavailableError:
             assert time.monotonic() < until
         time.sleep(0.2)  # noqa: TID251  a test
+
+
+def test_a_secret_that_comes_after_the_member_has_started_lets_it_own(site: Site) -> None:
+    (site.secrets / "password").unlink()
+    made = make(find_way(site.cluster(), SecretsHere(folder=site.secrets)), site.here)
+    with pytest.raises(CoordinatorUnavailableError, match="password"):
+        made.open(Standing())
+    site.keep(password=PASSWORD.encode())
+    one = Member(made)
+    assert one.take(T) is not None
+    one.renew()
+    one.coordinator.tell(one.session, Standing(draining=True))
+    epoch = one.view(T).epoch
+    one.coordinator.give_back(one.session, {T: Handover(epoch=epoch)})
+    one.coordinator.close(one.session, "done")
 
 
 def test_who_shows_no_certificate_is_not_let_in(site: Site) -> None:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Never
+from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
@@ -63,7 +63,7 @@ def find_way(cluster: Cluster, secrets: SecretsHere) -> Way:
     try:
         return Way(ttl_s=ttl_s, etcd=place, login=prepare(place, secrets), secrets=secrets)
     except ConfigError as error:
-        return Way(ttl_s=ttl_s, etcd=place, lacks=str(error))
+        return Way(ttl_s=ttl_s, etcd=place, lacks=str(error), secrets=secrets)
 
 
 def try_out(way: Way, here: Here) -> None:
@@ -98,7 +98,7 @@ def make(way: Way, here: Here) -> Coordinator:
         )
     if way.login is None:
         logger.error("this member owns nothing", reason=way.lacks)
-        return AbsentCoordinator(way.lacks)
+        return AbsentCoordinator(way.lacks, lambda: _make_late(way, here))
     from mftgit.adapters.etcd import EtcdCoordinator  # noqa: PLC0415  an extra
 
     return EtcdCoordinator(
@@ -108,6 +108,18 @@ def make(way: Way, here: Here) -> Coordinator:
         ttl_s=way.ttl_s,
         clock=here.clock,
     )
+
+
+def _make_late(way: Way, here: Here) -> Coordinator | None:
+    """Return the coordinator of a way whose secrets have come to this member by now."""
+    if way.etcd is None or way.secrets is None:
+        return None
+    try:
+        login = prepare(way.etcd, way.secrets)
+    except ConfigError:
+        return None
+    logger.info("this member has by now what it lacked", reason=way.lacks)
+    return make(replace(way, login=login), here)
 
 
 def _access(place: EtcdPlace, login: Login, secrets: SecretsHere | None) -> "Access":
@@ -127,29 +139,32 @@ def _access(place: EtcdPlace, login: Login, secrets: SecretsHere | None) -> "Acc
 
 
 class AbsentCoordinator:
-    """`Coordinator` of a member that cannot log in to the real one: it owns nothing, and says why."""
+    """`Coordinator` of a member that cannot log in to the real one: it owns nothing, and says why.
 
-    def __init__(self, why: str) -> None:
+    ``late`` is asked for the real one each time that a session is to begin.
+    """
+
+    def __init__(self, why: str, late: Callable[[], Coordinator | None] = lambda: None) -> None:
         self._why = why
+        self._late = late
+        self._real: Coordinator | None = None
 
     def open(self, standing: Standing) -> Session:
         """See `Coordinator.open`."""
-        del standing
-        self._fail()
+        self._real = self._real or self._late()
+        return self._found().open(standing)
 
     def renew(self, session: Session) -> Session:
         """See `Coordinator.renew`."""
-        del session
-        self._fail()
+        return self._found().renew(session)
 
     def tell(self, session: Session, standing: Standing) -> None:
         """See `Coordinator.tell`."""
-        del session, standing
-        self._fail()
+        self._found().tell(session, standing)
 
     def look(self) -> Sight:
         """See `Coordinator.look`."""
-        self._fail()
+        return self._found().look()
 
     def due_in_s(self) -> float:
         """See `Coordinator.due_in_s`."""
@@ -159,18 +174,17 @@ class AbsentCoordinator:
         self, session: Session, wishes: Mapping[TransferName, Wish]
     ) -> Mapping[TransferName, Epoch]:
         """See `Coordinator.take`."""
-        del session, wishes
-        self._fail()
+        return self._found().take(session, wishes)
 
     def give_back(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
         """See `Coordinator.give_back`."""
-        del session, leases
-        self._fail()
+        self._found().give_back(session, leases)
 
     def close(self, session: Session, why: str) -> None:
         """See `Coordinator.close`."""
-        del session, why
-        self._fail()
+        self._found().close(session, why)
 
-    def _fail(self) -> Never:
-        raise CoordinatorUnavailableError(self._why)
+    def _found(self) -> Coordinator:
+        if self._real is None:
+            raise CoordinatorUnavailableError(self._why)
+        return self._real
