@@ -22,6 +22,7 @@ from typing import Final
 
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.coordinator import (
+    CoordinatorUnavailableError,
     Session,
     SessionLostError,
     Wish,
@@ -61,6 +62,8 @@ class _Mine:
     told: Told
     proofs: Proofs
     handovers: dict[TransferName, Handover] = field(default_factory=dict)
+    untold: dict[TransferName, float] = field(default_factory=dict)
+    """Keys whose epoch may be this session's, although nobody was told; since when, by `Clock.boottime`."""
 
 
 class SharedFolderCoordinator:
@@ -151,6 +154,8 @@ class SharedFolderCoordinator:
 
     def look(self) -> Sight:
         """See `Coordinator.look`."""
+        if self._mine is not None and self._mine.untold:
+            self._free_untold(self._mine)
         with storage("the sessions"):
             names = (path.name for path in names_in(self._sessions))
             there = {name for name in names if not name.startswith(".")}
@@ -184,8 +189,12 @@ class SharedFolderCoordinator:
             for key, last in there.items()
             if key not in taken and self._is_free(key, last, mine)
         }
+        mine.untold.update(dict.fromkeys([*free, *taken], self._clock.boottime()))
         made = self._epochs.make(free, mine.proofs)
         taken |= {key: free[key] for key, done in made.items() if done is True}
+        for key, done in made.items():
+            if done is False:
+                mine.untold.pop(key, None)
         if not taken:
             _raise_first(*found.values(), *made.values())
             return {}
@@ -197,6 +206,8 @@ class SharedFolderCoordinator:
             for key, epoch in taken.items()
         }
         self._say(mine, holds={**mine.told.holds, **told})
+        for key in taken:
+            mine.untold.pop(key, None)
         return {key: view.epoch for key, view in told.items()}
 
     def give_back(self, session: Session, leases: Mapping[TransferName, Handover]) -> None:
@@ -210,6 +221,28 @@ class SharedFolderCoordinator:
         except BaseException:
             mine.handovers = before
             raise
+
+    def _free_untold(self, mine: _Mine) -> None:
+        """Give back what was taken without a word and is not asked for any more: else it is free for nobody."""
+        now = self._clock.boottime()
+        old = [key for key, since in mine.untold.items() if now - since >= self._ttl_s]
+        found = self._epochs.last(old) if old else {}
+        there = {key: last for key, last in found.items() if isinstance(last, Last)}
+        ours = {
+            key: Handover(epoch=Epoch(last.epoch), why="it was taken, but could not be told")
+            for key, last in there.items()
+            if last.holder == mine.id and key not in mine.told.holds and key not in mine.handovers
+        }
+        try:
+            if ours:
+                mine.handovers.update(ours)
+                self._say(mine)
+        except CoordinatorUnavailableError:
+            for key in ours:
+                del mine.handovers[key]
+            return
+        for key in there:
+            del mine.untold[key]
 
     def _of(self, session: Session) -> _Mine:
         mine = self._mine
@@ -315,7 +348,11 @@ class SharedFolderCoordinator:
             return False
         place = self._session(name)
         if is_there and place is not None:
-            shutil.rmtree(place, ignore_errors=True)
+            gone = place.with_name(f".{name}")
+            shutil.rmtree(gone, ignore_errors=True)  # by one that was killed right here
+            with suppress(OSError):
+                place.rename(gone)  # at once: an owner that wakes finds none of it, to go on by
+                shutil.rmtree(gone, ignore_errors=True)
         else:
             del self._seen[name]
         return False

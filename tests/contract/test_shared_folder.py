@@ -1,5 +1,6 @@
 """Sessions and leases as files: what the storage may do to them, and what members that freeze may."""
 
+import errno
 import math
 import os
 import shutil
@@ -10,8 +11,9 @@ import pytest
 from clocks import SetClock
 from coordination import TTL_S, Member, Site, shared_folder_site
 
-from mftgit.adapters import shared_epochs
+from mftgit.adapters import shared_epochs, shared_folder
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError, Wish
+from mftgit.adapters.durable import write_file
 from mftgit.adapters.shared_folder import SharedFolderCoordinator
 from mftgit.model.lease import deadline
 from mftgit.model.names import Epoch, MemberName, TransferName
@@ -211,6 +213,58 @@ def test_sessions_that_ended_are_swept_and_one_that_was_swept_is_waited_for(
     assert three.take(T) is None  # the file of its epoch names nobody that it knows
     site.pass_s(TTL_S)
     assert three.take(T) == 2
+
+
+def test_an_owner_that_wakes_while_its_session_is_swept_has_lost_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = site.member("one"), site.member("two")
+    one.take(T)
+    two.view(T)
+    site.until(lambda: two.view(T).owner is None, renewing=[two])
+    site.pass_s(10 * TTL_S)
+    woken: list[Path] = []
+    real_rmtree = shutil.rmtree
+
+    def remove_signs_then_wake(path: Path, *, ignore_errors: bool) -> None:
+        for beat in path.glob("beat-*"):  # the order is the storage's own
+            beat.unlink()
+        if path.name.lstrip(".") == one.session.id and path.exists():
+            with pytest.raises(SessionLostError):
+                one.renew()
+            woken.append(path)
+        real_rmtree(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", remove_signs_then_wake)
+    two.renew()
+    two.view(T)
+    assert woken
+
+
+def test_what_was_taken_and_could_not_be_told_is_free_for_others_once_it_is_not_wanted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = site.member("one"), site.member("two")
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "told.json":
+            raise OSError(errno.ENOSPC, "no space left on device", str(path))
+        write_file(path, content)
+
+    monkeypatch.setattr(shared_folder, "write_file", full)
+    with pytest.raises(CoordinatorUnavailableError, match="no space"):
+        one.take(T)
+    one.view(T)
+    monkeypatch.setattr(shared_folder, "write_file", write_file)
+    assert two.take(T) is None  # one may ask for it again
+    for _ in range(6):
+        site.pass_s(TTL_S / 4)
+        one.renew()
+        two.renew()
+        one.view(T)  # it is drained, or has another revision: it does not
+    assert two.take(T) == 2
+    assert two.view(T).owner == "two"
+    assert one.view(T).owner == "two"
 
 
 def test_a_session_whose_folder_is_removed_is_lost_and_waited_for(
