@@ -174,6 +174,52 @@ def test_the_preferred_member_is_handed_a_lease_and_another_takes_over_when_it_g
     two.stop()
 
 
+def test_a_lease_that_was_asked_back_is_given_back_though_it_is_told_anew_what_is_wanted(
+    tmp_path: Path,
+) -> None:
+    first, second = Told(), Told()
+    two = keeper(coordinator(tmp_path, "two"), "two", second)
+
+    def give_back_and_go_on(name: TransferName) -> None:
+        two.ended(name)
+        two.want({})  # drained for a moment,
+        two.want({T: Want()})  # or another revision, before the keeper comes to it
+
+    two._callbacks = Callbacks(taken=second.taken, lost=second.lost, asked_back=give_back_and_go_on)
+    two.want({T: Want()})
+    second.wait_for(lambda: T in second.held)
+    one = keeper(coordinator(tmp_path, "one"), "one", first)
+    one.want({T: Want()})
+    while len(two.sight.members) < 2:
+        Event().wait(0.02)
+    two.move(T, MemberName("one"))
+    first.wait_for(lambda: T in first.held)
+    assert first.why[T] == "an operator moved it to one"
+    one.ended(T)
+    one.stop()
+    two.stop()
+
+
+def test_a_lease_that_cannot_be_asked_for_holds_no_other_one_back(tmp_path: Path) -> None:
+    first, second = Told(), Told()
+    (tmp_path / "leases").mkdir()
+    (tmp_path / "leases" / "lease-u").write_text("no folder", encoding="utf-8")
+    two = keeper(coordinator(tmp_path, "two"), "two", second)
+    two.want({T: Want(), U: Want(eligible=frozenset({MemberName("two")}))})
+    second.wait_for(lambda: T in second.held)
+    one = keeper(coordinator(tmp_path, "one"), "one", first)
+    one.want({T: Want()})
+    while len(two.sight.members) < 2:
+        Event().wait(0.02)
+    two.move(T, MemberName("one"))
+    second.wait_for(lambda: ("asked back", T) in second.all)
+    two.ended(T)
+    first.wait_for(lambda: T in first.held)
+    one.ended(T)
+    one.stop()
+    two.stop()
+
+
 def test_what_is_free_for_one_that_does_not_come_is_taken_all_the_same_and_kept(
     tmp_path: Path,
 ) -> None:

@@ -109,9 +109,10 @@ class Keeper:
         finish. ``draining``: let the others know that nothing is for this member.
         """
         with self._lock:
+            fresh = [key for key in keys if key not in self._wants and key not in self._leaving]
+            self._ended.difference_update(fresh)  # what another member is to have is given to it
             self._wants = dict(keys)
             self._draining = draining
-            self._ended -= keys.keys()
         self._wake.set()
 
     def ended(self, *names: TransferName) -> None:
@@ -222,8 +223,8 @@ class Keeper:
             return
         sight, wants, now = self._coordinator.look(), self._wants, self._clock.boottime()
         self._prospects.see(sight, wants, {*self._held, *self._giving}, now)
+        self._hand_over(now)  # first: a lease that cannot be asked for holds back no other one
         self._take(now)
-        self._hand_over(now)
 
     def _pause_s(self) -> float:
         """Return how long nothing is due: longer where there is nothing to wait for."""
