@@ -465,3 +465,22 @@ def test_a_partner_that_refuses_to_delete_gets_nothing_sent_again(
         assert [each for each in there.left_at_source() if each == "a.csv"] == ["a.csv"]
     (there.source / ".nothing-is-deleted").unlink()
     came_once(there, Counter({("a.csv", b"1"): 1}))
+
+
+def test_a_file_that_cannot_be_deleted_is_not_sent_again_when_the_source_is_a_folder_above_or_below(
+    root: Path,
+) -> None:
+    for number, (old, new) in enumerate([("in", "."), (".", "in"), ("in", "in/deep")]):
+        there = by_record(root / str(number), consumed=True)
+        refuse_to_delete(there, no=[True])
+        there.put("in/deep/a.csv", b"1")
+        source = replace(there.transfer.source, path=old, recursive=True)
+        there.transfer = replace(there.transfer, source=source)
+        there.run(1)
+        there.transfer = replace(there.transfer, source=replace(source, path=new))
+        memory = there.memory()
+        for _ in range(2):
+            there.run(2, memory)
+            assert not has_work(there.transfer, there.context(2, memory))
+        assert there.consumer is not None
+        assert there.consumer.got == Counter({("a.csv", b"1"): 1}), (old, new)

@@ -1,12 +1,13 @@
 """What was begun and not ended, by this owner or by earlier ones: records, each with the claim that belongs to it."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from mftgit.errors import MftgitError
 from mftgit.member.outbound.claims import Claim, Claims
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.intents import Intents
-from mftgit.model.claim import ClaimId
+from mftgit.model.claim import ClaimId, join
 from mftgit.model.config import Transfer
 from mftgit.model.intent import Intent
 from mftgit.model.location import Location
@@ -106,6 +107,22 @@ class Begun:
         if self.source is None or intent.source_folder != self._folder:
             return False
         return intent.source.find(self._context.generation, writer=intent.member) == self.source
+
+    def under_way(self) -> set[str]:
+        """Return the paths below the transfer's own source, as it is now, of files that may lie there and are not new.
+
+        A file that is claimed by its record lies at its place also where the source is a folder above or below by now.
+        """
+        return {path for each in self.intents.all() if (path := self._path_here(each)) is not None}
+
+    def _path_here(self, intent: Intent) -> str | None:
+        if self.is_at_home(intent):
+            return intent.path
+        there = intent.source.find(self._context.generation, writer=intent.member)
+        if intent.claimed is None or self.source is None or there != self.source:
+            return None
+        path, folder = PurePosixPath(join(intent.source_folder, intent.path)), self._folder
+        return str(path.relative_to(folder)) if path.is_relative_to(folder) else None
 
     def is_own(self, claim: Claim) -> bool:
         """Tell whether ``claim`` lies at the transfer's own source."""

@@ -177,8 +177,8 @@ class _Going:
     def _take_fresh(self, delivery: Delivery) -> None:
         # A file must not overtake an older one of its name that is under way still.
         begun = self._begun
-        from_here = [each for each in begun.intents.all() if begun.is_at_home(each)]
-        under_way = {each.path for each in from_here}
+        under_way = begun.under_way()
+        from_here = filter(begun.is_at_home, begun.intents.known())
         # What is whole at a destination that is away waits there, and no batch that goes elsewhere for it.
         waits = any(map(delivery.is_ours, from_here))
         for files in self._together(under_way, waits=waits):

@@ -92,7 +92,7 @@ class Selection:
         under_way: set[str] = set()
         lists_them = self._source.marker is not None or self._transfer.claims_by_record
         if lists_them and self._context.memory.adopted is not None:
-            under_way = {each.path for each in begun.intents.all() if begun.is_at_home(each)}
+            under_way = begun.under_way()
         batch = self._transfer.batch
         fresh = (
             self.fresh(under_way)
