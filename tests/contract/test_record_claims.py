@@ -11,7 +11,7 @@ from sftp_server import PASSWORD, OnlyReadsAndDeletes, sftp_server
 
 from mftgit.adapters.endpoint import Endpoint, EndpointRefusedError
 from mftgit.adapters.sftp import connect
-from mftgit.member.outbound.run import end_begun, has_work
+from mftgit.member.outbound.run import end_begun, has_work, run_once
 from mftgit.model.config import AfterSuccess, Batch, Claiming, Deduplicate, Overwrite
 from mftgit.model.events import EventName
 from mftgit.model.intent import parse_intents
@@ -484,3 +484,21 @@ def test_a_file_that_cannot_be_deleted_is_not_sent_again_when_the_source_is_a_fo
             assert not has_work(there.transfer, there.context(2, memory))
         assert there.consumer is not None
         assert there.consumer.got == Counter({("a.csv", b"1"): 1}), (old, new)
+
+
+def test_failures_of_many_records_are_written_down_a_few_times_and_not_once_for_each(
+    root: Path,
+) -> None:
+    there = by_record(root)
+    refuse_to_delete(there, no=[True])
+    for number in range(150):
+        there.put(f"{number}.csv", b"1")
+    memory, written = there.memory(), set[int]()
+    there.run(1, memory)
+    memory.failures.clear()
+    context = replace(
+        there.context(1, memory),
+        record=lambda *_: written.add((there.state / "failures.json").stat().st_mtime_ns),
+    )
+    run_once(there.transfer, context)
+    assert len(written) <= 3

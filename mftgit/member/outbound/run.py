@@ -17,7 +17,7 @@ from mftgit.member.outbound.trouble import ends_of
 from mftgit.model.claim import ClaimId
 from mftgit.model.commands import When
 from mftgit.model.config import AfterSuccess, Transfer
-from mftgit.model.run import DeliveryState
+from mftgit.model.run import MOST_TOGETHER, DeliveryState
 from mftgit.model.triggers import WatchTrigger
 
 
@@ -92,7 +92,7 @@ def _end_begun(
     begun.take_over()
     context.memory.ledger.refresh()
     delivery = Delivery(transfer, context, endpoints=endpoints, begun=begun)
-    for intent in begun.records():
+    for at, intent in enumerate(begun.records(), 1):
         if context.stopping.is_set():
             return delivery
         spent = context.memory.is_spent(intent.id, None)
@@ -104,7 +104,8 @@ def _end_begun(
             for_ever=intent.state is not DeliveryState.TAKEN,
             ends=ends_of(intent),
         )
-        keep(context)
+        if at % MOST_TOGETHER == 0:  # the file has all failures; the run's end writes it anyway
+            keep(context)
     begun.intents.tidy()
     return delivery
 
