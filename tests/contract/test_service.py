@@ -368,6 +368,22 @@ def test_a_member_that_is_drained_finishes_the_run_under_way_first(site: Site) -
     assert len(site.named(EventName.RUN_FINISHED)) == 1
 
 
+def test_a_transfer_that_was_asked_back_begins_no_run_before_it_is_given_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, key = site.add("one"), TransferName("t")
+    site.run(member, transfer(NEVER))
+    until(lambda: member._lines.get(key).runs == 1)  # type: ignore[union-attr]
+    monkeypatch.setattr(
+        member._owning, "give_back", lambda _key: None
+    )  # its thread has not come to it
+    member._owning._asked_back(key)
+    site.drop("a")
+    assert member.run_now(key)
+    assert not site.named(EventName.RUN_STARTED)
+    assert not member._lines.get(key).running  # type: ignore[union-attr]
+
+
 def test_storage_that_takes_no_lease_is_told_once_as_a_warning(site: Site) -> None:
     (site.root / ".mftgit").write_text("a file where a folder should be", encoding="utf-8")
     told: list[str] = []

@@ -229,10 +229,10 @@ class Owning:
         """Begin no run of a transfer that another member is to have, and give it back when none goes on."""
         with self._lines.lock:
             line = self._lines.get(key)
-            if line is not None and line.running:
-                line.leaving = True
-                line.again = None
-                return
+            if line is not None:
+                line.leaving, line.again = True, None
+                if line.running:
+                    return
         self.give_back(key)
 
     def _tell_of_owners(self, event: EventName, told: list[tuple[Line, Epoch, str]]) -> None:

@@ -65,7 +65,7 @@ class Runs:
     def submit(self, line: Line, look: Look) -> bool:
         """Run the transfer if it is ours, or after the run that is under way; tell whether it is ours."""
         with self._lock:
-            if self._stopping or not line.wanted:
+            if self._stopping or not line.wanted or line.leaving:
                 return True
             ownership = line.ownership
             if ownership is None or not ownership.valid():
