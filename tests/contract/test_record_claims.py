@@ -386,6 +386,30 @@ def test_markers_checksum_files_and_skipped_files_go_with_files_that_stay(root: 
     assert there.left_at_target() == ["a.csv", "b.csv"]
 
 
+def test_the_marker_of_a_newer_file_that_came_meanwhile_is_left(root: Path) -> None:
+    there = by_record(root, consumed=True)
+    marked = replace(there.transfer.source, marker=Marker(suffix=".ready", replaces=False))
+    there.transfer = replace(there.transfer, source=marked)
+
+    def put(content: bytes, at_ns: int) -> None:
+        there.put("a.csv", content, mtime_ns=at_ns)
+        there.put("a.csv.ready", b"")
+
+    def put_a_newer_one(what: str) -> None:
+        if what == "rename":
+            there.after = lambda _: None
+            put(b"newer", WHEN + 10**10)
+
+    put(b"1", WHEN)
+    there.after = put_a_newer_one
+    there.run(1)
+    assert there.left_at_source() == ["a.csv", "a.csv.ready"]
+    there.run(1)
+    assert there.left_at_source() == []
+    assert there.consumer is not None
+    assert sorted(content for _, content in there.consumer.got) == [b"1", b"newer"]
+
+
 def test_a_batch_that_cannot_be_whole_leaves_its_files_where_they_are(root: Path) -> None:
     there = by_record(root, consumed=False)
     there.transfer = replace(there.transfer, batch=Batch(at_least=2))

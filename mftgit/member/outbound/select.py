@@ -134,10 +134,19 @@ class Selection:
     def remove_markers(self) -> None:
         """Remove what `spent_markers` gives; one that is gone is fine.
 
+        Where files are taken away, one that is there again is a newer one that came meanwhile, with its marker.
+
         Raises:
             MftgitError: one cannot be removed; the next run tries again.
         """
-        for path in self.spent_markers():
+        marker, spent = self._source.marker, self.spent_markers()
+        if spent and marker is not None and self._transfer.after_success is not AfterSuccess.KEEP:
+            files = {
+                each.path for each in self._entries() if is_selected(each.path, self._transfer)
+            }
+            there = {marker.of(path) for path in files - self._markers}
+            spent = [path for path in spent if path not in there]
+        for path in spent:
             with suppress(FileMissingError):
                 self._endpoint().remove(join(self._source.path, path))
 
@@ -204,5 +213,6 @@ class Selection:
         strangers |= markers - delivered
         markers = delivered
         if markers:
-            markers -= {marker.of(entry.path) for entry in self._entries()}
+            there = {each.path for each in self._entries()} - self._markers
+            markers -= set(map(marker.of, there))
         return markers
