@@ -1,6 +1,7 @@
 """The ledger on a disk: what it knows, what it lets go of, and what survives that."""
 
 import errno
+import gc
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -210,12 +211,21 @@ def test_memory_does_not_grow_with_the_history(
     used = []
     for turn in range(3):
         Ledger(tmp_path).append([line(number) for number in range(turn * 3000, turn * 3000 + 3000)])
-        tracemalloc.start()
-        ledger = fresh(tmp_path)
-        used.append(tracemalloc.get_traced_memory()[0])
-        tracemalloc.stop()
-        assert ledger.delivered == turn * 3000 + 3000
+        used.append(min(memory_of_a_fresh_one(tmp_path, turn * 3000 + 3000) for _ in range(3)))
     assert used[2] < used[0] * 1.5
+
+
+def memory_of_a_fresh_one(folder: Path, delivered: int) -> int:
+    """Return what a ledger takes that was read just now, in bytes, and what other threads took meanwhile."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        ledger = fresh(folder)
+        gc.collect()
+        assert ledger.delivered == delivered
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("keeps", [True, False])

@@ -22,6 +22,8 @@ from mftgit.member.outbound import own
 from mftgit.model.lease import CLOCK_RATE_ERROR
 from mftgit.model.names import MemberName
 
+pytestmark = pytest.mark.long
+
 MEMBERS = st.integers(0, 2)
 SECONDS = st.sampled_from([TTL_S * part for part in (0.1, 0.5, 0.9, 1.0, 1.1, 2.0, 4.0)])
 RATES = st.sampled_from([1 - CLOCK_RATE_ERROR, 1.0, 1 + CLOCK_RATE_ERROR])

@@ -31,6 +31,8 @@ from mftgit.member.outbound.intents import Intents
 from mftgit.member.outbound.parcel import Parcel, Results
 from mftgit.model.config import AfterSuccess, Overwrite, Transfer
 
+pytestmark = pytest.mark.long
+
 SHAPES = st.builds(
     Shape,
     after=st.sampled_from([AfterSuccess.DELETE, AfterSuccess.KEEP, AfterSuccess.ARCHIVE]),
@@ -71,6 +73,7 @@ class Simulation(RuleBasedStateMachine):
     most_files = 6
     members: tuple[str, ...] = ("m1", "m2", "m3")
     watches_fence = True
+    checks_end = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +139,7 @@ class Simulation(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             if self._world is not None:
-                self.world.heal()
+                self.world.heal(check=self.checks_end)
         finally:
             self._open.close()
 
@@ -207,9 +210,13 @@ class Waiting(Narrow):
 
 
 def found(schedules: int, machine: type[Simulation] = Narrow) -> str:
-    """Return what goes wrong in so many schedules, in one word."""
+    """Return what goes wrong in so many schedules before their end, in one word.
+
+    What a defect leaves behind at the end is not looked at: it may be seen before what the defect is feared for.
+    """
+    defective = type("Defective", (machine,), {"checks_end": False})
     with pytest.raises(AssertionError) as caught:
-        simulate(schedules, machine, phases=(Phase.generate,))
+        simulate(schedules, defective, phases=(Phase.generate,))
     return str(caught.value).partition(":")[0]
 
 
@@ -279,7 +286,6 @@ def test_a_name_that_is_looked_for_instead_of_the_temporary_repeats_files(
     assert found(1000) == "duplicate"
 
 
-@pytest.mark.long
 def test_records_that_are_missed_without_a_look_for_a_successor_repeat_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
