@@ -279,7 +279,8 @@ class Site:
         return sorted(path.name for path in self.target.rglob("*") if path.is_file())
 
     def left_at_source(self) -> list[str]:
-        return sorted(path.name for path in self.source.rglob("*") if path.is_file())
+        walked = os.walk(self.source)  # passes over a folder that an owner is just removing
+        return sorted(name for _, _, names in walked for name in names)
 
     def records(self) -> list[Path]:
         return list(self.state.glob("intents/*/*"))
