@@ -301,9 +301,9 @@ class _Across:
         for part, sound in self._sound(Kind.LOCATION):
             if isinstance(sound.built, RemoteLocation):  # also one that no transfer uses
                 self._need((Kind.LOCATION, part.name), part, sound.built, ())
-        for part, sound in self._sound(Kind.CLUSTER):
-            if isinstance(sound.built, Cluster):
-                self._need_everywhere(part, sound.built)
+        found = [(part, sound.built) for part, sound in self._sound(Kind.CLUSTER)]
+        for part, cluster in ((part, each) for part, each in found if isinstance(each, Cluster)):
+            self._need_everywhere(part, cluster)
 
     def _need_everywhere(self, part: Part, cluster: Cluster) -> None:
         """Note which secrets every member needs, because the document ``part`` says so."""
