@@ -11,6 +11,9 @@ TransferName = NewType("TransferName", str)
 LocationName = NewType("LocationName", str)
 OperatorName = NewType("OperatorName", str)
 SecretName = NewType("SecretName", str)
+AccountName = NewType("AccountName", str)
+GroupName = NewType("GroupName", str)
+ServiceName = NewType("ServiceName", str)
 
 Epoch = NewType("Epoch", int)
 """Which ownership of a transfer this is; rises by one with every change of owner, from 1."""

@@ -1,0 +1,31 @@
+"""What one process serves: a service, its accounts with the folders and secrets that they come to on this member."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mftgit.model.account import Account
+from mftgit.model.names import AccountName, MemberName, Revision
+from mftgit.model.secret_value import SecretValue
+from mftgit.model.service import SftpService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One account; ``home`` and ``folders`` are absolute folders of this machine, the latter by virtual path."""
+
+    account: Account
+    home: str
+    folders: Mapping[str, str] = field(default_factory=dict)
+    password: SecretValue | None = None
+    totp: SecretValue | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Everything that a process needs to serve; equal ones serve alike. ``host_keys`` are OpenSSH private keys."""
+
+    revision: Revision
+    member: MemberName
+    service: SftpService
+    host_keys: tuple[SecretValue, ...]
+    accounts: Mapping[AccountName, Served]
