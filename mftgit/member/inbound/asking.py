@@ -1,0 +1,161 @@
+"""What the connections of one process ask its member: each waits for its answer, which decides."""
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from mftgit.adapters.control_line import ControlLine, LineEndedError
+from mftgit.adapters.home import Finished, HomeError, Refusal
+from mftgit.model.account import Factor
+from mftgit.model.inbound_messages import (
+    MAX_PATH,
+    MAX_TOLD_ACCOUNT,
+    Admit,
+    Failed,
+    LoggedIn,
+    Redeem,
+    Request,
+    Telling,
+    Uploaded,
+    Verdict,
+    format_message,
+)
+from mftgit.model.names import AccountName
+
+_MAX_CLIENT: Final = 255
+_MAX_ASKED: Final = 4096
+"""More questions at once are not asked: they are refused here."""
+
+_REFUSED: Final = Verdict(request=0, granted=False, why="the member does not answer")
+
+
+class _Waiting:
+    """One question that is not answered yet."""
+
+    __slots__ = ("answered", "verdict")
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.verdict = _REFUSED
+
+
+class Asking:
+    """The questions of one process. Any thread asks; the one that receives calls `answer`."""
+
+    def __init__(self, line: ControlLine) -> None:
+        """Ask over ``line``."""
+        self._line = line
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, _Waiting] = {}
+        self._lock = threading.Lock()
+
+    def tell(self, told: Telling) -> None:
+        """Say what needs no answer; raises LineEndedError."""
+        self._line.send(format_message(told))
+
+    def answer(self, verdict: Verdict) -> None:
+        """Let the one go on that asked."""
+        with self._lock:
+            waiting = self._waiting.pop(verdict.request, None)
+        if waiting is not None:
+            waiting.verdict = verdict
+            waiting.answered.set()
+
+    def about(self, connection: int, number: int) -> "Member":
+        """Return what ``connection``, begun under the configuration ``number``, asks by."""
+        return Member(self, connection, number)
+
+    def ask(self, made: Callable[[int], Request]) -> Verdict:
+        """Send the request that ``made`` makes of its number, and return the answer; refused where there is none."""
+        waiting = _Waiting()
+        with self._lock:
+            if len(self._waiting) >= _MAX_ASKED:
+                return _REFUSED
+            number = next(self._numbers)
+            self._waiting[number] = waiting
+        try:
+            self.tell(made(number))
+        except LineEndedError:
+            return _REFUSED
+        waiting.answered.wait()  # a line that ends ends this process
+        return waiting.verdict
+
+
+class Member:
+    """What one connection asks. Refusals are to be carried out after ``delay_s`` of the verdict."""
+
+    def __init__(self, asking: Asking, connection: int, number: int) -> None:
+        self._asking = asking
+        self.connection = connection
+        self._number = number
+
+    def admit(self, source: str) -> Verdict:
+        """Ask whether ``source``, the address of a client, is let on to the handshake; once, and first of all."""
+        return self._asking.ask(
+            lambda request: Admit(
+                request=request, connection=self.connection, number=self._number, source=source
+            )
+        )
+
+    def failed(self, account: str, factor: Factor) -> Verdict:
+        """Tell of a try to log in that was wrong; granted: the client may try again, after the delay."""
+        told = account.encode(errors="replace").decode()[:MAX_TOLD_ACCOUNT]
+        return self._asking.ask(
+            lambda request: Failed(
+                request=request, connection=self.connection, account=told, factor=factor
+            )
+        )
+
+    def redeem(self, account: AccountName, step: int) -> bool:
+        """Tell whether the one-time code of ``step``, which is good, was not used yet on this member."""
+        return self._asking.ask(
+            lambda request: Redeem(
+                request=request, connection=self.connection, account=account, step=step
+            )
+        ).granted
+
+    def logged_in(
+        self, account: AccountName, factors: frozenset[Factor], client: str = ""
+    ) -> Verdict:
+        """Ask whether an account that has proved itself is let in now."""
+        return self._asking.ask(
+            lambda request: LoggedIn(
+                request=request,
+                connection=self.connection,
+                account=account,
+                factors=factors,
+                client=client.encode(errors="replace").decode()[:_MAX_CLIENT],
+            )
+        )
+
+    def uploaded(self, finished: Finished) -> None:
+        """Return once it is written down for good that a file came.
+
+        Raises:
+            HomeError: it could not be; the client is to be told that its upload failed.
+        """
+        verdict = self._asking.ask(
+            lambda request: Uploaded(
+                request=request,
+                connection=self.connection,
+                account=finished.account,
+                path=_written(finished.path),
+                file=_written(finished.file),
+                size_bytes=finished.size_bytes,
+                digest=finished.digest,
+                duration_s=finished.duration_s,
+                overwrote=finished.overwrote,
+                resumed=finished.resumed,
+            )
+        )
+        if not verdict.granted:
+            raise HomeError(
+                Refusal.FAILED,
+                "the file is there, but that could not be written down: send it again",
+            )
+
+
+def _written(path: str) -> str:
+    """Return ``path`` as UTF-8 can hold it, with bytes that are none written out."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")[:MAX_PATH]

@@ -1,0 +1,192 @@
+from dataclasses import MISSING, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.account import Account, Factor, Login, Place, Quota, VirtualFolder
+from mftgit.model.inbound_messages import (
+    LENGTH_BYTES,
+    Admit,
+    Configure,
+    EndConnections,
+    Ended,
+    Failed,
+    LoggedIn,
+    Order,
+    StopAccepting,
+    Telling,
+    Usage,
+    Verdict,
+    format_message,
+    parse_order,
+    parse_telling,
+)
+from mftgit.model.login import SecretRef
+from mftgit.model.names import (
+    AccountName,
+    LocationName,
+    MemberName,
+    Revision,
+    SecretName,
+    ServiceName,
+)
+from mftgit.model.permission import READ_ONLY, Rule
+from mftgit.model.plain_value import from_plain, to_plain
+from mftgit.model.secret_value import SecretValue
+from mftgit.model.service import Listen, SftpService
+from mftgit.model.serving import Served, Serving
+
+ACME = AccountName("acme")
+SERVING = Serving(
+    revision=Revision("1" * 40),
+    member=MemberName("node-1"),
+    service=SftpService(
+        name=ServiceName("sftp"),
+        listen=Listen(port=2222),
+        host_keys=(SecretRef(secret=SecretName("host-key")),),
+        health=Listen(address="::1", port=2223),
+    ),
+    host_keys=(SecretValue("the private key"),),
+    accounts={
+        ACME: Served(
+            account=Account(
+                name=ACME,
+                home=Place(location=LocationName("in"), path="acme"),
+                login=Login(
+                    require=(frozenset({Factor.KEY, Factor.TOTP}), frozenset({Factor.PASSWORD})),
+                    keys=("ssh-ed25519 AAAA",),
+                    password=SecretRef(file="acme.hash"),
+                ),
+                folders=(VirtualFolder(at="/out", place=Place(location=LocationName("out"))),),
+                rules=(Rule(path="/", allow=READ_ONLY),),
+                services=frozenset({ServiceName("sftp")}),
+                expires_at=datetime(2027, 1, 1, tzinfo=UTC),
+                quota=Quota(files=3),
+            ),
+            home="/srv/acme",
+            folders={"/out": "/srv/out"},
+            password=SecretValue("$argon2id$"),
+        )
+    },
+)
+
+_TEXT = st.text(max_size=8)
+_NUMBERS = st.integers(0, 1 << 31)
+_USAGES = st.builds(Usage, **{each.name: _NUMBERS for each in fields(Usage)})
+
+
+def _of(kind: type, **given_values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    by_type = {int: _NUMBERS, str: _TEXT, bool: st.booleans(), float: st.floats(0, 1e6)}
+    known = {each.name: by_type[each.type] for each in fields(kind) if each.type in by_type}
+    return st.builds(kind, **known | given_values)
+
+
+_FACTORS = st.frozensets(st.sampled_from(Factor))
+_NAMED = st.just(ACME)
+
+
+def _tellings() -> st.SearchStrategy[Any]:
+    own: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+        "Failed": {"factor": st.sampled_from(Factor)},
+        "Redeem": {"account": _NAMED},
+        "LoggedIn": {"account": _NAMED, "factors": _FACTORS},
+        "Uploaded": {"account": _NAMED},
+        "Traffic": {"usages": st.lists(_USAGES, max_size=3).map(tuple)},
+        "Ended": {"usage": _USAGES},
+    }
+    return st.one_of([_of(each, **own.get(each.__name__, {})) for each in Telling.__args__])
+
+
+def _orders() -> st.SearchStrategy[Any]:
+    some = st.none() | st.lists(_NUMBERS, max_size=3).map(tuple)
+    return st.one_of(
+        [
+            _of(Verdict, why=st.none() | _TEXT),
+            _of(Configure, serving=st.just(SERVING)),
+            _of(EndConnections, connections=some),
+            st.just(StopAccepting()),
+        ]
+    )
+
+
+@given(_tellings())
+def test_what_a_process_says_comes_out_as_it_went_in(told: Telling) -> None:
+    assert _sent(told, parse_telling) == told
+
+
+@given(_orders())
+def test_what_a_member_says_to_its_process_comes_out_as_it_went_in(order: Order) -> None:
+    assert _sent(order, parse_order) == order
+
+
+def test_everything_that_is_served_comes_out_as_it_went_in() -> None:
+    configure = Configure(number=7, serving=SERVING, listens=True)
+
+    found = _sent(configure, parse_order)
+
+    assert found == configure
+    assert isinstance(found, Configure)
+    assert found.serving.accounts[ACME].password == SecretValue("$argon2id$")
+
+
+def test_a_field_that_is_not_known_is_passed_over() -> None:
+    assert from_plain(Listen, {"port": 22, "more": 1}) == Listen(port=22)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"1",
+        b"{}",
+        b'{"is": []}',
+        b'{"is": "Verdict"}',
+        b'{"is": "Nothing"}',
+        b'{"is": "StopAccepting"}',
+        b'{"is": "Admit", "request": "1", "connection": 1, "number": 1, "source": "a"}',
+        b'{"is": "Admit", "request": true, "connection": 1, "number": 1, "source": "a"}',
+        b'{"is": "Failed", "request": 1, "connection": 1, "account": "a", "factor": "smile"}',
+        b'{"is": "LoggedIn", "request": 1, "connection": 1, "account": "a", "factors": "key"}',
+        b'{"is": "Ended", "usage": 3, "why": ""}',
+        b'{"is": "Ended", "usage": [], "why": ""}',
+        b'{"is": "Ended"}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_no_process_says_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        parse_telling(content)
+
+
+def test_no_refusal_holds_a_secret() -> None:
+    plain = to_plain(SERVING)
+    plain["host_keys"] = ["a secret" * 10_000]
+
+    with pytest.raises(ValueError, match="not a secret") as caught:
+        from_plain(Serving, plain)
+
+    assert caught.value.__cause__ is None
+    assert "a secret" * 2 not in str(caught.value)
+
+
+def test_a_process_cannot_give_orders() -> None:
+    order = format_message(Verdict(request=1, granted=True))[LENGTH_BYTES:]
+    with pytest.raises(ValueError, match="not a message"):
+        parse_telling(order)
+    assert all(
+        each.default is MISSING
+        for kind in (Admit, Failed, LoggedIn, Ended)
+        for each in fields(kind)
+        if each.name == "connection"
+    )
+
+
+def _sent(message: Telling | Order, parse: Any) -> Any:
+    sent = format_message(message)
+    assert int.from_bytes(sent[:LENGTH_BYTES], "big") == len(sent) - LENGTH_BYTES
+    return parse(sent[LENGTH_BYTES:])
