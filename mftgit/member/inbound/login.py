@@ -3,8 +3,9 @@
 from typing import Protocol
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.ssh_server import Answer, Question, Shown
-from mftgit.model.login_steps import Method
+from mftgit.adapters.ssh_reception import Answer, Question, Shown
+from mftgit.model.account import Factor
+from mftgit.model.login_steps import Flaw, Method
 from mftgit.model.names import AccountName
 from mftgit.model.serving import Serving
 from mftgit.model.visitor import Visitor
@@ -46,14 +47,14 @@ class Logins:
 
 
 class AccountDoorkeeper:
-    """Decides over one connection; see `mftgit.adapters.ssh_server.Doorkeeper`."""
+    """Decides over one connection; see `mftgit.adapters.ssh_reception.Doorkeeper`."""
 
     def offered(self) -> tuple[Method, ...]:
         """See `Doorkeeper.offered`."""
         raise NotImplementedError
 
-    def would_take(self, account: str, shown: Shown) -> bool:
-        """See `Doorkeeper.would_take`."""
+    def weigh(self, account: str, shown: Shown) -> Flaw | None:
+        """See `Doorkeeper.weigh`."""
         raise NotImplementedError
 
     def signed(self, account: str, shown: Shown) -> Answer:
@@ -79,4 +80,9 @@ class AccountDoorkeeper:
     @property
     def account(self) -> AccountName | None:
         """See `Doorkeeper.account`."""
+        raise NotImplementedError
+
+    @property
+    def passed(self) -> frozenset[Factor]:
+        """See `Doorkeeper.passed`."""
         raise NotImplementedError
