@@ -1,0 +1,91 @@
+"""How many may come in: connections of a service by their source and in all, and sessions of an account."""
+
+from collections import Counter
+from datetime import datetime
+from enum import Enum, unique
+
+from mftgit.model.names import AccountName
+from mftgit.model.service import ServiceLimits
+from mftgit.model.serving import Served
+
+
+@unique
+class Turned(Enum):
+    """Why somebody is turned away: for events and operators, never for the client."""
+
+    FULL = "the service has all the connections that it takes"
+    SOURCE_FULL = "its source has all the connections that one may have"
+    CROWDED = "too many that have not logged in yet"
+    BANNED = "its source is banned"
+    CLOSED = "the service takes nobody new"
+    GONE = "the account is not here any more"
+    CHANGED = "the account was changed meanwhile"
+    EXPIRED = "the account has expired"
+    BUSY = "the account has all the sessions that it may have"
+
+
+class Crowd:
+    """The connections of one service; one thread at a time."""
+
+    def __init__(self) -> None:
+        """Nobody is there."""
+        self._sources: Counter[str] = Counter()
+        self.connections = 0
+        self.unauthenticated = 0
+
+    def come(self, source: str, limits: ServiceLimits) -> Turned | None:
+        """Count one of ``source`` in that has not logged in; or return why not."""
+        turned = None
+        if self.connections >= limits.connections:
+            turned = Turned.FULL
+        elif self._sources[source] >= limits.per_source:
+            turned = Turned.SOURCE_FULL
+        elif self.unauthenticated >= limits.unauthenticated:
+            turned = Turned.CROWDED
+        if turned is None:
+            self._sources[source] += 1
+            self.connections += 1
+            self.unauthenticated += 1
+        return turned
+
+    def log_in(self) -> None:
+        """Note that one of them has logged in."""
+        self.unauthenticated -= 1
+
+    def go(self, source: str, *, logged_in: bool) -> None:
+        """Count one of ``source`` out."""
+        self.connections -= 1
+        self.unauthenticated -= not logged_in
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]
+
+
+class Sessions:
+    """How many sessions each account has on this member, over all services; one thread at a time."""
+
+    def __init__(self) -> None:
+        """Nobody has any."""
+        self._counts: Counter[AccountName] = Counter()
+
+    def begin(self, served: Served, now: datetime) -> Turned | None:
+        """Count one more of an account that has proved itself; or return why not."""
+        account = served.account
+        if has_expired(served, now):
+            return Turned.EXPIRED
+        if self._counts[account.name] >= account.max_sessions:
+            return Turned.BUSY
+        self._counts[account.name] += 1
+        return None
+
+    def end(self, account: AccountName) -> None:
+        """Count one less."""
+        self._counts[account] -= 1
+        if not self._counts[account]:
+            del self._counts[account]
+
+
+def has_expired(served: Served, now: datetime) -> bool:
+    """Tell whether an account may not come in any more."""
+    expires_at = served.account.expires_at
+    return expires_at is not None and expires_at <= now

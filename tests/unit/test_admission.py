@@ -1,0 +1,157 @@
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.account import Account, Factor, Login, Place, Quota
+from mftgit.model.admission import Crowd, Sessions, Turned
+from mftgit.model.event_brake import (
+    AT_ONCE,
+    IN_ALL,
+    MOST_SOURCES,
+    PER_SOURCE,
+    WINDOW_S,
+    EventBrake,
+)
+from mftgit.model.login import SecretRef
+from mftgit.model.names import AccountName, LocationName
+from mftgit.model.permission import READ_ONLY, Rule
+from mftgit.model.secret_value import SecretValue
+from mftgit.model.service import ServiceLimits
+from mftgit.model.serving import Served
+from mftgit.model.session_fate import Fate, fate
+
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+LOGIN = Login(require=(frozenset({Factor.KEY}),), keys=("one",))
+ACCOUNT = Account(
+    name=AccountName("acme"), home=Place(location=LocationName("in")), login=LOGIN, max_sessions=2
+)
+SERVED = Served(account=ACCOUNT, home="/srv/acme")
+LIMITS = ServiceLimits(connections=5, per_source=2, unauthenticated=3)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["come", "in", "go"]), st.integers(0, 3)), max_size=80))
+def test_there_are_never_more_connections_than_the_limits_allow(
+    steps: list[tuple[str, int]],
+) -> None:
+    crowd = Crowd()
+    there: list[tuple[str, bool]] = []
+    for step, number in steps:
+        if step == "come":
+            source = f"192.0.2.{number}/32"
+            turned = crowd.come(source, LIMITS)
+            full = len(there) >= 5
+            of_source = sum(each == source for each, _ in there) >= 2
+            crowded = sum(not inside for _, inside in there) >= 3
+            assert (turned is not None) == (full or of_source or crowded)
+            if turned is None:
+                there.append((source, False))
+        elif there:
+            source, inside = there.pop(number % len(there))
+            if step == "go" or inside:
+                crowd.go(source, logged_in=inside)
+            else:
+                crowd.log_in()
+                there.append((source, True))
+        assert crowd.connections == len(there)
+        assert crowd.unauthenticated == sum(not inside for _, inside in there)
+        assert crowd._sources == Counter(source for source, _ in there)
+
+
+def test_an_account_has_no_more_sessions_than_it_may() -> None:
+    sessions = Sessions()
+
+    assert [sessions.begin(SERVED, NOW) for _ in range(3)] == [None, None, Turned.BUSY]
+    sessions.end(ACCOUNT.name)
+    assert sessions.begin(SERVED, NOW) is None
+    sessions.end(ACCOUNT.name)
+    sessions.end(ACCOUNT.name)
+    assert not sessions._counts
+
+
+def test_an_account_comes_in_until_it_expires() -> None:
+    expires = replace(SERVED, account=replace(ACCOUNT, expires_at=NOW))
+
+    assert Sessions().begin(expires, NOW - timedelta(seconds=1)) is None
+    assert Sessions().begin(expires, NOW) is Turned.EXPIRED
+
+
+def _account(**changes: object) -> Served:
+    return replace(SERVED, account=replace(ACCOUNT, **changes))  # type: ignore[arg-type]
+
+
+def _login(**changes: object) -> Served:
+    return _account(login=replace(LOGIN, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        (None, Fate.GONE),
+        (SERVED, None),
+        (_account(max_sessions=1), None),
+        (_account(expires_at=NOW), None),
+        (_login(keys=("one", "two")), None),
+        (_login(authorities=("ca",), principals=("acme",)), None),
+        (_login(require=(frozenset({Factor.PASSWORD}), *LOGIN.require)), None),
+        (_login(keys=("two",)), Fate.LOGIN),
+        (_login(require=(frozenset({Factor.KEY, Factor.TOTP}),)), Fate.LOGIN),
+        (_login(password=SecretRef(file="f")), Fate.LOGIN),
+        (replace(SERVED, password=SecretValue("hash")), Fate.LOGIN),
+        (replace(SERVED, totp=SecretValue("key")), Fate.LOGIN),
+        (_account(sources=("192.0.2.0/24",)), Fate.LOGIN),
+        (replace(SERVED, home="/srv/other"), Fate.PLACES),
+        (replace(SERVED, folders={"/out": "/srv/out"}), Fate.PLACES),
+        (_account(rules=(Rule(path="/", allow=READ_ONLY),)), Fate.RULES),
+        (_account(quota=Quota(files=1)), Fate.RULES),
+        (_account(max_file_bytes=1), Fate.RULES),
+    ],
+)
+def test_a_session_goes_on_unless_something_of_its_account_was_taken_or_moved(
+    now: Served | None, why: Fate | None
+) -> None:
+    assert fate(SERVED, now) is why
+
+
+def test_of_many_events_of_a_source_the_first_are_told_and_the_others_counted() -> None:
+    brake = EventBrake()
+
+    told = [brake.offer("a", now) for now in range(PER_SOURCE + 3)]
+
+    assert told == [0] * PER_SOURCE + [None] * 3
+    assert brake.offer("b", 1.0) == 0
+    assert brake.offer("a", WINDOW_S) == 3
+    assert brake.offer("a", WINDOW_S) == 0
+
+
+def test_of_many_sources_together_no_more_are_told_than_may_be() -> None:
+    brake = EventBrake()
+
+    told = [brake.offer(str(each), 0.0) for each in range(IN_ALL * 3)]
+
+    assert told.count(0) == IN_ALL
+    assert brake.offer("late", WINDOW_S) == 0
+
+
+def test_what_was_only_counted_is_told_once_its_source_is_quiet() -> None:
+    brake = EventBrake()
+    for _ in range(PER_SOURCE + 2):
+        brake.offer("a", 0.0)
+    brake.offer("b", 0.0)
+
+    assert brake.over(WINDOW_S - 1) == ()
+    assert brake.over(WINDOW_S) == (("a", 2),)
+    assert brake.over(WINDOW_S) == ()
+    assert not brake._windows
+
+
+def test_no_flood_of_sources_is_told_at_once_or_fills_the_memory() -> None:
+    brake = EventBrake()
+    for each in range(MOST_SOURCES + 10):
+        brake.offer(str(each), 0.0)
+
+    assert len(brake._windows) == MOST_SOURCES
+    assert len(brake.over(WINDOW_S)) == AT_ONCE
