@@ -123,7 +123,8 @@ class OpenFile(Protocol):
     def close(self) -> Finished | None:
         """Give an upload its visible name and tell of it; None for a file that was read.
 
-        Where it fails, what was sent stays for a later try, under no visible name.
+        Whoever opened the home was told of it before this returns, by its ``finished``; what that raises is raised
+        here. Where it fails, what was sent stays for a later try, under no visible name.
         """
 
     def abandon(self) -> None:

@@ -48,5 +48,40 @@ def allowed(rules: Iterable[Rule], path: str) -> frozenset[Act]:
     return frozenset() if longest is None else longest.allow
 
 
+def is_seen(rules: Iterable[Rule], path: str) -> bool:
+    """Tell whether ``path`` is there at all for an account: something is allowed at it, or somewhere below it."""
+    known = tuple(rules)
+    return bool(allowed(known, path)) or any(each.allow for each in _rules_below(known, path))
+
+
+def names_told(rules: Iterable[Rule], path: str) -> frozenset[str]:
+    """Return the names in the folder ``path`` that the rules themselves tell, because they lead to what is allowed."""
+    depth = len(path.rstrip("/")) + 1
+    return frozenset(
+        each.path[depth:].split("/", 1)[0] for each in _rules_below(rules, path) if each.allow
+    )
+
+
+def gained(rules: Iterable[Rule], old: str, new: str) -> frozenset[Act]:
+    """Return what would be allowed with ``old``, or something below it, only once it is called ``new``."""
+    known = tuple(rules)
+    tails = {""}
+    for top in (old, new):
+        tails |= {each.path.rstrip("/")[len(top) :] for each in _rules_below(known, top)}
+    return frozenset[Act]().union(
+        *(allowed(known, new + tail) - allowed(known, old + tail) for tail in tails)
+    )
+
+
+def kept_below(rules: Iterable[Rule], path: str, act: Act) -> bool:
+    """Tell whether somewhere below ``path`` ``act`` is not allowed."""
+    return any(act not in each.allow for each in _rules_below(rules, path))
+
+
+def _rules_below(rules: Iterable[Rule], path: str) -> Iterable[Rule]:
+    top = path.rstrip("/")
+    return (each for each in rules if each.path.rstrip("/") != top and _is_below(each.path, path))
+
+
 def _is_below(path: str, top: str) -> bool:
     return f"{path.rstrip('/')}/".startswith(f"{top.rstrip('/')}/")

@@ -1,0 +1,76 @@
+"""A file of a home that is open for reading."""
+
+import os
+from collections.abc import Callable
+
+from mftgit.adapters.home import Attributes, Finished, HomeError, Refusal, Traits
+from mftgit.adapters.home_errors import telling
+from mftgit.adapters.home_walk import attributes_of
+
+
+class ReadFile:
+    """See `OpenFile`; ``let_go`` is called once, when it is closed."""
+
+    def __init__(
+        self,
+        descriptor: int,
+        path: str,
+        change: Callable[[int, Traits], None],
+        let_go: Callable[[], None],
+    ) -> None:
+        self._descriptor: int | None = descriptor
+        self._path = path
+        self._change = change
+        self._let_go = let_go
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the file.
+
+        Raises:
+            HomeError: it is closed.
+        """
+        if self._descriptor is None:
+            raise HomeError(Refusal.FAILED, f"{self._path!r} is closed")
+        return self._descriptor
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `OpenFile.read`."""
+        with telling(self._path):
+            return read_at(self.descriptor, offset, length)
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:  # noqa: ARG002  it is refused
+        """See `OpenFile.write`."""
+        raise HomeError(Refusal.DENIED, f"{self._path!r} was opened for reading only")
+
+    def attributes(self) -> Attributes:
+        """See `OpenFile.attributes`."""
+        with telling(self._path):
+            return attributes_of(os.fstat(self.descriptor))
+
+    def set(self, traits: Traits) -> None:
+        """See `OpenFile.set`."""
+        self._change(self.descriptor, traits)
+
+    def flush(self) -> None:
+        """See `OpenFile.flush`."""
+
+    def close(self) -> Finished | None:
+        """See `OpenFile.close`."""
+        self.abandon()
+        return None
+
+    def abandon(self) -> None:
+        """See `OpenFile.abandon`."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            self._let_go()
+
+
+MAX_OFFSET = 2**63 - 1
+
+
+def read_at(descriptor: int, offset: int, length: int) -> bytes:
+    """Return up to ``length`` bytes at ``offset``; none behind the largest offset that a file can have."""
+    return b"" if offset >= MAX_OFFSET else os.pread(descriptor, length, offset)

@@ -1,0 +1,304 @@
+"""An upload: bytes go to a hidden temporary, which gets its visible name in one step when it is closed."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Final
+
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.confined import sync_folder
+from mftgit.adapters.home import Attributes, Finished, HomeError, Refusal, Traits
+from mftgit.adapters.home_errors import telling
+from mftgit.adapters.home_reading import MAX_OFFSET, read_at
+from mftgit.adapters.home_spots import Spot
+from mftgit.adapters.home_temporary import Partial, give_back, take
+from mftgit.adapters.home_usage import Usage
+from mftgit.adapters.home_walk import attributes_of, below, is_same, status
+from mftgit.adapters.local_rename import rename_to_free_name
+from mftgit.model.names import AccountName
+from mftgit.model.written import Written
+
+_CHUNK_BYTES: Final = 1024 * 1024
+_BEHIND_BYTES: Final = 8 * 1024 * 1024
+_GAP_BYTES: Final = 64 * 1024 * 1024
+_TRIES: Final = 20
+_TRY_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an upload is, and how far it may go.
+
+    ``replace``: a file that is at its destination may be replaced. ``basis`` is the visible file that it began with a
+    copy of; below ``floor_bytes`` nothing of that may be changed. ``resumed``: it goes on with an unfinished one.
+    """
+
+    account: AccountName
+    spot: Spot
+    temporary: str
+    usage: Usage
+    clock: Clock
+    flush: bool
+    replace: bool
+    append: bool
+    read: bool
+    resumed: bool = False
+    basis: os.stat_result | None = None
+    floor_bytes: int = 0
+    max_file_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class _Digest:
+    """The SHA-256 of a file's first ``bytes``; ``broken`` where some of these were written again."""
+
+    sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    bytes: int = 0
+    broken: bool = False
+
+
+class Upload:
+    """See `OpenFile`. ``finished`` is called when the file has its visible name, ``let_go`` once in any case."""
+
+    def __init__(
+        self,
+        partial: Partial,
+        terms: Terms,
+        *,
+        change: Callable[[int, Traits], None],
+        finished: Callable[[Finished], None],
+        let_go: Callable[[], None],
+    ) -> None:
+        self.terms = terms
+        self._fd: int | None = partial.descriptor
+        self._size = partial.size_bytes
+        self._written = Written(partial.size_bytes)
+        self._digest = _Digest()
+        self._change = change
+        self._finished = finished
+        self._let_go = let_go
+        self._begun_s = terms.clock.boottime()
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of the temporary.
+
+        Raises:
+            HomeError: it is closed.
+        """
+        if self._fd is None:
+            raise HomeError(Refusal.FAILED, f"{self.terms.spot.path!r} is closed")
+        return self._fd
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `OpenFile.read`."""
+        if not self.terms.read:
+            raise HomeError(Refusal.DENIED, f"{self.terms.spot.path!r} was opened for writing only")
+        with telling(self.terms.spot.path):
+            return read_at(self.descriptor, offset, length)
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """See `OpenFile.write`."""
+        descriptor = self.descriptor
+        start = self._size if self.terms.append else offset
+        end = start + len(data)
+        if end == start:
+            return
+        self._make_room(start, end)
+        with telling(self.terms.spot.path):
+            _write_whole(descriptor, data, start)
+        self._size = max(self._size, end)
+        self._note(start, end, data)
+
+    def attributes(self) -> Attributes:
+        """See `OpenFile.attributes`."""
+        with telling(self.terms.spot.path):
+            return attributes_of(os.fstat(self.descriptor))
+
+    def set(self, traits: Traits) -> None:
+        """See `OpenFile.set`."""
+        self._change(self.descriptor, traits)
+        if traits.size_bytes is not None:
+            self.resize(traits.size_bytes)
+
+    def resize(self, size_bytes: int) -> None:
+        """Cut or grow it."""
+        self._make_room(min(size_bytes, self._size), size_bytes)
+        with telling(self.terms.spot.path):
+            os.ftruncate(self.descriptor, size_bytes)
+        if size_bytes < self._size:
+            self.terms.usage.give_back(size_bytes=self._size - size_bytes)
+        self._digest.broken |= size_bytes < self._digest.bytes
+        self._written.cut(size_bytes)
+        self._size = size_bytes
+
+    def flush(self) -> None:
+        """See `OpenFile.flush`."""
+        with telling(self.terms.spot.path):
+            os.fsync(self.descriptor)
+
+    def close(self) -> Finished | None:
+        """See `OpenFile.close`."""
+        descriptor = self.descriptor
+        try:
+            with telling(self.terms.spot.path):
+                digest = self._whole_digest()
+                if self.terms.flush:
+                    os.fsync(descriptor)
+                overwrote = self._publish()
+        finally:
+            self._end()
+        done = Finished(
+            account=self.terms.account,
+            path=self.terms.spot.path,
+            file=self.terms.spot.file,
+            size_bytes=self._size,
+            digest=digest,
+            duration_s=self.terms.clock.boottime() - self._begun_s,
+            overwrote=overwrote,
+            resumed=self.terms.resumed,
+        )
+        self._finished(done)
+        return done
+
+    def abandon(self) -> None:
+        """See `OpenFile.abandon`."""
+        if self._fd is None:
+            return
+        try:
+            with telling(self.terms.spot.path):
+                self._leave(self._fd)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+            self._let_go()
+
+    def _leave(self, descriptor: int) -> None:
+        """Keep what can be gone on with: what is whole from the begin on, of what is no copy of a visible file."""
+        if self._written.whole_bytes and self.terms.basis is None:
+            if self._written.whole_bytes < self._size:
+                os.ftruncate(descriptor, self._written.whole_bytes)
+                self.terms.usage.give_back(size_bytes=self._size - self._written.whole_bytes)
+            return
+        with below(self.terms.spot.root, self.terms.spot.above) as folder:
+            own = take(folder, self.terms.temporary, descriptor)
+            if own is not None:
+                os.unlink(own, dir_fd=folder)
+                self.terms.usage.give_back(size_bytes=self._size, files=1)
+
+    def _make_room(self, start: int, end: int) -> None:
+        """Refuse what is beyond the limits, before anything is written."""
+        path = self.terms.spot.path
+        limit = MAX_OFFSET if self.terms.max_file_bytes is None else self.terms.max_file_bytes
+        if start < self.terms.floor_bytes:
+            raise HomeError(Refusal.DENIED, f"{path!r} may be added to, and not changed")
+        if end > limit:
+            raise HomeError(Refusal.TOO_LARGE, f"{path!r}: files may have {limit:,} bytes at most")
+        if start > self._size + _GAP_BYTES and end - self._size > _free_bytes(self.descriptor):
+            raise HomeError(Refusal.FULL, f"{path!r}: there is no room for {end:,} bytes")
+        if end > self._size:
+            self.terms.usage.take(size_bytes=end - self._size)
+
+    def _note(self, start: int, end: int, data: bytes | memoryview) -> None:
+        digest = self._digest
+        if start == digest.bytes:
+            digest.sha256.update(data)
+            digest.bytes = end
+        elif start < digest.bytes:
+            digest.broken = True
+        self._written.add(start, end)
+        if self._written.whole_bytes > digest.bytes and not digest.broken:
+            # What came out of order, or was there before, is read back bit by bit.
+            self._read_back(min(self._written.whole_bytes, digest.bytes + _BEHIND_BYTES))
+
+    def _read_back(self, end: int) -> None:
+        digest = self._digest
+        while digest.bytes < end:
+            data = os.pread(self.descriptor, min(_CHUNK_BYTES, end - digest.bytes), digest.bytes)
+            if not data:
+                raise HomeError(Refusal.FAILED, f"{self.terms.spot.path!r} was cut short meanwhile")
+            digest.sha256.update(data)
+            digest.bytes += len(data)
+
+    def _whole_digest(self) -> str:
+        if self._digest.broken:
+            self._digest = _Digest()
+        self._read_back(self._size)
+        return self._digest.sha256.hexdigest()
+
+    def _publish(self) -> bool:
+        """Give the temporary its visible name; tell whether a file was there before."""
+        terms = self.terms
+        with below(terms.spot.root, terms.spot.above) as folder:
+            own = self._take(folder)
+            try:
+                replaced = self._rename(folder, own)
+            except BaseException:
+                give_back(folder, own, terms.temporary)
+                raise
+            if terms.flush:
+                sync_folder(folder)
+        if replaced is None:
+            return False
+        terms.usage.give_back(size_bytes=replaced.st_size, files=1)
+        return True
+
+    def _take(self, folder: int) -> str:
+        """Take the temporary; one that an older session looks at for a moment is waited for."""
+        for _ in range(_TRIES):
+            own = take(folder, self.terms.temporary, self.descriptor)
+            if own is not None:
+                return own
+            if os.fstat(self.descriptor).st_nlink == 0:
+                break
+            Event().wait(_TRY_S)
+        raise HomeError(
+            Refusal.BUSY,
+            f"{self.terms.spot.path!r}: its folder was moved, or another session sends the same file anew",
+        )
+
+    def _rename(self, folder: int, own: str) -> os.stat_result | None:
+        """Rename it to its visible name; return what was there."""
+        terms, name = self.terms, self.terms.spot.name
+        try:
+            rename_to_free_name(folder, own, folder, name)
+        except FileExistsError:
+            if not terms.replace:
+                raise
+        else:
+            return None
+        there = status(folder, name)
+        if there is not None and stat.S_ISDIR(there.st_mode):
+            raise HomeError(Refusal.IS_FOLDER, f"{terms.spot.path!r} is a folder by now")
+        if terms.basis is not None and not _is_unchanged(terms.basis, there):
+            raise HomeError(Refusal.BUSY, f"{terms.spot.path!r} was changed by others meanwhile")
+        os.rename(own, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return there
+
+
+def _write_whole(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    done = os.pwrite(descriptor, data, offset)
+    if done < len(data):
+        left = memoryview(data)
+        while done < len(left):
+            done += os.pwrite(descriptor, left[done:], offset + done)
+
+
+def _free_bytes(descriptor: int) -> int:
+    room = os.fstatvfs(descriptor)
+    return room.f_bavail * room.f_frsize
+
+
+def _is_unchanged(before: os.stat_result, after: os.stat_result | None) -> bool:
+    return (
+        after is not None
+        and is_same(before, after)
+        and (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    )

@@ -1,0 +1,74 @@
+"""A home of an account on a temporary folder."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.home import Finished, Opening, Traits
+from mftgit.adapters.home_account import AccountHome, open_home
+from mftgit.model.account import Account, Login, Place, Quota
+from mftgit.model.names import AccountName, LocationName
+from mftgit.model.permission import FULL, Act, Rule
+from mftgit.model.service import Uploads
+from mftgit.model.serving import Served
+
+NEW = Opening(create=True, truncate=True)
+GO_ON = Opening(create=True, append=True)
+
+
+@dataclass
+class HomeSite:
+    """The folder ``root`` of this machine, what was finished there, and sessions of accounts in it."""
+
+    root: Path
+    finished: list[Finished] = field(default_factory=list)
+
+    def open(
+        self,
+        *rules: Rule,
+        name: str = "acme",
+        quota: Quota | None = None,
+        max_file_bytes: int | None = None,
+        folders: dict[str, Path] | None = None,
+        flush: bool = False,
+    ) -> AccountHome:
+        account = Account(
+            name=AccountName(name),
+            home=Place(location=LocationName("inbox")),
+            login=Login(require=()),
+            rules=rules or (Rule(path="/", allow=FULL),),
+            quota=quota or Quota(),
+            max_file_bytes=max_file_bytes,
+        )
+        at = {virtual: str(folder) for virtual, folder in (folders or {}).items()}
+        return open_home(
+            Served(account=account, home=str(self.root), folders=at),
+            uploads=Uploads(flush=flush),
+            finished=self.finished.append,
+            clock=SystemClock(),
+        )
+
+    def content(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def seen(self) -> dict[str, bytes]:
+        """Every file that is under a visible name, below the root."""
+        return {
+            str(each.relative_to(self.root)): each.read_bytes()
+            for each in self.root.rglob("*")
+            if each.is_file() and not each.name.startswith(".mftgit")
+        }
+
+    def hidden(self) -> list[str]:
+        return sorted(each.name for each in self.root.rglob(".mftgit*"))
+
+
+def send(home: AccountHome, path: str, content: bytes, opening: Opening = NEW) -> Finished | None:
+    """Upload ``content`` in one go."""
+    file = home.open_write(path, opening, Traits())
+    file.write(0, content)
+    return file.close()
+
+
+def rule(path: str, *acts: Act) -> Rule:
+    return Rule(path=path, allow=frozenset(acts))
