@@ -1,5 +1,6 @@
 """Operators' passwords: made by chance, kept only as argon2id hashes (RFC 9106)."""
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -34,7 +35,7 @@ class PasswordChecker:
         self._key = secrets.token_bytes(32)
         self._good: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
-        self._decoy = _HASHER.hash(secrets.token_hex(8))
+        self._decoy = _make_decoy()
 
     def remembers(self, password: str, encoded: str | None) -> bool:
         """Tell whether this password was good for ``encoded`` a short while ago; that costs next to nothing."""
@@ -62,3 +63,13 @@ class PasswordChecker:
 
     def _mark(self, password: str, encoded: str) -> bytes:
         return hmac.digest(self._key, f"{encoded}\0{password}".encode(), hashlib.sha256)
+
+
+def _make_decoy() -> str:
+    """Return what no password fits and takes as long to try as a hash; to make it takes no time."""
+    costs = f"m={_HASHER.memory_cost},t={_HASHER.time_cost},p={_HASHER.parallelism}"
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(size)).rstrip(b"=").decode()
+        for size in (_HASHER.salt_len, _HASHER.hash_len)
+    )
+    return f"$argon2id$v={argon2.low_level.ARGON2_VERSION}${costs}${salt}${digest}"

@@ -186,7 +186,7 @@ def test_a_controller_of_another_cluster_is_not_taken_whatever_it_shows(
     site: Site, node: StateFolder, tmp_path: Path
 ) -> None:
     (tmp_path / "b").mkdir()
-    with controller_site(tmp_path / "b") as other:
+    with controller_site(tmp_path / "b", number=2) as other:
         assert "certificate of this cluster" in refused(site, node, line(other.url))
         told = refused(site, node, line(other.url, own_ca(site) + own_ca(other)))
         assert "not this cluster's controller" in told

@@ -1,9 +1,12 @@
 """A controller in this process, behind real TLS on loopback, and nodes of it."""
 
+import atexit
 import http.client
 import json
+import shutil
 import sqlite3
 import ssl
+import tempfile
 import threading
 import uuid
 from base64 import b64encode
@@ -11,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -259,32 +263,27 @@ class Site:
 
 
 @contextmanager
-def controller_site(tmp_path: Path) -> Iterator[Site]:
-    """Run a controller for the time of the block."""
+def controller_site(tmp_path: Path, *, number: int = 1) -> Iterator[Site]:
+    """Run a controller for the time of the block; one with another ``number`` is of another cluster."""
     with own_port() as port:
-        yield from _site(tmp_path, port)
+        yield from _site(tmp_path, port, number)
 
 
-def _site(tmp_path: Path, port: int) -> Iterator[Site]:
-    folder = StateFolder(tmp_path / "controller")
-    validator = make_validator()
-    made = initialise(
-        folder,
-        documents=DOCUMENTS,
-        tree=importable(DOCUMENTS),
-        validator=validator,
+def _site(tmp_path: Path, port: int, number: int) -> Iterator[Site]:
+    first, password = _initialised(number)
+    folder = StateFolder(shutil.copytree(first, tmp_path / "controller"))
+    url = f"https://127.0.0.1:{port}"
+    bootstrap = replace(
+        folder.read_bootstrap(),
+        controller_url=url,
         listen=("127.0.0.1", port),
-        host="127.0.0.1",
-        files_root=tmp_path / "files",
-        now=NOW,
+        files_root=str(tmp_path / "files"),
     )
-    bootstrap = folder.read_bootstrap()
+    folder.write_bootstrap(bootstrap)
     events = EventStore(folder.events, member=bootstrap.name, now=NOW)
-    controller = Controller(folder, bootstrap, events=events, validator=validator)
+    controller = Controller(folder, bootstrap, events=events, validator=make_validator())
     controller.start()
-    site = Site(
-        folder=folder, url=made.url, password=made.password, controller=controller, events=events
-    )
+    site = Site(folder=folder, url=url, password=password, controller=controller, events=events)
     try:
         yield site
     finally:
@@ -292,3 +291,21 @@ def _site(tmp_path: Path, port: int) -> Iterator[Site]:
             node.close()
         site.controller.stop()
         site.events.close()
+
+
+@cache
+def _initialised(_number: int) -> tuple[Path, str]:
+    """Return the state folder of a new controller, for copies, and its operator's password: made once in a process."""
+    root = Path(tempfile.mkdtemp(prefix="mftgit-controller-"))
+    atexit.register(shutil.rmtree, root)
+    made = initialise(
+        StateFolder(root / "controller"),
+        documents=DOCUMENTS,
+        tree=importable(DOCUMENTS),
+        validator=make_validator(),
+        listen=("127.0.0.1", 0),
+        host="127.0.0.1",
+        files_root=root / "files",
+        now=NOW,
+    )
+    return root / "controller", made.password

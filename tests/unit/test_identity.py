@@ -4,6 +4,7 @@ import hashlib
 from base64 import b64encode, urlsafe_b64encode
 from datetime import timedelta
 
+import argon2
 import pytest
 from clocks import SetClock
 
@@ -142,6 +143,14 @@ def test_a_password_is_known_by_its_hash_alone() -> None:
     assert not checker.check(password, None)
     assert not checker.check(password, "not a hash")
     assert not checker.check("x" * (MAX_PASSWORD_BYTES + 1), encoded)
+
+
+def test_a_name_that_nobody_has_is_tried_at_the_cost_of_one_that_somebody_has() -> None:
+    decoy, hashed = PasswordChecker()._decoy, hash_password("x")
+    assert argon2.extract_parameters(decoy) == argon2.extract_parameters(hashed)
+    assert len(decoy) == len(hashed)
+    with pytest.raises(argon2.exceptions.VerifyMismatchError):  # and not: this is no hash
+        argon2.PasswordHasher().verify(decoy, "x")
 
 
 def test_a_changed_password_is_not_remembered() -> None:
