@@ -75,8 +75,12 @@ class EventStore:
         *,
         revision: Revision | None = None,
         epoch: Epoch | None = None,
+        epochs: Sequence[Epoch | None] = (),
     ) -> None:
-        """Write one fact down for each of ``facts``: all of them are on disk when this returns, or none."""
+        """Write one fact down for each of ``facts``: all of them are on disk when this returns, or none.
+
+        ``epochs``: one for each of them, where they have not one ``epoch``.
+        """
         with self._database.write() as connection:
             at, first = rfc3339(self._now()), self._last(connection) + 1
             rows = (
@@ -87,11 +91,13 @@ class EventStore:
                         at=at,
                         event=event,
                         revision=revision,
-                        epoch=epoch,
+                        epoch=one,
                         facts=each,
                     )
                 )
-                for seq, each in enumerate(facts, first)
+                for seq, (each, one) in enumerate(
+                    zip(facts, epochs or [epoch] * len(facts), strict=True), first
+                )
             )
             connection.executemany(_INSERT, rows)
 

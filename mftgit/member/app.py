@@ -208,11 +208,12 @@ class Member:
         epoch: Epoch | None = None,
         facts: Mapping[str, Fact] | None = None,
         each: Sequence[Mapping[str, Fact]] | None = None,
+        epochs: Sequence[Epoch] = (),
         once: str | None = None,
     ) -> None:
         revision = revision or self._intake.record.active
         if each is not None:
-            self._events.append_each(event, each, revision=revision, epoch=epoch)
+            self._events.append_each(event, each, revision=revision, epoch=epoch, epochs=epochs)
         else:
             self._events.append(event, revision=revision, epoch=epoch, facts=facts, once=once)
         self._reporter.poke()

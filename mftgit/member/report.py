@@ -30,7 +30,7 @@ STATUS_EVERY_S = 2.0
 RENEWED_EVERY_S = 30.0
 """How long a renewal of the session, of which there are many a minute, waits where nothing else has changed."""
 
-_SHARE = 0.01  # of a core, for looking
+_SHARE = 0.005  # of a core, for looking
 _SETTLE_S = 0.05  # gathers the events of one moment into one request
 _BATCH = 500
 _BATCH_BYTES = MAX_REPORT_BYTES // 4

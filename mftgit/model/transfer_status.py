@@ -1,7 +1,7 @@
 """How one transfer is on one member: what the member says to the controller, and ``status`` to people."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Any, Final
 
@@ -61,6 +61,10 @@ class Waiting:
     too_fresh: int = 0
     failed: int = 0
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that ``status --json`` documents."""
+        return {"too_fresh": self.too_fresh, "failed": self.failed}
+
 
 NOTHING_WAITS: Final = Waiting()
 
@@ -104,7 +108,7 @@ class TransferStatus:
             "delivered": self.delivered,
             "reason": self.reason,
             "retry_at": self.retry_at,
-            "waiting": asdict(self.waiting),
+            "waiting": self.waiting.as_json(),
             "paused": None if self.paused is None else self.paused.as_json(),
             "under_way": [each.as_json() for each in self.under_way],
         }

@@ -52,7 +52,7 @@ class Site:
     def add(self, name: str) -> Outbound:
         def record(event: EventName, **rest: Any) -> None:
             if event is EventName.OWNERSHIP_TAKEN:
-                self.taken.append((name, int(rest["epoch"])))
+                self.taken += [(name, int(epoch)) for epoch in rest["epochs"]]
 
         bootstrap = Bootstrap(
             name=MemberName(name),

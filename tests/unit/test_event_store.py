@@ -46,6 +46,14 @@ def test_events_that_are_told_together_are_numbered_in_their_order(store: EventS
     assert [(event.epoch, event.facts) for event in told[1:3]] == [(3, each) for each in facts]
 
 
+def test_events_that_are_told_together_may_have_epochs_of_their_own(store: EventStore) -> None:
+    epochs = [Epoch(3), Epoch(7)]
+    store.append_each(
+        EventName.OWNERSHIP_TAKEN, [{"transfer": "a"}, {"transfer": "b"}], epochs=epochs
+    )
+    assert [event.epoch for _, event in store.after(0)] == epochs
+
+
 def test_many_threads_leave_no_gap_and_no_number_twice(store: EventStore) -> None:
     threads = [
         threading.Thread(target=lambda: [store.append(EventName.RUN_STARTED) for _ in range(20)])

@@ -21,7 +21,7 @@ from mftgit.model.view import FREE, Sight, View
 
 NO_LONGER_WANTED: Final = "given back"
 _STOP_S: Final = 5.0
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 1000
 _MEMBERS_EVERY_TTLS: Final = 0.1
 """How often it is looked who lives, where nothing is waited for."""
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, unique
 from pathlib import Path
@@ -32,7 +32,8 @@ from mftgit.model.transfer_status import (
     TransferStatus,
 )
 from mftgit.model.triggers import AfterTrigger, Trigger, WatchTrigger
-from mftgit.model.view import View
+from mftgit.model.under_way import UnderWay
+from mftgit.model.view import FREE, View
 
 NEVER: Final = float("-inf")
 OTHERS_AT_ONCE: Final = 5
@@ -160,13 +161,21 @@ def fresh_memory(transfer: Transfer | None, state: Path) -> Memory:
     return Memory(ledger=Ledger(state, keeps=keeps), retry=retry)
 
 
-def describe(line: Line, view: View, *, me: MemberName) -> TransferStatus:
+def describe(
+    line: Line, view: View, *, me: MemberName, under_way: tuple[UnderWay, ...] = ()
+) -> TransferStatus:
     """Return how the transfer is; ``view`` is what was seen of its owner, where that is another."""
-    ownership, mine = line.ownership, line.is_ours
-    status = TransferStatus(
+    ownership = line.ownership
+    mine = ownership is not None and ownership.valid()
+    if ownership is not None and mine:
+        seen = View(owner=me, epoch=ownership.epoch, why=line.moved or "", since=line.since)
+    else:
+        seen = FREE if view.owner == me else view
+    moved = seen.why if seen.owner or seen.handover is None else seen.handover.why
+    return TransferStatus(
         name=line.name,
-        owner=me if mine else None,
-        epoch=ownership.epoch if ownership is not None and mine else None,
+        owner=seen.owner,
+        epoch=seen.epoch or None,
         state=_state(line, mine=mine),
         last_run=line.last_run,
         delivered=line.counted.delivered,
@@ -175,14 +184,9 @@ def describe(line: Line, view: View, *, me: MemberName) -> TransferStatus:
         waiting=line.waiting,
         paused=line.pause,
         ownership=line.transfer.ownership if line.transfer is not None else None,
-        since=line.since if mine else None,
-        moved=line.moved if mine else None,
-    )
-    if mine or view.owner == me:
-        return status
-    moved = view.why if view.owner or view.handover is None else view.handover.why
-    return replace(
-        status, owner=view.owner, epoch=view.epoch or None, since=view.since, moved=moved or None
+        since=seen.since,
+        moved=moved or None,
+        under_way=under_way,
     )
 
 

@@ -25,7 +25,7 @@ from mftgit.model.move import Answer, Move, answer
 from mftgit.model.names import Epoch, MemberName, Revision, TransferName
 from mftgit.model.spread import Want
 from mftgit.model.standing import MAX_WHY, Standing
-from mftgit.model.view import FREE, View
+from mftgit.model.view import View
 
 _SAME_S: Final = 0.05
 """Two moments that are no further apart are one, read twice."""
@@ -140,9 +140,10 @@ class Owning:
 
     # What is known of it
 
-    def view(self, key: TransferName) -> View:
-        """Return who owns a transfer, as of the last look."""
-        return FREE if self.keeper is None else self.keeper.view(key)
+    @property
+    def views(self) -> Mapping[TransferName, View]:
+        """Return who owns which transfer, by key, as of the last look."""
+        return {} if self.keeper is None else self.keeper.sight.views
 
     def standings(self) -> dict[MemberName, Standing]:
         """Return which members live, and how they stand, as of the last look."""
@@ -236,13 +237,18 @@ class Owning:
         self.give_back(key)
 
     def _tell_of_owners(self, event: EventName, told: list[tuple[Line, Epoch, str]]) -> None:
-        """Record what became of ownerships, each with why: at once what has revision and epoch in common."""
-        alike: dict[tuple[Revision, Epoch], list[dict[str, str]]] = {}
+        """Record what became of ownerships, each with why: at once what has a revision in common."""
+        alike: dict[Revision, list[tuple[Epoch, dict[str, str]]]] = {}
         for line, epoch, reason in told:
             facts = {"transfer": line.name, "reason": reason}
-            alike.setdefault((line.basis.revision, epoch), []).append(facts)
-        for (revision, epoch), each in alike.items():
-            self._record(event, revision=revision, epoch=epoch, each=each)
+            alike.setdefault(line.basis.revision, []).append((epoch, facts))
+        for revision, some in alike.items():
+            self._record(
+                event,
+                revision=revision,
+                epochs=[epoch for epoch, _ in some],
+                each=[facts for _, facts in some],
+            )
 
     # After runs
 

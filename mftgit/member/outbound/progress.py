@@ -92,10 +92,18 @@ class Progress:
 
     def under_way(self, transfer: TransferName) -> tuple[UnderWay, ...]:
         """Return the files of ``transfer`` that are under way, those first that have been so for the longest."""
+        return self.all_under_way().get(transfer, ())
+
+    def all_under_way(self) -> dict[TransferName, tuple[UnderWay, ...]]:
+        """Return the same of each transfer that has any."""
         now = self._clock.boottime()
+        found: dict[TransferName, tuple[UnderWay, ...]] = {}
         with self._lock:
-            found = [each for each in self._deliveries.values() if each.transfer == transfer]
-            return tuple(_tell(each, now) for each in found[:MAX_TOLD])
+            for each in self._deliveries.values():
+                told = found.get(each.transfer, ())
+                if len(told) < MAX_TOLD:
+                    found[each.transfer] = (*told, _tell(each, now))
+        return found
 
 
 def _tell(delivery: _Delivery, now: float) -> UnderWay:

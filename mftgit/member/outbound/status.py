@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from loguru import logger
@@ -18,6 +17,7 @@ from mftgit.member.outbound.progress import Progress
 from mftgit.model.names import MemberName, TransferName
 from mftgit.model.pause import Pause
 from mftgit.model.transfer_status import TransferStatus
+from mftgit.model.view import FREE
 
 _SHARED_S: Final = 1.0
 """So long the storage is waited for."""
@@ -56,10 +56,13 @@ class Statuses:
         for line in lines:
             if line.key in found:
                 self._take_note_of_pause(line, found[line.key])
+        ways, views = self._progress.all_under_way(), self._owning.views
         return [
-            replace(
-                describe(line, self._owning.view(line.key), me=self._me),
-                under_way=self._progress.under_way(line.name),
+            describe(
+                line,
+                views.get(line.key, FREE),
+                me=self._me,
+                under_way=ways.get(line.name, ()),
             )
             for line in lines
         ]
