@@ -3,7 +3,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -54,7 +54,9 @@ class Inbound:
                 idle_s=self.idle_s,
             )
             self.ended.append(why)
-            channel.close()
+            with suppress(paramiko.SSHException, OSError, EOFError):  # the client has gone
+                channel.send_exit_status(0)  # without it scp says that it failed
+                channel.close()
 
         thread = Thread(target=run, name="session")
         thread.start()
