@@ -273,7 +273,7 @@ class Simulated:
     def _listen(self) -> None:
         while True:
             try:
-                for _ in self._upstream.wait():
+                for _hint in self._upstream.wait():
                     self.wake()
             except MftgitError as error:
                 print(f"{self._bootstrap.name}: {error}", file=sys.stderr)

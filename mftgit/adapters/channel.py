@@ -11,12 +11,14 @@ import urllib3
 
 from mftgit.adapters.pki import fingerprint, pick
 from mftgit.errors import ConfigError, MftgitError, TransientError
+from mftgit.model.bans import BanNews, parse_ban_news
 from mftgit.model.events import Event
 from mftgit.model.messages import (
     CONFLICT,
     MAX_REPORT_BYTES,
     TOO_LARGE,
     Head,
+    Hint,
     MemberStatus,
     parse_head,
 )
@@ -109,8 +111,8 @@ class Channel:
                     f"{self.url}{path}: not the answer of a controller"
                 )
 
-    def wait(self) -> Iterator[None]:
-        """Give None at once, then each time the controller says that the head has moved; end when cut off.
+    def wait(self) -> Iterator[Hint]:
+        """Give each of `Hint` at once, then each time the controller says that it may be news; end when cut off.
 
         A hint only: what is true is what ``head`` says. The controller sends a sign of life every 10 s; 30 s
         without one raise ControllerUnreachableError. ControllerRefusedError: the proof was not taken.
@@ -129,24 +131,31 @@ class Channel:
             if response.status != _OK:
                 self._parse(response.status, b"", path)
                 raise ControllerUnreachableError(f"{self.url}{path}: HTTP {response.status}")
-            yield None
-            lines = self._lines(response, path)
-            for line in lines:
-                if line.startswith(b"data:"):
-                    yield None
+            yield from Hint
+            hint = Hint.HEAD
+            for line in self._lines(response, path):
+                name, _, value = line.partition(b": ")
+                if name == b"event":
+                    hint = Hint.BANS if value.strip() == Hint.BANS.value.encode() else Hint.HEAD
+                elif name == b"data":
+                    yield hint
         finally:
             response.close()
             response.release_conn()
 
-    def send_events(self, member: MemberName, events: list[Event]) -> int:
+    def send_events(
+        self, member: MemberName, events: list[Event], *, sent_at: str | None = None
+    ) -> int:
         """Report ``events`` and return the number up to which the controller has them.
+
+        ``sent_at`` is now, RFC 3339 by the clock that the events have their times from.
 
         Raises:
             NumbersTakenError: they need other numbers.
             ControllerRefusedError: it does not take them; ``status`` says whether for what they hold.
             ControllerUnreachableError: try again later.
         """
-        body = {"events": [each.as_json() for each in events]}
+        body = {"events": [each.as_json() for each in events], "sent_at": sent_at}
         try:
             answer = self._request("POST", f"/api/members/{member}/events", body=body)
         except ControllerRefusedError as error:
@@ -162,6 +171,19 @@ class Channel:
         if not isinstance(answer, dict) or not isinstance(answer.get("acknowledged"), int):
             raise ControllerUnreachableError(f"{self.url}: no acknowledgement in the answer")
         return int(answer["acknowledged"])
+
+    def bans(self, after: int) -> BanNews:
+        """Return what bans have changed after the change with the number ``after``.
+
+        Raises:
+            ControllerUnreachableError: try again later.
+            ControllerRefusedError: the proof was not taken, or the controller is of an older version.
+        """
+        answer = self._request("GET", "/api/bans", query=f"?after={after}")
+        try:
+            return parse_ban_news(answer)
+        except ValueError as error:
+            raise ControllerUnreachableError(f"{self.url}: {error}") from error
 
     def send_status(self, status: MemberStatus) -> None:
         """Report how this member is."""
@@ -208,6 +230,7 @@ class Channel:
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        query: str = "",
         signed: bool = True,
     ) -> Any:
         content = None if body is None else json.dumps(body).encode()
@@ -220,7 +243,7 @@ class Channel:
         with self._translated(path):
             response = self._pool.request(
                 method,
-                self.url + path,
+                self.url + path + query,
                 body=content,
                 headers={
                     "Content-Type": "application/json",

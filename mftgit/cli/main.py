@@ -20,6 +20,7 @@ _VERBS = {
     "run": "mftgit.cli.run",
     "status": "mftgit.cli.status",
     "rollout": "mftgit.cli.rollout",
+    "ban": "mftgit.cli.ban",
     "validate": "mftgit.cli.validate",
     "trust": "mftgit.cli.trust",
     "secret": "mftgit.cli.secret",

@@ -1,13 +1,15 @@
 """The controller's composition root: the hosted repository, its gate, and the doors around them."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from loguru import logger
 
-from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.ban_records import BanRecords
+from mftgit.adapters.clock import SystemClock, rfc3339
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_damage import mend_head
 from mftgit.adapters.git_http import MAX_QUESTION_BYTES, GitHttp, GitRequest, GitResponse
@@ -18,6 +20,7 @@ from mftgit.adapters.http_server import HttpServer
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.controller.access import Doorkeeper
+from mftgit.controller.bans import Bans
 from mftgit.controller.certificate import ServerCertificate
 from mftgit.controller.collect import BadReportError, Collect, own_name
 from mftgit.controller.keys import MemberKeys
@@ -33,7 +36,7 @@ from mftgit.controller.upstream import LocalUpstream, repository_broken
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal
 from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, MemberStatus
+from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Hint, MemberStatus
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.validate import Validator
@@ -76,6 +79,8 @@ class Controller:
             logger.warning("leftovers of a crash were removed", files=list(swept))
         self._certificate = ServerCertificate(folder, bootstrap, self.store, now=clock.now)
         self._registry = Registry(folder.registry, now=clock.now)
+        self._ban_records = BanRecords(folder.registry, now=clock.now)
+        self._bans = Bans(self._ban_records, wake=self._hint_at_bans)
         self._leader = Leader(
             self._registry, events, self.store, validator, clock=clock, wake=self._wake
         )
@@ -93,6 +98,8 @@ class Controller:
             head_for=lambda head: self._leader.head_for(me, head)[0],
             heard=lambda: self._heard(me),
             report=self._report,
+            reported=lambda mine: self._bans.reported(mine, rfc3339(clock.now())),
+            bans=self._bans.news,
         )
         self._housekeeping = Housekeeping(self.store, clock=clock)
         self._notifier = Notifier(self._presence, is_member=self._is_member)
@@ -103,6 +110,7 @@ class Controller:
             events,
             keys,
             report=self._report,
+            bans=self._bans.reported,
             cluster_id=bootstrap.cluster_id,
             controller=me,
         )
@@ -138,6 +146,7 @@ class Controller:
         self._publish.start()
         self._presence.start()
         self._member_refs.start()
+        self._bans.start()
         self._leader.start()
         self._server.start()
         self._certificate.start(self._server.reload_certificate)
@@ -151,10 +160,12 @@ class Controller:
         self._housekeeping.stop()
         self._presence.stop()
         self._member_refs.stop()
+        self._bans.stop()
         self._leader.stop()
         self._publish.stop()
         self.upstream.close()
         self._registry.close()
+        self._ban_records.close()
         self.store.close()
 
     def _doors(self) -> list[Door]:
@@ -220,6 +231,7 @@ class Controller:
                 access=known,
                 stream=self._notifier.subscribe,
             ),
+            Door(method="GET", path="/api/bans", access=known, handle=self._tell_bans, polled=True),
             Door(
                 method="GET",
                 path="/api/members/{member}/keys/{key}",
@@ -294,6 +306,12 @@ class Controller:
             return Response(status=304, headers={"ETag": tag})
         return _json(head.as_json(), headers={"ETag": tag, "Cache-Control": "no-cache"})
 
+    def _tell_bans(self, request: Request) -> Response:
+        found = re.fullmatch(r"(?:after=(\d{1,18}))?", request.query)
+        if found is None:
+            raise BadReportError("the query is not after=NUMBER")
+        return _json(self._bans.news(int(found[1] or 0)).as_json())
+
     def _take_events(self, request: Request) -> Response:
         member = _itself(request)
         self._heard(member)
@@ -341,6 +359,10 @@ class Controller:
         self._notifier.notify(members)
         if self._me in members:
             self.upstream.notify()
+
+    def _hint_at_bans(self) -> None:
+        self._notifier.notify(hint=Hint.BANS)
+        self.upstream.notify(Hint.BANS)
 
     def _is_member(self, name: MemberName) -> bool:
         """Tell whether ``name`` may go on listening; on the loop."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mftgit.adapters.event_store import EventStore
@@ -40,14 +40,16 @@ class Collect:
         keys: MemberKeys,
         *,
         report: Callable[[MemberStatus], None],
+        bans: Callable[[Sequence[Event], str | None], None],
         cluster_id: str,
         controller: MemberName,
     ) -> None:
         """Let members into ``registry``, keep their events in ``events``, and ``report`` how they say that they are.
 
-        ``controller`` is a member too.
+        What they keep is told to ``bans`` too, with when it was sent. ``controller`` is a member too.
         """
         self._report = report
+        self._bans = bans
         self._controller = controller
         self._registry = registry
         self._keys = keys
@@ -123,7 +125,8 @@ class Collect:
         from there on is kept: the answer has an ``error`` too, and ``last_seq``, above which the member has to number
         them.
         """
-        values = _parse(body).get("events")
+        asked = _parse(body)
+        values, sent_at = asked.get("events"), asked.get("sent_at")
         if not isinstance(values, list) or not 0 < len(values) <= MAX_REPORT_EVENTS:
             raise BadReportError(f"events is not a list of 1 to {MAX_REPORT_EVENTS}")
         try:
@@ -132,7 +135,7 @@ class Collect:
             raise BadReportError(str(error)) from error
         if any(each.member != member for each in events):
             raise BadReportError(f"{member} may report its own events only")
-        kept = self._keep(events)
+        kept = self._keep(events, sent_at if isinstance(sent_at, str) else None)
         acknowledged = max((each.seq for each in events[:kept]), default=0)
         if kept == len(events):
             return {"acknowledged": acknowledged}
@@ -143,11 +146,13 @@ class Collect:
             "last_seq": self._events.last_seq(member),
         }
 
-    def _keep(self, events: list[Event]) -> int:
+    def _keep(self, events: list[Event], sent_at: str | None) -> int:
         try:
-            return self._events.collect(events)
+            kept = self._events.collect(events)
+            self._bans(events[:kept], sent_at)
         except DatabaseError as error:  # no fault of the report, which is to be sent again
             raise NotKeptError(str(error)) from error
+        return kept
 
     def status(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
         """Keep how a member says it is."""

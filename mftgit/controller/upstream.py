@@ -8,8 +8,9 @@ from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap
 from mftgit.errors import MftgitError, TransientError
+from mftgit.model.bans import BanNews
 from mftgit.model.events import Event
-from mftgit.model.messages import Head, MemberStatus
+from mftgit.model.messages import Head, Hint, MemberStatus
 from mftgit.model.names import Revision
 
 
@@ -32,23 +33,30 @@ class LocalUpstream:
         head_for: Callable[[Head], Head],
         heard: Callable[[], None],
         report: Callable[[MemberStatus], None],
+        reported: Callable[[list[Event]], None],
+        bans: Callable[[int], BanNews],
     ) -> None:
         """Read the head from ``registry`` and revisions from the hosted ``store``.
 
         ``head_for`` adds the member's turn. ``heard`` is called whenever the member asks, ``report`` with what it
-        says of itself.
+        says of itself, ``reported`` with its events. ``bans`` tells what changed after a number.
         """
         self._head_for = head_for
         self._heard = heard
         self._report = report
         self._registry = registry
         self._store = store
-        self._moved = threading.Event()
+        self._reported = reported
+        self._bans = bans
+        self._news = threading.Condition()
+        self._hints: set[Hint] = set(Hint)
         self._closed = False
 
-    def notify(self) -> None:
+    def notify(self, hint: Hint = Hint.HEAD) -> None:
         """Wake the waiting member; callable from any thread."""
-        self._moved.set()
+        with self._news:
+            self._hints.add(hint)
+            self._news.notify()
 
     def head(self, known: Head | None) -> Head | None:
         """See `Upstream.head`."""
@@ -57,12 +65,13 @@ class LocalUpstream:
         head = None if found is None else self._head_for(found)
         return None if head == known else head
 
-    def wait(self) -> Iterator[None]:
+    def wait(self) -> Iterator[Hint]:
         """See `Upstream.wait`."""
         while not self._closed:
-            yield None
-            self._moved.wait()
-            self._moved.clear()
+            with self._news:
+                self._news.wait_for(lambda: self._hints or self._closed)
+                hints, self._hints = self._hints, set()
+            yield from hints
 
     def fetch(self, tip: Revision | None = None) -> Revision:
         """See `Upstream.fetch`; the objects are here already."""
@@ -79,19 +88,25 @@ class LocalUpstream:
 
     def send_events(self, events: list[Event]) -> int:
         """See `Upstream.send_events`; the controller's own events are in the one store from the start."""
+        self._reported(events)
         return max((each.seq for each in events), default=0)
 
     def send_status(self, status: MemberStatus) -> None:
         """See `Upstream.send_status`."""
         self._report(status)
 
+    def bans(self, after: int) -> BanNews:
+        """See `Upstream.bans`."""
+        return self._bans(after)
+
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; in this process there is no line."""
 
     def close(self) -> None:
         """See `Upstream.close`."""
-        self._closed = True
-        self._moved.set()
+        with self._news:
+            self._closed = True
+            self._news.notify()
 
 
 def repository_broken(path: Path) -> RepositoryBrokenError:

@@ -19,7 +19,7 @@ from mftgit.member.outbound.service import Outbound
 from mftgit.member.report import Reporter, back_off_s
 from mftgit.member.upstream import RemovedError
 from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import HEARTBEAT_S, MemberState, MemberStatus
+from mftgit.model.messages import HEARTBEAT_S, Hint, MemberState, MemberStatus
 from mftgit.model.names import Epoch, Revision
 from mftgit.model.record import Wait
 
@@ -158,9 +158,10 @@ class Member:
         failures = 0
         while not self._stopping.is_set():
             try:
-                for _ in self._parts.upstream.wait():
+                for hint in self._parts.upstream.wait():
                     failures = 0
-                    self._wake.set()
+                    if hint is Hint.HEAD:
+                        self._wake.set()
                     if self._stopping.is_set():
                         return
             except ControllerRefusedError as error:

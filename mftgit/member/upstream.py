@@ -6,14 +6,16 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from mftgit.adapters.channel import Channel, ControllerRefusedError
+from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.member_key import FileProver
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.fetch import check_lineage
+from mftgit.model.bans import BanNews
 from mftgit.model.events import Event
-from mftgit.model.messages import NOT_PROVED, Head, MemberStatus
+from mftgit.model.messages import NOT_PROVED, Head, Hint, MemberStatus
 from mftgit.model.names import MemberName, Revision
 
 _T = TypeVar("_T")
@@ -34,8 +36,8 @@ class Upstream(Protocol):
             MftgitError: any other trouble.
         """
 
-    def wait(self) -> Iterator[None]:
-        """Give None each time the head may have moved; end or raise TransientError when cut off."""
+    def wait(self) -> Iterator[Hint]:
+        """Give each of `Hint` at first, then what may be news again; end or raise TransientError when cut off."""
 
     def fetch(self, tip: Revision | None = None) -> Revision:
         """Bring the published branch into the member's store and return its tip; raises MftgitError.
@@ -57,6 +59,9 @@ class Upstream(Protocol):
     def send_status(self, status: MemberStatus) -> None:
         """Report how this member is; raises MftgitError."""
 
+    def bans(self, after: int) -> BanNews:
+        """Return what bans have changed after the change with the number ``after``; raises MftgitError."""
+
     def moved(self, bootstrap: Bootstrap) -> None:
         """Talk to the controller as ``bootstrap`` and the authorities' file say from now on."""
 
@@ -75,6 +80,7 @@ class RemoteUpstream:
         with suppress(StoreError):  # shows at its use, and is mended then
             self.store.sweep()
         self._name: MemberName = bootstrap.name
+        self._now = now
         self._prover = FileProver(folder, bootstrap, now=now)
         self._removed = False
         self._ca_file = folder.ca_file
@@ -94,7 +100,7 @@ class RemoteUpstream:
         self._removed = False
         return head
 
-    def wait(self) -> Iterator[None]:
+    def wait(self) -> Iterator[Hint]:
         """See `Upstream.wait`."""
         self._only_a_member()
         channel = self._channel
@@ -122,12 +128,19 @@ class RemoteUpstream:
     def send_events(self, events: list[Event]) -> int:
         """See `Upstream.send_events`."""
         self._only_a_member()
-        return self._proven(lambda: self._channel.send_events(self._name, events))
+        return self._proven(
+            lambda: self._channel.send_events(self._name, events, sent_at=rfc3339(self._now()))
+        )
 
     def send_status(self, status: MemberStatus) -> None:
         """See `Upstream.send_status`."""
         self._only_a_member()
         self._proven(lambda: self._channel.send_status(status))
+
+    def bans(self, after: int) -> BanNews:
+        """See `Upstream.bans`."""
+        self._only_a_member()
+        return self._proven(lambda: self._channel.bans(after))
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; requests under way come to their end on the line before."""

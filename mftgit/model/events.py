@@ -64,6 +64,8 @@ class EventName(Enum):
     TRANSFER_MOVE_ORDERED = "TransferMoveOrdered"
     TRANSFER_PAUSED = "TransferPaused"
     TRANSFER_RESUMED = "TransferResumed"
+    SOURCE_BANNED = "SourceBanned"
+    SOURCE_UNBANNED = "SourceUnbanned"
 
 
 _FIXED = ("member", "seq", "at", "event", "revision", "epoch")

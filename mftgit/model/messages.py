@@ -35,6 +35,14 @@ CONFLICT = 409
 
 
 @unique
+class Hint(Enum):
+    """What may be news, as the controller says: the head pointer, or banned sources. True is what it is asked for."""
+
+    HEAD = "head"
+    BANS = "bans"
+
+
+@unique
 class RolloutState(Enum):
     """How a roll-out is. WAITING: for a change window. SOAKING: a cohort is watched before the next one begins."""
 

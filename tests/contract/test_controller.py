@@ -40,7 +40,7 @@ from mftgit.model.access import Access, OperatorRole
 from mftgit.model.brake import FREE_TRIES
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
-from mftgit.model.messages import MAX_REPORT_BYTES, MemberState, MemberStatus
+from mftgit.model.messages import MAX_REPORT_BYTES, Hint, MemberState, MemberStatus
 from mftgit.model.names import MemberName, OperatorName, Revision
 
 NODE = MemberName("node-1")
@@ -341,10 +341,10 @@ def test_every_waiting_member_is_woken_when_the_head_moves(site: Site, key: byte
 
     def listen(number: int) -> None:
         channel = site.channel(key=key)
-        waits = cast("Generator[None, None, None]", channel.wait())
-        next(waits)
+        waits = cast("Generator[Hint, None, None]", channel.wait())
+        assert [next(waits) for _ in Hint] == list(Hint)  # those that come with the line
         listening[number].set()
-        next(waits)
+        assert next(waits) is Hint.HEAD
         woken[number].set()
         waits.close()
         channel.close()

@@ -23,6 +23,7 @@ from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import (
     Head,
+    Hint,
     MemberState,
     MemberStatus,
     RolloutState,
@@ -251,12 +252,12 @@ def test_a_turn_that_comes_changes_the_answer_and_wakes_only_those_whose_it_is(
     until(lambda: due(peers) == [ONE])
     known = [each.head() for each in peers]
     assert [each.channel.head(head) for each, head in zip(peers, known, strict=True)] == [None] * 3
-    waits = [cast("Generator[None, None, None]", each.channel.wait()) for each in peers]
+    waits = [cast("Generator[Hint, None, None]", each.channel.wait()) for each in peers]
     for wait in waits:
-        next(wait)
+        assert [next(wait) for _ in Hint] == list(Hint)  # those that come with the line
     woken: list[MemberName] = []
 
-    def listen(peer: Peer, wait: Generator[None, None, None]) -> None:
+    def listen(peer: Peer, wait: Generator[Hint, None, None]) -> None:
         next(wait)
         woken.append(peer.name)
 
