@@ -54,6 +54,7 @@ class Packets(Packetizer):
     """See the module. One thread reads; any may write."""
 
     REKEY_BYTES = _REKEY_BYTES
+    largest_bytes = _LARGEST_PACKET_BYTES
 
     if TYPE_CHECKING:  # what paramiko's types do not tell
         _initial_kex_done: bool
@@ -67,7 +68,9 @@ class Packets(Packetizer):
         self._at = 0
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002  paramiko's signature
-        """See paramiko; what came with it is kept for the next call."""
+        """See paramiko; what came with it is kept for the next call. A packet's length is the other side's to say."""
+        if not 0 <= n <= self.largest_bytes:
+            raise paramiko.SSHException(f"packet of {n} bytes")
         self._need(n, check_rekey=check_rekey)
         start, self._at = self._at, self._at + n
         return bytes(memoryview(self._buffer)[start : self._at])
@@ -80,7 +83,7 @@ class Packets(Packetizer):
         self._need(4, check_rekey=True)
         header = bytes(memoryview(self._buffer)[self._at : self._at + 4])
         size = int.from_bytes(header, "big")
-        if not _BLOCK_BYTES <= size <= _LARGEST_PACKET_BYTES or size % _BLOCK_BYTES:
+        if not _BLOCK_BYTES <= size <= self.largest_bytes or size % _BLOCK_BYTES:
             raise paramiko.SSHException(f"packet of {size} bytes")
         whole = 4 + size + _TAG_BYTES
         self._need(whole)
