@@ -20,6 +20,7 @@ from paramiko.packet import NeedRekeyException, Packetizer
 
 _RECEIVE_BYTES: Final = 256 << 10
 _LARGEST_PACKET_BYTES: Final = 1 << 20
+_SMALL_BYTES: Final = 4 << 10
 _TAG_BYTES: Final = 16
 _BLOCK_BYTES: Final = 16
 _LEAST_PADDING_BYTES: Final = 4
@@ -205,9 +206,12 @@ class Chunks(BufferedPipe):  # type: ignore[type-arg]
         self._ended = False
 
     def feed(self, data: bytes) -> None:
-        """See paramiko."""
+        """See paramiko; small pieces are put together, for each would take many times its size."""
         with self._changed:
-            self._chunks.append(data)
+            if self._chunks and len(self._chunks[-1]) + len(data) <= _SMALL_BYTES:
+                self._chunks[-1] += data
+            else:
+                self._chunks.append(data)
             self._changed.notify()
 
     def read_ready(self) -> bool:
