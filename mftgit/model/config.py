@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, unique
 from typing import Self
 
+from mftgit.model.account import Account
 from mftgit.model.calendars import Calendar
 from mftgit.model.checksum import Sidecar
 from mftgit.model.cohorts import Rollout
@@ -21,10 +22,18 @@ from mftgit.model.lease import DEFAULT_TTL_S
 from mftgit.model.ledger_line import LEDGER_DAYS
 from mftgit.model.limits import Limits
 from mftgit.model.location import Location
-from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.names import (
+    AccountName,
+    LocationName,
+    MemberName,
+    SecretName,
+    ServiceName,
+    TransferName,
+)
 from mftgit.model.retry import Retry
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
+from mftgit.model.service import SftpService
 from mftgit.model.source import Checksum, Marker, Order, Pattern
 from mftgit.model.triggers import Trigger
 from mftgit.model.windows import Windows
@@ -298,16 +307,19 @@ class Transfer:
 class Generation:
     """The configuration of one revision for one member: what is enabled and active there, and nothing else.
 
-    ``locations`` holds the locations that ``transfers`` refer to, and ``elsewhere`` those of them that other members
-    have otherwise. ``declared`` names every transfer that has a document, and ``disabled`` those that run nowhere.
-    ``sealed`` are the secrets that these transfers and locations name, as their documents have them; ``secrets`` are
-    their values, once this member has decrypted them. ``members`` are those that have a document.
+    ``locations`` holds the locations that ``transfers`` and ``accounts`` refer to, and ``elsewhere`` those of them that
+    other members have otherwise. ``accounts`` are those that may use one of ``services``, with what their groups say.
+    ``declared`` names every transfer that has a document, and ``disabled`` those that run nowhere.
+    ``sealed`` are the secrets that all these name, as their documents have them; ``secrets`` are their values, once
+    this member has decrypted them. ``members`` are those that have a document.
     """
 
     cluster: Cluster
     member: Member
     locations: Mapping[LocationName, Location] = field(default_factory=dict)
     transfers: Mapping[TransferName, Transfer] = field(default_factory=dict)
+    services: Mapping[ServiceName, SftpService] = field(default_factory=dict)
+    accounts: Mapping[AccountName, Account] = field(default_factory=dict)
     elsewhere: Mapping[MemberName, Mapping[LocationName, Location]] = field(default_factory=dict)
     declared: frozenset[TransferName] = frozenset()
     disabled: frozenset[TransferName] = frozenset()
