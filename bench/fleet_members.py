@@ -31,6 +31,7 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
 from mftgit.errors import MftgitError
 from mftgit.member.app import DEFAULT_POLL_S
+from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.report import Reporter, back_off_s
@@ -86,6 +87,7 @@ class Whole:
             record=tell,
             is_ancestor=upstream.store.is_ancestor,
         )
+        self._inbound = Inbound(folder=folder, bootstrap=bootstrap, write=lambda _facts: None)
         parts = Parts(
             folder=folder,
             bootstrap=bootstrap,
@@ -93,7 +95,7 @@ class Whole:
             store=upstream.store,
             validator=make_validator(),
         )
-        self._intake = Intake(parts, self._outbound, told=tell, wake=wake)
+        self._intake = Intake(parts, self._outbound, self._inbound, told=tell, wake=wake)
         self.look = self._intake.look
 
     @property

@@ -81,6 +81,23 @@ class EventStore:
 
         ``epochs``: one for each of them, where they have not one ``epoch``.
         """
+        each = zip(facts, epochs or [epoch] * len(facts), strict=True)
+        self._append([(event, one, its) for one, its in each], revision)
+
+    def append_all(
+        self,
+        facts: Sequence[tuple[EventName, Mapping[str, Fact]]],
+        *,
+        revision: Revision | None = None,
+    ) -> None:
+        """Write ``facts`` down in their order: all of them are on disk when this returns, or none."""
+        self._append([(event, each, None) for event, each in facts], revision)
+
+    def _append(
+        self,
+        facts: Sequence[tuple[EventName, Mapping[str, Fact], Epoch | None]],
+        revision: Revision | None,
+    ) -> None:
         with self._database.write() as connection:
             at, first = rfc3339(self._now()), self._last(connection) + 1
             rows = (
@@ -91,13 +108,11 @@ class EventStore:
                         at=at,
                         event=event,
                         revision=revision,
-                        epoch=one,
+                        epoch=epoch,
                         facts=each,
                     )
                 )
-                for seq, (each, one) in enumerate(
-                    zip(facts, epochs or [epoch] * len(facts), strict=True), first
-                )
+                for seq, (event, each, epoch) in enumerate(facts, first)
             )
             connection.executemany(_INSERT, rows)
 

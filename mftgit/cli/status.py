@@ -139,10 +139,36 @@ def show_status(found: ClusterStatus, console: Console) -> None:
             console.print(f"{each['name']}: owns nothing: {refused}", markup=False)
     for words in found.divided:
         console.print(words, markup=False)
+    _show_services(found, console)
     if transfers.rows:
         console.print(transfers)
     _show_progress(found, console)
     _show_trouble(found, console)
+
+
+def _show_services(found: ClusterStatus, console: Console) -> None:
+    """Print the services of members, and why they fail."""
+    services = Table(
+        "service", "on", "address", "state", "sessions", "connections", "banned", box=box.SIMPLE
+    )
+    for each in found.members:
+        for one in each["services"]:
+            services.add_row(
+                one["name"],
+                each["name"],
+                escape(printable(one["address"])),
+                one["state"],
+                str(one["sessions"]),
+                str(one["connections"]),
+                str(one["banned"]),
+            )
+    if services.rows:
+        console.print(services)
+    for each in found.members:
+        for one in each["services"]:
+            if one["reason"]:
+                words = f"{one['name']} on {each['name']}: {printable(one['reason'])}"
+                console.print(words, markup=False)
 
 
 def _show_progress(found: ClusterStatus, console: Console) -> None:

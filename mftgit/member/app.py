@@ -14,6 +14,7 @@ from mftgit.adapters.durable import replace_file
 from mftgit.adapters.event_store import EventStore
 from mftgit.errors import MftgitError
 from mftgit.member.drift import DriftWatch
+from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.report import Reporter, back_off_s
@@ -52,7 +53,16 @@ class Member:
             bootstrap=parts.bootstrap,
             record=self._record_event,
         )
-        self._intake = Intake(parts, self._outbound, told=self._record_event, wake=self._wake.set)
+        self._inbound = Inbound(
+            folder=parts.folder, bootstrap=parts.bootstrap, write=self._record_all
+        )
+        self._intake = Intake(
+            parts,
+            self._outbound,
+            self._inbound,
+            told=self._record_event,
+            wake=self._wake.set,
+        )
         self._drift = DriftWatch(parts.store, parts.folder, self._record_event, clock=SystemClock())
         self._reporter = Reporter(parts.upstream, events, status=self.status)
         self._threads = [
@@ -69,6 +79,7 @@ class Member:
         """Resume on the active revision and begin to follow the published branch."""
         self._record_event(EventName.MEMBER_STARTED, facts={"version": __version__})
         self._outbound.start()
+        self._inbound.start()
         self._intake.resume()
         self.status()  # what a process before this one has left is no longer true
         self._reporter.start()
@@ -81,7 +92,9 @@ class Member:
         self._stopping.set()
         self._wake.set()
         self._drift.stop()
+        self._inbound.begin_stop()
         self._outbound.stop()
+        self._inbound.stop()
         self._follower.join(_END_S)
         if not self._follower.is_alive():  # else it is at the record itself
             self._intake.stop()
@@ -109,6 +122,7 @@ class Member:
             line=intake.line,
             storage=self._outbound.storage,
             renewed_at=self._outbound.renewed_at,
+            services=self._inbound.status(),
             transfers=self._outbound.status(),
         )
         self._leave_status(status)
@@ -217,6 +231,10 @@ class Member:
             self._events.append_each(event, each, revision=revision, epoch=epoch, epochs=epochs)
         else:
             self._events.append(event, revision=revision, epoch=epoch, facts=facts, once=once)
+        self._reporter.poke()
+
+    def _record_all(self, facts: Sequence[tuple[EventName, Mapping[str, Fact]]]) -> None:
+        self._events.append_all(facts, revision=self._intake.record.active)
         self._reporter.poke()
 
     def _leave_status(self, status: MemberStatus) -> None:

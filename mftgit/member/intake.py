@@ -17,6 +17,7 @@ from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.member.activate import Activation
 from mftgit.member.fetch import DivergedError
 from mftgit.member.gate import waits_for
+from mftgit.member.inbound.service import Inbound
 from mftgit.member.journal import Journal
 from mftgit.member.judge import Judge
 from mftgit.member.move import Move
@@ -83,6 +84,7 @@ class Intake:
         self,
         parts: Parts,
         outbound: Outbound,
+        inbound: Inbound,
         *,
         told: Told,
         wake: Callable[[], None] = lambda: None,
@@ -102,7 +104,7 @@ class Intake:
             validator=parts.validator,
             unsealer=Unsealer(folder.age_key),
         )
-        self._running = Running(outbound, told)
+        self._running = Running(outbound, inbound, told)
         self.operator = Operator(folder, self._journal, self._judge, self._running)
         self._move = Move(
             folder,
@@ -120,6 +122,7 @@ class Intake:
                 bootstrap=bootstrap,
                 upstream=upstream,
                 outbound=outbound,
+                inbound=inbound,
                 move=self._move,
             ),
             move=self._move,

@@ -11,6 +11,7 @@ from mftgit.adapters.command import run_command
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.confirm import Probe, Time
+from mftgit.member.inbound.service import Inbound
 from mftgit.member.move import Move
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.upstream import Upstream
@@ -29,6 +30,7 @@ class Probes:
     bootstrap: Bootstrap
     upstream: Upstream
     outbound: Outbound
+    inbound: Inbound
     move: Move
 
     def of(
@@ -53,6 +55,8 @@ class Probes:
         }
         if generation.transfers and _answers(self.outbound.check_storage):
             probes["storage"] = self.outbound.check_storage
+        if generation.services:
+            probes["services"] = self.inbound.check
         if listen := self.bootstrap.listen:
             probes["listener"] = lambda: check_listener(listen, ca_file=self.folder.ca_key)
         if (command := generation.cluster.confirm_command) is not None:

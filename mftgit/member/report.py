@@ -25,7 +25,7 @@ LONGEST_LOOK_S = 10.0
 """How often it is looked at however long that takes; an event has it looked at at once."""
 
 STATUS_EVERY_S = 2.0
-"""How long a change of transfers alone, which change all the time while they run, waits after the last status."""
+"""How long a change of transfers and services, which change all the time, waits after the last status."""
 
 RENEWED_EVERY_S = 30.0
 """How long a renewal of the session, of which there are many a minute, waits where nothing else has changed."""
@@ -127,7 +127,7 @@ class Reporter:
         silent_s = self._clock.boottime() - self._sent_at
         of_note = status
         if silent_s < STATUS_EVERY_S:
-            of_note = replace(of_note, transfers=sent.transfers)
+            of_note = replace(of_note, transfers=sent.transfers, services=sent.services)
         if silent_s < RENEWED_EVERY_S and status.renewed_at is not None:
             of_note = replace(of_note, renewed_at=sent.renewed_at)
         return of_note != sent

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from mftgit.member.inbound.service import Inbound
+from mftgit.member.inbound.service import Prepared as PreparedServices
 from mftgit.member.outbound.service import Outbound, Prepared
 from mftgit.member.told import Told
 from mftgit.model.config import Generation
@@ -18,6 +20,7 @@ class Ready:
 
     revision: Revision
     prepared: Prepared
+    services: PreparedServices
 
 
 class Running:
@@ -26,19 +29,22 @@ class Running:
     ``generation`` was applied wholly or not; ``revision`` is its revision when it was wholly.
     """
 
-    def __init__(self, outbound: Outbound, told: Told) -> None:
+    def __init__(self, outbound: Outbound, inbound: Inbound, told: Told) -> None:
         """Nothing runs yet."""
         self._outbound = outbound
+        self._inbound = inbound
         self._told = told
         self.generation: Generation | None = None
         self.revision: Revision | None = None
         self._untold: deque[tuple[Plan, Revision]] = deque()
 
     def prepare(self, revision: Revision, generation: Generation, *, fresh: bool) -> Ready:
-        """Build what can fail; what runs is not touched. See `Outbound.prepare`."""
+        """Build what can fail; what runs is not touched. See `Outbound.prepare` and `Inbound.prepare`."""
         steps = self._steps(generation)
         return Ready(
-            revision=revision, prepared=self._outbound.prepare(steps, generation, fresh=fresh)
+            revision=revision,
+            prepared=self._outbound.prepare(steps, generation, fresh=fresh),
+            services=self._inbound.prepare(generation, revision=revision, fresh=fresh),
         )
 
     def swap(self, ready: Ready) -> None:
@@ -46,6 +52,7 @@ class Running:
         self.generation = ready.prepared.generation
         self.revision = None  # how much of it runs is not known meanwhile
         self._apply(ready.prepared, ready.revision)
+        self._inbound.apply(ready.services)
         self.revision = ready.revision
 
     def tell(self) -> None:
@@ -68,10 +75,12 @@ class Running:
                 self._apply(self._outbound.prepare(stop, self.generation, fresh=False), revision)
         finally:
             self._outbound.stand_down()
+            self._inbound.stop_all()
             self.revision, self.generation = None, None
 
     def drain(self, *, on: bool) -> None:
-        """See `Outbound.drain`."""
+        """See `Outbound.drain` and `Inbound.drain`."""
+        self._inbound.drain(on=on)
         self._outbound.drain(on=on)
 
     def run_now(self, name: TransferName) -> bool:
@@ -80,8 +89,8 @@ class Running:
 
     @property
     def drained(self) -> bool:
-        """See `Outbound.drained`."""
-        return self._outbound.drained
+        """See `Outbound.drained` and `Inbound.drained`."""
+        return self._outbound.drained and self._inbound.drained
 
     def _steps(self, generation: Generation) -> Plan:
         if self.revision is not None:

@@ -64,6 +64,12 @@ class EventName(Enum):
     TRANSFER_MOVE_ORDERED = "TransferMoveOrdered"
     TRANSFER_PAUSED = "TransferPaused"
     TRANSFER_RESUMED = "TransferResumed"
+    INBOUND_LOGIN_FAILED = "InboundLoginFailed"
+    SESSION_OPENED = "SessionOpened"
+    SESSION_CLOSED = "SessionClosed"
+    UPLOAD_FINISHED = "UploadFinished"
+    DOWNLOAD_FINISHED = "DownloadFinished"
+    WORKER_ENDED = "WorkerEnded"
     SOURCE_BANNED = "SourceBanned"
     SOURCE_UNBANNED = "SourceUnbanned"
 

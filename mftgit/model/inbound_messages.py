@@ -7,10 +7,12 @@ else.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mftgit.model.account import Factor
+from mftgit.model.login_steps import Flaw
 from mftgit.model.names import AccountName
 from mftgit.model.plain_value import from_plain, to_plain
 from mftgit.model.serving import Serving
@@ -52,13 +54,13 @@ class Admit:
 class Failed:
     """A try to log in was wrong; ``account`` is what was asked for, whether there is one or not.
 
-    Granted: the client may try again, after ``delay_s``.
+    Granted: the client may try again, after ``delay_s``; otherwise it is hung up on.
     """
 
     request: int
     connection: int
     account: str
-    factor: Factor
+    flaw: Flaw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,6 @@ class Redeem:
     """A good one-time code, of the time step ``step`` (RFC 6238, 5.2), is granted if none of it or after it was."""
 
     request: int
-    connection: int
     account: AccountName
     step: int
 
@@ -145,6 +146,15 @@ class Swept:
     removed: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """A line for the member's log; ``level`` is loguru's."""
+
+    level: str
+    message: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
 # From a member to its processes
 
 
@@ -171,11 +181,6 @@ class Configure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopAccepting:
-    """Accept nothing more; connections that are there go on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EndConnections:
     """End these, now; uploads under way get no visible name. ``connections`` None: all."""
 
@@ -185,13 +190,23 @@ class EndConnections:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Remove uploads that nobody went on with for as long as the service says; answer by `Swept`."""
+    """Remove uploads that nobody went on with for as long as the service says; answered by `Swept`."""
 
 
 Telling = (
-    Serves | Admit | Failed | Redeem | LoggedIn | Uploaded | Downloaded | Traffic | Ended | Swept
+    Serves
+    | Admit
+    | Failed
+    | Redeem
+    | LoggedIn
+    | Uploaded
+    | Downloaded
+    | Traffic
+    | Ended
+    | Swept
+    | Noted
 )
-Order = Verdict | Configure | StopAccepting | EndConnections | Sweep
+Order = Verdict | Configure | EndConnections | Sweep
 Request = Admit | Failed | Redeem | LoggedIn | Uploaded
 
 _TELLINGS: Final = {each.__name__: each for each in Telling.__args__}

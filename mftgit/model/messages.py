@@ -16,6 +16,7 @@ from mftgit.model.names import (
     parse_name,
     parse_revision,
 )
+from mftgit.model.service_status import MAX_SERVICES, ServiceStatus, parse_service_status
 from mftgit.model.storage import StorageStatus, parse_storage_status
 from mftgit.model.transfer_status import TransferStatus, parse_transfer_status
 
@@ -194,6 +195,7 @@ class MemberStatus:
     line: LineStatus | None = None
     storage: StorageStatus | None = None
     renewed_at: str | None = None
+    services: Sequence[ServiceStatus] = ()
     transfers: Sequence[TransferStatus] = ()
 
     def as_json(self, *, last_seen_s: float | None) -> dict[str, Any]:
@@ -213,6 +215,7 @@ class MemberStatus:
             "storage": None if self.storage is None else self.storage.as_json(),
             "renewed_at": self.renewed_at,
             "last_seen_s": None if last_seen_s is None else round(last_seen_s, 1),
+            "services": [each.as_json() for each in self.services],
             "transfers": [each.as_json() for each in self.transfers],
         }
 
@@ -274,10 +277,17 @@ def parse_member_status(value: Any) -> MemberStatus:
             line=_parse_line(value.get("controller")),
             storage=parse_storage_status(value.get("storage")),
             renewed_at=_time(value.get("renewed_at")),
+            services=_parse_services(value.get("services", [])),
             transfers=tuple(parse_transfer_status(each) for each in transfers),
         )
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not a member's status: {error}") from None
+
+
+def _parse_services(value: Any) -> tuple[ServiceStatus, ...]:
+    if not isinstance(value, list) or len(value) > MAX_SERVICES:
+        raise ValueError("services is not a list, or too long a one")
+    return tuple(parse_service_status(each) for each in value)
 
 
 def _parse_line(value: Any) -> LineStatus | None:

@@ -20,7 +20,6 @@ FOLDERS: Final = {
     "locations": Kind.LOCATION,
     "transfers": Kind.TRANSFER,
     "accounts": Kind.ACCOUNT,
-    "groups": Kind.GROUP,
     "services": Kind.SERVICE,
     "secrets": Kind.SECRET,
 }

@@ -27,7 +27,7 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
             jump=_jump,
             client=Client,
             legacy=bool,
-            algorithms=build_algorithms,
+            algorithms=_algorithms,
             keepalive_s=int,
             flush=bool,
             channels=int,
@@ -45,8 +45,7 @@ def _jump(value: Value) -> Jump:
     )
 
 
-def build_algorithms(value: Value) -> Algorithms:
-    """Return what ``algorithms`` says."""
+def _algorithms(value: Value) -> Algorithms:
     return Algorithms(**given(value, ciphers=tuple, macs=tuple, kex=tuple, host_keys=tuple))
 
 

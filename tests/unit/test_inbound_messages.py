@@ -16,7 +16,7 @@ from mftgit.model.inbound_messages import (
     Failed,
     LoggedIn,
     Order,
-    StopAccepting,
+    Sweep,
     Telling,
     Usage,
     Verdict,
@@ -25,6 +25,7 @@ from mftgit.model.inbound_messages import (
     parse_telling,
 )
 from mftgit.model.login import SecretRef
+from mftgit.model.login_steps import Flaw
 from mftgit.model.names import (
     AccountName,
     LocationName,
@@ -90,12 +91,13 @@ _NAMED = st.just(ACME)
 
 def _tellings() -> st.SearchStrategy[Any]:
     own: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-        "Failed": {"factor": st.sampled_from(Factor)},
+        "Failed": {"flaw": st.sampled_from(Flaw)},
         "Redeem": {"account": _NAMED},
         "LoggedIn": {"account": _NAMED, "factors": _FACTORS},
         "Uploaded": {"account": _NAMED},
         "Traffic": {"usages": st.lists(_USAGES, max_size=3).map(tuple)},
         "Ended": {"usage": _USAGES},
+        "Noted": {"fields": st.dictionaries(_TEXT, _TEXT, max_size=3)},
     }
     return st.one_of([_of(each, **own.get(each.__name__, {})) for each in Telling.__args__])
 
@@ -107,7 +109,7 @@ def _orders() -> st.SearchStrategy[Any]:
             _of(Verdict, why=st.none() | _TEXT),
             _of(Configure, serving=st.just(SERVING)),
             _of(EndConnections, connections=some),
-            st.just(StopAccepting()),
+            st.just(Sweep()),
         ]
     )
 
@@ -147,10 +149,10 @@ def test_a_field_that_is_not_known_is_passed_over() -> None:
         b'{"is": []}',
         b'{"is": "Verdict"}',
         b'{"is": "Nothing"}',
-        b'{"is": "StopAccepting"}',
+        b'{"is": "Sweep"}',
         b'{"is": "Admit", "request": "1", "connection": 1, "number": 1, "source": "a"}',
         b'{"is": "Admit", "request": true, "connection": 1, "number": 1, "source": "a"}',
-        b'{"is": "Failed", "request": 1, "connection": 1, "account": "a", "factor": "smile"}',
+        b'{"is": "Failed", "request": 1, "connection": 1, "account": "a", "flaw": "smile"}',
         b'{"is": "LoggedIn", "request": 1, "connection": 1, "account": "a", "factors": "key"}',
         b'{"is": "Ended", "usage": 3, "why": ""}',
         b'{"is": "Ended", "usage": [], "why": ""}',

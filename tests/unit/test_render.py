@@ -12,8 +12,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.names import LocationName, MemberName, TransferName
-from mftgit.model.render import render
-from mftgit.model.rendered import InvalidConfigError
+from mftgit.model.render import InvalidConfigError, render
 
 INVOICES = VALID["transfers/invoices.yaml"]
 PARTNER = (

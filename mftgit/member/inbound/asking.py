@@ -21,7 +21,9 @@ from mftgit.model.inbound_messages import (
     Verdict,
     format_message,
 )
+from mftgit.model.login_steps import Flaw
 from mftgit.model.names import AccountName
+from mftgit.model.visitor import Visitor
 
 _MAX_CLIENT: Final = 255
 _MAX_ASKED: Final = 4096
@@ -62,9 +64,9 @@ class Asking:
             waiting.verdict = verdict
             waiting.answered.set()
 
-    def about(self, connection: int, number: int) -> "Member":
-        """Return what ``connection``, begun under the configuration ``number``, asks by."""
-        return Member(self, connection, number)
+    def take(self, account: AccountName, step: int) -> bool:
+        """See `mftgit.member.inbound.login.Codes`: none is taken twice on this member."""
+        return self.ask(lambda request: Redeem(request=request, account=account, step=step)).granted
 
     def ask(self, made: Callable[[int], Request]) -> Verdict:
         """Send the request that ``made`` makes of its number, and return the answer; refused where there is none."""
@@ -82,52 +84,53 @@ class Asking:
         return waiting.verdict
 
 
-class Member:
-    """What one connection asks. Refusals are to be carried out after ``delay_s`` of the verdict."""
+class Reception:
+    """What one connection asks; see `mftgit.adapters.ssh_reception.Reception`. ``number`` is the configuration's."""
 
-    def __init__(self, asking: Asking, connection: int, number: int) -> None:
+    def __init__(
+        self, asking: Asking, connection: int, number: int, *, ended: Callable[[int, str], None]
+    ) -> None:
         self._asking = asking
-        self.connection = connection
+        self._connection = connection
         self._number = number
+        self._ended = ended
 
-    def admit(self, source: str) -> Verdict:
-        """Ask whether ``source``, the address of a client, is let on to the handshake; once, and first of all."""
+    def admit(self, visitor: Visitor) -> bool:
+        """Tell whether ``visitor`` is let on to the handshake; asked once, and first of all."""
         return self._asking.ask(
             lambda request: Admit(
-                request=request, connection=self.connection, number=self._number, source=source
-            )
-        )
-
-    def failed(self, account: str, factor: Factor) -> Verdict:
-        """Tell of a try to log in that was wrong; granted: the client may try again, after the delay."""
-        told = account.encode(errors="replace").decode()[:MAX_TOLD_ACCOUNT]
-        return self._asking.ask(
-            lambda request: Failed(
-                request=request, connection=self.connection, account=told, factor=factor
-            )
-        )
-
-    def redeem(self, account: AccountName, step: int) -> bool:
-        """Tell whether the one-time code of ``step``, which is good, was not used yet on this member."""
-        return self._asking.ask(
-            lambda request: Redeem(
-                request=request, connection=self.connection, account=account, step=step
+                request=request,
+                connection=self._connection,
+                number=self._number,
+                source=visitor.source,
             )
         ).granted
 
-    def logged_in(
-        self, account: AccountName, factors: frozenset[Factor], client: str = ""
-    ) -> Verdict:
-        """Ask whether an account that has proved itself is let in now."""
+    def failed(self, account: str, flaw: Flaw) -> float | None:
+        """See `ssh_reception.Reception.failed`."""
+        told = account.encode(errors="replace").decode()[:MAX_TOLD_ACCOUNT]
+        verdict = self._asking.ask(
+            lambda request: Failed(
+                request=request, connection=self._connection, account=told, flaw=flaw
+            )
+        )
+        return verdict.delay_s if verdict.granted else None
+
+    def logged_in(self, account: AccountName, factors: frozenset[Factor], client: str) -> bool:
+        """See `ssh_reception.Reception.logged_in`."""
         return self._asking.ask(
             lambda request: LoggedIn(
                 request=request,
-                connection=self.connection,
+                connection=self._connection,
                 account=account,
                 factors=factors,
                 client=client.encode(errors="replace").decode()[:_MAX_CLIENT],
             )
-        )
+        ).granted
+
+    def ended(self, reason: str) -> None:
+        """See `ssh_reception.Reception.ended`."""
+        self._ended(self._connection, reason)
 
     def uploaded(self, finished: Finished) -> None:
         """Return once it is written down for good that a file came.
@@ -138,7 +141,7 @@ class Member:
         verdict = self._asking.ask(
             lambda request: Uploaded(
                 request=request,
-                connection=self.connection,
+                connection=self._connection,
                 account=finished.account,
                 path=_written(finished.path),
                 file=_written(finished.file),

@@ -1,0 +1,358 @@
+"""What one service answers its processes: who is let on, who is let in, and that a file is written down."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from mftgit.adapters.clock import rfc3339
+from mftgit.adapters.home import Finished
+from mftgit.member.inbound.register import Register
+from mftgit.model.account import Factor
+from mftgit.model.admission import Crowd, Turned, has_expired
+from mftgit.model.barrier import source_of
+from mftgit.model.events import EventName, Fact
+from mftgit.model.inbound_messages import (
+    Admit,
+    Downloaded,
+    Ended,
+    Failed,
+    LoggedIn,
+    Redeem,
+    Request,
+    Uploaded,
+    Usage,
+    Verdict,
+)
+from mftgit.model.names import AccountName
+from mftgit.model.serving import Served, Serving
+from mftgit.model.session_fate import Fate, fate
+
+_KEPT_SERVINGS: Final = 16
+
+Place = tuple[int, int]
+"""A connection: the number of its process, and its own there."""
+
+Answer = Callable[[Verdict], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Guest:
+    """One connection, from its admission to its end; ``session`` is its number on this member."""
+
+    session: int
+    place: Place
+    address: str
+    source: str
+    serving: Serving
+    since: datetime
+    began_at: float
+    account: AccountName | None = None
+    served: Served | None = None
+    factors: frozenset[Factor] = frozenset()
+    client: str = ""
+    usage: Usage = field(default_factory=lambda: Usage(connection=0))
+    why: str | None = None
+
+
+class Desk:
+    """The guests of one service. Any thread calls; ``hang_up`` ends connections, with a reason."""
+
+    def __init__(
+        self,
+        serving: Serving,
+        register: Register,
+        hang_up: Callable[[Mapping[int, list[int]], str], None],
+    ) -> None:
+        """Let nobody in yet."""
+        self._register = register
+        self._hang_up = hang_up
+        self._crowd = Crowd()
+        self._guests: dict[Place, Guest] = {}
+        self._servings: dict[int, Serving] = {}
+        self.serving = serving
+        self.open = False
+
+    # What is true
+
+    def guests(self) -> list[Guest]:
+        """Return who is there."""
+        with self._register.lock:
+            return list(self._guests.values())
+
+    @property
+    def connections(self) -> int:
+        """How many are there."""
+        return self._crowd.connections
+
+    @property
+    def sessions(self) -> int:
+        """How many of them have logged in."""
+        with self._register.lock:
+            return self._crowd.connections - self._crowd.unauthenticated
+
+    # Changes
+
+    def change(self, number: int, serving: Serving) -> None:
+        """Go by ``serving``; whom it takes something from is hung up on."""
+        with self._register.lock:
+            self.serving = serving
+            self._servings[number] = serving
+            for old in sorted(self._servings)[:-_KEPT_SERVINGS]:
+                del self._servings[old]
+            ending: dict[Fate, list[Guest]] = {}
+            for guest in self._guests.values():
+                why = self._fate(guest)
+                if why is not None:
+                    ending.setdefault(why, []).append(guest)
+        for why, guests in ending.items():
+            self.end(guests, why.value)
+
+    def _fate(self, guest: Guest) -> Fate | None:
+        if guest.account is None or guest.served is None:
+            return None  # that is seen when it logs in
+        return fate(guest.served, self.serving.accounts.get(guest.account))
+
+    def end(self, guests: Iterable[Guest], why: str) -> None:
+        """Hang up on ``guests``."""
+        places: dict[int, list[int]] = {}
+        with self._register.lock:
+            for guest in guests:
+                if guest.why is None:
+                    guest.why = why
+                    places.setdefault(guest.place[0], []).append(guest.place[1])
+        if places:
+            self._hang_up(places, why)
+
+    def end_expired(self) -> None:
+        """Hang up on those whose account has expired."""
+        now = self._register.clock.now()
+        with self._register.lock:
+            expired = [
+                guest
+                for guest in self._guests.values()
+                if guest.account is not None
+                and (served := self.serving.accounts.get(guest.account)) is not None
+                and has_expired(served, now)
+            ]
+        self.end(expired, Fate.EXPIRED.value)
+
+    # Questions
+
+    def ask(self, process: int, request: Request, answer: Answer) -> None:
+        """Answer ``request`` of ``process``, at once or when it can be answered."""
+        match request:
+            case Admit():
+                answer(self._admit(process, request))
+            case Failed():
+                answer(self._failed(process, request))
+            case Redeem():
+                known = request.account in self.serving.accounts
+                good = known and self._register.redeem(request.account, request.step)
+                answer(Verdict(request=request.request, granted=good))
+            case LoggedIn():
+                answer(self._logged_in(process, request))
+            case Uploaded():
+                self._uploaded(process, request, answer)
+
+    def _admit(self, process: int, asked: Admit) -> Verdict:
+        clock = self._register.clock
+        now = clock.boottime()
+        with self._register.lock:
+            serving = self._servings.get(asked.number, self.serving)
+            try:
+                source = source_of(asked.source)
+                turned = self._turned(asked.source, source, serving, now)
+            except ValueError:
+                return _refused(asked.request, "no address")
+            if turned is not None:
+                return _refused(asked.request, turned.value)
+            place = process, asked.connection
+            self._guests[place] = Guest(
+                session=next(self._register.numbers),
+                place=place,
+                address=asked.source,
+                source=source,
+                serving=serving,
+                since=clock.now(),
+                began_at=now,
+            )
+        return Verdict(request=asked.request, granted=True)
+
+    def _turned(self, address: str, source: str, serving: Serving, now: float) -> Turned | None:
+        service = serving.service
+        if not self.open:
+            return Turned.CLOSED
+        if self._register.barrier.keeps_out(address, now, service.defence.exempt) is not None:
+            return Turned.BANNED
+        return self._crowd.come(source, service.limits)
+
+    def _failed(self, process: int, asked: Failed) -> Verdict:
+        guest = self._guests.get((process, asked.connection))
+        if guest is None:
+            return _refused(asked.request, "no such connection")
+        service = guest.serving.service
+        facts: dict[str, Fact] = {"account": asked.account, "why": asked.flaw.value}
+        delay_s, ban = self._register.judge(service.name, guest.address, service.defence, facts)
+        if ban is None:
+            return Verdict(request=asked.request, granted=True, delay_s=delay_s)
+        with self._register.lock:
+            others = [
+                each
+                for each in self._guests.values()
+                if each.account is None and each.source == guest.source and each is not guest
+            ]
+        self.end(others, Turned.BANNED.value)
+        return replace(_refused(asked.request, Turned.BANNED.value), delay_s=delay_s)
+
+    def _logged_in(self, process: int, asked: LoggedIn) -> Verdict:
+        register = self._register
+        with register.lock:
+            guest = self._guests.get((process, asked.connection))
+            if guest is None or guest.account is not None:
+                return _refused(asked.request, "no such connection, or it has logged in")
+            turned = self._let_in(guest, asked)
+            if turned is None:
+                self._crowd.log_in()
+                guest.account, guest.factors = asked.account, asked.factors
+                guest.client = asked.client
+                guest.served = self.serving.accounts[asked.account]
+        facts: dict[str, Fact] = {"account": asked.account}
+        if turned is not None:
+            facts["why"] = turned.value
+            register.tell_refused(self.serving.service.name, guest.address, facts)
+            return _refused(asked.request, turned.value)
+        factors: Fact = sorted(each.value for each in asked.factors)
+        register.recorder.put(
+            EventName.SESSION_OPENED,
+            {**self._about(guest), "factors": factors, "client": asked.client},
+        )
+        return Verdict(request=asked.request, granted=True)
+
+    def _let_in(self, guest: Guest, asked: LoggedIn) -> Turned | None:
+        if guest.why is not None or not self.open:
+            return Turned.CLOSED
+        before = guest.serving.accounts.get(asked.account)
+        now = self.serving.accounts.get(asked.account)
+        if before is None or now is None:
+            return Turned.GONE
+        if fate(before, now) is not None:
+            return Turned.CHANGED
+        return self._register.sessions.begin(now, self._register.clock.now())
+
+    def _uploaded(self, process: int, told: Uploaded, answer: Answer) -> None:
+        guest = self._guests.get((process, told.connection))
+        if guest is None or guest.account != told.account:
+            answer(_refused(told.request, "no such session"))
+            return
+        finished = Finished(
+            account=told.account,
+            path=told.path,
+            file=told.file,
+            size_bytes=told.size_bytes,
+            digest=told.digest,
+            duration_s=told.duration_s,
+            overwrote=told.overwrote,
+            resumed=told.resumed,
+        )
+        facts: dict[str, Fact] = {
+            **self._about(guest),
+            "path": told.path,
+            "file": told.file,
+            "size_bytes": told.size_bytes,
+            "sha256": told.digest,
+            "duration_s": round(told.duration_s, 3),
+            "overwrote": told.overwrote,
+            "resumed": told.resumed,
+        }
+        then = partial(self._written, told.request, finished, answer)
+        self._register.recorder.put(EventName.UPLOAD_FINISHED, facts, then)
+
+    def _written(self, request: int, finished: Finished, answer: Answer, written: bool) -> None:  # noqa: FBT001  the last of a call back
+        answer(Verdict(request=request, granted=written))
+        if written:
+            self._register.arrived(self.serving.service.name, finished)
+
+    # What is told
+
+    def downloaded(self, process: int, told: Downloaded) -> None:
+        """Take down that a file was read."""
+        guest = self._guests.get((process, told.connection))
+        if guest is None or guest.account is None:
+            return
+        facts: dict[str, Fact] = {
+            **self._about(guest),
+            "path": told.path,
+            "size_bytes": told.size_bytes,
+            "sent_bytes": told.sent_bytes,
+            "duration_s": round(told.duration_s, 3),
+        }
+        self._register.recorder.put(EventName.DOWNLOAD_FINISHED, facts)
+
+    def used(self, process: int, usages: Iterable[Usage]) -> None:
+        """Take note of what guests have done by now."""
+        with self._register.lock:
+            for usage in usages:
+                guest = self._guests.get((process, usage.connection))
+                if guest is not None:
+                    guest.usage = usage
+
+    def ended(self, process: int, told: Ended) -> None:
+        """Count one out."""
+        register = self._register
+        with register.lock:
+            guest = self._guests.pop((process, told.usage.connection), None)
+            if guest is None:
+                return
+            self._crowd.go(guest.source, logged_in=guest.account is not None)
+            if guest.account is None:
+                return
+            register.sessions.end(guest.account)
+        usage = told.usage
+        facts: dict[str, Fact] = {
+            **self._about(guest),
+            "why": guest.why or told.why,
+            "duration_s": round(register.clock.boottime() - guest.began_at, 3),
+            "received_bytes": usage.received_bytes,
+            "sent_bytes": usage.sent_bytes,
+            "uploads": usage.uploads,
+            "downloads": usage.downloads,
+        }
+        register.recorder.put(EventName.SESSION_CLOSED, facts)
+
+    def lost(self, process: int) -> None:
+        """Count all of a process out that has ended."""
+        for guest in self.guests():
+            if guest.place[0] == process:
+                usage = replace(guest.usage, connection=guest.place[1])
+                self.ended(process, Ended(usage=usage, why="its process has ended"))
+
+    def _about(self, guest: Guest) -> dict[str, Fact]:
+        return {
+            "session": guest.session,
+            "service": self.serving.service.name,
+            "account": guest.account,
+            "source": guest.address,
+        }
+
+
+def tell(guest: Guest) -> dict[str, Fact]:
+    """Return what ``mftgit session list --json`` documents of one that has logged in."""
+    return {
+        "id": guest.session,
+        "service": guest.serving.service.name,
+        "account": guest.account,
+        "source": guest.address,
+        "since": rfc3339(guest.since),
+        "client": guest.client,
+        "factors": sorted(each.value for each in guest.factors),
+        "received_bytes": guest.usage.received_bytes,
+        "sent_bytes": guest.usage.sent_bytes,
+        "uploads": guest.usage.uploads,
+        "downloads": guest.usage.downloads,
+    }
+
+
+def _refused(request: int, why: str) -> Verdict:
+    return Verdict(request=request, granted=False, why=why)

@@ -1,0 +1,191 @@
+"""The connections of one process: met, asked about, served, and told of."""
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from socket import socket
+from typing import Final
+
+from loguru import logger
+
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.control_line import LineEndedError
+from mftgit.adapters.home_account import open_home
+from mftgit.adapters.sftp_serve import serve
+from mftgit.adapters.sftp_serve_requests import Download, Tally
+from mftgit.adapters.ssh_reception import Connection, Session
+from mftgit.adapters.ssh_server import SshServer
+from mftgit.member.inbound.asking import Asking, Reception
+from mftgit.member.inbound.login import Logins
+from mftgit.model.inbound_messages import Downloaded, Ended, Traffic, Usage
+from mftgit.model.serving import Serving
+from mftgit.model.visitor import Visitor, read_visitor
+
+_MOST_MEETING: Final = 256
+"""So many connections of a process are asked about at once; more are closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servant:
+    """What new connections are served by."""
+
+    number: int
+    serving: Serving
+    server: SshServer
+    logins: Logins
+
+
+@dataclass(slots=True, kw_only=True)
+class _Visit:
+    """One connection that was admitted; ``told`` is what was told of it last."""
+
+    connection: Connection | None = None
+    tally: Tally = field(default_factory=Tally)
+    told: Usage | None = None
+    end_why: str | None = None
+
+
+class Visits:
+    """All connections of one process. ``meet`` is called by the one that accepts."""
+
+    def __init__(self, asking: Asking, clock: Clock) -> None:
+        """Nobody is there."""
+        self._asking = asking
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._visits: dict[int, _Visit] = {}
+        self._meeting = threading.BoundedSemaphore(_MOST_MEETING)
+        self.servant: Servant | None = None
+
+    def meet(self, sock: socket, address: str, port: int) -> None:
+        """Look after a connection that was accepted, in a thread of its own."""
+        servant = self.servant
+        if servant is None or not self._meeting.acquire(blocking=False):
+            sock.close()
+            return
+        threading.Thread(
+            target=self._receive, args=(servant, sock, address, port), name="meet", daemon=True
+        ).start()
+
+    def end(self, numbers: tuple[int, ...] | None, why: str) -> None:
+        """Hang up on these connections, None: on all."""
+        with self._lock:
+            visits = [
+                visit
+                for number, visit in self._visits.items()
+                if numbers is None or number in numbers
+            ]
+            for visit in visits:
+                visit.end_why = why
+            connections = [each.connection for each in visits if each.connection is not None]
+        for connection in connections:
+            threading.Thread(target=connection.end, args=(why,), name="end", daemon=True).start()
+
+    def tell_traffic(self) -> None:
+        """Tell what connections have done, of those that did something; raises LineEndedError."""
+        usages = []
+        with self._lock:
+            for number, visit in self._visits.items():
+                usage = _usage(number, visit.tally)
+                if usage != (visit.told or Usage(connection=number)):
+                    visit.told = usage
+                    usages.append(usage)
+        if usages:
+            self._asking.tell(Traffic(usages=tuple(usages)))
+
+    def _receive(self, servant: Servant, sock: socket, address: str, port: int) -> None:
+        try:
+            self._let_on(servant, sock, read_visitor(address, port))
+        except Exception:  # noqa: BLE001  what an outsider sends must end its connection alone
+            logger.opt(exception=True).error("a connection could not be received")
+            sock.close()
+        finally:
+            self._meeting.release()
+
+    def _let_on(self, servant: Servant, sock: socket, visitor: Visitor) -> None:
+        number = next(self._numbers)
+        visit = _Visit()
+        with self._lock:
+            self._visits[number] = visit
+        reception = Reception(self._asking, number, servant.number, ended=self._ended)
+        if not reception.admit(visitor):
+            with self._lock:
+                del self._visits[number]
+            sock.close()
+            return
+        try:
+            connection = servant.server.receive(
+                sock,
+                visitor,
+                doorkeeper=servant.logins.doorkeeper(visitor),
+                reception=reception,
+                serve=self._serving(servant, number, reception, visit.tally),
+            )
+        except BaseException:
+            self._ended(number, "it could not be served")
+            raise
+        with self._lock:
+            visit.connection = connection
+            why = visit.end_why
+        if why is not None:
+            connection.end(why)
+
+    def _serving(
+        self, servant: Servant, number: int, reception: Reception, tally: Tally
+    ) -> Callable[[Session], None]:
+        service = servant.serving.service
+
+        def downloaded(download: Download) -> None:
+            self._asking.tell(
+                Downloaded(
+                    connection=number,
+                    path=download.path,
+                    size_bytes=download.size_bytes,
+                    sent_bytes=download.sent_bytes,
+                    duration_s=download.duration_s,
+                )
+            )
+
+        def serve_session(session: Session) -> None:
+            home = open_home(
+                servant.serving.accounts[session.account],
+                uploads=service.uploads,
+                finished=reception.uploaded,
+                clock=self._clock,
+            )
+            serve(
+                session.stream,
+                home,
+                account=session.account,
+                downloaded=downloaded,
+                tally=tally,
+                clock=self._clock,
+                idle_s=service.limits.idle_s,
+            )
+
+        return serve_session
+
+    def _ended(self, number: int, why: str) -> None:
+        with self._lock:
+            visit = self._visits.pop(number, None)
+        if visit is None:
+            return
+        try:
+            self._asking.tell(Ended(usage=_usage(number, visit.tally), why=why[:_MOST_WHY]))
+        except LineEndedError:
+            return  # and so does this process
+
+
+_MOST_WHY: Final = 500
+
+
+def _usage(number: int, tally: Tally) -> Usage:
+    return Usage(
+        connection=number,
+        received_bytes=tally.received_bytes,
+        sent_bytes=tally.sent_bytes,
+        uploads=tally.uploads,
+        downloads=tally.downloads,
+    )

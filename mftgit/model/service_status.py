@@ -1,0 +1,75 @@
+"""How a service is on one member, as ``mftgit status --json`` tells it."""
+
+from dataclasses import asdict, dataclass
+from enum import Enum, unique
+from typing import Any, Final
+
+from mftgit.model.names import ServiceName, parse_name
+
+MAX_SERVICES: Final = 100
+_MAX_REASON: Final = 2000
+_MAX_ADDRESS: Final = 300
+
+
+@unique
+class ServiceState(Enum):
+    """What a service does. SERVING: it takes new clients. DRAINED: it has none and takes none."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """One service; ``reason`` says why it is failing.
+
+    ``connections`` have come in, ``sessions`` are those of them that have logged in. ``workers`` are its processes that
+    run. ``banned`` sources are kept out of all services of this member.
+    """
+
+    name: ServiceName
+    address: str
+    state: ServiceState
+    reason: str | None = None
+    connections: int = 0
+    sessions: int = 0
+    workers: int = 0
+    banned: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the shape that ``status --json`` documents."""
+        return {**asdict(self), "state": self.state.value}
+
+
+def parse_service_status(value: Any) -> ServiceStatus:
+    """Return the status that ``as_json`` gave ``value`` for.
+
+    Raises:
+        ValueError: it is not of that shape.
+    """
+    match value:
+        case {
+            "name": str(name),
+            "address": str(address),
+            "state": str(state),
+            "connections": int(connections),
+            "sessions": int(sessions),
+            "workers": int(workers),
+            "banned": int(banned),
+        }:
+            reason = value.get("reason")
+            return ServiceStatus(
+                name=ServiceName(parse_name(name)),
+                address=address[:_MAX_ADDRESS],
+                state=ServiceState(state),
+                reason=None if reason is None else str(reason)[:_MAX_REASON],
+                connections=connections,
+                sessions=sessions,
+                workers=workers,
+                banned=banned,
+            )
+        case _:
+            raise ValueError("not a service's status")
