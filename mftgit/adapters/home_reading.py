@@ -2,10 +2,16 @@
 
 import os
 from collections.abc import Callable
+from typing import Final
 
 from mftgit.adapters.home import Attributes, Finished, HomeError, Refusal, Traits
 from mftgit.adapters.home_errors import telling
 from mftgit.adapters.home_walk import attributes_of
+
+MAX_OFFSET: Final = 2**63 - 1
+"""Behind that no file can have a byte (off_t)."""
+
+_MAX_READ: Final = 4 * 1024 * 1024
 
 
 class ReadFile:
@@ -15,8 +21,9 @@ class ReadFile:
         self,
         descriptor: int,
         path: str,
+        *,
         change: Callable[[int, Traits], None],
-        let_go: Callable[[], None],
+        let_go: Callable[["ReadFile"], None],
     ) -> None:
         self._descriptor: int | None = descriptor
         self._path = path
@@ -50,6 +57,8 @@ class ReadFile:
 
     def set(self, traits: Traits) -> None:
         """See `OpenFile.set`."""
+        if traits.size_bytes is not None:
+            raise HomeError(Refusal.DENIED, f"{self._path!r} was opened for reading only")
         self._change(self.descriptor, traits)
 
     def flush(self) -> None:
@@ -65,12 +74,9 @@ class ReadFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-            self._let_go()
-
-
-MAX_OFFSET = 2**63 - 1
+            self._let_go(self)
 
 
 def read_at(descriptor: int, offset: int, length: int) -> bytes:
     """Return up to ``length`` bytes at ``offset``; none behind the largest offset that a file can have."""
-    return b"" if offset >= MAX_OFFSET else os.pread(descriptor, length, offset)
+    return b"" if offset >= MAX_OFFSET else os.pread(descriptor, min(length, _MAX_READ), offset)

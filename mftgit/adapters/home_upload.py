@@ -1,16 +1,16 @@
 """An upload: bytes go to a hidden temporary, which gets its visible name in one step when it is closed."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Event
 from typing import Final
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.confined import sync_folder
 from mftgit.adapters.home import Attributes, Finished, HomeError, Refusal, Traits
+from mftgit.adapters.home_digest import WrittenDigest
 from mftgit.adapters.home_errors import telling
 from mftgit.adapters.home_reading import MAX_OFFSET, read_at
 from mftgit.adapters.home_spots import Spot
@@ -19,11 +19,8 @@ from mftgit.adapters.home_usage import Usage
 from mftgit.adapters.home_walk import attributes_of, below, is_same, status
 from mftgit.adapters.local_rename import rename_to_free_name
 from mftgit.model.names import AccountName
-from mftgit.model.written import Written
 
-_CHUNK_BYTES: Final = 1024 * 1024
-_BEHIND_BYTES: Final = 8 * 1024 * 1024
-_GAP_BYTES: Final = 64 * 1024 * 1024
+_MAX_GAP_BYTES: Final = 4 * 1024 * 1024 * 1024
 _TRIES: Final = 20
 _TRY_S: Final = 0.01
 
@@ -51,15 +48,6 @@ class Terms:
     max_file_bytes: int | None = None
 
 
-@dataclass(slots=True)
-class _Digest:
-    """The SHA-256 of a file's first ``bytes``; ``broken`` where some of these were written again."""
-
-    sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    bytes: int = 0
-    broken: bool = False
-
-
 class Upload:
     """See `OpenFile`. ``finished`` is called when the file has its visible name, ``let_go`` once in any case."""
 
@@ -70,13 +58,12 @@ class Upload:
         *,
         change: Callable[[int, Traits], None],
         finished: Callable[[Finished], None],
-        let_go: Callable[[], None],
+        let_go: Callable[["Upload"], None],
     ) -> None:
         self.terms = terms
         self._fd: int | None = partial.descriptor
         self._size = partial.size_bytes
-        self._written = Written(partial.size_bytes)
-        self._digest = _Digest()
+        self._digest = WrittenDigest(partial.descriptor, partial.size_bytes)
         self._change = change
         self._finished = finished
         self._let_go = let_go
@@ -110,8 +97,8 @@ class Upload:
         self._make_room(start, end)
         with telling(self.terms.spot.path):
             _write_whole(descriptor, data, start)
-        self._size = max(self._size, end)
-        self._note(start, end, data)
+            self._size = max(self._size, end)
+            self._digest.add(start, end, data)
 
     def attributes(self) -> Attributes:
         """See `OpenFile.attributes`."""
@@ -131,8 +118,7 @@ class Upload:
             os.ftruncate(self.descriptor, size_bytes)
         if size_bytes < self._size:
             self.terms.usage.give_back(size_bytes=self._size - size_bytes)
-        self._digest.broken |= size_bytes < self._digest.bytes
-        self._written.cut(size_bytes)
+        self._digest.cut(size_bytes)
         self._size = size_bytes
 
     def flush(self) -> None:
@@ -145,7 +131,7 @@ class Upload:
         descriptor = self.descriptor
         try:
             with telling(self.terms.spot.path):
-                digest = self._whole_digest()
+                digest = self._digest.finish(self._size)
                 if self.terms.flush:
                     os.fsync(descriptor)
                 overwrote = self._publish()
@@ -178,14 +164,15 @@ class Upload:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-            self._let_go()
+            self._let_go(self)
 
     def _leave(self, descriptor: int) -> None:
         """Keep what can be gone on with: what is whole from the begin on, of what is no copy of a visible file."""
-        if self._written.whole_bytes and self.terms.basis is None:
-            if self._written.whole_bytes < self._size:
-                os.ftruncate(descriptor, self._written.whole_bytes)
-                self.terms.usage.give_back(size_bytes=self._size - self._written.whole_bytes)
+        whole_bytes = self._digest.whole_bytes
+        if whole_bytes and self.terms.basis is None:
+            if whole_bytes < self._size:
+                os.ftruncate(descriptor, whole_bytes)
+                self.terms.usage.give_back(size_bytes=self._size - whole_bytes)
             return
         with below(self.terms.spot.root, self.terms.spot.above) as folder:
             own = take(folder, self.terms.temporary, descriptor)
@@ -201,37 +188,10 @@ class Upload:
             raise HomeError(Refusal.DENIED, f"{path!r} may be added to, and not changed")
         if end > limit:
             raise HomeError(Refusal.TOO_LARGE, f"{path!r}: files may have {limit:,} bytes at most")
-        if start > self._size + _GAP_BYTES and end - self._size > _free_bytes(self.descriptor):
-            raise HomeError(Refusal.FULL, f"{path!r}: there is no room for {end:,} bytes")
+        if end > self._digest.whole_bytes + _MAX_GAP_BYTES:
+            raise HomeError(Refusal.TOO_LARGE, f"{path!r}: that is too far behind what was written")
         if end > self._size:
             self.terms.usage.take(size_bytes=end - self._size)
-
-    def _note(self, start: int, end: int, data: bytes | memoryview) -> None:
-        digest = self._digest
-        if start == digest.bytes:
-            digest.sha256.update(data)
-            digest.bytes = end
-        elif start < digest.bytes:
-            digest.broken = True
-        self._written.add(start, end)
-        if self._written.whole_bytes > digest.bytes and not digest.broken:
-            # What came out of order, or was there before, is read back bit by bit.
-            self._read_back(min(self._written.whole_bytes, digest.bytes + _BEHIND_BYTES))
-
-    def _read_back(self, end: int) -> None:
-        digest = self._digest
-        while digest.bytes < end:
-            data = os.pread(self.descriptor, min(_CHUNK_BYTES, end - digest.bytes), digest.bytes)
-            if not data:
-                raise HomeError(Refusal.FAILED, f"{self.terms.spot.path!r} was cut short meanwhile")
-            digest.sha256.update(data)
-            digest.bytes += len(data)
-
-    def _whole_digest(self) -> str:
-        if self._digest.broken:
-            self._digest = _Digest()
-        self._read_back(self._size)
-        return self._digest.sha256.hexdigest()
 
     def _publish(self) -> bool:
         """Give the temporary its visible name; tell whether a file was there before."""
@@ -241,7 +201,10 @@ class Upload:
             try:
                 replaced = self._rename(folder, own)
             except BaseException:
-                give_back(folder, own, terms.temporary)
+                if terms.basis is None:
+                    give_back(folder, own, terms.temporary)
+                else:
+                    os.unlink(own, dir_fd=folder)
                 raise
             if terms.flush:
                 sync_folder(folder)
@@ -289,11 +252,6 @@ def _write_whole(descriptor: int, data: bytes | memoryview, offset: int) -> None
         left = memoryview(data)
         while done < len(left):
             done += os.pwrite(descriptor, left[done:], offset + done)
-
-
-def _free_bytes(descriptor: int) -> int:
-    room = os.fstatvfs(descriptor)
-    return room.f_bavail * room.f_frsize
 
 
 def _is_unchanged(before: os.stat_result, after: os.stat_result | None) -> bool:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.home import Finished, Opening, Traits
-from mftgit.adapters.home_account import AccountHome, open_home
+from mftgit.adapters.home import Finished, Home, Opening, Traits
+from mftgit.adapters.home_account import open_home
 from mftgit.model.account import Account, Login, Place, Quota
 from mftgit.model.names import AccountName, LocationName
 from mftgit.model.permission import FULL, Act, Rule
@@ -31,7 +31,7 @@ class HomeSite:
         max_file_bytes: int | None = None,
         folders: dict[str, Path] | None = None,
         flush: bool = False,
-    ) -> AccountHome:
+    ) -> Home:
         account = Account(
             name=AccountName(name),
             home=Place(location=LocationName("inbox")),
@@ -63,7 +63,7 @@ class HomeSite:
         return sorted(each.name for each in self.root.rglob(".mftgit*"))
 
 
-def send(home: AccountHome, path: str, content: bytes, opening: Opening = NEW) -> Finished | None:
+def send(home: Home, path: str, content: bytes, opening: Opening = NEW) -> Finished | None:
     """Upload ``content`` in one go."""
     file = home.open_write(path, opening, Traits())
     file.write(0, content)
