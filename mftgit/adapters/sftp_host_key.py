@@ -8,9 +8,10 @@ from paramiko.ssh_exception import IncompatiblePeer
 from mftgit.adapters.endpoint import EndpointRefusedError, HostKeyError
 from mftgit.adapters.sftp_jump import ThroughJump
 from mftgit.adapters.sftp_transport import dial_directly, hang_up, open_transport
+from mftgit.adapters.ssh_verify import is_certified
 from mftgit.model.hop import Hop, host_key_kinds
 from mftgit.model.host_authority import host_flaw, read_authority
-from mftgit.model.ssh_certificate import Certificate, read_certificate
+from mftgit.model.ssh_certificate import read_certificate
 
 
 def open_pinned_transport(
@@ -66,21 +67,11 @@ def _flaw(key: paramiko.PKey, hop: Hop, now: datetime) -> str | None:
         return f"{told} with a certificate that cannot be read ({error})"
     authorities = tuple(map(read_authority, hop.host_ca))
     flaw = host_flaw(certificate, host=hop.host, authorities=authorities, now=now)
-    if flaw is None and not _is_signed(certificate):
+    if flaw is None and not is_certified(certificate):
         flaw = "its signature is not by that authority"
     if flaw is None:
         return None
     return f"{told} with the certificate {certificate.key_id[:60]!r} ({flaw})"
-
-
-def _is_signed(certificate: Certificate) -> bool:
-    """Tell whether the authority that the certificate names has signed it; RSA with SHA-2 only, as paramiko has it."""
-    authority = certificate.authority
-    try:
-        key = paramiko.PKey.from_type_string(authority.kind, authority.blob)
-        return key.verify_ssh_sig(certificate.signed, paramiko.Message(certificate.signature))
-    except (paramiko.SSHException, ValueError, IndexError):
-        return False
 
 
 def _kind(key: paramiko.PKey) -> str:

@@ -20,6 +20,7 @@ from paramiko.packet import NeedRekeyException, Packetizer
 
 _RECEIVE_BYTES: Final = 256 << 10
 _LARGEST_PACKET_BYTES: Final = 1 << 20
+_SMALL_BYTES: Final = 4 << 10
 _TAG_BYTES: Final = 16
 _BLOCK_BYTES: Final = 16
 _LEAST_PADDING_BYTES: Final = 4
@@ -54,6 +55,7 @@ class Packets(Packetizer):
     """See the module. One thread reads; any may write."""
 
     REKEY_BYTES = _REKEY_BYTES
+    largest_bytes = _LARGEST_PACKET_BYTES
 
     if TYPE_CHECKING:  # what paramiko's types do not tell
         _initial_kex_done: bool
@@ -67,7 +69,9 @@ class Packets(Packetizer):
         self._at = 0
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002  paramiko's signature
-        """See paramiko; what came with it is kept for the next call."""
+        """See paramiko; what came with it is kept for the next call. A packet's length is the other side's to say."""
+        if not 0 <= n <= self.largest_bytes:
+            raise paramiko.SSHException(f"packet of {n} bytes")
         self._need(n, check_rekey=check_rekey)
         start, self._at = self._at, self._at + n
         return bytes(memoryview(self._buffer)[start : self._at])
@@ -80,7 +84,7 @@ class Packets(Packetizer):
         self._need(4, check_rekey=True)
         header = bytes(memoryview(self._buffer)[self._at : self._at + 4])
         size = int.from_bytes(header, "big")
-        if not _BLOCK_BYTES <= size <= _LARGEST_PACKET_BYTES or size % _BLOCK_BYTES:
+        if not _BLOCK_BYTES <= size <= self.largest_bytes or size % _BLOCK_BYTES:
             raise paramiko.SSHException(f"packet of {size} bytes")
         whole = 4 + size + _TAG_BYTES
         self._need(whole)
@@ -202,9 +206,12 @@ class Chunks(BufferedPipe):  # type: ignore[type-arg]
         self._ended = False
 
     def feed(self, data: bytes) -> None:
-        """See paramiko."""
+        """See paramiko; small pieces are put together, for each would take many times its size."""
         with self._changed:
-            self._chunks.append(data)
+            if self._chunks and len(self._chunks[-1]) + len(data) <= _SMALL_BYTES:
+                self._chunks[-1] += data
+            else:
+                self._chunks.append(data)
             self._changed.notify()
 
     def read_ready(self) -> bool:

@@ -29,13 +29,15 @@ class Stream(Protocol):
 
 
 class ChannelStream:
-    """A channel; nothing may have been received on it yet."""
+    """A channel; nothing may have been received on it yet, but by one that has `Chunks` from its beginning."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
         # Neither is told by paramiko's types, and both are its own way to the same end.
         self._send: Any = getattr(channel.get_transport(), "_send_user_message")  # noqa: B009
         self._take_window: Any = getattr(channel, "_wait_for_send_window")  # noqa: B009
+        if isinstance(channel.in_buffer, Chunks):
+            return
         chunks = channel.in_buffer = Chunks()
         # What came before this line came to the former buffer; the flags are set before either is closed.
         if channel.closed or getattr(channel, "eof_received"):  # noqa: B009  its types do not tell of it

@@ -1,7 +1,7 @@
 """What an SSH server asks of those who know the accounts, and what it gives them: the contract of `ssh_server`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Protocol
 
@@ -9,12 +9,8 @@ from mftgit.adapters.sftp_stream import Stream
 from mftgit.model.account import Factor
 from mftgit.model.login_steps import Flaw, Method
 from mftgit.model.names import AccountName
-from mftgit.model.ssh_certificate import Certificate
-from mftgit.model.ssh_key import PublicKey
+from mftgit.model.ssh_user_key import Shown
 from mftgit.model.visitor import Visitor
-
-Shown = PublicKey | Certificate
-"""What a client shows of itself by the method ``publickey``; nothing of it is checked but its form."""
 
 
 @unique
@@ -100,11 +96,15 @@ class Reception(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A client's ``sftp`` subsystem; ``stream`` ends when the client or `Connection.end` ends it."""
+    """A client's ``sftp`` subsystem; ``stream`` ends when the client or `Connection.end` ends it.
+
+    What the client sends and takes shows that it is not idle. ``work`` says so where it waits long for an answer.
+    """
 
     account: AccountName
     visitor: Visitor
     stream: Stream
+    work: Callable[[], None] = field(default=lambda: None)
 
 
 Serve = Callable[[Session], None]

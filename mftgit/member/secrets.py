@@ -10,10 +10,10 @@ from mftgit.errors import ConfigError
 from mftgit.model.config import Generation
 from mftgit.model.documents import Kind
 from mftgit.model.names import SecretName
-from mftgit.model.needs import secrets_of, secrets_of_cluster, secrets_of_transfer
+from mftgit.model.needs import secrets_needed
 from mftgit.model.parts import Part, Parts
 from mftgit.model.problem import Problem, format_problem
-from mftgit.model.render import InvalidConfigError
+from mftgit.model.rendered import InvalidConfigError
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue, unwrap
 
@@ -35,10 +35,7 @@ class Unsealer:
         Raises:
             InvalidConfigError: it is ``fresh``, and a secret that this member needs cannot be decrypted.
         """
-        needed = {name for place in generation.locations.values() for _, name in secrets_of(place)}
-        for transfer in generation.transfers.values():
-            needed |= {name for _, name in secrets_of_transfer(transfer)}
-        needed |= {name for _, name in secrets_of_cluster(generation.cluster)}
+        needed = secrets_needed(generation)
         values: dict[SecretName, SecretValue] = {}
         known: dict[tuple[str, str], SecretValue] = {}
         problems = []

@@ -15,7 +15,8 @@ from mftgit.model.names import MemberName
 from mftgit.model.parts import declared_members
 from mftgit.model.plan import Job, jobs, plan
 from mftgit.model.problem import Problem
-from mftgit.model.render import InvalidConfigError, render
+from mftgit.model.render import render
+from mftgit.model.rendered import InvalidConfigError
 from mftgit.model.source import Regex
 from mftgit.model.triggers import (
     AfterTrigger,

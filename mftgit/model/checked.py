@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
+from mftgit.model.account_document import Draft, Group, build_draft, build_group
+from mftgit.model.account_rules import check_draft, check_terms
 from mftgit.model.build import (
     Scope,
     build_cluster,
@@ -26,25 +28,39 @@ from mftgit.model.json_value import Json, Position, join_pointer
 from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.location_document import build_location
 from mftgit.model.location_rules import check_location
-from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.names import (
+    AccountName,
+    GroupName,
+    LocationName,
+    MemberName,
+    SecretName,
+    ServiceName,
+    TransferName,
+)
 from mftgit.model.plaintext import find_plaintext, find_unsealed, holds_secrets, is_secret
 from mftgit.model.problem import Problem
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_words import show
 from mftgit.model.secret_document import Secret, build_secret, check_secret
+from mftgit.model.service import SftpService
+from mftgit.model.service_document import build_service
+from mftgit.model.service_rules import check_service
 from mftgit.model.templates import Variable, fill_in, find_templates, is_well_formed, names_in
 from mftgit.model.transfer_rules import check_transfer
 
-Built = Cluster | Member | Location | Transfer | Secret
+Built = Cluster | Member | Location | Transfer | Draft | Group | SftpService | Secret
 
-_TEMPLATED: Final = (Kind.LOCATION, Kind.TRANSFER)
-_SCOPED: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE)
+TEMPLATED: Final = (Kind.LOCATION, Kind.TRANSFER, Kind.ACCOUNT, Kind.GROUP, Kind.SERVICE)
+SCOPED: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE)
 # The name is the file's, and the same content may lie under two names: `named` puts it in.
 _BUILD: Final[Mapping[Kind, Callable[[Mapping[str, Any]], Built]]] = {
     Kind.CLUSTER: build_cluster,
     Kind.MEMBER: lambda value: build_member(MemberName(""), value),
     Kind.LOCATION: lambda value: build_location(LocationName(""), value),
     Kind.TRANSFER: lambda value: build_transfer(TransferName(""), value),
+    Kind.ACCOUNT: lambda value: build_draft(AccountName(""), value),
+    Kind.GROUP: lambda value: build_group(GroupName(""), value),
+    Kind.SERVICE: lambda value: build_service(ServiceName(""), value),
     Kind.SECRET: lambda value: build_secret(SecretName(""), value),
 }
 
@@ -54,7 +70,7 @@ class Sound:
     """A document that fits its schema.
 
     ``variables`` are those that its templates name, in order of the alphabet; where there are none, ``built`` is
-    set, its name left empty, unless the kind is one that a later version brings.
+    set, its name left empty.
     """
 
     document: Document
@@ -92,7 +108,7 @@ def check_reading(
     find = find_unsealed if kind is Kind.SECRET else find_plaintext
     secrets = _first(find(document.value, positions))
     problems = [*secrets, *_outside(secrets, checker.check(document.value, positions))]
-    templates = dict(find_templates(document.value)) if kind in _TEMPLATED else {}
+    templates = dict(find_templates(document.value)) if kind in TEMPLATED else {}
     problems += _first(_malformed(templates, positions))
     if problems:
         return Checked(kind=kind, document=document, problems=tuple(problems))
@@ -101,7 +117,7 @@ def check_reading(
     sound = Sound(
         document=document,
         variables=tuple(variables),
-        scope=build_scope(document.value) if kind in _SCOPED else Scope(),
+        scope=build_scope(document.value) if kind in SCOPED else Scope(),
         built=filled.built,
     )
     return Checked(kind=kind, document=document, problems=filled.problems, sound=sound)
@@ -141,8 +157,6 @@ def _build(
     positions: Mapping[str, Position],
     timezones: frozenset[str],
 ) -> Filled:
-    if kind not in _BUILD:
-        return Filled()
     built = _BUILD[kind](value)
     return Filled(
         built=built,
@@ -166,6 +180,12 @@ def _faults(built: Built, timezones: frozenset[str]) -> Iterator[Fault]:
         yield from check_location(built)
     elif isinstance(built, Secret):
         yield from check_secret(built)
+    elif isinstance(built, Draft):
+        yield from check_draft(built)
+    elif isinstance(built, Group):
+        yield from check_terms(built.terms)
+    elif isinstance(built, SftpService):
+        yield from check_service(built)
     elif isinstance(built, Cluster):
         yield from check_line(built.controller)
         if built.etcd is not None:

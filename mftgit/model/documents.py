@@ -25,6 +25,7 @@ class Kind(Enum):
     LOCATION = "location"
     TRANSFER = "transfer"
     ACCOUNT = "account"
+    GROUP = "group"
     SERVICE = "service"
     SECRET = "secret"  # noqa: S105  the name of a kind
 

@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mftgit.model.build import Scope
+from mftgit.model.dependents import accounts_of, groups_at, transfers_at
 from mftgit.model.documents import Document, Kind
 from mftgit.model.needs import Needs
 from mftgit.model.parts import Part, Parts, Rendered
 from mftgit.model.places import DocumentFile
-from mftgit.model.references import Look, referring
+from mftgit.model.survey import Look
 from mftgit.model.tree import Tree
 from mftgit.model.ways import Ways
 
@@ -22,10 +24,11 @@ _BY_THEMSELVES: Final = (
     Kind.LOCATION,
     Kind.TRANSFER,
     Kind.ACCOUNT,
+    Kind.GROUP,
     Kind.SERVICE,
     Kind.SECRET,
 )
-"""Kinds of which a document concerns none but itself, or those that `referring` gives."""
+"""Kinds of which a document concerns none but itself, or those that `mftgit.model.dependents` gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,5 +102,25 @@ def to_look_at(parts: Parts, come: Collection[Part], gone: Collection[DocumentFi
     for kind, name in changed:
         look[kind].add(name)
     if look[Kind.LOCATION]:
-        look[Kind.TRANSFER].update(referring(parts, look[Kind.LOCATION]))
+        look[Kind.TRANSFER].update(transfers_at(parts, look[Kind.LOCATION]))
+        look[Kind.GROUP].update(groups_at(parts, look[Kind.LOCATION]))
+    if _runs_elsewhere(parts, come, look[Kind.SERVICE]):
+        look[Kind.ACCOUNT].update(parts[Kind.ACCOUNT])
+        look[Kind.GROUP].update(parts[Kind.GROUP])
+    elif look[Kind.LOCATION] or look[Kind.GROUP]:
+        look[Kind.ACCOUNT].update(accounts_of(parts, look[Kind.GROUP], look[Kind.LOCATION]))
+    if look[Kind.SERVICE]:
+        look[Kind.SERVICE].update(parts[Kind.SERVICE])  # of two that clash, either may have changed
     return look
+
+
+def _runs_elsewhere(parts: Parts, come: Collection[Part], services: Collection[str]) -> bool:
+    """Tell whether one of ``services``, which have changed, runs on other members than before, or no more."""
+    fresh = {part.name: part for part in come if part.checked.kind is Kind.SERVICE}
+    return any(
+        _scope(parts[Kind.SERVICE].get(name)) != _scope(fresh.get(name)) for name in services
+    )
+
+
+def _scope(part: Part | None) -> Scope | None:
+    return part.checked.sound.scope if part and part.checked.sound else None

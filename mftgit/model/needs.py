@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from mftgit.model.config import Cluster, Transfer
+from mftgit.model.config import Cluster, Generation, Transfer
 from mftgit.model.content import secrets_of_content
 from mftgit.model.documents import Kind
 from mftgit.model.grouping import Names
@@ -16,19 +16,17 @@ Readers = Mapping[SecretName, tuple[MemberName, ...]]
 """Which members need each secret that a location names, whether there is one or not, in the order of their names."""
 
 Saying = tuple[Kind, str]
-"""The document that says that a secret is needed: a transfer by its locations; a location or the cluster by itself."""
+"""The document that says that a secret is needed: a transfer by its locations too, every other by itself."""
 
 _Need = tuple[SecretName, Names]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A location, the content of a transfer or the cluster needs a secret on these members, because ``saying`` says so.
+    """A document, ``location``, needs a secret on these members, because ``saying`` says so.
 
-    ``location`` is the document that names it.
-
-    They are all the members of a transfer, and not only those on which the location comes to this secret: one of them
-    may have to end what another has begun.
+    Of a location or the content of a transfer, they are all the members of the transfer, and not only those on which
+    the location comes to this secret: one of them may have to end what another has begun.
     """
 
     saying: Saying
@@ -52,6 +50,16 @@ def secrets_of_cluster(cluster: Cluster) -> Iterator[tuple[str, SecretName]]:
     """Give pointer and name of every secret that each member needs, whatever it runs."""
     if cluster.etcd is not None:
         yield from cluster.etcd.secrets()
+
+
+def secrets_needed(generation: Generation) -> set[SecretName]:
+    """Return the names of all secrets that the member needs to run ``generation``."""
+    places, transfers = generation.locations.values(), generation.transfers.values()
+    named = {name for each in places for _, name in secrets_of(each)}
+    named |= {name for each in transfers for _, name in secrets_of_transfer(each)}
+    named |= {name for each in generation.services.values() for _, name in each.secrets()}
+    named |= {name for each in generation.accounts.values() for _, name in each.secrets()}
+    return named | {name for _, name in secrets_of_cluster(generation.cluster)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

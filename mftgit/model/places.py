@@ -20,6 +20,7 @@ FOLDERS: Final = {
     "locations": Kind.LOCATION,
     "transfers": Kind.TRANSFER,
     "accounts": Kind.ACCOUNT,
+    "groups": Kind.GROUP,
     "services": Kind.SERVICE,
     "secrets": Kind.SECRET,
 }

@@ -14,12 +14,13 @@ RULE: Final = "plaintext-secret"
 # The last word of a key decides: partner_password is one, password_file is not.
 _SECRET_KEY = re.compile(
     r"(?:^|[_-]|(?<=[a-z])(?=[A-Z]))"
-    r"(?i:passwords?|passwd|pwd|pass[_-]?phrases?|secrets?|tokens?|api[_-]?keys?|private[_-]?keys?|secret[_-]access[_-]keys?)$"
+    r"(?i:passwords?|passwd|pwd|pass[_-]?phrases?|secrets?|tokens?|api[_-]?keys?|private[_-]?keys?|secret[_-]access[_-]keys?|totp)$"
 )
 _PRIVATE_KEYS: Final = ("PRIVATE KEY-----", "AGE-SECRET-KEY-1")
 _AUTH: Final = "auth"
 _REFERENCES: Final = ("file", "secret")
-_CERTIFICATE: Final = ("certificate",)  # public, and kept where a secret would be
+_CERTIFICATE: Final = "certificate"  # public, and kept where a secret would be
+_HOST_KEYS: Final = "host_keys"  # those of a service, each with a place in the list
 _OPEN_FIELDS: Final = ("description", "recipients", "changed")
 
 
@@ -88,7 +89,7 @@ def _is_key(item: Json) -> bool:
 
 
 def _is_reference(parts: tuple[str, ...], value: Mapping[str, Json]) -> bool:
-    if parts[-1] not in _REFERENCES or is_secret(parts[:-2]) or not _takes_reference(parts[-2:-1]):
+    if parts[-1] not in _REFERENCES or is_secret(parts[:-2]) or not _takes_reference(parts[:-1]):
         return False
     at: Json = dict(value)
     for part in parts[:-1]:
@@ -97,4 +98,5 @@ def _is_reference(parts: tuple[str, ...], value: Mapping[str, Json]) -> bool:
 
 
 def _takes_reference(parts: tuple[str, ...]) -> bool:
-    return is_secret(parts) or parts == _CERTIFICATE
+    listed = len(parts) == 2 and parts[0] == _HOST_KEYS and parts[1].isdigit()  # noqa: PLR2004  a list of the document
+    return is_secret(parts[-1:]) or parts[-1:] == (_CERTIFICATE,) or listed

@@ -1,27 +1,19 @@
 """Work out what one member runs of a valid revision."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from mftgit.errors import ConfigError
-from mftgit.model.checked import Built, Sound, build_filled
-from mftgit.model.config import (
-    Cluster,
-    Generation,
-    Member,
-    Role,
-    Transfer,
-)
+from mftgit.model.checked import Sound
+from mftgit.model.config import Generation, Member, Role, Transfer
 from mftgit.model.documents import Kind
-from mftgit.model.json_value import join_pointer
 from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
-from mftgit.model.needs import secrets_of, secrets_of_cluster, secrets_of_transfer
+from mftgit.model.needs import secrets_needed, secrets_of
 from mftgit.model.parts import Part, Parts, declared_cluster, declared_members, sound_parts
-from mftgit.model.problem import Problem, format_problem
+from mftgit.model.render_inbound import follow_accounts, follow_services
+from mftgit.model.rendered import InvalidConfigError, build_all, changes
 from mftgit.model.secret_document import Secret
-from mftgit.model.templates import first_use
 from mftgit.model.validate import Validation
 
 Locations = Mapping[LocationName, Location]
@@ -30,19 +22,8 @@ _REMEMBERED = 8
 """For so many members it is remembered what was rendered last; a member renders for itself alone."""
 
 
-class InvalidConfigError(ConfigError):
-    """The configuration cannot run, at least not on this member; ``problems`` tells why."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
-        super().__init__(
-            f"the configuration is not valid: {format_problem(self.problems[0])}{more}"
-        )
-
-
 def render(validation: Validation, member: MemberName, role: Role) -> Generation:
-    """Return what ``member`` runs: its enabled and active transfers, and the locations that they use.
+    """Return what ``member`` runs: all that is enabled and active there, and the locations that this uses.
 
     A member without a document is of the ``role`` given, without labels and variables; otherwise its document says.
 
@@ -66,37 +47,40 @@ def render(validation: Validation, member: MemberName, role: Role) -> Generation
 
 def _follow(before: Parts, last: Generation, parts: Parts) -> Generation:
     """Return what a member runs of ``parts``, who runs ``last`` of ``before``; the members' documents are the same."""
-    changed, gone = _changes(before, parts, Kind.TRANSFER)
+    changed, gone = changes(before, parts, Kind.TRANSFER)
     active = [(part, sound) for part, sound in changed if sound.scope.runs_on(last.member)]
     names = {part.name for part, _ in changed} | gone
     kept = {name: each for name, each in last.transfers.items() if name not in names}
     transfers = kept | dict(_transfers(active, last.member))
+    services = follow_services(before, last, parts)
+    accounts = follow_accounts(before, last, parts, services)
     used = {name for each in transfers.values() for name in each.locations}
+    used |= {name for each in accounts.values() for name in each.locations}
     locations, elsewhere = _places(before, last, parts, used)
     off = frozenset(TransferName(part.name) for part, sound in changed if not sound.scope.enabled)
     cluster = declared_cluster(parts) or last.cluster
-    return Generation(
+    generation = Generation(
         cluster=cluster,
         member=last.member,
         locations=locations,
         transfers=transfers,
+        services=services,
+        accounts=accounts,
         elsewhere=elsewhere,
         declared=frozenset(map(TransferName, parts[Kind.TRANSFER])) if names else last.declared,
         disabled=(last.disabled - names) | off,
-        sealed=_sealed(parts, [locations, *elsewhere.values()], transfers.values(), cluster),
         members=declared_members(parts),
     )
+    return replace(generation, sealed=_sealed(parts, generation))
 
 
-def _sealed(
-    parts: Parts, reached: Iterable[Locations], transfers: Iterable[Transfer], cluster: Cluster
-) -> Mapping[SecretName, Secret]:
-    """Return the secrets that locations, transfers and the cluster name, as they are in the repository."""
+def _sealed(parts: Parts, generation: Generation) -> Mapping[SecretName, Secret]:
+    """Return the secrets that this and the other members need for ``generation``, as they are in the repository."""
     if not parts[Kind.SECRET]:
         return {}
-    named = {name for each in reached for place in each.values() for _, name in secrets_of(place)}
-    named |= {name for each in transfers for _, name in secrets_of_transfer(each)}
-    named |= {name for _, name in secrets_of_cluster(cluster)}
+    named = secrets_needed(generation)
+    reached = generation.elsewhere.values()
+    named |= {name for each in reached for place in each.values() for _, name in secrets_of(place)}
     return {
         SecretName(part.name): replace(sound.built, name=SecretName(part.name))
         for part, sound in sound_parts(parts, Kind.SECRET)
@@ -108,7 +92,7 @@ def _places(
     before: Parts, last: Generation, parts: Parts, used: set[LocationName]
 ) -> tuple[Locations, Mapping[MemberName, Locations]]:
     """Return the locations that are ``used``, and those of them that other members have otherwise."""
-    changed, _ = _changes(before, parts, Kind.LOCATION)
+    changed, _ = changes(before, parts, Kind.LOCATION)
     fresh = {part.name for part, _ in changed} | (used - last.locations.keys())
     needed = [
         (part, sound)
@@ -130,17 +114,6 @@ def _places(
     return locations, elsewhere
 
 
-def _changes(
-    before: Parts, parts: Parts, kind: Kind
-) -> tuple[list[tuple[Part, Sound]], AbstractSet[str]]:
-    """Return the documents of ``kind`` that ``before`` has not, and the names that it alone has."""
-    were, are = before.get(kind, {}), parts[kind]
-    if were is are:
-        return [], frozenset()
-    fresh = {name: part for name, part in are.items() if were.get(name) is not part}
-    return list(sound_parts({kind: fresh}, kind)), were.keys() - are.keys()
-
-
 def _named(parts: Parts, names: AbstractSet[str]) -> dict[str, Part]:
     return {name: parts[Kind.LOCATION][name] for name in names}
 
@@ -154,7 +127,7 @@ def _transfers(
             TransferName(name),
             replace(built, name=TransferName(name), active_on=scopes[name].active_on),
         )
-        for name, built in _build_all(parts, member)
+        for name, built in build_all(parts, member)
         if isinstance(built, Transfer)
     )
 
@@ -164,7 +137,7 @@ def _locations(
 ) -> Iterator[tuple[LocationName, Location]]:
     return (
         (LocationName(name), replace(built, name=LocationName(name)))
-        for name, built in _build_all(parts, member)
+        for name, built in build_all(parts, member)
         if isinstance(built, LocalLocation | RemoteLocation)
     )
 
@@ -181,26 +154,3 @@ def _differing(
         for name, location in _locations([each for each in templated if each[1].variables], other)
         if location != locations[name]
     }
-
-
-def _build_all(parts: list[tuple[Part, Sound]], member: Member) -> list[tuple[str, Built]]:
-    missing = [
-        part.problem(
-            join_pointer(first_use(sound.document.value, variable)),
-            rule="variable",
-            message=f"member {member.name!r} does not define the variable {variable!r}",
-            hint=f"add it to the variables in members/{member.name}.yaml, or change active_on",
-        )
-        for part, sound in parts
-        for variable in sound.variables
-        if variable not in member.variables
-    ]
-    if missing:
-        raise InvalidConfigError(missing)
-    return [
-        (
-            part.name,
-            sound.built or build_filled(part.checked.kind, sound.document, member.variables),
-        )
-        for part, sound in parts
-    ]

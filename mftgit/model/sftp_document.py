@@ -27,7 +27,7 @@ def build_sftp(name: LocationName, value: Value) -> SftpLocation:
             jump=_jump,
             client=Client,
             legacy=bool,
-            algorithms=_algorithms,
+            algorithms=build_algorithms,
             keepalive_s=int,
             flush=bool,
             channels=int,
@@ -45,7 +45,8 @@ def _jump(value: Value) -> Jump:
     )
 
 
-def _algorithms(value: Value) -> Algorithms:
+def build_algorithms(value: Value) -> Algorithms:
+    """Return what ``algorithms`` says."""
     return Algorithms(**given(value, ciphers=tuple, macs=tuple, kex=tuple, host_keys=tuple))
 
 

@@ -36,7 +36,7 @@ class Certificate:
     """A key with what ``authority`` says of it by ``signature`` over the bytes ``signed``.
 
     It holds from ``after_s`` on and before ``before_s``, seconds since 1970. ``options`` are those that whoever does
-    not know them has to refuse it for.
+    not know them has to refuse it for, ``option_values`` what they say, in the same order.
     """
 
     kind: str
@@ -47,6 +47,7 @@ class Certificate:
     after_s: int
     before_s: int
     options: tuple[str, ...]
+    option_values: tuple[bytes, ...] = ()
     authority: PublicKey
     signed: bytes
     signature: bytes
@@ -114,6 +115,7 @@ def read_certificate(blob: bytes) -> Certificate:
         after_s=after_s,
         before_s=before_s,
         options=tuple(map(_text, read_strings(options)[::2])),
+        option_values=read_strings(options)[1::2],
         authority=read_key(authority),
         signed=signed,
         signature=signature,

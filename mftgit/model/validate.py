@@ -17,10 +17,11 @@ from mftgit.model.own_limits import check_limits
 from mftgit.model.parts import Part, Parts, Rendered
 from mftgit.model.places import DocumentFile, sort_changed, sort_files
 from mftgit.model.problem import Problem
-from mftgit.model.references import Since, check_across
+from mftgit.model.references import check_across
 from mftgit.model.rollout_rules import check_rollout
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_version import check_schema_version
+from mftgit.model.survey import Since
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
 from mftgit.model.trigger_rules import check_triggers

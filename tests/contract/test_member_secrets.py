@@ -16,7 +16,8 @@ from mftgit.model.events import EventName
 from mftgit.model.messages import MemberState
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.plan import plan
-from mftgit.model.render import InvalidConfigError, render
+from mftgit.model.render import render
+from mftgit.model.rendered import InvalidConfigError
 from mftgit.model.secret_document import ARMOR
 
 ONE = MemberName("node-1")

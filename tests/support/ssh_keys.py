@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-_SBIN = ":/usr/sbin:/usr/local/sbin:/sbin"
+_SBIN = ":/usr/sbin:/usr/local/sbin:/sbin:/usr/lib/openssh"
 
 
 def program(name: str) -> str:

@@ -40,12 +40,14 @@ def test_the_examples_of_the_page_are_one_valid_repository() -> None:
     assert validation.problems == ()
     generation = render(validation, MemberName("node-1"), Role.NODE)
     assert list(generation.transfers) == ["invoices", "nightly"]
+    assert (list(generation.services), list(generation.accounts)) == (["sftp"], ["partner"])
     assert {path.partition("/")[0] for path in EXAMPLES} == {
         "cluster.yaml",
         "members",
         "locations",
         "transfers",
         "accounts",
+        "groups",
         "services",
         "secrets",
     }

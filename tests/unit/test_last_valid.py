@@ -15,7 +15,8 @@ from mftgit.model.documents import Kind
 from mftgit.model.names import MemberName, TransferName
 from mftgit.model.places import sort_changed
 from mftgit.model.plan import Job, Plan, jobs, plan
-from mftgit.model.render import InvalidConfigError, render
+from mftgit.model.render import render
+from mftgit.model.rendered import InvalidConfigError
 from mftgit.model.tree import Entry, Tree
 from mftgit.model.validate import Validation, Validator
 from mftgit.resources import load_schemas
@@ -80,7 +81,6 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "transfers/b.yaml": TRANSFERS,
     "transfers/c.yaml": TRANSFERS,
     "transfers/c.yml": TRANSFERS,
-    "accounts/x.yaml": ("enabled: false\n", "enabled: false\nactive_on: [node-2]\n"),
     "trust/allowed_signers": ("", "nonsense\n"),
     "secrets/x.yaml": ("",),
     "README.md": ("x", "y"),
@@ -173,6 +173,61 @@ def follow(begin: Mapping[str, str], pushes: Pushes) -> None:
                 assert plan(active, runs) == whole_plan(active, runs)
                 active = runs
         files = after if is_kept or not judged.problems else files
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINqHPD5s9DAzoF9WfStHb8C+BV2oiFNN6Hwp1oAWaTtc"
+LOGIN = f"login: {{keys: [{KEY}]}}\n"
+SFTP = "type: sftp\nlisten: {port: 2022}\nhost_keys: [{file: key}]\n"
+GROUPS = (
+    "home: {location: one, path: '{account}'}\n",
+    "home: {location: '{{ region }}'}\nmax_sessions: 3\n",
+    "services: [b]\nfolders: [{at: /in, location: two}]\n",
+    "folders: [{at: /in/x, location: three}]\n",
+    "login: {require: [password]}\n",
+)
+SERVICES = (
+    SFTP,
+    f"{SFTP}active_on: nodes\n",
+    f"{SFTP}active_on: controller\n",
+    f"{SFTP}enabled: false\n",
+    SFTP.replace("2022", "2023"),
+    SFTP.replace("2022", "'{{ port }}'"),
+    f"{SFTP}banner: hello\n",
+)
+INBOUND: Mapping[str, tuple[str, ...]] = {
+    "cluster.yaml": ("name: acme\n",),
+    "members/node-1.yaml": ("role: node\nvariables: {region: one, port: 2024}\n",),
+    "members/node-2.yaml": (
+        "role: node\nvariables: {region: two, port: 2022}\n",
+        "role: node\nvariables: {region: two}\n",
+    ),
+    "members/controller.yaml": ("role: controller\n",),
+    "locations/one.yaml": (LOCATIONS[0], LOCATIONS[3], LOCATIONS[4]),
+    "locations/two.yaml": (LOCATIONS[1], LOCATIONS[4]),
+    "locations/three.yaml": (LOCATIONS[2],),
+    "groups/g.yaml": GROUPS,
+    "groups/h.yaml": GROUPS[1:],
+    "services/a.yaml": SERVICES,
+    "services/b.yaml": (*SERVICES[4:], *SERVICES[:4]),
+    **{
+        f"accounts/{name}.yaml": (
+            f"groups: [g]\n{LOGIN}",
+            f"groups: [h, g]\n{LOGIN}",
+            f"groups: [g, h]\nhome: {{location: two}}\nactive_on: [node-1]\n{LOGIN}",
+            f"home: {{location: '{{{{ region }}}}', path: x}}\nservices: [a]\n{LOGIN}",
+            f"groups: [g]\nenabled: false\nservices: [a, b]\n{LOGIN}",
+            "groups: [g]\nlogin: {password: {file: x}}\n",
+            f"groups: [g]\nexpires: 2027-02-30\n{LOGIN}",
+        )
+        for name in ("x", "y")
+    },
+}
+
+
+@settings(max_examples=150)
+@given(pushes(INBOUND))
+def test_who_may_come_in_follows_whatever_was_seen_before(pushes: Pushes) -> None:
+    follow({path: texts[0] for path, texts in INBOUND.items()}, pushes)
 
 
 @settings(max_examples=150)

@@ -39,6 +39,7 @@ def pointers(text: str) -> list[str]:
         "private_key",
         "Private-Key",
         "partner_password",
+        "totp",
     ],
 )
 def test_a_text_under_a_password_like_key_is_a_secret(key: str) -> None:
@@ -69,6 +70,10 @@ def test_a_reference_to_a_file_or_a_document_is_no_secret() -> None:
     assert pointers(f"auth: [{{certificate: {{secret: {SECRET}, file: x}}}}]") == [
         "/auth/0/certificate/secret"
     ]
+    assert pointers("login: {password: {secret: p}, totp: {secret: t}}") == []
+    assert pointers("host_keys: [{secret: k}, {file: k}]") == []
+    assert pointers(f"host_keys: [{{secret: {SECRET}, file: x}}]") == ["/host_keys/0/secret"]
+    assert pointers(f"host_keys: {{a: {{secret: {SECRET}}}}}") == ["/host_keys/a/secret"]
     assert pointers(f"a: {{secret: {SECRET}}}") == ["/a/secret"]
     assert pointers(f"password: {{secret: x, value: {SECRET}}}") == [
         "/password/secret",

@@ -85,6 +85,7 @@ def test_members_that_are_named_have_to_be_there(kind: str) -> None:
         INVOICES.replace("nodes", "[node-1, node-3]")
         if kind == "transfers"
         else "active_on: [node-1, node-3]\nenabled: false\n"
+        + ("" if kind == "accounts" else "type: sftp\nlisten: {port: 22}\nhost_keys: [{file: k}]\n")
     )
     problem = only({f"{kind}/invoices.yaml": text})
     assert (problem.pointer, problem.rule, problem.hint) == (

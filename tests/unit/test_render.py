@@ -12,7 +12,8 @@ from mftgit.model.config import (
 )
 from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.names import LocationName, MemberName, TransferName
-from mftgit.model.render import InvalidConfigError, render
+from mftgit.model.render import render
+from mftgit.model.rendered import InvalidConfigError
 
 INVOICES = VALID["transfers/invoices.yaml"]
 PARTNER = (

@@ -417,16 +417,55 @@ def transfer(**fields: str) -> str:
             transfer(ownership="shared"),
             "4:12 /ownership [choice] must be one of single, each, is 'shared'",
         ),
-        ("account", "description: x", "1:1  [missing-field] the field 'enabled' is missing"),
         (
-            "service",
-            "enabled: true",
-            "1:10 /enabled [choice] must be false, is true -> expected: only false, until a later version",
+            "account",
+            "home: {path: x}",
+            "1:7 /home [missing-field] the field 'location' is missing",
+        ),
+        (
+            "account",
+            "login: {require: [totp]}",
+            "1:19 /login/require/0 [choice] must be one of key, password, key+password",
+        ),
+        (
+            "account",
+            "permissions: [{path: /a/../b, allow: full}]",
+            "1:22 /permissions/0/path [form] must not be '/a/../b' -> expected: an absolute path",
+        ),
+        (
+            "account",
+            "permissions: [{path: /, allow: all}]",
+            "1:32 /permissions/0/allow [choice] must be one of full, read-only, upload-only",
+        ),
+        (
+            "account",
+            "folders: [{at: /, location: a}]",
+            "1:16 /folders/0/at [form] must not be '/'",
+        ),
+        (
+            "account",
+            "expires: tomorrow",
+            "1:10 /expires [form] must not be 'tomorrow' -> expected: the last day",
+        ),
+        (
+            "account",
+            "login: {password: $argon2id$v=19}",
+            "1:19 /login/password [type] must be a mapping, is what it is now",
+        ),
+        (
+            "group",
+            "login: {keys: [x]}",
+            "1:9 /login/keys [unknown-field] the field 'keys' is not known",
         ),
         (
             "service",
-            "enabled: false\nport: 22",
-            "2:1 /port [unknown-field] the field 'port' is not known",
+            "type: sftp\nlisten: {}\nhost_keys: [{secret: a}]",
+            "2:9 /listen [missing-field] the field 'port' is missing",
+        ),
+        (
+            "service",
+            "type: ftp\nlisten: {port: 22}\nhost_keys: [{file: k}]",
+            "1:7 /type [choice] must be sftp, is 'ftp'",
         ),
     ],
 )

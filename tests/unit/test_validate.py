@@ -192,21 +192,6 @@ def test_threads_may_share_a_validator() -> None:
     assert outcomes == [()] * 8
 
 
-def test_a_reserved_component_holds_its_place_and_cannot_be_enabled() -> None:
-    assert (
-        found(
-            {
-                "accounts/a.yaml": "enabled: false\n",
-                "services/b.yaml": "enabled: false\nactive_on: nodes\n",
-            }
-        )
-        == []
-    )
-    assert found({"accounts/a.yaml": "enabled: true\n"}) == [
-        ("accounts/a.yaml", "/enabled", "choice")
-    ]
-
-
 @pytest.mark.parametrize("text", ["{}", "[]", "null", "a", "", "{{}}", "[" * 1000])
 def test_no_file_with_next_to_nothing_in_it_makes_validation_raise(text: str) -> None:
     for path in VALID:
@@ -214,7 +199,15 @@ def test_no_file_with_next_to_nothing_in_it_makes_validation_raise(text: str) ->
 
 
 _PATHS = st.sampled_from(
-    [*VALID, "locations/x.json", "accounts/a.yaml", "services/s.yaml", "x", "members/X.yaml"]
+    [
+        *VALID,
+        "locations/x.json",
+        "accounts/a.yaml",
+        "groups/g.yaml",
+        "services/s.yaml",
+        "x",
+        "members/X.yaml",
+    ]
 )
 _PIECES = st.sampled_from(
     [
@@ -223,7 +216,10 @@ _PIECES = st.sampled_from(
         'source: {location: "{{ region }}"}', "destination: {location: outbox}",
         "trigger: {watch: {}}", 'trigger: {watch: {every_s: "{{ port }}"}}', "active_on: [node-1]", "enabled: false",
         "prefer: [node-2]", "labels: {a: b}", "variables: {region: inbox, port: 0}", "a: &b 1", "password: x", "{{ x",
-        "after_success: {action: archive, path: .}",
+        "after_success: {action: archive, path: .}", "home: {location: inbox}", "groups: [g]", "services: [s]",
+        "login: {keys: [x], require: [password]}", "listen: {port: 22}", "host_keys: [{secret: x}]",
+        "expires: 2027-02-30",
+        'folders: [{at: /a, location: "{{ region }}"}, {at: /a/b, location: x}]',
     ]
 )  # fmt: skip
 

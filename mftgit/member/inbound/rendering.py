@@ -4,6 +4,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.ssh_server import SshServer
 from mftgit.errors import ConfigError, MftgitError
@@ -60,6 +61,7 @@ def check_serving(serving: Serving) -> None:
         algorithms=service.algorithms,
         limits=service.limits,
         banner=service.banner,
+        monotonic=SystemClock().boottime,
     ).close()
 
 

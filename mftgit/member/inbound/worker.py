@@ -101,6 +101,7 @@ class Serving:
                 algorithms=service.algorithms,
                 limits=service.limits,
                 banner=service.banner,
+                monotonic=self._clock.boottime,
             ),
             logins=Logins(
                 serving, clock=self._clock, passwords=self._passwords, codes=self._asking

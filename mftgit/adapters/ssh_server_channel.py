@@ -1,0 +1,88 @@
+"""A client's channel: it carries the subsystem ``sftp``, or nothing."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import paramiko
+from paramiko.common import cMSG_CHANNEL_FAILURE, cMSG_CHANNEL_SUCCESS
+
+from mftgit.adapters.sftp_packets import Chunks
+
+if TYPE_CHECKING:
+    from mftgit.adapters.ssh_server_transport import ServerTransport
+
+
+class ServedChannel(paramiko.Channel):
+    """A channel that keeps its client to the window; ``touch`` is called when the client asks or takes something."""
+
+    if TYPE_CHECKING:  # what paramiko's types do not tell
+        _window_adjust: Callable[[paramiko.Message], None]
+        _set_transport: Callable[[paramiko.Transport], None]
+        _set_window: Callable[[int, int], None]
+        _set_remote_channel: Callable[[int, int, int], None]
+        in_window_size: int
+        transport: ServerTransport
+
+    def __init__(self, number: int, *, touch: Callable[[], None]) -> None:
+        super().__init__(number)
+        self.in_buffer = Chunks()
+        self.is_served = False
+        self._touch = touch
+        self._unread_bytes = 0
+
+    def join(
+        self, transport: "ServerTransport", theirs: int, window_bytes: int, packet_bytes: int
+    ) -> None:
+        """Be opened, as number ``theirs`` of the client, which takes so much at once."""
+        self._set_transport(transport)
+        self._set_window(transport.default_window_size, transport.default_max_packet_size)
+        self._set_remote_channel(theirs, window_bytes, packet_bytes)
+
+    def heard(self, message: paramiko.Message) -> None:
+        """Take data (RFC 4254, 5.2); more than the window has ends the connection."""
+        piece = message.get_binary()
+        if not piece:
+            return  # it would be taken for the end
+        self._touch()
+        with self.lock:
+            self._unread_bytes += len(piece)
+            if self._unread_bytes > self.in_window_size:
+                raise paramiko.SSHException("more than the window has")
+        self.in_buffer.feed(piece)
+
+    def took(self, message: paramiko.Message) -> None:
+        """Take an adjustment of the window: the client has taken what was sent."""
+        self._touch()
+        self._window_adjust(message)
+
+    def requested(self, message: paramiko.Message) -> None:
+        """Answer a request (RFC 4254, 6): anything but ``sftp`` is refused, environment variables among it."""
+        kind, wants_reply = message.get_string(), message.get_boolean()
+        begins = (
+            kind == b"subsystem"
+            and message.get_string() == b"sftp"
+            and not self.is_served
+            and not self.closed
+        )
+        self.is_served = self.is_served or begins
+        if wants_reply:
+            reply = paramiko.Message()
+            reply.add_byte(cMSG_CHANNEL_SUCCESS if begins else cMSG_CHANNEL_FAILURE)
+            reply.add_int(self.remote_chanid)
+            self.transport.answer(reply)
+        if begins:
+            self.transport.serve(self)
+
+    def _check_add_window(self, n: int) -> int:
+        """See paramiko; ``n`` bytes were read."""
+        with self.lock:
+            self._unread_bytes -= n
+        more: int = super()._check_add_window(n)  # type: ignore[misc]
+        return more
+
+    def _log(self, level: int, msg: str, *args: object) -> None:
+        """Write nothing that an outsider causes."""
+
+
+def pass_over(_channel: paramiko.Channel, _message: paramiko.Message) -> None:
+    """Do nothing about a message that no client has a reason for."""

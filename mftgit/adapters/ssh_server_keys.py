@@ -1,0 +1,94 @@
+"""The host keys of a server: which are shown, and how all of them are announced (OpenSSH's PROTOCOL, 2.5)."""
+
+import io
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+import paramiko
+
+from mftgit.errors import ConfigError
+from mftgit.model.algorithms import Algorithms
+from mftgit.model.ssh_key import MIN_RSA_BITS, RSA, read_strings
+
+ANNOUNCE: Final = "hostkeys-00@openssh.com"
+PROVE: Final = "hostkeys-prove-00@openssh.com"
+
+_KINDS: Final = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+_NO_KEY: Final = (paramiko.SSHException, ValueError, IndexError, AssertionError, struct.error)
+_MOST: Final = 16
+"""How many keys one request may ask a proof of; OpenSSH's client takes no more than that."""
+
+
+class HostKeys:
+    """``texts`` are OpenSSH private keys; of each kind the first is shown, if ``algorithms`` has its kind."""
+
+    def __init__(self, texts: Sequence[str], algorithms: Algorithms) -> None:
+        """Read them.
+
+        Raises:
+            ConfigError: one is none, or is too weak, or none of them can be shown.
+        """
+        keys = [_read(text, place) for place, text in enumerate(texts, start=1)]
+        self._keys = {key.asbytes(): key for key in keys}
+        self.shown: dict[str, paramiko.PKey] = {}
+        for kind, names in algorithms.host_keys_by_kind().items():
+            first = next((key for key in keys if key.get_name() == kind), None)
+            if first is not None:
+                self.shown.update(dict.fromkeys(names, first))
+        if not self.shown:
+            raise ConfigError(
+                "no host key can be shown: "
+                f"there are {', '.join(key.get_name() for key in keys) or 'none'}, "
+                f"and the algorithms for host keys are {', '.join(algorithms.host_keys)}"
+            )
+
+    def announcement(self) -> paramiko.Message:
+        """Return the request that tells a client of all keys."""
+        message = paramiko.Message()
+        message.add_byte(paramiko.common.cMSG_GLOBAL_REQUEST)
+        message.add_string(ANNOUNCE)
+        message.add_boolean(False)  # noqa: FBT003  paramiko's signature
+        for blob in self._keys:
+            message.add_string(blob)
+        return message
+
+    def prove(self, asked: bytes, *, session_id: bytes, algorithm: str) -> list[bytes] | None:
+        """Return a signature by each key that ``asked`` lists; None where it lists another, or nonsense.
+
+        An RSA key signs by ``algorithm`` where keys were exchanged under that, for so the client expects it.
+        """
+        try:
+            blobs = read_strings(asked)
+        except ValueError:
+            return None
+        if not 1 <= len(blobs) <= _MOST or not self._keys.keys() >= set(blobs):
+            return None
+        return [self._prove(blob, session_id, algorithm) for blob in blobs]
+
+    def _prove(self, blob: bytes, session_id: bytes, algorithm: str) -> bytes:
+        signed = paramiko.Message()
+        for part in (PROVE.encode(), session_id, blob):
+            signed.add_string(part)
+        key = self._keys[blob]
+        kind = key.get_name()
+        if kind == RSA:
+            kind = algorithm if algorithm.startswith("rsa-") else "rsa-sha2-512"
+        return key.sign_ssh_data(signed.asbytes(), kind).asbytes()
+
+
+def _read(text: str, place: int) -> paramiko.PKey:
+    for kind in _KINDS:
+        try:
+            key = kind.from_private_key(io.StringIO(text))
+        except _NO_KEY:
+            continue
+        if key.get_name() == RSA and key.get_bits() < MIN_RSA_BITS:
+            raise ConfigError(
+                f"host key {place} is an RSA key of {key.get_bits()} bits; expected {MIN_RSA_BITS} or more"
+            )
+        return key
+    raise ConfigError(
+        f"host key {place} is not a private key of type ed25519, ecdsa or rsa without a passphrase: "
+        "make one with \"ssh-keygen -t ed25519 -N ''\""
+    )

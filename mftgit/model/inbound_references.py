@@ -1,0 +1,219 @@
+"""The rules across documents for who comes in: services, accounts, and the groups that accounts inherit from.
+
+An account runs on the members that its ``active_on`` includes and that run a service which it may use.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from mftgit.model.account import Account, VirtualFolder
+from mftgit.model.account_document import Draft, Group, Terms, join, lacking, services_of
+from mftgit.model.account_rules import nested
+from mftgit.model.checked import Sound
+from mftgit.model.config import ActiveOn
+from mftgit.model.documents import Kind
+from mftgit.model.grouping import Names
+from mftgit.model.location import LocalLocation
+from mftgit.model.names import MemberName, ServiceName
+from mftgit.model.parts import Part, sound_parts
+from mftgit.model.service import SftpService
+from mftgit.model.service_rules import Endpoint, endpoints
+from mftgit.model.survey import Survey
+
+
+class _Variant(NamedTuple):
+    """What an account comes to on some members, with the groups that it is made of."""
+
+    names: Names
+    draft: Draft
+    terms: tuple[Terms, ...] = ()
+
+
+def check_inbound(survey: Survey) -> None:
+    """See that services, accounts and groups fit to each other, and to what they name."""
+    inbound = _Inbound(survey=survey)
+    for part, sound in survey.sound(Kind.SERVICE):
+        inbound.check_service(part, sound)
+    for part, sound in survey.sound(Kind.GROUP):
+        inbound.check_group(part, sound)
+    for part, sound in survey.sound(Kind.ACCOUNT):
+        inbound.check_account(part, sound)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Inbound:
+    survey: Survey
+    listening: dict[tuple[MemberName, int, bool], dict[str, str]] = field(default_factory=dict)
+    offered: dict[ServiceName, Names] = field(init=False)
+    served: dict[tuple[ActiveOn, frozenset[ServiceName] | None], Names] = field(
+        default_factory=dict
+    )
+    placed: set[tuple[str, Names]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.offered = {
+            ServiceName(part.name): self.survey.eligible(sound.scope.active_on)
+            for part, sound in sound_parts(self.survey.parts, Kind.SERVICE)
+            if sound.scope.enabled
+        }
+
+    def check_service(self, part: Part, sound: Sound) -> None:
+        """Note what it needs, and see that nobody else listens where it does."""
+        names = self.survey.eligible(sound.scope.active_on) if sound.scope.enabled else ()
+        variants = [
+            (group, built)
+            for group, built in self.survey.variants(part, sound, names)
+            if isinstance(built, SftpService)
+        ]
+        for group, service in variants:
+            self.survey.use(part, part, service.secrets(), group)
+            for endpoint in endpoints(service):
+                self._listen(part, endpoint, group)
+
+    def _listen(self, part: Part, endpoint: Endpoint, names: Names) -> None:
+        for name in names:
+            others = self.listening.setdefault((name, endpoint.port, endpoint.is_v6), {})
+            other = next((each for each in others if endpoint.clashes(each)), None)
+            if other is not None:
+                self.survey.report(
+                    part,
+                    endpoint.pointer,
+                    "address-in-use",
+                    f"{others[other]} listens on port {endpoint.port} of {name} already",
+                    "choose another port or address, or let them run on different members",
+                )
+                return
+            others[endpoint.address] = f"service {part.name!r}"
+
+    def check_group(self, part: Part, sound: Sound) -> None:
+        """See that what it names is there, whether an account is in it or not."""
+        for _, terms in self._terms(part, sound, ()):
+            self._check_terms(part, terms, ())
+
+    def check_account(self, part: Part, sound: Sound) -> None:
+        """See what it comes to with its groups, on each member."""
+        groups, is_whole = self._groups(part, sound)
+        names = self._served(sound, groups) if sound.scope.enabled else ()
+        variants = [
+            _Variant(group, built)
+            for group, built in self.survey.variants(part, sound, names)
+            if isinstance(built, Draft)
+        ]
+        for group, draft, _ in variants:
+            self._check_terms(part, draft.terms, group)
+        for other in groups:
+            variants = [each for variant in variants for each in self._with_group(variant, *other)]
+        for group, draft, terms in variants if is_whole else ():
+            self._check_whole(part, sound, _Variant(group, draft, terms))
+
+    def _groups(self, part: Part, sound: Sound) -> tuple[list[tuple[Part, Sound]], bool]:
+        """Return the groups of an account that are sound, and whether these are all."""
+        value: Any = sound.document.value
+        found, is_whole = [], not part.checked.problems
+        for index, name in enumerate(value.get("groups", ())):
+            declared = self.survey.is_declared(part, f"/groups/{index}", Kind.GROUP, name)
+            group = self.survey.parts[Kind.GROUP][name] if declared else None
+            if group is None or group.checked.sound is None or group.checked.problems:
+                is_whole = False
+            else:
+                found.append((group, group.checked.sound))
+        return found, is_whole
+
+    def _with_group(self, variant: _Variant, part: Part, sound: Sound) -> Iterator[_Variant]:
+        for names, terms in self._terms(part, sound, variant.names):
+            if (part.name, names) not in self.placed:
+                self.placed.add((part.name, names))
+                self._check_terms(part, terms, names)
+            yield _Variant(names, variant.draft, (*variant.terms, terms))
+
+    def _terms(self, part: Part, sound: Sound, names: Names) -> list[tuple[Names, Terms]]:
+        """Return what a group says on the members ``names``."""
+        return [
+            (group, built.terms)
+            for group, built in self.survey.variants(part, sound, names)
+            if isinstance(built, Group)
+        ]
+
+    def _check_terms(self, part: Part, terms: Terms, names: Names) -> None:
+        for index, service in enumerate(terms.services or ()):
+            self.survey.is_declared(part, f"/services/{index}", Kind.SERVICE, service)
+        for at, place in terms.places:
+            pointer = f"{at}/location"
+            for _, location in self.survey.locations(part, pointer, place.location, names):
+                if not isinstance(location, LocalLocation):
+                    self.survey.report(
+                        part,
+                        pointer,
+                        "local",
+                        f"the location {place.location!r} is of the type {location.KIND}: accounts see local folders",
+                        "name a location of the type local",
+                    )
+
+    def _check_whole(self, part: Part, sound: Sound, variant: _Variant) -> None:
+        names, draft, terms = variant
+        try:
+            account = join(draft, terms)
+        except ValueError:  # told of the document that says so
+            return
+        if account is None:
+            if sound.scope.enabled:
+                self._report_homeless(part)
+            return
+        self.survey.use(part, part, draft.secrets(), names)
+        if terms:
+            self._check_nested(part, account.folders)
+        if sound.scope.enabled:
+            self._check_login(part, draft, account)
+
+    def _report_homeless(self, part: Part) -> None:
+        self.survey.report(
+            part,
+            "",
+            "login",
+            "neither the account nor a group of it says what its home is",
+            "add home: {location: …, path: …}, or say enabled: false",
+        )
+
+    def _served(self, sound: Sound, groups: list[tuple[Part, Sound]]) -> Names:
+        """Return on which members an account runs that is in ``groups``."""
+        services = services_of(each.document.value for each in (sound, *(of for _, of in groups)))
+        key = (sound.scope.active_on, services)
+        if key not in self.served:
+            used = [
+                each for name, each in self.offered.items() if services is None or name in services
+            ]
+            where = {name for names in used for name in names}
+            self.served[key] = tuple(
+                name for name in self.survey.eligible(sound.scope.active_on) if name in where
+            )
+        return self.served[key]
+
+    def _check_nested(self, part: Part, folders: tuple[VirtualFolder, ...]) -> None:
+        for inner, outer in nested(each.at for each in folders):
+            self.survey.report(
+                part,
+                "/groups",
+                "nested",
+                f"with its groups it has the folder {inner} within the folder {outer}",
+                "let one of them be seen elsewhere",
+            )
+
+    def _check_login(self, part: Part, draft: Draft, account: Account) -> None:
+        if not account.login.require:
+            self.survey.report(
+                part,
+                "/login",
+                "login",
+                "nobody could log in: it has no key, no authority of certificates and no password",
+                "add login: {keys: […]}, or say enabled: false",
+            )
+        own = draft.terms.require is not None
+        for index, factor in lacking(account.login):
+            self.survey.report(
+                part,
+                f"/login/require/{index}" if own else "/groups",
+                "login",
+                f"{factor.value} is required, and the account has none",
+                f"add it to login, or have another alternative{'' if own else ' of its own'} in require",
+            )

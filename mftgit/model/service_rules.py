@@ -1,0 +1,59 @@
+"""Rules of one service by itself that no schema can express, and where it listens."""
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mftgit.model.fault import Fault
+from mftgit.model.network import check_address, check_networks
+from mftgit.model.service import SftpService
+
+_ALL: Final = ("0.0.0.0", "::")  # noqa: S104  compared with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a service listens, and which field says so; ``address`` is written in its shortest form."""
+
+    pointer: str
+    address: str
+    port: int
+    is_v6: bool
+
+    def clashes(self, address: str) -> bool:
+        """Tell whether nobody can listen on ``address`` too, at this port and of this version of IP."""
+        return address == self.address or address in _ALL or self.address in _ALL
+
+
+def check_service(service: SftpService) -> Iterator[Fault]:
+    """Give what is wrong with ``service`` by itself."""
+    yield from check_address(service.listen.address, "/listen/address")
+    if service.health is not None:
+        yield from check_address(service.health.address, "/health/address")
+    yield from check_networks(service.proxies, "/proxy_protocol/from")
+    yield from check_networks(service.defence.exempt, "/defence/exempt")
+    for index, text in enumerate(service.proxies):
+        if text.endswith("/0"):
+            yield Fault(
+                pointer=f"/proxy_protocol/from/{index}",
+                rule="network",
+                message="anybody could say to come from any address",
+                hint="name the addresses of the load balancers alone",
+            )
+
+
+def endpoints(service: SftpService) -> Iterator[Endpoint]:
+    """Give where ``service`` listens; an address that is none is left out."""
+    for pointer, listen in (("/listen", service.listen), ("/health", service.health)):
+        if listen is not None:
+            try:
+                address = ipaddress.ip_address(listen.address)
+            except ValueError:
+                continue
+            yield Endpoint(
+                pointer=f"{pointer}/port",
+                address=str(address),
+                port=listen.port,
+                is_v6=address.version == 6,  # noqa: PLR2004  IPv6
+            )
