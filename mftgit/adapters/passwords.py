@@ -1,4 +1,4 @@
-"""Operators' passwords: made by chance, kept only as argon2id hashes (RFC 9106)."""
+"""Passwords of operators and accounts, kept only as argon2id hashes (RFC 9106), and what else is made by chance."""
 
 import base64
 import hashlib
@@ -18,6 +18,11 @@ MAX_PASSWORD_BYTES = 1024
 def make_password() -> str:
     """Return a new password of 160 random bits, fit for a shell and for a URL."""
     return secrets.token_urlsafe(20)
+
+
+def make_code_key() -> str:
+    """Return a new key of one-time codes, of 160 random bits (RFC 4226, 4), in base32."""
+    return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
 def hash_password(password: str) -> str:

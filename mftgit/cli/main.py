@@ -24,6 +24,7 @@ _VERBS = {
     "validate": "mftgit.cli.validate",
     "trust": "mftgit.cli.trust",
     "secret": "mftgit.cli.secret",
+    "account": "mftgit.cli.account",
     "diff": "mftgit.cli.diff",
     "log": "mftgit.cli.log",
     "revert": "mftgit.cli.revert",

@@ -5,6 +5,7 @@ import binascii
 import hmac
 import struct
 from typing import Final
+from urllib.parse import quote, urlencode
 
 STEP_S: Final = 30
 DIGITS: Final = 6
@@ -33,6 +34,22 @@ def read_key(text: str) -> bytes:
             f"so at least {MIN_KEY_BYTES * 8 // 5 + 1} characters of base32"
         )
     return key
+
+
+def key_uri(key: str, *, account: str, issuer: str) -> str:
+    """Return what an app takes, as a link or a QR code, to show the codes of ``key``, which is in base32.
+
+    The form is that of Google Authenticator's Key URI Format; what is the default there is told all the same.
+    """
+    label = quote(f"{issuer}:{account}", safe="")
+    said = {
+        "secret": key,
+        "issuer": issuer,
+        "algorithm": "SHA1",
+        "digits": DIGITS,
+        "period": STEP_S,
+    }
+    return f"otpauth://totp/{label}?{urlencode(said, quote_via=quote)}"
 
 
 def code_at(key: bytes, step: int) -> str:
