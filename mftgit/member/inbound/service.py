@@ -228,10 +228,10 @@ class Inbound:
             self._stopping.set()
             self._reopen()
 
-    def stop(self) -> None:
+    def stop(self, *, within_s: float = STOP_S) -> None:
         """Give sessions a moment to end, and end them and all processes."""
         self.begin_stop()
-        until = self._clock.boottime() + STOP_S
+        until = self._clock.boottime() + within_s
         with self._lock:
             running = list(self._running.values())
         while not all(each.is_empty for each in running) and self._clock.boottime() < until:

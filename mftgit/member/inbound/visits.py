@@ -12,6 +12,7 @@ from loguru import logger
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.control_line import LineEndedError
 from mftgit.adapters.home_account import open_home
+from mftgit.adapters.proxy_protocol import NotForwardedError, visitor_of
 from mftgit.adapters.sftp_serve import serve
 from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.adapters.ssh_reception import Connection, Session
@@ -22,6 +23,7 @@ from mftgit.model.inbound_messages import Downloaded, Ended, Traffic, Usage
 from mftgit.model.serving import Serving
 from mftgit.model.visitor import Visitor, read_visitor
 
+_HEADER_S: Final = 5.0
 _MOST_MEETING: Final = 256
 """So many connections of a process are asked about at once; more are closed."""
 
@@ -96,8 +98,19 @@ class Visits:
             self._asking.tell(Traffic(usages=tuple(usages)))
 
     def _receive(self, servant: Servant, sock: socket, address: str, port: int) -> None:
+        service = servant.serving.service
         try:
-            self._let_on(servant, sock, read_visitor(address, port))
+            visitor = visitor_of(
+                sock,
+                read_visitor(address, port),
+                proxies=service.proxies,
+                patience_s=_HEADER_S,
+                monotonic=self._clock.boottime,
+            )
+            self._let_on(servant, sock, visitor)
+        except NotForwardedError as error:
+            logger.debug("a balancer does not tell whom it forwards", error=str(error))
+            sock.close()
         except Exception:  # noqa: BLE001  what an outsider sends must end its connection alone
             logger.opt(exception=True).error("a connection could not be received")
             sock.close()
