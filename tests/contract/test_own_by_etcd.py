@@ -32,12 +32,13 @@ from mftgit.model.names import Epoch, LocationName, MemberName, Revision, Transf
 from mftgit.model.plan import plan
 from mftgit.model.standing import Handover, Standing
 from mftgit.model.tls import TlsAuth
-from mftgit.model.triggers import WatchTrigger
+from mftgit.model.triggers import WatchBy, WatchTrigger
 
 pytestmark = pytest.mark.needs("etcd")
 
 HERE, THERE, T = LocationName("here"), LocationName("there"), TransferName("t")
 TTL_S = 2.0
+OFTEN = WatchTrigger(every_s=0.1)
 
 
 @dataclass
@@ -71,8 +72,15 @@ class Site:
         self.members.append(made)
         return made
 
-    def run(self, member: Outbound, etcd: EtcdPlace | None, *, fresh: bool = True) -> None:
-        wanted = generation(etcd)
+    def run(
+        self,
+        member: Outbound,
+        etcd: EtcdPlace | None,
+        *,
+        fresh: bool = True,
+        trigger: WatchTrigger = OFTEN,
+    ) -> None:
+        wanted = generation(etcd, trigger)
         steps = plan(self.active.get(id(member)), wanted)
         ready = member.prepare(steps, wanted, fresh=fresh)
         member.apply(ready, revision=Revision("a" * 40))
@@ -85,12 +93,12 @@ class Site:
         until((self.root / "there" / name).exists)
 
 
-def generation(etcd: EtcdPlace | None) -> Generation:
+def generation(etcd: EtcdPlace | None, trigger: WatchTrigger) -> Generation:
     transfer = Transfer(
         name=T,
         source=Source(location=HERE, stable_s=0.0),
         destination=Destination(location=THERE),
-        trigger=WatchTrigger(every_s=0.1),
+        trigger=trigger,
         after_success=AfterSuccess.DELETE,
     )
     return Generation(
@@ -137,6 +145,23 @@ def test_another_member_takes_over_at_once_when_the_owner_stops(site: Site, etcd
     assert (first, second) == ("one", "two")
     assert above > below
     assert two.status()[0].owner == "two"
+
+
+def test_an_upload_that_reached_another_member_is_taken_on_at_once(
+    site: Site, etcds: Etcds
+) -> None:
+    etcd, seldom = place(etcds), WatchTrigger(every_s=86_400.0, by=WatchBy.POLLING)
+    members = [site.add(name) for name in ("one", "two")]
+    for each in members:
+        site.run(each, etcd, trigger=seldom)
+        each._news.follow(expects=True)
+    until(lambda: all(each.status()[0].owner for each in members))
+    for number, each in enumerate(members):  # the second of them does not own it
+        file = site.root / "here" / str(number)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("x", encoding="utf-8")
+        each.noticed(str(file))
+        until((site.root / "there" / str(number)).exists)
 
 
 def test_members_move_to_etcd_and_back_and_no_two_owners_have_one_epoch(

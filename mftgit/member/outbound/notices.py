@@ -75,6 +75,11 @@ class Notices:
         """End."""
         self._inotify.stop()
 
+    def settle(self, key: TransferName, stable_s: float) -> None:
+        """Look again once a file that is there now is stable; each piece of news puts that off, as each change does."""
+        if stable_s:
+            self._scheduler.once(f".stable.{key}", stable_s + _LATER_S, lambda: self._look(key))
+
     def _heard(self, name: str) -> None:
         key, now = TransferName(name), self._clock.boottime()
         with self._lock:
@@ -88,9 +93,7 @@ class Notices:
                 self._looked_at[key] = now
         if wait_s <= 0:
             self._look(key)
-        if stable_s:
-            # Each piece of news puts it off, as each change of a file does.
-            self._scheduler.once(f".stable.{key}", stable_s + _LATER_S, lambda: self._look(key))
+        self.settle(key, stable_s)
 
     def _look_later(self, key: TransferName) -> None:
         with self._lock:

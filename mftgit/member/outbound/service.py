@@ -25,6 +25,7 @@ from mftgit.member.outbound.line import (
 )
 from mftgit.member.outbound.lines import Lines
 from mftgit.member.outbound.needs import require
+from mftgit.member.outbound.news import News
 from mftgit.member.outbound.notices import Notices
 from mftgit.member.outbound.owning import Owning
 from mftgit.member.outbound.pauses import Pauses
@@ -34,7 +35,7 @@ from mftgit.member.outbound.status import Statuses
 from mftgit.member.outbound.storage import STATE, Storage
 from mftgit.member.outbound.successes import Successes
 from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.config import Generation
+from mftgit.model.config import Generation, Ownership
 from mftgit.model.failover import Health
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.plan import Plan
@@ -138,6 +139,12 @@ class Outbound:
             clock=self._clock,
             look=self._notice,
         )
+        self._news = News(
+            self._shared,
+            files_root=Path(bootstrap.files_root),
+            lines=self._lines,
+            look=self._hear_of_upload,
+        )
 
     def start(self) -> None:
         """Begin to schedule; there is nothing to run before the first plan."""
@@ -145,6 +152,7 @@ class Outbound:
         self._scheduler.start()
         sweeps = self._scheduler.make(IntervalTrigger(every_s=SWEEP_S))
         self._scheduler.put(_SWEEP, sweeps, self._equipping.connections.sweep)
+        self._news.start()
 
     def prepare(self, plan: Plan, generation: Generation, *, fresh: bool) -> "Prepared":
         """Build everything of ``generation`` that can fail; what runs is not touched.
@@ -195,6 +203,7 @@ class Outbound:
             trigger = prepared.triggers[transfer.name]
             self._notices.forget(key)
             self._scheduler.put(key, trigger, lambda key=key: self._fire(key))  # type: ignore[misc]
+        self._news.follow(expects=False)
         looks = self._scheduler.make(WatchTrigger(every_s=LOOK_S))
         self._scheduler.put(_FORMER, looks, self._former.look)
 
@@ -264,6 +273,13 @@ class Outbound:
                     line.memory.forget_failures()
         return any(self._runs.submit(line, Look.FIRED) for line in lines)
 
+    def noticed(self, file: str) -> None:
+        """Have watched sources looked at that ``file`` is in, by whoever owns them; at once done, from any thread.
+
+        ``file`` is an absolute path of this machine, and what is there is whole.
+        """
+        self._news.noticed(file)
+
     def next_firings(self) -> dict[TransferName, str]:
         """Return when each transfer on a schedule fires next, RFC 3339, whoever will own it then."""
         due = self._scheduler.next_firings()
@@ -275,6 +291,7 @@ class Outbound:
         """Finish the files at hand, give the leases back, and end."""
         self._lines.stopping = True
         self._notices.stop()
+        self._news.stop()
         self._scheduler.stop()
         with self._lines.lock:
             lines = list(self._lines.values())
@@ -330,6 +347,16 @@ class Outbound:
             return
         if not line.is_day_off(self._clock.now()):
             self._runs.submit(line, Look.NOTICED)
+
+    def _hear_of_upload(self, key: TransferName) -> bool:
+        """Look at once, because a file was uploaded; tell whether nobody else is to."""
+        line = self._lines.get(key)
+        if line is None or line.transfer is None or line.is_day_off(self._clock.now()):
+            return True
+        if not self._runs.submit(line, Look.NOTICED):
+            return line.transfer.ownership is Ownership.EACH
+        self._notices.settle(key, line.transfer.source.stable_s)
+        return True
 
     def _finished(self, line: Line, outcome: RunOutcome | None) -> None:
         """Take note of a run's end; the lock is held."""
