@@ -13,6 +13,7 @@ from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.durable import replace_file
 from mftgit.adapters.event_store import EventStore
 from mftgit.errors import MftgitError
+from mftgit.member.bans import BanWatch
 from mftgit.member.drift import DriftWatch
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
@@ -54,8 +55,12 @@ class Member:
             record=self._record_event,
         )
         self._inbound = Inbound(
-            folder=parts.folder, bootstrap=parts.bootstrap, write=self._record_all
+            folder=parts.folder,
+            bootstrap=parts.bootstrap,
+            write=self._record_all,
+            arrived=lambda _service, finished: self._outbound.noticed(finished.file),
         )
+        self._bans = BanWatch(parts.upstream.bans, self._inbound)
         self._intake = Intake(
             parts,
             self._outbound,
@@ -84,6 +89,7 @@ class Member:
         self.status()  # what a process before this one has left is no longer true
         self._reporter.start()
         self._drift.start()
+        self._bans.start()
         for thread in self._threads:
             thread.start()
 
@@ -92,6 +98,7 @@ class Member:
         self._stopping.set()
         self._wake.set()
         self._drift.stop()
+        self._bans.stop()
         self._inbound.begin_stop()
         self._outbound.stop()
         self._inbound.stop()
@@ -176,6 +183,8 @@ class Member:
                     failures = 0
                     if hint is Hint.HEAD:
                         self._wake.set()
+                    else:
+                        self._bans.poke()
                     if self._stopping.is_set():
                         return
             except ControllerRefusedError as error:

@@ -151,6 +151,18 @@ def test_an_upload_is_taken_on_at_once_by_whoever_owns_the_transfer(site: Site) 
     until(lambda: not list(site.news.iterdir()))
 
 
+def test_an_upload_that_ends_while_its_member_stops_is_told_to_the_next_owner(site: Site) -> None:
+    one = site.add("one", generation())
+    site.owner()
+    one.stop()
+    two = site.add("two", generation())
+    until(lambda: two._lines[T].runs)
+    runs = two._lines[T].runs
+    site.upload("a", "one")
+    until(lambda: site.arrived("a"))
+    assert two._lines[T].runs > runs
+
+
 def test_a_file_that_has_to_be_stable_is_looked_at_again_once_it_is(site: Site) -> None:
     site.add("one", generation(stable_s=0.5))
     site.owner()

@@ -12,6 +12,7 @@ It is a hint: what is missed is found by the next look of the trigger.
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -72,10 +73,16 @@ class News:
         self._due.set()
 
     def noticed(self, file: str) -> None:
-        """Say that ``file``, an absolute path, came to be whole; callable from any thread, and at once done."""
+        """Say that ``file``, an absolute path, came to be whole; callable from any thread, and at once done.
+
+        Once this has ended, a word is left here and now.
+        """
         with self._lock:
             self._files.add(file)
         self._due.set()
+        if self._stopping.is_set():
+            with suppress(OSError):
+                self._tell()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -94,17 +101,18 @@ class News:
 
     def _go_round(self) -> float | None:
         """Tell and hear what is new; return for how long to wait, None while there is nothing to wait for."""
+        return self._listen() if self._tell() else None
+
+    def _tell(self) -> bool:
+        """Have looked at, by whoever owns it, what came to be whole; tell whether any folder is watched."""
         with self._lock:
             if self._watched is None:
                 self._watched = WatchedFolders(self._folders())
-            watched, files, expects = self._watched, self._files, self._expects
-            self._files = set()
-        if not watched:
-            return None
+            watched, files, self._files = self._watched, self._files, set()
         for key in {key for each in files for key in watched.of(PurePosixPath(each))}:
             if not self._look(key):
                 self._leave(key)
-        return self._listen(expects=expects)
+        return bool(watched)
 
     def _folders(self) -> Iterator[tuple[TransferName, PurePosixPath, float]]:
         with self._lines.lock:
@@ -136,14 +144,14 @@ class News:
         """Make the folder, but not what is above it: where that is missing, the storage is not mounted, most likely."""
         self._folder.mkdir(exist_ok=True)
 
-    def _listen(self, *, expects: bool) -> float:
+    def _listen(self) -> float:
         try:
             with os.scandir(self._folder) as entries:
                 names = [each.name for each in entries]
         except FileNotFoundError:
-            if expects:
+            if self._expects:
                 self._make()
-            return LISTEN_S if expects else ABSENT_S
+            return LISTEN_S if self._expects else ABSENT_S
         for name in names:
             self._hear(TransferName(name))
         return LISTEN_S

@@ -203,7 +203,7 @@ class Outbound:
             trigger = prepared.triggers[transfer.name]
             self._notices.forget(key)
             self._scheduler.put(key, trigger, lambda key=key: self._fire(key))  # type: ignore[misc]
-        self._news.follow(expects=False)
+        self._news.follow(expects=bool(generation.services))
         looks = self._scheduler.make(WatchTrigger(every_s=LOOK_S))
         self._scheduler.put(_FORMER, looks, self._former.look)
 
@@ -353,7 +353,8 @@ class Outbound:
         line = self._lines.get(key)
         if line is None or line.transfer is None or line.is_day_off(self._clock.now()):
             return True
-        if not self._runs.submit(line, Look.NOTICED):
+        ending = self._lines.stopping or self._owning.draining
+        if ending or not self._runs.submit(line, Look.NOTICED):
             return line.transfer.ownership is Ownership.EACH
         self._notices.settle(key, line.transfer.source.stable_s)
         return True
