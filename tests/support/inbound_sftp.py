@@ -20,6 +20,7 @@ from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.adapters.sftp_stream import ChannelStream
 from mftgit.model.names import AccountName
 
+_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 ACCOUNT = AccountName("acme")
 
 
@@ -113,6 +114,7 @@ def inbound_sftp(root: Path, *, window_bytes: int = 512 << 10) -> Iterator[Inbou
                     default_max_packet_size=64 << 10,
                     packetizer_class=packetizer_class(),
                 )
+                transport.get_security_options().ciphers = _CIPHERS
                 inbound.transports.append(transport)
                 transport.add_server_key(host_key)
                 transport.start_server(event=Event(), server=_Door(inbound))
