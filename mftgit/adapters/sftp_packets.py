@@ -35,24 +35,62 @@ _NEEDED: Final = (
 )  # fmt: skip
 
 
-class Data:
-    """What goes out on a channel together, in packets of up to ``most`` bytes, as a message that `Packets` sends.
+Piece = bytes | memoryview
 
-    It is not copied before it is encrypted, and goes to the system in one call.
+
+class Together:
+    """Messages that go out together, each in pieces, as one that `Packets` sends.
+
+    They are not copied before they are encrypted, and go to the system in one call.
     """
 
-    def __init__(self, remote_channel: int, content: memoryview, *, most: int) -> None:
-        self._head = struct.pack(">BI", MSG_CHANNEL_DATA, remote_channel)
-        self._pieces = [content[at : at + most] for at in range(0, len(content), most)]
+    def __init__(self, *messages: tuple[Piece, ...]) -> None:
+        self._messages = messages
 
-    def messages(self) -> Iterator[tuple[bytes | memoryview, ...]]:
-        """Give each message in pieces (RFC 4254, 5.2)."""
-        for piece in self._pieces:
-            yield self._head, struct.pack(">I", len(piece)), piece
+    def messages(self) -> Iterator[tuple[Piece, ...]]:
+        """Give each message."""
+        yield from self._messages
+
+
+class Data(Together):
+    """What goes out on a channel together, ``content`` in packets of up to ``most`` bytes (RFC 4254, 5.2).
+
+    ``first`` is a message that goes before it.
+    """
+
+    def __init__(
+        self, remote_channel: int, *content: Piece, most: int, first: bytes | None = None
+    ) -> None:
+        super().__init__(*(() if first is None else ((first,),)))
+        self._head = struct.pack(">BI", MSG_CHANNEL_DATA, remote_channel)
+        self._content = content
+        self._most = most
+
+    def messages(self) -> Iterator[tuple[Piece, ...]]:
+        """See `Together.messages`."""
+        yield from super().messages()
+        packet: list[Piece] = []
+        room = self._most
+        for content in self._content:
+            left = memoryview(content)
+            while len(left) >= room:
+                yield self._message(self._most, [*packet, left[:room]])
+                left, packet, room = left[room:], [], self._most
+            if left:
+                packet.append(left)
+                room -= len(left)
+        if packet:
+            yield self._message(self._most - room, packet)
+
+    def _message(self, length: int, packet: list[Piece]) -> tuple[Piece, ...]:
+        return self._head, struct.pack(">I", length), *packet
 
 
 class Packets(Packetizer):
-    """See the module. One thread reads; any may write."""
+    """See the module. One thread reads; any may write.
+
+    ``before_waiting`` is called by the one that reads, when it has handed over all that has come.
+    """
 
     REKEY_BYTES = _REKEY_BYTES
     largest_bytes = _LARGEST_PACKET_BYTES
@@ -67,6 +105,7 @@ class Packets(Packetizer):
         super().__init__(sock)
         self._buffer = bytearray()
         self._at = 0
+        self.before_waiting: Callable[[], None] = _nothing
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002  paramiko's signature
         """See paramiko; what came with it is kept for the next call. A packet's length is the other side's to say."""
@@ -102,14 +141,14 @@ class Packets(Packetizer):
         return plain[1], message
 
     def send_message(self, data: Any) -> None:
-        """See paramiko; ``data`` may be `Data`."""
+        """See paramiko; ``data`` may be `Together`."""
         if self._is_fast("out"):
-            messages = data.messages() if isinstance(data, Data) else [(data.asbytes(),)]
+            messages = data.messages() if isinstance(data, Together) else [(data.asbytes(),)]
             with self._has("write_lock"):
                 sealed = b"".join(self._seal(messages))
                 self.write_all(memoryview(sealed))
                 self._count("sent", len(sealed))
-        elif isinstance(data, Data):
+        elif isinstance(data, Together):
             for message in data.messages():
                 super().send_message(paramiko.Message(b"".join(message)))
         else:
@@ -143,12 +182,24 @@ class Packets(Packetizer):
         while len(self._buffer) < n:
             if self.handshake_timed_out():
                 raise EOFError
+            self.before_waiting()
+            if len(self._buffer) >= n:
+                return  # more has come while something was sent
             piece = self._piece()
             if piece is None:
                 if check_rekey and not self._buffer and self._has("need_rekey"):
                     raise NeedRekeyException
                 self._check_keepalive()
             self._buffer += piece or b""
+
+    @property
+    def ahead_bytes(self) -> int:
+        """How much has been read that was not asked for yet."""
+        return len(self._buffer) - self._at
+
+    def read_ahead(self) -> None:
+        """Read what has come; by the thread that reads, while it sends."""
+        self._buffer += self._piece() or b""
 
     def _piece(self) -> bytes | None:
         """Return what the socket has; None where it has nothing for as long as it waits."""
@@ -196,6 +247,10 @@ class Packets(Packetizer):
         setattr(self, _P + name, value)
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class Chunks(BufferedPipe):  # type: ignore[type-arg]
     """What a channel has received, in the pieces in which it came, without a copy."""
 
@@ -231,6 +286,11 @@ class Chunks(BufferedPipe):  # type: ignore[type-arg]
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more comes."""
+        return self._ended
 
     def __len__(self) -> int:
         return sum(map(len, self._chunks))

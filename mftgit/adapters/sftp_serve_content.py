@@ -1,7 +1,7 @@
 """What a server does with the content of whole files by itself: digests, and copies."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from mftgit.adapters.home import HomeError, OpenFile, Refusal
@@ -28,9 +28,17 @@ def pick_algorithm(wanted: Iterable[str]) -> str:
 
 
 def digests(
-    file: OpenFile, algorithm: str, *, offset: int, length: int, block_bytes: int
+    file: OpenFile,
+    algorithm: str,
+    *,
+    offset: int,
+    length: int,
+    block_bytes: int,
+    work: Callable[[], None],
 ) -> Iterator[bytes]:
     """Give the digest of each block of ``block_bytes``, 0 being one block; ``length`` 0 is to the end.
+
+    ``work`` is called again and again.
 
     Raises:
         HomeError: there would be too many for one answer.
@@ -39,6 +47,7 @@ def digests(
         state = hashlib.new(algorithm, usedforsecurity=False)
         for piece in _pieces(file, offset, length):
             state.update(piece)
+            work()
         yield state.digest()
         return
     size_bytes = file.attributes().size_bytes
@@ -52,17 +61,25 @@ def digests(
         state = hashlib.new(algorithm, usedforsecurity=False)
         for piece in _pieces(file, at, min(block_bytes, until - at)):
             state.update(piece)
+            work()
         yield state.digest()
 
 
 def copy(
-    source: OpenFile, target: OpenFile, *, offset: int, length: int, target_offset: int
+    source: OpenFile,
+    target: OpenFile,
+    *,
+    offset: int,
+    length: int,
+    target_offset: int,
+    work: Callable[[], None],
 ) -> None:
-    """Copy ``length`` bytes from ``offset`` on, with 0 up to the end, as it is when this begins."""
+    """Copy ``length`` bytes from ``offset`` on, with 0 up to the end, as it is when this begins; see `digests`."""
     at = target_offset
     for piece in _pieces(source, offset, length):
         target.write(at, piece)
         at += len(piece)
+        work()
 
 
 def _pieces(file: OpenFile, offset: int, length: int) -> Iterator[bytes]:

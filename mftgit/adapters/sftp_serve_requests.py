@@ -77,12 +77,14 @@ class Requests:
         downloaded: Callable[[Download], None],
         tally: Tally,
         clock: Clock,
+        work: Callable[[], None],
     ) -> None:
         self._home = home
         self._account = account
         self._downloaded = downloaded
         self._tally = tally
         self._clock = clock
+        self._work = work
         self._handles = Handles()
 
     def answer(self, asked: sftp_asked.Request) -> Pieces:
@@ -273,6 +275,7 @@ class Requests:
             offset=asked.source_offset,
             length=asked.length,
             target_offset=asked.target_offset,
+            work=self._work,
         )
         return _ok(asked)
 
@@ -286,14 +289,14 @@ class Requests:
         finally:
             file.abandon()
 
-    @staticmethod
-    def _digests(asked: sftp_asked.Check, algorithm: str, file: OpenFile) -> Pieces:
+    def _digests(self, asked: sftp_asked.Check, algorithm: str, file: OpenFile) -> Pieces:
         found = digests(
             file,
             algorithm,
             offset=asked.offset,
             length=asked.length,
             block_bytes=asked.block_bytes,
+            work=self._work,
         )
         return (sftp_answer.digests(asked.number, algorithm, found, named=asked.named),)
 

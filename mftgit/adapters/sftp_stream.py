@@ -9,7 +9,7 @@ import paramiko
 from mftgit.adapters.sftp_packets import Chunks, Data
 
 _RECEIVE_BYTES = 512 << 10
-_FRAME_BYTES = 64  # what paramiko leaves of a packet for its frame
+FRAME_BYTES = 64  # what paramiko leaves of a packet for its frame
 
 
 class Stream(Protocol):
@@ -51,7 +51,7 @@ class ChannelStream:
             data = Data(
                 self._channel.remote_chanid,
                 left[:size],
-                most=self._channel.out_max_packet_size - _FRAME_BYTES,
+                most=self._channel.out_max_packet_size - FRAME_BYTES,
             )
             # `Channel.send` sends one packet, and copies it. No lock is held here: see there.
             self._send(data)

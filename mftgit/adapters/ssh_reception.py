@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import Protocol
 
-from mftgit.adapters.sftp_stream import Stream
+from mftgit.adapters.sftp_serve_stream import ServedStream
 from mftgit.model.account import Factor
 from mftgit.model.login_steps import Flaw, Method
 from mftgit.model.names import AccountName
@@ -103,7 +103,7 @@ class Session:
 
     account: AccountName
     visitor: Visitor
-    stream: Stream
+    stream: ServedStream
     work: Callable[[], None] = field(default=lambda: None)
 
 

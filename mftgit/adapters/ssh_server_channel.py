@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import paramiko
 from paramiko.common import cMSG_CHANNEL_FAILURE, cMSG_CHANNEL_SUCCESS
 
-from mftgit.adapters.sftp_packets import Chunks
+from mftgit.adapters.sftp_serve_stream import ServedStream
 
 if TYPE_CHECKING:
     from mftgit.adapters.ssh_server_transport import ServerTransport
@@ -25,7 +25,6 @@ class ServedChannel(paramiko.Channel):
 
     def __init__(self, number: int, *, touch: Callable[[], None]) -> None:
         super().__init__(number)
-        self.in_buffer = Chunks()
         self.is_served = False
         self._touch = touch
         self._unread_bytes = 0
@@ -37,6 +36,7 @@ class ServedChannel(paramiko.Channel):
         self._set_transport(transport)
         self._set_window(transport.default_window_size, transport.default_max_packet_size)
         self._set_remote_channel(theirs, window_bytes, packet_bytes)
+        self.stream = ServedStream(self)
 
     def heard(self, message: paramiko.Message) -> None:
         """Take data (RFC 4254, 5.2); more than the window has ends the connection."""

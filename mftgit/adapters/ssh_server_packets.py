@@ -1,12 +1,14 @@
 """The packets of a server's connection: what an outsider can make it hold or do before a login is bounded."""
 
+import os
 import select
 import socket
-from typing import TYPE_CHECKING, Any, Final
+import threading
+from typing import Any, Final
 
 import paramiko
 
-from mftgit.adapters.sftp_packets import packetizer_class
+from mftgit.adapters.sftp_packets import Packets
 
 _LINE_BYTES: Final = 255
 """How long a version may be (RFC 4253, 4.2)."""
@@ -15,16 +17,14 @@ _BEFORE_LOGIN_BYTES: Final = 64 << 10
 """How long a packet may be before a login: RFC 4253, 6.1 asks for 35,000."""
 
 _AFTER_LOGIN_BYTES: Final = 1 << 20
+_AHEAD_BYTES: Final = 1 << 20
+"""How much is read at the most while something cannot be sent."""
+
 _MESSAGES: Final = 128
 """How many messages there may be before a login: one takes four, each try of it up to three."""
 
-if TYPE_CHECKING:
-    from paramiko.packet import Packetizer as _Packets
-else:
-    _Packets = packetizer_class()
 
-
-class ServerPackets(_Packets):
+class ServerPackets(Packets):
     """See the module. Times are kept by `ssh_server_watch`, and not by a thread for each handshake."""
 
     largest_bytes = _BEFORE_LOGIN_BYTES
@@ -35,6 +35,7 @@ class ServerPackets(_Packets):
         self._read = 0
         self._known = False
         self._passes_over = False
+        self._reader: int | None = None
 
     def start_handshake(self, timeout: float) -> None:
         """Start no timer."""
@@ -70,19 +71,43 @@ class ServerPackets(_Packets):
 
     def read_message(self) -> tuple[int, paramiko.Message]:
         """See paramiko."""
-        kind, message = self._next()
+        self._reader = threading.get_ident()
+        kind, message = self._read_bounded()
         if self._passes_over:
             self._passes_over = False
-            kind, message = self._next()
+            kind, message = self._read_bounded()
         return kind, message
 
-    def _next(self) -> tuple[int, paramiko.Message]:
+    def _read_bounded(self) -> tuple[int, paramiko.Message]:
         if not self._known:
             self._read += 1
             if self._read > _MESSAGES:
                 raise paramiko.SSHException("too many messages before a login")
         message: Any = super().read_message()
         return message[0], message[1]
+
+    def write_all(self, out: Any) -> None:
+        """See paramiko; the thread that reads goes on reading while there is no room, lest both sides wait for that."""
+        if threading.get_ident() != self._reader:
+            super().write_all(out)
+            return
+        left = memoryview(out)
+        while left:
+            try:
+                left = left[os.write(self._socket.fileno(), left) :]
+            except BlockingIOError:
+                self._wait_for_room()
+            except OSError:
+                raise EOFError from None
+
+    def _wait_for_room(self) -> None:
+        """Wait until something can be sent, and read meanwhile, as far as that has to be kept."""
+        has_space = self.ahead_bytes < _AHEAD_BYTES
+        line = select.poll()
+        line.register(self._socket, select.POLLOUT | (select.POLLIN if has_space else 0))
+        for _, events in line.poll():
+            if events & select.POLLIN:
+                self.read_ahead()
 
     def send_at_once(self, message: paramiko.Message, patience_s: float) -> None:
         """Send ``message``, unless another is being sent for as long as ``patience_s``, or there is no room for it."""

@@ -38,7 +38,6 @@ from paramiko.common import (
 )
 from paramiko.ssh_exception import IncompatiblePeer
 
-from mftgit.adapters.sftp_stream import ChannelStream
 from mftgit.adapters.ssh_reception import Doorkeeper, Reception, Serve, Session
 from mftgit.adapters.ssh_server_channel import ServedChannel, pass_over
 from mftgit.adapters.ssh_server_exchange import ServerExchange, Terms
@@ -137,6 +136,7 @@ class ServerTransport(ServerExchange):
         self._over = threading.Event()
         self._reason = ""
         self.began_at = self.touched_at = monotonic()
+        self.packetizer.before_waiting = self._go_on
 
     @property
     def account(self) -> AccountName | None:
@@ -216,7 +216,7 @@ class ServerTransport(ServerExchange):
                 Session(
                     account=self._who(),
                     visitor=self.visitor,
-                    stream=ChannelStream(channel),
+                    stream=channel.stream,
                     work=self.touch,
                 )
             )
@@ -233,6 +233,11 @@ class ServerTransport(ServerExchange):
             self._open_channels.pop(channel.chanid, None)
             del self._threads[channel.chanid]
         self._after()
+
+    def _go_on(self) -> None:
+        """Let sessions answer what has come, by the thread that reads."""
+        for channel in tuple(self._open_channels.values()):
+            channel.stream.go_on()
 
     def _who(self) -> AccountName:
         account = self._doorkeeper.account

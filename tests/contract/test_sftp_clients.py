@@ -2,10 +2,10 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 
 import paramiko
 import pytest
@@ -14,17 +14,12 @@ from ssh_keys import program
 
 CONTENT = bytes(range(256)) * 5000
 LATER = b"and the rest of it" * 1000
-OPTIONS = tuple(
-    word
-    for option in ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")
-    for word in ("-o", option)
-)
 WHEN_S = 1_500_000_000
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbound]:
-    with inbound_sftp(tmp_path_factory.mktemp("inbound") / "home") as inbound:
+    with inbound_sftp(tmp_path_factory.mktemp("inbound")) as inbound:
         yield inbound
 
 
@@ -35,6 +30,17 @@ def folder(server: Inbound, tmp_path: Path) -> Path:
     made.mkdir()
     (tmp_path / "work").mkdir()
     return made
+
+
+def options(server: Inbound) -> tuple[str, ...]:
+    """What ssh is to be told."""
+    given = (
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "LogLevel=ERROR",
+        f"IdentityFile={server.key}",
+    )
+    return tuple(word for option in given for word in ("-o", option))
 
 
 def run(*words: str | Path, cwd: Path, given: str = "", code: int = 0) -> str:
@@ -57,7 +63,7 @@ def run(*words: str | Path, cwd: Path, given: str = "", code: int = 0) -> str:
 def sftp(server: Inbound, work: Path, *lines: str, code: int = 0) -> str:
     batch = "\n".join(lines) + "\n"
     return run(
-        "sftp", "-P", str(server.port), *OPTIONS, "-b", "-", "acme@127.0.0.1",
+        "sftp", "-P", str(server.port), *options(server), "-b", "-", "acme@127.0.0.1",
         cwd=work, given=batch, code=code,
     )  # fmt: skip
 
@@ -150,13 +156,13 @@ def test_sftp_is_told_what_it_may_not(server: Inbound, folder: Path, tmp_path: P
 @pytest.mark.parametrize("word", ["ssh acme@127.0.0.1", "ssh acme@127.0.0.1 id"])
 def test_no_shell_and_no_command_is_run(server: Inbound, tmp_path: Path, word: str) -> None:
     name, *rest = word.split()
-    run(name, "-p", str(server.port), *OPTIONS, *rest, cwd=tmp_path, code=255)
+    run(name, "-p", str(server.port), *options(server), *rest, cwd=tmp_path, code=255)
 
 
 def test_scp_copies_both_ways(server: Inbound, folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     sent = tree(work)
-    scp = ("scp", "-s", "-P", str(server.port), *OPTIONS)
+    scp = ("scp", "-s", "-P", str(server.port), *options(server))
     there = f"acme@127.0.0.1:/{folder.name}"
     run(*scp, "-p", "tree/a.csv", f"{there}/one.csv", cwd=work)
     run(*scp, "-r", "-p", "tree", there, cwd=work)
@@ -206,7 +212,7 @@ def test_lftp_mirrors_and_goes_on(server: Inbound, folder: Path, tmp_path: Path)
     said = run(
         "lftp",
         "-c",
-        f'set sftp:connect-program "ssh -a -x {" ".join(OPTIONS)}";'
+        f'set sftp:connect-program "ssh -a -x {" ".join(options(server))}";'
         "set net:max-retries 2; set cmd:fail-exit yes;"
         f"open -u acme,any -p {server.port} sftp://127.0.0.1/{folder.name};"
         "mirror -R -P 3 tree tree; put -c b.csv; mirror tree back; cls -l; mv b.csv c.csv",
@@ -229,7 +235,7 @@ def test_sshfs_shows_the_files_and_writes_them(
     mounted.mkdir()
     run(
         "sshfs",
-        *("-p", str(server.port), *OPTIONS, f"acme@127.0.0.1:/{folder.name}", str(mounted)),
+        *("-p", str(server.port), *options(server), f"acme@127.0.0.1:/{folder.name}", str(mounted)),
         cwd=work,
     )
     try:
@@ -299,10 +305,10 @@ def test_an_upload_of_a_client_that_is_cut_off_has_no_visible_name(
     file = client.open(f"/{folder.name}/a.csv", "w")
     file.write(CONTENT[:200_000])
     file.flush()
-    ended = len(server.ended)
-    transport.sock.shutdown(2)
-    while len(server.ended) == ended:
-        Event().wait(0.01)
+    while not server.ended.empty():
+        server.ended.get()
+    transport.sock.shutdown(socket.SHUT_RDWR)
+    assert server.ended.get(timeout=60) == "the client left"
     transport.close()
     assert not [each for each in folder.iterdir() if not each.name.startswith(".mftgit")]
     assert f"/{folder.name}/a.csv" not in [each.path for each in server.site.finished]

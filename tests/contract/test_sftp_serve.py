@@ -14,7 +14,7 @@ CONTENT = bytes(range(256)) * 4000
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbound]:
-    with inbound_sftp(tmp_path_factory.mktemp("inbound") / "home") as inbound:
+    with inbound_sftp(tmp_path_factory.mktemp("inbound")) as inbound:
         yield inbound
 
 

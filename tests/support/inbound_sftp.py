@@ -1,123 +1,138 @@
-"""Our own SFTP loop over a real home, behind a plain transport that lets everybody in."""
-# ruff: noqa: ARG002  the signatures are paramiko's
+"""Our own SFTP server over a real home; everybody is let in."""
+# ruff: noqa: ARG002  the signatures are those of the contract
 
+import queue
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
-import paramiko
 from homes import HomeSite
-from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from ssh_keys import make_key
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.home import Home
-from mftgit.adapters.sftp_packets import packetizer_class
 from mftgit.adapters.sftp_serve import serve
 from mftgit.adapters.sftp_serve_requests import Download, Tally
-from mftgit.adapters.sftp_stream import ChannelStream
+from mftgit.adapters.ssh_reception import Answer, Connection, Question, Session, Verdict
+from mftgit.adapters.ssh_server import SshServer
+from mftgit.model.account import Factor
+from mftgit.model.algorithms import Algorithms
+from mftgit.model.login_steps import Flaw, Method
 from mftgit.model.names import AccountName
+from mftgit.model.service import ServiceLimits
+from mftgit.model.visitor import read_visitor
 
-_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 ACCOUNT = AccountName("acme")
+_WAIT_S = 60.0
+_IN = Answer(verdict=Verdict.IN)
+
+
+class _Open:
+    """Lets everybody in, by whatever is shown."""
+
+    account: AccountName | None = None
+    passed: frozenset[Factor] = frozenset()
+
+    def offered(self) -> tuple[Method, ...]:
+        return (Method.KEY, Method.PASSWORD)
+
+    def weigh(self, account: str, shown: object) -> Flaw | None:
+        return None
+
+    def signed(self, account: str, shown: object) -> Answer:
+        return self._let_in()
+
+    def forged(self, account: str) -> Answer:
+        return Answer(verdict=Verdict.REFUSED)
+
+    def password(self, account: str, password: str) -> Answer:
+        return self._let_in()
+
+    def converse(self, account: str) -> Question | Answer:
+        return self._let_in()
+
+    def answered(self, account: str, answer: str) -> Question | Answer:
+        return self._let_in()
+
+    def _let_in(self) -> Answer:
+        self.account = ACCOUNT
+        return _IN
+
+
+class _Blank:
+    """A reception that takes nothing down."""
+
+    def failed(self, account: str, flaw: Flaw) -> float | None:
+        return 0.0
+
+    def logged_in(self, account: AccountName, factors: frozenset[Factor], client: str) -> bool:
+        return True
+
+    def ended(self, reason: str) -> None:
+        pass
 
 
 @dataclass(kw_only=True)
 class Inbound:
-    """A running server over ``site``, and what its sessions have done."""
+    """A running server over ``site``, and what its sessions have done; ``key`` is a client's."""
 
     port: int
     site: HomeSite
-    idle_s: float = 60.0
+    key: Path
     downloads: list[Download] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
-    transports: list[paramiko.Transport] = field(default_factory=list)
-    threads: list[Thread] = field(default_factory=list)
+    ended: "queue.Queue[str]" = field(default_factory=queue.Queue)
+    connections: list[Connection] = field(default_factory=list)
 
-    def home(self) -> Home:
-        return self.site.open(name=ACCOUNT)
-
-    def begin(self, channel: paramiko.Channel) -> None:
-        stream, tally = ChannelStream(channel), Tally()
-        self.tallies.append(tally)
-
-        def run() -> None:
-            why = serve(
-                stream,
-                self.home(),
-                account=ACCOUNT,
-                downloaded=self.downloads.append,
-                tally=tally,
-                clock=SystemClock(),
-                idle_s=self.idle_s,
-            )
-            self.ended.append(why)
-            with suppress(paramiko.SSHException, OSError, EOFError):  # the client has gone
-                channel.send_exit_status(0)  # without it scp says that it failed
-                channel.close()
-
-        thread = Thread(target=run, name="session")
-        thread.start()
-        self.threads.append(thread)
-
-
-class _Door(paramiko.ServerInterface):
-    """Lets everybody in, and serves nothing but sftp."""
-
-    def __init__(self, inbound: Inbound) -> None:
-        self.inbound = inbound
-
-    def get_allowed_auths(self, username: str) -> str:
-        return "none,publickey,password"
-
-    def check_auth_none(self, username: str) -> int:
-        return AUTH_SUCCESSFUL
-
-    def check_auth_password(self, username: str, password: str) -> int:
-        return AUTH_SUCCESSFUL
-
-    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        return AUTH_SUCCESSFUL
-
-    def check_channel_request(self, kind: str, chanid: int) -> int:
-        return OPEN_SUCCEEDED
-
-    def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
-        if name != "sftp":
-            return False
-        self.inbound.begin(channel)
-        return True
+    def serve(self, session: Session) -> None:
+        self.tallies.append(tally := Tally())
+        why = serve(
+            session.stream,
+            self.site.open(name=ACCOUNT),
+            account=ACCOUNT,
+            downloaded=self.downloads.append,
+            tally=tally,
+            clock=SystemClock(),
+            work=session.work,
+        )
+        self.ended.put(why)
 
 
 @contextmanager
-def inbound_sftp(root: Path, *, window_bytes: int = 512 << 10) -> Iterator[Inbound]:
-    """Serve ``root`` on loopback."""
-    root.mkdir(exist_ok=True)
-    host_key = paramiko.ECDSAKey.generate(bits=256)
+def inbound_sftp(work: Path, *, limits: ServiceLimits | None = None) -> Iterator[Inbound]:
+    """Serve ``home`` in ``work`` on loopback."""
+    (work / "home").mkdir(parents=True)
+    for name in ("host", "client"):
+        make_key(work / name, "ed25519")
+    clock = SystemClock()
+    server = SshServer(
+        host_keys=[(work / "host").read_text(encoding="ascii")],
+        algorithms=Algorithms(),
+        limits=limits or ServiceLimits(),
+        banner=None,
+        monotonic=clock.boottime,
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        inbound = Inbound(port=listener.getsockname()[1], site=HomeSite(root))
+        inbound = Inbound(
+            port=listener.getsockname()[1], site=HomeSite(work / "home"), key=work / "client"
+        )
 
         def accept() -> None:
             while True:
                 try:
-                    sock, _ = listener.accept()
+                    sock, address = listener.accept()
                 except OSError:
                     return
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(3)
-                transport = paramiko.Transport(
+                connection = server.receive(
                     sock,
-                    default_window_size=window_bytes,
-                    default_max_packet_size=64 << 10,
-                    packetizer_class=packetizer_class(),
+                    read_visitor(address[0], address[1]),
+                    doorkeeper=_Open(),
+                    reception=_Blank(),
+                    serve=inbound.serve,
                 )
-                transport.get_security_options().ciphers = _CIPHERS
-                inbound.transports.append(transport)
-                transport.add_server_key(host_key)
-                transport.start_server(event=Event(), server=_Door(inbound))
+                inbound.connections.append(connection)
 
         thread = Thread(target=accept)
         thread.start()
@@ -126,8 +141,6 @@ def inbound_sftp(root: Path, *, window_bytes: int = 512 << 10) -> Iterator[Inbou
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
-            for transport in inbound.transports:
-                transport.close()
-                transport.join()
-            for session in inbound.threads:
-                session.join()
+            server.close()
+            for connection in inbound.connections:
+                assert connection.wait(_WAIT_S)

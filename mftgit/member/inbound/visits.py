@@ -175,7 +175,7 @@ class Visits:
                 downloaded=downloaded,
                 tally=tally,
                 clock=self._clock,
-                idle_s=service.limits.idle_s,
+                work=session.work,
             )
 
         return serve_session
