@@ -78,5 +78,7 @@ class ReadFile:
 
 
 def read_at(descriptor: int, offset: int, length: int) -> bytes:
-    """Return up to ``length`` bytes at ``offset``; none behind the largest offset that a file can have."""
-    return b"" if offset >= MAX_OFFSET else os.pread(descriptor, min(length, _MAX_READ), offset)
+    """Return up to ``length`` bytes at ``offset``, 4 MiB at the most; none where no file can have any."""
+    if offset > MAX_OFFSET - _MAX_READ:
+        return b""
+    return os.pread(descriptor, min(length, _MAX_READ), offset)

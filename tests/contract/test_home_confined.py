@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from homes import GO_ON, NEW, HomeSite, send
+from homes import GO_ON, NEW, HomeSite, refused, send
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,13 +35,6 @@ def home(site: HomeSite) -> Home:
 
 def outside(site: HomeSite) -> Path:
     return site.root.parent / "outside"
-
-
-def refused(call: Callable[[], object]) -> Refusal:
-    with pytest.raises(HomeError) as error:
-        call()
-    assert "pytest" not in str(error.value)  # which is in the machine's own paths
-    return error.value.refusal
 
 
 READS: dict[str, Callable[[Home, str], object]] = {

@@ -1,12 +1,19 @@
 """Uploads get their visible name in one step, and what broke off can be gone on with."""
 
+import errno
 import hashlib
+import os
+import random
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
-from homes import GO_ON, NEW, HomeSite, send
+from homes import GO_ON, NEW, HomeSite, refused, send
 
-from mftgit.adapters.home import HomeError, Refusal, Traits
+from mftgit.adapters.home import Finished, HomeError, Opening, Refusal, Traits
+from mftgit.adapters.home_session import MAX_OPEN
 
 
 @pytest.fixture
@@ -53,9 +60,7 @@ def test_the_newest_session_wins_and_the_older_one_publishes_nothing(site: HomeS
     newer = site.open().open_write("/a", NEW, Traits())
     newer.write(0, b"new")
     older.write(0, b"OLD")
-    with pytest.raises(HomeError) as refused:
-        older.close()
-    assert refused.value.refusal is Refusal.BUSY
+    assert refused(older.close) is Refusal.BUSY
     assert site.seen() == {}
     newer.close()
     assert site.seen() == {"a": b"new"}
@@ -71,3 +76,340 @@ def test_a_listing_tells_what_is_there_without_the_clusters_own_names(site: Home
     file = home.open_read("/in/a")
     assert file.read(1, 10) == b"bc"
     assert file.close() is None
+
+
+CHANGE = Opening()
+EXCLUSIVE = Opening(create=True, exclusive=True)
+
+
+def test_a_visible_file_changes_in_one_step(site: HomeSite) -> None:
+    home = site.open()
+    send(home, "/a", b"0123456789")
+    (site.root / "a").chmod(0o640)
+    file = home.open_write("/a", CHANGE, Traits())
+    file.write(2, b"XX")
+    assert site.content("a") == b"0123456789"
+    done = file.close()
+    assert done is not None
+    assert done.overwrote
+    assert done.digest == hashlib.sha256(b"01XX456789").hexdigest()
+    assert site.content("a") == b"01XX456789"
+    assert (site.root / "a").stat().st_mode & 0o777 == 0o640
+    file = home.open_write("/a", CHANGE, Traits())
+    file.write(0, b"never")
+    file.abandon()
+    assert site.seen() == {"a": b"01XX456789"}
+    assert site.hidden() == []
+
+
+def test_a_file_that_others_changed_meanwhile_is_not_put_back(site: HomeSite) -> None:
+    home = site.open()
+    send(home, "/a", b"0123456789")
+    file = home.open_write("/a", GO_ON, Traits())
+    file.write(0, b"more")
+    (site.root / "a").write_bytes(b"theirs")
+    assert refused(file.close) is Refusal.BUSY
+    assert site.seen() == {"a": b"theirs"}
+    assert site.hidden() == []
+
+
+def test_who_goes_on_while_the_older_session_still_writes_goes_on_with_a_copy(
+    site: HomeSite,
+) -> None:
+    older = site.open().open_write("/a", NEW, Traits())
+    older.write(0, b"0123")
+    second = site.open()
+    assert second.stat("/a").size_bytes == 4
+    older.write(4, b"45")
+    newer = second.open_write("/a", GO_ON, Traits())
+    assert newer.attributes().size_bytes == 4  # what the client was told, and not what came since
+    older.write(6, b"ZZZZ")
+    newer.write(4, b"4567")
+    assert refused(older.close) is Refusal.BUSY
+    newer.close()
+    assert site.seen() == {"a": b"01234567"}
+    assert site.hidden() == []
+
+
+def test_what_has_shrunk_since_the_client_looked_is_not_gone_on_with(site: HomeSite) -> None:
+    first = site.open()
+    first.open_write("/a", NEW, Traits()).write(0, b"0123")
+    first.close()
+    second = site.open()
+    assert second.stat("/a").size_bytes == 4
+    third = site.open()
+    third.open_write("/a", NEW, Traits()).write(0, b"0")
+    third.close()
+    assert refused(lambda: second.open_write("/a", GO_ON, Traits())) is Refusal.BUSY
+
+
+def test_what_an_earlier_session_left_does_not_get_behind_a_shorter_file(site: HomeSite) -> None:
+    first = site.open()
+    first.open_write("/a", NEW, Traits()).write(0, b"a long one")
+    first.close()
+    file = site.open().open_write("/a", Opening(create=True), Traits())
+    file.write(0, b"short")
+    file.close()
+    assert site.seen() == {"a": b"short"}
+
+
+def test_only_what_came_without_a_gap_is_gone_on_with(site: HomeSite) -> None:
+    home = site.open()
+    file = home.open_write("/a", NEW, Traits())
+    file.write(0, b"01")
+    file.write(500_000, b"behind")
+    file.abandon()
+    assert home.stat("/a").size_bytes == 2
+    again = home.open_write("/b", NEW, Traits())
+    again.write(500_000, b"behind")
+    again.abandon()
+    assert refused(lambda: home.stat("/b")) is Refusal.MISSING
+    assert len(site.hidden()) == 1
+
+
+def test_what_a_killed_session_wrote_behind_a_gap_does_not_count(site: HomeSite) -> None:
+    site.open()
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
+from pathlib import Path
+from homes import NEW, HomeSite
+from mftgit.adapters.home import Traits
+file = HomeSite(Path({str(site.root)!r})).open().open_write("/a", NEW, Traits())
+file.write(0, b"x" * 65536)
+file.write(10_000_000, b"x" * 65536)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (-9, b"")
+    assert site.seen() == {}
+    home = site.open()
+    assert home.stat("/a").size_bytes == 65536
+    file = home.open_write("/a", GO_ON, Traits())
+    file.write(65536, b"end")
+    file.close()
+    assert site.content("a") == b"x" * 65536 + b"end"
+
+
+def test_the_digest_is_right_whatever_the_order(site: HomeSite) -> None:
+    chance = random.Random(7)
+    content = chance.randbytes(3_000_000)
+    pieces = [(at, content[at : at + 30_000]) for at in range(0, len(content), 30_000)]
+    chance.shuffle(pieces)
+    file = site.open().open_write("/a", NEW, Traits())
+    for at, piece in [*pieces, pieces[0]]:
+        file.write(at, memoryview(piece))
+    done = file.close()
+    assert done is not None
+    assert done.digest == hashlib.sha256(content).hexdigest()
+    assert site.content("a") == content
+
+
+def test_what_is_cut_or_grown_has_the_digest_of_what_it_is(site: HomeSite) -> None:
+    home = site.open()
+    file = home.open_write("/a", NEW, Traits())
+    file.write(0, b"0123456789")
+    file.set(Traits(size_bytes=4))
+    file.set(Traits(size_bytes=6))
+    done = file.close()
+    assert done is not None
+    assert done.digest == hashlib.sha256(b"0123\0\0").hexdigest()
+    home.set("/a", Traits(size_bytes=2, mtime_s=9, atime_s=9))
+    assert site.content("a") == b"01"
+    assert home.stat("/a").mtime_s == 9
+    assert [each.size_bytes for each in site.finished] == [6, 2]
+    assert refused(lambda: home.set("/a", Traits(size_bytes=2**62))) is Refusal.TOO_LARGE
+    assert site.hidden() == []
+
+
+def test_an_exclusive_upload_replaces_nothing(site: HomeSite) -> None:
+    home = site.open()
+    send(home, "/a", b"a")
+    assert refused(lambda: home.open_write("/a", EXCLUSIVE, Traits())) is Refusal.EXISTS
+    file = home.open_write("/b", EXCLUSIVE, Traits())
+    other = site.open()
+    assert refused(lambda: other.open_write("/b", EXCLUSIVE, Traits())) is Refusal.EXISTS
+    (site.root / "b").write_bytes(b"theirs")
+    assert refused(file.close) is Refusal.EXISTS
+    assert site.seen() == {"a": b"a", "b": b"theirs"}
+
+
+def test_without_create_nothing_is_made(site: HomeSite) -> None:
+    assert refused(lambda: site.open().open_write("/a", CHANGE, Traits())) is Refusal.MISSING
+
+
+def test_times_and_mode_are_set_before_and_after_the_close(site: HomeSite) -> None:
+    home = site.open()
+    send(home, "/a", b"old")
+    file = home.open_write("/a", NEW, Traits())
+    file.write(0, b"new")
+    home.set("/a", Traits(mode=0o604))
+    file.set(Traits(atime_s=1, mtime_s=2))
+    file.close()
+    found = home.stat("/a")
+    assert (found.mode & 0o777, found.mtime_s) == (0o604, 2)
+    home.set("/a", Traits(mode=0o600, mtime_s=3))
+    assert (home.stat("/a").mode & 0o777, home.stat("/a").mtime_s) == (0o600, 3)
+    reading = home.open_read("/a")
+    reading.set(Traits(mtime_s=4))
+    assert reading.attributes().mtime_s == 4
+    assert refused(lambda: reading.set(Traits(size_bytes=0))) is Refusal.DENIED
+    assert refused(lambda: reading.write(0, b"x")) is Refusal.DENIED
+
+
+def test_an_upload_is_read_only_where_that_was_asked_for(site: HomeSite) -> None:
+    home = site.open()
+    file = home.open_write("/a", Opening(create=True, truncate=True, read=True), Traits())
+    file.write(0, b"abc")
+    assert file.read(1, 5) == b"bc"
+    assert file.read(2**63, 5) == b""
+    file.close()
+    assert refused(lambda: file.read(0, 1)) is Refusal.FAILED
+    blind = home.open_write("/a", CHANGE, Traits())
+    assert refused(lambda: blind.read(0, 1)) is Refusal.DENIED
+
+
+def test_what_fails_to_be_told_is_not_acknowledged(site: HomeSite) -> None:
+    def fail(_done: Finished) -> None:
+        raise HomeError(Refusal.FAILED, "no event")
+
+    home = site.open(finished=fail)
+    assert refused(lambda: send(home, "/a", b"")) is Refusal.FAILED
+
+
+def test_the_end_of_a_session_keeps_what_was_sent_and_removes_what_was_not(
+    site: HomeSite,
+) -> None:
+    home = site.open()
+    home.open_write("/begun", NEW, Traits()).write(0, b"x")
+    empty = home.open_write("/empty", NEW, Traits())
+    home.close()
+    assert len(site.hidden()) == 1
+    assert site.seen() == {}
+    assert refused(lambda: empty.write(0, b"x")) is Refusal.FAILED
+    home.close()
+
+
+def test_a_session_has_so_many_files_open_and_no_more(site: HomeSite) -> None:
+    home = site.open()
+    files = [home.open_write(f"/{number}", NEW, Traits()) for number in range(MAX_OPEN)]
+    assert refused(lambda: home.open_write("/more", NEW, Traits())) is Refusal.BUSY
+    files.pop().close()
+    home.open_read(f"/{MAX_OPEN - 1}").close()
+    home.close()
+
+
+def test_the_own_unfinished_upload_is_removed(site: HomeSite) -> None:
+    first = site.open()
+    file = first.open_write("/a", NEW, Traits())
+    file.write(0, b"x")
+    assert refused(lambda: site.open(name="other").remove("/a")) is Refusal.MISSING
+    first.remove("/a")
+    assert refused(file.close) is Refusal.BUSY
+    assert site.hidden() == []
+    assert refused(lambda: first.remove("/a")) is Refusal.MISSING
+
+
+def test_a_folder_with_nothing_but_what_broke_off_is_empty_for_its_account(
+    site: HomeSite,
+) -> None:
+    home = site.open()
+    home.make_folder("/d", Traits())
+    file = home.open_write("/d/a", NEW, Traits())
+    file.write(0, b"x")
+    assert refused(lambda: home.remove_folder("/d")) is Refusal.NOT_EMPTY
+    file.abandon()
+    home.remove_folder("/d")
+    assert list(home.list("/")) == []
+    home.make_folder("/d", Traits())
+    send(home, "/d/a", b"x")
+    assert refused(lambda: home.remove_folder("/d")) is Refusal.NOT_EMPTY
+    assert refused(lambda: home.remove("/d")) is Refusal.IS_FOLDER
+
+
+def test_long_names_have_temporaries_too(site: HomeSite) -> None:
+    home = site.open()
+    name = "ä" * 127
+    assert send(home, f"/{name}", b"x") is not None
+    odd = b"\xff\xfe".decode(errors="surrogateescape")
+    send(home, f"/{odd}", b"y")
+    assert {each for each, _ in home.list("/")} == {name, odd}
+
+
+@pytest.mark.parametrize(
+    "path", ["/a\0b", "/" + "x" * 256, "/x" * 101, "/" + "x/" * 3000, "/\ud800"]
+)
+def test_a_path_that_no_file_can_have_is_refused(site: HomeSite, path: str) -> None:
+    home = site.open()
+    for call in (home.stat, home.resolve, home.open_read, home.remove):
+        assert refused(lambda call=call: call(path)) is Refusal.BAD_NAME  # type: ignore[misc]
+
+
+def test_of_sessions_that_send_to_one_name_at_once_each_file_seen_is_of_one_of_them(
+    site: HomeSite,
+) -> None:
+    """Never a mixture, and never a half: each sends its own letter, 40,000 times, in pieces."""
+    seen: list[str] = []
+
+    def run(letter: bytes) -> None:
+        for _ in range(25):
+            home = site.open()
+            try:
+                file = home.open_write("/a", NEW, Traits())
+                for at in range(0, 40_000, 10_000):
+                    file.write(at, letter * 10_000)
+                file.close()
+                seen.append("closed")
+            except HomeError as error:
+                seen.append(error.refusal.value)
+            finally:
+                home.close()
+
+    threads = [threading.Thread(target=run, args=(bytes([65 + each]),)) for each in range(4)]
+    for each in threads:
+        each.start()
+    while any(each.is_alive() for each in threads):
+        content = (site.root / "a").read_bytes() if (site.root / "a").exists() else b""
+        assert content in {b""} | {bytes([65 + each]) * 40_000 for each in range(4)}
+    assert set(seen) <= {"closed", "busy"}
+    assert "closed" in seen
+    assert site.finished
+    assert {each.digest for each in site.finished} <= {
+        hashlib.sha256(bytes([65 + each]) * 40_000).hexdigest() for each in range(4)
+    }
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_what_storage_refuses_is_told_and_publishes_nothing(
+    site: HomeSite, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = site.open().open_write("/a", NEW, Traits())
+    file.write(0, b"fine")
+
+    def fail(*_arguments: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", fail)
+        why = refused(lambda: file.write(4, b"more"))
+    assert why is (Refusal.FAILED if number == errno.EIO else Refusal.FULL)
+    monkeypatch.setattr(os, "fsync", fail)
+    assert refused(file.flush) is why
+    assert site.seen() == {}
+
+
+def test_a_flush_that_fails_publishes_nothing(
+    site: HomeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = site.open(flush=True).open_write("/a", NEW, Traits())
+    file.write(0, b"fine")
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert refused(file.close) is Refusal.FAILED
+    assert site.seen() == {}
+    monkeypatch.undo()
+    send(site.open(flush=True), "/a", b"again")
+    assert site.seen() == {"a": b"again"}

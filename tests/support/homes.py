@@ -1,11 +1,15 @@
 """A home of an account on a temporary folder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.home import Finished, Home, Opening, Traits
+from mftgit.adapters.home import Finished, Home, HomeError, Opening, Refusal, Traits
 from mftgit.adapters.home_account import open_home
+from mftgit.adapters.home_usage import Usages
 from mftgit.model.account import Account, Login, Place, Quota
 from mftgit.model.names import AccountName, LocationName
 from mftgit.model.permission import FULL, Act, Rule
@@ -31,6 +35,8 @@ class HomeSite:
         max_file_bytes: int | None = None,
         folders: dict[str, Path] | None = None,
         flush: bool = False,
+        usages: Usages | None = None,
+        finished: Callable[[Finished], None] | None = None,
     ) -> Home:
         account = Account(
             name=AccountName(name),
@@ -44,8 +50,9 @@ class HomeSite:
         return open_home(
             Served(account=account, home=str(self.root), folders=at),
             uploads=Uploads(flush=flush),
-            finished=self.finished.append,
+            finished=finished or self.finished.append,
             clock=SystemClock(),
+            usages=usages,
         )
 
     def content(self, path: str) -> bytes:
@@ -72,3 +79,11 @@ def send(home: Home, path: str, content: bytes, opening: Opening = NEW) -> Finis
 
 def rule(path: str, *acts: Act) -> Rule:
     return Rule(path=path, allow=frozenset(acts))
+
+
+def refused(call: Callable[[], object]) -> Refusal:
+    """Why ``call`` is refused; what is said about it must not tell the machine's own paths."""
+    with pytest.raises(HomeError) as error:
+        call()
+    assert "pytest" not in str(error.value)  # which is in all of them
+    return error.value.refusal
