@@ -164,6 +164,11 @@ class Door:
         assert book.over.wait(WAIT_S)
         return book
 
+    def forget(self) -> None:
+        """Forget what is written of connections up to now."""
+        while not self.books.empty():
+            self.book()
+
 
 def account(name: str, require: tuple[frozenset[Factor], ...], **said: object) -> Account:
     """Return an account that logs in by ``require``; what else is said is of `Login` or of `Account`."""
@@ -230,7 +235,7 @@ def open_door(
     logins = Logins(what, clock=clock, passwords=Passwords(), codes=TakenCodes())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
-        known = work / "known_hosts"
+        known = work / f"known_hosts_{port}"
         first = (keys / f"host-{host_keys[0]}.pub").read_text(encoding="ascii")
         known.write_text(f"[127.0.0.1]:{port} {first}", encoding="ascii")
         door = Door(
