@@ -13,12 +13,11 @@ from mftgit.errors import ConfigError
 from mftgit.model.changes import (
     Action,
     ComponentChange,
-    FieldChange,
     MemberChange,
     Presence,
-    Value,
     member_changes,
 )
+from mftgit.model.flat import FieldChange, Value
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.printable import printable
 from mftgit.model.problem import format_problem, format_problems
@@ -103,6 +102,8 @@ def _member_json(change: MemberChange) -> dict[str, Any]:
         "settings": _fields_json(change.settings),
         "transfers": _components_json(change.transfers),
         "locations": _components_json(change.locations),
+        "services": _components_json(change.services),
+        "accounts": _components_json(change.accounts),
         "problems": [dict(each.as_json()) for each in change.problems],
     }
 
@@ -124,7 +125,7 @@ def _lines(changes: Iterable[MemberChange]) -> Iterator[str]:
         yield click.style(title, bold=True) if change else f"{title}: nothing changes"
         for each in change.settings:
             yield f"  {_field(each)}"
-        for kind, components in (("transfer", change.transfers), ("location", change.locations)):
+        for kind, components in _kinds(change):
             for component in components:
                 colour = _COLOURS.get(component.action, "red")
                 yield f"  {kind} {component.name} {click.style(component.action.value, fg=colour)}"
@@ -132,6 +133,13 @@ def _lines(changes: Iterable[MemberChange]) -> Iterator[str]:
         for problem in change.problems:
             text = format_problem(problem).replace("\n ", "")
             yield f"  would refuse it: {printable(text)}"
+
+
+def _kinds(change: MemberChange) -> Iterator[tuple[str, tuple[ComponentChange, ...]]]:
+    yield "transfer", change.transfers
+    yield "location", change.locations
+    yield "service", change.services
+    yield "account", change.accounts
 
 
 def _field(change: FieldChange) -> str:

@@ -1,59 +1,21 @@
 """Tell what another revision changes on a member, in words of components and their fields."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum, unique
-from typing import Any, Final
+from typing import Any
 
-from mftgit.model.cohorts import Cohort
-from mftgit.model.config import Cluster, Generation, Member, Role
-from mftgit.model.content import KEYS as STEP_KEYS
-from mftgit.model.content import Step, read_public_key
-from mftgit.model.location import LocalLocation, RemoteLocation
-from mftgit.model.login import Kept, KeyAuth, PasswordAuth
+from mftgit.model.config import Generation, Member, Role
+from mftgit.model.flat import FieldChange, Value, differing, flat
+from mftgit.model.flat_inbound import flat_account, flat_service
+from mftgit.model.location import Location
 from mftgit.model.names import MemberName
 from mftgit.model.parts import declared_members
 from mftgit.model.plan import Job, jobs, plan
 from mftgit.model.problem import Problem
 from mftgit.model.render import render
 from mftgit.model.rendered import InvalidConfigError
-from mftgit.model.source import Regex
-from mftgit.model.triggers import (
-    AfterTrigger,
-    CronTrigger,
-    IntervalTrigger,
-    ManualTrigger,
-    WatchTrigger,
-)
 from mftgit.model.validate import Validation
-from mftgit.model.windows import Window
-
-Value = str | int | float | bool | tuple[str, ...] | None
-"""What a field says; None where it is not there."""
-
-# What the documents call it, where the type has another name or none.
-_KEYS: Final[Mapping[type, str]] = {
-    CronTrigger: "cron",
-    IntervalTrigger: "interval",
-    WatchTrigger: "watch",
-    AfterTrigger: "after",
-    ManualTrigger: "manual",
-    PasswordAuth: "password",
-    KeyAuth: "private_key",
-}
-_RENAMED: Final[Mapping[str, str]] = {
-    "after_success": "after_success.action",
-    "archive_path": "after_success.path",
-    "archive_days": "after_success.keep_days",
-    "ledger_days": "retention.ledger_days",
-    "lease_ttl_s": "coordinator.ttl_s",
-    "etcd": "coordinator.etcd",
-    "age_operators": "age.operators",
-    "limits": "gate.limits",
-    "begins": "from",
-    "ends": "to",
-    "policy_version": "trust.version",
-}
 
 
 @unique
@@ -68,7 +30,7 @@ class Presence(Enum):
 
 @unique
 class Action(Enum):
-    """What happens to a component: a transfer is started, changed or stopped, a location added, changed or removed."""
+    """What happens to a component: a transfer or service is started, a location or account added, and so on."""
 
     STARTED = "started"
     ADDED = "added"
@@ -78,17 +40,8 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldChange:
-    """One field, called as in the document."""
-
-    field: str
-    before: Value
-    after: Value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentChange:
-    """What happens to one transfer or location; ``fields`` is empty unless it is changed.
+    """What happens to one component; ``fields`` is empty unless it is changed.
 
     A transfer is changed by its locations too: their fields stand below ``source.location`` and
     ``destination.location``.
@@ -112,6 +65,8 @@ class MemberChange:
     settings: tuple[FieldChange, ...] = ()
     transfers: tuple[ComponentChange, ...] = ()
     locations: tuple[ComponentChange, ...] = ()
+    services: tuple[ComponentChange, ...] = ()
+    accounts: tuple[ComponentChange, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def __bool__(self) -> bool:
@@ -120,6 +75,8 @@ class MemberChange:
             or self.settings
             or self.transfers
             or self.locations
+            or self.services
+            or self.accounts
             or self.problems
         )
 
@@ -163,7 +120,15 @@ def _member_change(
         presence=presence,
         settings=_settings(ran, runs) if ran and presence is not Presence.GOES else (),
         transfers=_transfers(ran, runs),
-        locations=_locations(ran, runs),
+        locations=_components(ran.locations if ran else {}, runs.locations, _flat_location),
+        services=_components(
+            ran.services if ran else {},
+            runs.services,
+            flat_service,
+            comes=Action.STARTED,
+            goes=Action.STOPPED,
+        ),
+        accounts=_components(ran.accounts if ran else {}, runs.accounts, flat_account),
     )
 
 
@@ -178,12 +143,12 @@ def _rendered(validation: Validation, name: MemberName, role: Role) -> Generatio
 def _settings(ran: Generation, runs: Generation) -> tuple[FieldChange, ...]:
     def settings(generation: Generation) -> dict[str, Value]:
         return {
-            **_flat(generation.cluster, "cluster"),
-            **_flat(generation.member, ""),
+            **flat(generation.cluster, "cluster"),
+            **flat(generation.member, ""),
             **{f"secrets.{name}.changed": each.changed for name, each in generation.sealed.items()},
         }
 
-    return _differing(settings(ran), settings(runs))
+    return differing(settings(ran), settings(runs))
 
 
 def _transfers(ran: Generation | None, runs: Generation) -> tuple[ComponentChange, ...]:
@@ -196,7 +161,7 @@ def _transfers(ran: Generation | None, runs: Generation) -> tuple[ComponentChang
             (
                 job.transfer.name,
                 Action.CHANGED,
-                _differing(_job_fields(before[job.transfer.name]), _job_fields(job)),
+                differing(_job_fields(before[job.transfer.name]), _job_fields(job)),
             )
             for job in steps.change
         ),
@@ -207,22 +172,27 @@ def _transfers(ran: Generation | None, runs: Generation) -> tuple[ComponentChang
     )
 
 
-def _locations(ran: Generation | None, runs: Generation) -> tuple[ComponentChange, ...]:
-    before, after = ran.locations if ran else {}, runs.locations
+def _components(
+    before: Mapping[Any, Any],
+    after: Mapping[Any, Any],
+    flat_: Callable[[Any], Mapping[str, Value]],
+    comes: Action = Action.ADDED,
+    goes: Action = Action.REMOVED,
+) -> tuple[ComponentChange, ...]:
     actions = {
-        **dict.fromkeys(after.keys() - before.keys(), Action.ADDED),
-        **dict.fromkeys(before.keys() - after.keys(), Action.REMOVED),
+        **dict.fromkeys(after.keys() - before.keys(), comes),
+        **dict.fromkeys(before.keys() - after.keys(), goes),
         **{
             name: Action.CHANGED
             for name in before.keys() & after.keys()
-            if before[name] != after[name]
+            if before[name] is not after[name] and before[name] != after[name]
         },
     }
     return tuple(
         ComponentChange(
             name=name,
             action=action,
-            fields=_differing(_flat(before[name], ""), _flat(after[name], ""))
+            fields=differing(flat_(before[name]), flat_(after[name]))
             if action is Action.CHANGED
             else (),
         )
@@ -230,89 +200,14 @@ def _locations(ran: Generation | None, runs: Generation) -> tuple[ComponentChang
     )
 
 
+def _flat_location(location: Location) -> Mapping[str, Value]:
+    return flat(location, "")
+
+
 def _job_fields(job: Job) -> dict[str, Value]:
     return {
-        **_flat(job.transfer, ""),
-        **_flat(job.source, "source.location"),
-        **_flat(job.destination, "destination.location"),
-        **({} if job.fallback is None else _flat(job.fallback, "destination.fallback.location")),
+        **flat(job.transfer, ""),
+        **flat(job.source, "source.location"),
+        **flat(job.destination, "destination.location"),
+        **({} if job.fallback is None else flat(job.fallback, "destination.fallback.location")),
     }
-
-
-def _differing(before: Mapping[str, Value], after: Mapping[str, Value]) -> tuple[FieldChange, ...]:
-    return tuple(
-        FieldChange(field=name, before=before.get(name), after=after.get(name))
-        for name in sorted(before.keys() | after.keys())
-        if _typed(before.get(name)) != _typed(after.get(name))
-    )
-
-
-def _typed(value: Value) -> tuple[type, Value]:
-    """Keep ``1`` and ``true`` apart, which are equal in Python and not in a document."""
-    return type(value), value
-
-
-def _flat(value: Any, at: str) -> dict[str, Value]:
-    """Return every field of a part of the configuration by its path, as documents have it."""
-    return dict(_leaves(value, at))
-
-
-def _leaves(value: Any, at: str) -> Iterator[tuple[str, Value]]:
-    if is_dataclass(value) and not isinstance(value, type):
-        for name, item in _items(value):
-            yield from _leaves(item, f"{at}.{name}".lstrip("."))
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _leaves(item, f"{at}.{name}")
-    elif isinstance(value, Enum):
-        yield at, value.value
-    elif isinstance(value, tuple) and isinstance(next(iter(value), None), Cohort | Window):
-        for place, item in enumerate(value):
-            yield from _leaves(item, f"{at}.{place}")
-    elif isinstance(value, tuple):
-        yield at, tuple(map(_text, value))
-    elif value is not None:
-        yield at, value
-
-
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    """Give the fields that matter; a component's name is that of its file."""
-    if isinstance(value, LocalLocation | RemoteLocation):
-        yield "type", value.KIND
-    key = f"{_KEYS[type(value)]}." if type(value) in _KEYS else ""
-    for field in fields(value):
-        if field.compare and (field.name != "name" or isinstance(value, Cluster | Cohort)):
-            yield key + _RENAMED.get(field.name, field.name), getattr(value, field.name)
-
-
-def _text(value: Any) -> str:
-    """Return an item of a list: a string, a regular expression, a step of content, or a way to log in."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Regex):
-        return f"regex {value.regex}"
-    if isinstance(value, Step):
-        told = ((field.name, getattr(value, field.name)) for field in fields(value))
-        words = (f"{name} {_of_step(each)}" for name, each in told if each not in (None, ()))
-        return " ".join((STEP_KEYS[type(value)], *words))
-    more = ""
-    if isinstance(value, KeyAuth):
-        more += "" if value.passphrase is None else f", passphrase {_where(value.passphrase)}"
-        more += "" if value.certificate is None else f", certificate {_where(value.certificate)}"
-    return f"{_KEYS[type(value)]} {_where(value)}{more}"
-
-
-def _of_step(value: Any) -> str:
-    """Return a field of a step: what it says, where a secret lies, or the fingerprints of keys."""
-    if isinstance(value, Kept):
-        return f"{_where(value)}"
-    if isinstance(value, tuple):
-        return " ".join(read_public_key(each).fingerprint for each in value)
-    return f"{value}"
-
-
-def _where(kept: str | Kept) -> str | None:
-    """Return where a secret lies; a certificate may stand there itself."""
-    if isinstance(kept, str):
-        return kept
-    return kept.file if kept.secret is None else f"secret {kept.secret}"

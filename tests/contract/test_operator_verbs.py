@@ -110,6 +110,28 @@ def test_values_of_every_type_can_be_read(run: Run, work: Path) -> None:
     assert "    prefer: [] -> [node-1]\n" in run("diff", "--member", "node-1")
 
 
+def test_who_may_come_in_is_told_like_what_is_moved(run: Run, work: Path) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINqHPD5s9DAzoF9WfStHb8C+BV2oiFNN6Hwp1oAWaTtc"
+    account = f"home: {{location: inbox, path: alice}}\nlogin: {{keys: [{key}]}}\n"
+    for folder in ("accounts", "services"):
+        (work / folder).mkdir()
+    service = "type: sftp\nlisten: {port: 2022}\nhost_keys: [{file: k}]\n"
+    write(work, {"services/sftp.yaml": service, "accounts/alice.yaml": account})
+    assert run("diff", "--member", "controller").splitlines()[1:] == [
+        "controller",
+        "  location inbox added",
+        "  service sftp started",
+        "  account alice added",
+    ]
+    commit(work, {"accounts/alice.yaml": account, "services/sftp.yaml": service})
+    words = ("HEAD~1..HEAD", "--member", "node-1")
+    (member,) = found(run, "diff", *words)["members"]
+    assert [each["name"] for each in (*member["services"], *member["accounts"])] == [
+        "sftp",
+        "alice",
+    ]
+
+
 def test_two_revisions_are_compared_whatever_lies_in_the_work_tree(run: Run, work: Path) -> None:
     start = git_ok(work, "rev-parse", "HEAD")
     tip = commit(work, dict(MOVED))

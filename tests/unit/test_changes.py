@@ -12,12 +12,12 @@ from pgp_public import FINGERPRINT, as_list
 
 from mftgit.model.changes import (
     Action,
-    FieldChange,
     MemberChange,
     Presence,
     member_changes,
 )
 from mftgit.model.config import Role
+from mftgit.model.flat import FieldChange
 from mftgit.model.names import MemberName
 from mftgit.model.plan import plan
 from mftgit.model.render import render
@@ -337,4 +337,104 @@ def test_a_fallback_is_told_with_the_fields_of_its_location() -> None:
     assert told(transfer.fields) == {
         "destination.fallback.after_failures": (3, 4),
         "destination.fallback.location.port": (22, 23),
+    }
+
+
+USER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINqHPD5s9DAzoF9WfStHb8C+BV2oiFNN6Hwp1oAWaTtc"
+USER_PRINT = "SHA256:hsbmmVUgYNm8EVqrXcuRPsEHgg0TZHDhp3Tjy+o3YGE"
+SERVICE = "type: sftp\nlisten: {port: 2022}\nhost_keys: [{file: k}]\nactive_on: nodes\n"
+ACCOUNT = f"home: {{location: inbox, path: a}}\nlogin: {{keys: [{USER_KEY} al]}}\n"
+INBOUND = {"services/s.yaml": SERVICE, "accounts/a.yaml": ACCOUNT}
+
+
+def test_a_service_is_started_and_its_accounts_are_added_where_it_runs() -> None:
+    for before, after, started, added in (
+        ({}, INBOUND, Action.STARTED, Action.ADDED),
+        (INBOUND, {}, Action.STOPPED, Action.REMOVED),
+        (
+            INBOUND,
+            {**INBOUND, "services/s.yaml": f"{SERVICE}enabled: false\n"},
+            Action.STOPPED,
+            Action.REMOVED,
+        ),
+    ):
+        controller, *nodes = changes(before, after)
+        assert not controller
+        for node in nodes:
+            assert [(each.name, each.action) for each in node.services] == [("s", started)]
+            assert [(each.name, each.action) for each in node.accounts] == [("a", added)]
+            assert not node.transfers
+
+
+def test_a_service_that_changes_is_told_as_its_document_has_it() -> None:
+    after = SERVICE.replace("{file: k}", "{file: k}, {file: l}") + (
+        "proxy_protocol: {from: [10.0.0.1]}\nlimits: {idle_s: 60}\nhealth: {port: 80}\nbanner: Hi\n"
+        "algorithms: {ciphers: [aes256-ctr]}\n"
+    )
+    (service,) = on_node(INBOUND, {**INBOUND, "services/s.yaml": after}).services
+    found = told(service.fields)
+    assert found.pop("algorithms.ciphers")[1] == ("aes256-ctr",)
+    assert found == {
+        "banner": (None, "Hi"),
+        "health.address": (None, "0.0.0.0"),
+        "health.port": (None, 80),
+        "host_keys": (("k",), ("k", "l")),
+        "limits.idle_s": (900.0, 60.0),
+        "proxy_protocol.from": ((), ("10.0.0.1",)),
+    }
+
+
+def test_an_account_that_changes_is_told_as_its_document_has_it() -> None:
+    after = f"""
+home: {{location: outbox, path: a}}
+folders: [{{at: /x, location: inbox}}]
+login:
+  require: [password+totp]
+  certificates: {{authorities: [{USER_KEY}]}}
+  password: {{file: p}}
+  totp: {{file: t}}
+permissions: [{{path: /, allow: read-only}}, {{path: /in, allow: [write, list]}}]
+services: [s]
+from: [10.0.0.1]
+expires: "2027-03-31"
+quota: {{files: 1}}
+max_sessions: 2
+max_file_bytes: 3
+"""
+    change = on_node(INBOUND, {**INBOUND, "accounts/a.yaml": after})
+    (account,) = change.accounts
+    assert account.action is Action.CHANGED
+    assert told(account.fields) == {
+        "expires": (None, "2027-04-01T00:00:00+00:00"),
+        "folders": ((), ("/x: . of inbox",)),
+        "from": ((), ("10.0.0.1",)),
+        "home.location": ("inbox", "outbox"),
+        "login.certificates.authorities": ((), (USER_PRINT,)),
+        "login.certificates.principals": ((), ("a",)),
+        "login.keys": ((f"{USER_PRINT} al",), ()),
+        "login.password": (None, "p"),
+        "login.require": (("key",), ("password+totp",)),
+        "login.totp": (None, "t"),
+        "max_file_bytes": (None, 3),
+        "max_sessions": (20, 2),
+        "permissions": (("/: full",), ("/: read-only", "/in: list, write")),
+        "quota.files": (None, 1),
+        "services": (None, ("s",)),
+    }
+
+
+def test_an_account_changes_with_its_group_and_by_the_comment_of_a_key() -> None:
+    def grouped(sessions: int) -> Files:
+        return {
+            **INBOUND,
+            "groups/g.yaml": f"max_sessions: {sessions}\n",
+            "accounts/a.yaml": f"groups: [g]\n{ACCOUNT}",
+        }
+
+    (account,) = on_node(grouped(1), grouped(2)).accounts
+    assert told(account.fields) == {"max_sessions": (1, 2)}
+    other = {**INBOUND, "accounts/a.yaml": ACCOUNT.replace(" al]", " Al of Acme]")}
+    (account,) = on_node(INBOUND, other).accounts
+    assert told(account.fields) == {
+        "login.keys": ((f"{USER_PRINT} al",), (f"{USER_PRINT} Al of Acme",))
     }
