@@ -1,19 +1,37 @@
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import paramiko
 import pytest
 from inbound_site import InboundSite, inbound_site, until
+from ports import own_port
 
+from mftgit.adapters.clock import SystemClock
+from mftgit.errors import ConfigError
 from mftgit.model.events import EventName
 from mftgit.model.service_status import ServiceState
 
 pytestmark = [pytest.mark.needs("sftp"), pytest.mark.needs("ssh-keygen")]
+
+PIECE = b"x" * 100_000
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[InboundSite]:
     with inbound_site(tmp_path) as made:
         yield made
+
+
+def _has_ended(client: paramiko.SFTPClient) -> bool:
+    channel = client.get_channel()
+    return channel is None or not channel.get_transport().is_active()
 
 
 def test_an_upload_is_told_of_before_the_client_hears_that_it_is_there(site: InboundSite) -> None:
@@ -29,13 +47,223 @@ def test_an_upload_is_told_of_before_the_client_hears_that_it_is_there(site: Inb
     assert (upload["account"], upload["path"], upload["size_bytes"]) == ("acme", "/report", 7)
     assert upload["source"] == "127.0.0.1"
     assert [finished.path for _, finished in site.arrived] == ["/report"]
-    assert len(site.events(EventName.SESSION_OPENED)) == 1
+    (opened,) = site.events(EventName.SESSION_OPENED)
+    until("the session is over", lambda: site.events(EventName.SESSION_CLOSED))
+    (closed,) = site.events(EventName.SESSION_CLOSED)
+    assert (closed["session"], closed["uploads"]) == (opened["session"], 1)
 
 
-def test_the_service_says_how_it_is(site: InboundSite) -> None:
+def test_an_upload_that_cannot_be_written_down_is_told_to_have_failed(site: InboundSite) -> None:
     site.apply(site.documents("acme"))
+    (site.root / "report").write_text("content", encoding="utf-8")
+    site.disk_is_full = True
+
+    done = site.sftp("acme", "put report")
+
+    assert done.returncode != 0
+    assert "close remote: Failure" in done.stdout
+    assert not site.arrived
+
+
+def test_a_worker_that_is_killed_leaves_no_half_file_and_the_upload_goes_on_by_another(
+    site: InboundSite,
+) -> None:
+    site.apply(site.documents("acme"))
+    (site.root / "big").write_bytes(PIECE * 2)
+    with site.client("acme") as client:
+        file = client.open("big", "w")
+        file.write(PIECE)
+        file.stat()  # the piece has come
+        (pid,) = site.workers()
+        os.kill(pid, signal.SIGKILL)
+        until("the session is over", lambda: site.events(EventName.SESSION_CLOSED))
+        with suppress(OSError, EOFError):
+            file.close()
+
+    assert not (site.home("acme") / "big").exists()
+    (ended,) = site.events(EventName.WORKER_ENDED)
+    assert (ended["pid"], ended["how"]) == (pid, "SIGKILL")
+    until("another one serves", lambda: site.status().state is ServiceState.SERVING)
+    done = site.sftp("acme", "reput big")
+    assert done.returncode == 0, done.stdout
+    assert (site.home("acme") / "big").read_bytes() == PIECE * 2
+    (upload,) = site.events(EventName.UPLOAD_FINISHED)
+    assert upload["resumed"] is True
+
+
+def test_a_revision_ends_the_sessions_of_accounts_that_it_removes_and_no_others(
+    site: InboundSite,
+) -> None:
+    site.apply(site.documents("acme", "other", "third"))
+    with site.client("acme") as acme, site.client("other") as other, site.client("third") as third:
+        file = other.open("big", "w")
+        file.write(PIECE)
+        changed = {"accounts/third.yaml": site.account("third", "enabled: false\n")}
+
+        site.apply(site.documents("other") | changed)
+
+        until("the sessions end", lambda: _has_ended(acme) and _has_ended(third))
+        file.write(PIECE)
+        file.close()
+        assert (site.home("other") / "big").stat().st_size == 2 * len(PIECE)
+    until("all are told of", lambda: len(site.events(EventName.SESSION_CLOSED)) == 3)
+    whys = {each["account"]: each["why"] for each in site.events(EventName.SESSION_CLOSED)}
+    assert whys["acme"] == whys["third"] == "the account was removed or disabled"
+    assert len(site.workers()) == 1
+    with pytest.raises(paramiko.AuthenticationException), site.client("acme"):
+        pass
+
+
+def test_an_account_that_expires_is_shown_out_by_the_clock(tmp_path: Path) -> None:
+    class Later(SystemClock):
+        by = timedelta()
+
+        def now(self) -> datetime:
+            return super().now() + self.by
+
+    clock = Later()
+    with inbound_site(tmp_path, clock=clock) as site:
+        expires = f"expires: {datetime.now(tz=UTC).year + 1}-01-01\n"  # noqa: TID251
+        site.apply(site.documents() | {"accounts/acme.yaml": site.account("acme", expires)})
+        with site.client("acme") as client:
+            clock.by = timedelta(days=400)
+
+            until("the session ends", lambda: _has_ended(client))
+        until("it is told", lambda: site.events(EventName.SESSION_CLOSED))
+        (closed,) = site.events(EventName.SESSION_CLOSED)
+        assert closed["why"] == "the account has expired"
+
+
+def test_an_address_in_use_refuses_the_revision_and_touches_nothing(site: InboundSite) -> None:
+    site.apply(site.documents("acme"))
+    with own_port() as port, socket.create_server(("127.0.0.1", port)):
+        taken = site.service().replace(str(site.port), str(port))
+
+        with pytest.raises(ConfigError, match=f"service sftp: .* port {port}: .* choose another"):
+            site.prepare(site.documents("acme") | {"services/sftp.yaml": taken})
+
+        assert site.sftp("acme", "ls").returncode == 0
+
+
+def test_what_has_run_before_starts_without_an_address_and_is_tried_again(
+    site: InboundSite,
+) -> None:
+    with socket.create_server(("127.0.0.1", site.port)):
+        site.apply(site.documents("acme"), fresh=False)
+
+        assert site.status().state is ServiceState.FAILING
+        assert "choose another port" in (site.status().reason or "")
 
     until("it serves", lambda: site.status().state is ServiceState.SERVING)
+    assert site.sftp("acme", "ls").returncode == 0
 
-    assert site.status().address == f"127.0.0.1:{site.port}"
-    assert site.status().workers == 1
+
+def test_a_host_key_that_is_none_refuses_the_revision(site: InboundSite) -> None:
+    (site.folder.secrets / "host").write_text("no key", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=r"service sftp: .*host"):
+        site.prepare(site.documents("acme"))
+
+    assert not site.is_open()
+
+
+def test_another_address_takes_new_clients_and_lets_sessions_of_the_former_go_on(
+    site: InboundSite,
+) -> None:
+    site.apply(site.documents("acme"))
+    with own_port() as port, site.client("acme") as client:
+        file = client.open("big", "w")
+        elsewhere = site.service().replace(str(site.port), str(port))
+
+        site.apply(site.documents("acme") | {"services/sftp.yaml": elsewhere})
+
+        until("the former is closed", lambda: not site.is_open())
+        file.write(PIECE)
+        file.close()
+        with site.client("acme", port=port) as late:
+            assert late.listdir() == ["big"]
+
+
+def test_a_drained_service_is_unready_at_once_and_lets_sessions_end(site: InboundSite) -> None:
+    with own_port() as port:
+        health = f"health: {{address: 127.0.0.1, port: {port}}}\n"
+        site.apply(site.documents("acme", service=health))
+        until("it is ready", lambda: _health(port) == 200)
+        with site.client("acme") as client:
+            file = client.open("big", "w")
+            site.inbound.drain(on=True)
+
+            assert _health(port) == 503
+            with site.client("acme"):  # until balancers have seen it
+                pass
+            assert not site.inbound.drained
+            until("nobody new is taken", lambda: not site.is_open())
+            file.write(PIECE)
+            file.close()
+        until("it is drained", lambda: site.inbound.drained)
+        assert site.status().state is ServiceState.DRAINED
+
+        site.inbound.drain(on=False)
+
+        until("it is ready again", lambda: _health(port) == 200)
+        assert site.sftp("acme", "ls").returncode == 0
+
+
+def test_sessions_of_a_drained_service_end_when_their_time_is_over(site: InboundSite) -> None:
+    site.apply(site.documents("acme", service="drain_s: 1\n"))
+    with site.client("acme") as client:
+        site.inbound.drain(on=True)
+
+        until("the session ends", lambda: _has_ended(client))
+    until("it is drained", lambda: site.inbound.drained)
+
+
+def test_a_source_that_fails_too_often_is_banned_by_all_workers(site: InboundSite) -> None:
+    defence = "defence: {failures: 3, delay_s: 0.01}\n"
+    two = site.service(defence).replace("processes: 1", "processes: 2")
+    site.apply(site.documents("acme", "other") | {"services/sftp.yaml": two})
+    site.keys.pop("other")
+    (site.root / "other").unlink()
+    site.account("other")  # another key than the service knows
+
+    for _ in range(3):
+        assert site.sftp("other", "ls").returncode != 0
+
+    until("the ban is told", lambda: site.events(EventName.SOURCE_BANNED))
+    (banned,) = site.events(EventName.SOURCE_BANNED)
+    assert (banned["source"], banned["failures"]) == ("127.0.0.1/32", 3)
+    failed = site.events(EventName.INBOUND_LOGIN_FAILED)
+    assert [(each["account"], each["failures"]) for each in failed] == [
+        ("other", 1), ("other", 2), ("other", 3),
+    ]  # fmt: skip
+    assert site.sftp("acme", "ls").returncode != 0
+    assert site.status().banned == 1
+    site.inbound.lift("127.0.0.1/32")
+    assert site.sftp("acme", "ls").returncode == 0
+    site.inbound.ban("127.0.0.0/24", 60.0, "node-2")
+    assert site.sftp("acme", "ls").returncode != 0
+
+
+def test_an_account_has_no_more_sessions_than_it_may_and_one_can_be_ended(
+    site: InboundSite,
+) -> None:
+    one = {"accounts/acme.yaml": site.account("acme", "max_sessions: 1\n")}
+    site.apply(site.documents() | one)
+    with site.client("acme") as client:
+        (guest,) = site.inbound.sessions()
+        assert site.sftp("acme", "ls").returncode != 0
+
+        assert site.inbound.end_session(guest.session, "an operator has ended it")
+
+        until("the session ends", lambda: _has_ended(client))
+        until("it is counted out", lambda: not site.inbound.sessions())
+    assert site.sftp("acme", "ls").returncode == 0
+
+
+def _health(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code

@@ -1,18 +1,22 @@
 """A member's services with their real processes, from documents, and OpenSSH's clients that come to them."""
 
+import errno
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import paramiko
 from member_folder import NODE, make_folder
 from ports import own_port
 from ssh_keys import make_key, program
 
+from mftgit.adapters.clock import Clock
 from mftgit.adapters.home import Finished
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
@@ -44,6 +48,7 @@ class InboundSite:
     told: list[tuple[EventName, Mapping[str, Fact]]]
     arrived: list[tuple[ServiceName, Finished]]
     keys: dict[str, str] = field(default_factory=dict)
+    disk_is_full: bool = False
 
     # Documents
 
@@ -111,6 +116,24 @@ class InboundSite:
         out, _ = client.communicate("\n".join(commands) + "\n", timeout=WAIT_S)
         return subprocess.CompletedProcess(commands, client.returncode, stdout=out)
 
+    @contextmanager
+    def client(self, name: str, *, port: int | None = None) -> Iterator[paramiko.SFTPClient]:
+        """Give a client of paramiko's that is logged in, and does nothing by itself."""
+        with closing(paramiko.Transport(("127.0.0.1", port or self.port))) as transport:
+            key = paramiko.Ed25519Key.from_private_key_file(str(self.root / name))
+            transport.connect(username=name, pkey=key)
+            made = paramiko.SFTPClient.from_transport(transport)
+            assert made is not None
+            yield made
+
+    def is_open(self, port: int | None = None) -> bool:
+        """Tell whether somebody listens."""
+        try:
+            socket.create_connection(("127.0.0.1", port or self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
     # Looking
 
     def status(self) -> ServiceStatus:
@@ -142,7 +165,7 @@ def until(what: str, reached: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def inbound_site(root: Path) -> Iterator[InboundSite]:
+def inbound_site(root: Path, *, clock: Clock | None = None) -> Iterator[InboundSite]:
     """Make one that serves nothing yet."""
     folder = make_folder(root)
     (root / "files" / "homes").mkdir(parents=True)
@@ -151,6 +174,8 @@ def inbound_site(root: Path) -> Iterator[InboundSite]:
     arrived: list[tuple[ServiceName, Finished]] = []
 
     def write(facts: Sequence[tuple[EventName, Mapping[str, Fact]]]) -> None:
+        if site.disk_is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
         told.extend(facts)
 
     inbound = Inbound(
@@ -158,6 +183,8 @@ def inbound_site(root: Path) -> Iterator[InboundSite]:
         bootstrap=folder.read_bootstrap(),
         write=write,
         arrived=lambda service, finished: arrived.append((service, finished)),
+        clock=clock,
+        grace_s=1.0,
     )
     with own_port() as port:
         site = InboundSite(

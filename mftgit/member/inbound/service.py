@@ -68,12 +68,14 @@ class Inbound:
         write: Write,
         arrived: Arrived | None = None,
         clock: Clock | None = None,
+        grace_s: float = GRACE_S,
     ) -> None:
         """Serve nothing yet.
 
         ``write`` writes events down; ``arrived`` is called with each upload once it is.
         """
         self._clock: Clock = clock or SystemClock()
+        self._grace_s = grace_s
         self._files_root = Path(bootstrap.files_root)
         self._secrets_dir = folder.secrets
         self._recorder = Recorder(write)
@@ -256,7 +258,7 @@ class Inbound:
         if draining is None:
             return
         running = self._running.values()
-        grace_s = GRACE_S if any(each.serving.service.health for each in running) else 0.0
+        grace_s = self._grace_s if any(each.serving.service.health for each in running) else 0.0
         if not draining.closed and now >= draining.since + grace_s:
             self._draining = replace(draining, closed=True)
             self._reopen()
