@@ -1,15 +1,15 @@
 """Leases in etcd: three or more servers that agree among themselves, and forget what is not kept alive.
 
-A session is a lease of etcd's, which ends by itself, and one key that goes with it; so do the keys of all that it
-holds. The revision at which a key was created never comes again: it is the proof of who has it, and the epoch. Words
-with which something is given back are kept a while longer than the session.
+A session is a lease of etcd's, which ends by itself, and two keys that go with it; so do the keys of all that it
+holds. Whoever sees it silent ends it before etcd does (`mftgit.adapters.etcd_beats`). The revision at which a key was
+created never comes again: it is the proof of who has it, and the epoch. Words with which something is given back are
+kept a while longer than the session.
 
 Nothing here goes by an answer that one server may give alone. Two of etcd's may be wrong: a transaction that only
 compares, and a keep-alive, which a leader that the others have left behind answers for up to an election's time
 (measured: ADR 28). So a renewal is a keep-alive and, after it, a transaction that reads, both under one leader.
 """
 
-import math
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,6 +21,7 @@ from mftgit.adapters.coordinator import (
     SessionLostError,
     Wish,
 )
+from mftgit.adapters.etcd_beats import Beats
 from mftgit.adapters.etcd_calls import Access, Answer, Calls, FullError, NotFoundError
 from mftgit.adapters.etcd_epochs import Hold, Raised, read_raised
 from mftgit.adapters.etcd_session import lease_of, lives, lost, name_of, require_alive
@@ -29,11 +30,13 @@ from mftgit.adapters.etcd_wire import (
     created_at,
     delete,
     entries,
-    in_base64,
     nested,
     put,
     read,
+    read_newest,
+    read_range,
     state,
+    transaction,
 )
 from mftgit.model.etcd_values import (
     CHANCES,
@@ -42,6 +45,7 @@ from mftgit.model.etcd_values import (
     ToldLease,
     ToldSession,
     epoch_of,
+    format_beat,
     format_lease,
     format_session,
     format_words,
@@ -62,7 +66,6 @@ WORDS_S: Final = 300
 """For so many seconds at the least it can be read how a lease was given back, unless somebody takes it."""
 
 _TRIES: Final = 5
-_DESCENDING, _BY_CHANGE = 2, 3  # of etcd's RangeRequest: SortOrder, SortTarget
 
 
 class EtcdCoordinator:
@@ -80,6 +83,7 @@ class EtcdCoordinator:
         self._calls = Calls(access, attempt_s=max(1.0, ttl_s / 6), clock=clock)
         self._seen: tuple[int, tuple[int, int]] | None = None
         self._known = NOTHING
+        self._beats = Beats(self._keys, self._ask, ttl_s=ttl_s, clock=clock)
         self._session = ""
         self._told = 0  # the revision at which our session's key was changed last
         self._held: dict[TransferName, Hold] = {}
@@ -95,7 +99,7 @@ class EtcdCoordinator:
         key = self._keys.session(f"{lease:x}")
         answer = self._transaction(
             [created_at(key, 0)],
-            [put(key, self._tells(standing), lease)],
+            [put(key, self._tells(standing), lease), self._beat(f"{lease:x}")],
             [read(key)],
         )
         created = answer.revision
@@ -116,7 +120,8 @@ class EtcdCoordinator:
         )
         kept = self._renewals.ask("/lease/keepalive", {"ID": lease}, until=until)
         found = [read(self._session_key(session))]
-        still = {"compare": lives(self._keys, session), "success": found, "failure": found}
+        beat = nested([], [self._beat(name_of(session))], [])  # so that a full etcd takes it
+        still = transaction(lives(self._keys, session), [*found, beat], found)
         proof = self._renewals.ask("/kv/txn", still, until=until)
         if not proof.says.get("succeeded"):
             raise lost(session)
@@ -145,21 +150,14 @@ class EtcdCoordinator:
     def look(self) -> Sight:
         """See `Coordinator.look`.
 
-        One question tells whether anything has changed: each change that lasts raises the highest revision of all
-        keys, or lowers their number.
+        One question tells who lives, and whether anything else has changed: each change that lasts raises the highest
+        revision of all keys but beats, or lowers their number.
         """
-        everything = {"key": in_base64(self._keys.all), "range_end": in_base64(self._keys.end)}
-        newest = {
-            "limit": 1,
-            "keys_only": True,
-            "sort_order": _DESCENDING,
-            "sort_target": _BY_CHANGE,
-        }
-        if self._seen is None or self._seen != state(
-            self._ask("/kv/range", everything | newest).says
-        ):
-            answer = self._ask("/kv/range", everything)
-            told = list(entries(answer.says, self._keys.prefix))
+        told, beats = self._read(read_newest(self._keys.told), read_range(self._keys.beats))
+        self._beats.see(entries(beats, self._keys.prefix), but=self._session)
+        if self._beats.end_silent() or self._seen != state(told):
+            (everything,) = self._read(read_range(self._keys.told))
+            told = list(entries(everything, self._keys.prefix))
             held = {name: hold.created for name, hold in self._held.items()}
             self._known = know(told, self._known, self._session, held)
             if missing := self._known.missing - self._going:
@@ -167,12 +165,12 @@ class EtcdCoordinator:
                     f"{len(missing)} leases are not in etcd any more, as {min(missing)}: was it restored from a copy?"
                 )
             self._let_go(self._known.unknown)
-            self._seen = state(answer.says)
+            self._seen = state(everything)
         return self._known.sight
 
     def due_in_s(self) -> float:
-        """See `Coordinator.due_in_s`; etcd tells of it when it is so."""
-        return math.inf
+        """See `Coordinator.due_in_s`."""
+        return self._beats.due_in_s()
 
     def take(
         self, session: Session, wishes: Mapping[TransferName, Wish]
@@ -331,6 +329,9 @@ class EtcdCoordinator:
         told = ToldSession(member=self._member, ttl_s=self._ttl_s, standing=standing)
         return format_session(told)
 
+    def _beat(self, name: str) -> Any:
+        return put(self._keys.beat(name), format_beat(self._ttl_s), int(name, 16))
+
     def _session_key(self, session: Session) -> bytes:
         return self._keys.session(name_of(session))
 
@@ -341,9 +342,13 @@ class EtcdCoordinator:
         if not answer.says.get("succeeded"):
             raise lost(session)
 
+    def _read(self, *questions: Any) -> list[Any]:
+        """Return the answers to ``questions`` about ranges, all of one moment."""
+        answer = self._transaction([], [*questions], [])
+        return [each["response_range"] for each in answer.says["responses"]]
+
     def _transaction(self, compare: list[Any], success: list[Any], failure: list[Any]) -> Answer:
-        question = {"compare": compare, "success": success, "failure": failure}
-        return self._ask("/kv/txn", question)
+        return self._ask("/kv/txn", transaction(compare, success, failure))
 
     def _ask(self, path: str, question: Any) -> Answer:
         answer = self._calls.ask(path, question)

@@ -8,6 +8,8 @@ from mftgit.model.etcd_values import Entry
 
 Operation = dict[str, Any]
 
+_DESCENDING, _BY_CHANGE = 2, 3  # of etcd's RangeRequest: SortOrder, SortTarget
+
 
 def state(says: Any) -> tuple[int, tuple[int, int]]:
     """Return how many keys there are, the revision of the last change that lasts, and by which lease of etcd's.
@@ -55,11 +57,18 @@ def changed_at(key: bytes, revision: int) -> Operation:
     return {"key": in_base64(key), "target": "MOD", "result": "EQUAL", "mod_revision": revision}
 
 
+def transaction(
+    compare: list[Operation], success: list[Operation], failure: list[Operation]
+) -> Operation:
+    """Return what is done together, depending on whether all of ``compare`` holds."""
+    return {"compare": compare, "success": success, "failure": failure}
+
+
 def nested(
     compare: list[Operation], success: list[Operation], failure: list[Operation]
 ) -> Operation:
     """Return a transaction within another: what it does depends on no other one."""
-    return {"request_txn": {"compare": compare, "success": success, "failure": failure}}
+    return {"request_txn": transaction(compare, success, failure)}
 
 
 def put(key: bytes, value: bytes, lease: int = 0) -> Operation:
@@ -75,3 +84,23 @@ def delete(key: bytes) -> Operation:
 def read(key: bytes) -> Operation:
     """Return that ``key`` is to be read."""
     return {"request_range": {"key": in_base64(key)}}
+
+
+def read_range(keys: tuple[bytes, bytes]) -> Operation:
+    """Return that all of ``keys`` are to be read, from the first one on to before the second one."""
+    return {"request_range": _range(keys)}
+
+
+def read_newest(keys: tuple[bytes, bytes]) -> Operation:
+    """Return that the newest change of ``keys`` and their number are to be read, for `state`."""
+    newest = {
+        "limit": 1,
+        "keys_only": True,
+        "sort_order": _DESCENDING,
+        "sort_target": _BY_CHANGE,
+    }
+    return {"request_range": _range(keys) | newest}
+
+
+def _range(keys: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"key": in_base64(keys[0]), "range_end": in_base64(keys[1])}

@@ -1,4 +1,4 @@
-"""What a cluster keeps in etcd: one key for each session, each lease and each handover, and what they say.
+"""What a cluster keeps in etcd: a key for each session, its beat, each lease and each handover, and what they say.
 
 A lease's epoch is made of the revision at which etcd created its key, which only rises: a million for each revision,
 and what is ``raised``. The key of that name says how much, for all leases that are taken from then on: it grows where
@@ -14,6 +14,7 @@ nobody knows beforehand is part of each epoch, too: two owners have one epoch by
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -38,8 +39,11 @@ MAX_RAISED: Final = 1 << 62
 """What is added is less than this; etcd's own numbers have 63 bits."""
 
 _LEAST_S: Final = 2
+_BEHIND_SLASH: Final = b"0"  # the character that follows it
 _MAX_TIME: Final = 40
 _SESSION, _LEASE, _HANDOVER, _RAISED = "sessions/", "leases/", "handovers/", "raised"
+_BEAT: Final = "beats/"
+_NAME: Final = re.compile("[0-9a-f]{1,16}")  # of a session: the number of a lease of etcd's
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
@@ -55,9 +59,15 @@ class Keys:
         return self.prefix.encode()
 
     @property
-    def end(self) -> bytes:
-        """The first key behind all of them: etcd's ranges leave their end out."""
-        return self.all[:-1] + b"0"  # the character behind the slash
+    def told(self) -> tuple[bytes, bytes]:
+        """The range of all keys but beats: from this one on, and before that one, as etcd's ranges are."""
+        return self.beats[1], self.all[:-1] + _BEHIND_SLASH
+
+    @property
+    def beats(self) -> tuple[bytes, bytes]:
+        """The range of all beats, which are before every other key."""
+        first = self.beat("")
+        return first, first[:-1] + _BEHIND_SLASH
 
     @property
     def raised(self) -> bytes:
@@ -67,6 +77,10 @@ class Keys:
     def session(self, name: str) -> bytes:
         """Return the key of the session ``name``."""
         return f"{self.prefix}{_SESSION}{name}".encode()
+
+    def beat(self, name: str) -> bytes:
+        """Return the key that the session ``name`` changes as a sign of life."""
+        return f"{self.prefix}{_BEAT}{name}".encode()
 
     def lease(self, name: TransferName) -> bytes:
         """Return the key of who owns ``name``."""
@@ -85,6 +99,15 @@ class Entry:
     value: bytes
     created: int
     changed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A sign of life of ``session``, by the revision of its last change; without another it lasts ``ttl_s``."""
+
+    session: str
+    changed: int
+    ttl_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +188,23 @@ def parse_session(content: bytes) -> ToldSession | None:
         )
     except _DAMAGED:
         return None
+
+
+def format_beat(ttl_s: float) -> bytes:
+    """Return the value of a beat, for `parse_beat`."""
+    return str(ttl_s).encode()
+
+
+def parse_beat(entry: Entry) -> Beat | None:
+    """Return what a beat says, None where it is damaged: etcd alone ends that session."""
+    name = entry.key.removeprefix(_BEAT)
+    try:
+        ttl_s = float(entry.value)
+    except ValueError:
+        return None
+    if not _NAME.fullmatch(name) or not 0.0 < ttl_s <= MAX_TTL_S:
+        return None
+    return Beat(session=name, changed=entry.changed, ttl_s=ttl_s)
 
 
 def format_lease(told: ToldLease) -> bytes:

@@ -13,17 +13,20 @@ from mftgit.model.etcd_values import (
     MAX_RAISED,
     NOTHING,
     STEP,
+    Beat,
     Entry,
     Keys,
     Known,
     ToldLease,
     ToldSession,
     epoch_of,
+    format_beat,
     format_lease,
     format_session,
     format_words,
     know,
     lease_s,
+    parse_beat,
     parse_lease,
     parse_raised,
     parse_session,
@@ -139,9 +142,33 @@ def test_a_name_with_any_characters_has_a_key_of_its_own_below_the_prefix() -> N
         for name in ("", "a/b", "..", "ü", "\udcff")
     ]
     assert len(set(all_keys)) == len(all_keys)
-    assert all(keys.all <= key < keys.end for key in (*all_keys, keys.raised, keys.session("x")))
-    assert not keys.all <= b"/p" < keys.end
-    assert not keys.all <= b"/pp/x" < keys.end
+    start, end = keys.told
+    assert all(start <= key < end for key in (*all_keys, keys.raised, keys.session("x")))
+    assert not start <= b"/p" < end
+    assert not start <= b"/pp/x" < end
+
+
+def test_beats_are_below_the_prefix_and_beside_what_is_told() -> None:
+    """They change all the time; what is told is read only where it has changed."""
+    keys = Keys(prefix="/p/")
+    (first, end), (told, _) = keys.beats, keys.told
+    assert first <= keys.beat("1") <= keys.beat("f" * 16) < end <= told
+    assert first.startswith(keys.all)
+
+
+def test_a_beat_says_how_long_it_lasts() -> None:
+    entry = Entry(key="beats/1f", value=format_beat(2.0 / 3), created=3, changed=7)
+    assert parse_beat(entry) == Beat(session="1f", changed=7, ttl_s=2.0 / 3)
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"nan", b"inf", b"0", b"-1", b"301", b"\xff"])
+def test_a_beat_that_is_damaged_ends_no_session(value: bytes) -> None:
+    assert parse_beat(Entry(key="beats/1f", value=value, created=3, changed=7)) is None
+
+
+@pytest.mark.parametrize("name", ["", "x", "../1f", "1F", "f" * 17, "1f\n"])
+def test_a_beat_of_no_session_ends_none(name: str) -> None:
+    assert parse_beat(Entry(key=f"beats/{name}", value=b"2.0", created=3, changed=7)) is None
 
 
 def test_an_owner_is_seen_with_its_epoch() -> None:
