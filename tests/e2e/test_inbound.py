@@ -1,0 +1,111 @@
+"""Services of real members: pushed, served, refused, stopped and killed."""
+
+import socket
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import paramiko
+import pytest
+from cluster import Cluster, cluster
+from ports import own_port
+from ssh_keys import make_key, program
+
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("sftp"), pytest.mark.needs("ssh-keygen")]
+
+
+def _documents(root: Path, port: int) -> dict[str, str]:
+    key = (root / "acme.pub").read_text(encoding="ascii").strip()
+    return {
+        "cluster.yaml": "name: c\n",
+        "members/controller.yaml": "role: controller\n",
+        "locations/homes.yaml": "type: local\npath: .\n",
+        "services/sftp.yaml": f"type: sftp\nlisten: {{address: 127.0.0.1, port: {port}}}\n"
+        "host_keys: [{file: host}]\nprocesses: 2\n",
+        "accounts/acme.yaml": f'home: {{location: homes, path: acme}}\nlogin: {{keys: ["{key}"]}}\n',
+    }
+
+
+def _service(made: Cluster) -> dict[str, object]:
+    services = made.member("controller")["services"]
+    return services[0] if services else {}
+
+
+def _workers(made: Cluster) -> list[int]:
+    """Return the processes whose command line says that they serve this cluster's member."""
+    parent = made.running["controller"].pid
+    children = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(pid) for each in children for pid in each.read_text(encoding="ascii").split()]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def test_a_service_is_pushed_and_served_and_ends_with_its_member_however_that_ends(
+    tmp_path: Path,
+) -> None:
+    make_key(tmp_path / "acme", "ed25519")
+    with cluster(tmp_path) as made, own_port() as port, own_port() as taken:
+        for path, text in _documents(tmp_path, port).items():
+            (tmp_path / "documents" / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "documents" / path).write_text(text, encoding="utf-8")
+        made.init(tmp_path / "documents")
+        make_key(made.dir("controller") / "secrets" / "host", "ed25519")
+        made.start_controller()
+        made.until("it serves", lambda: _service(made).get("state") == "serving")
+
+        _put(tmp_path, port)
+
+        assert (made.files / "acme" / "report").read_text(encoding="utf-8") == "content"
+        uploads = [each for each in made.events() if each["event"] == "UploadFinished"]
+        assert [each["path"] for each in uploads] == ["/report"]
+
+        clone = made.clone()
+        with socket.create_server(("127.0.0.1", taken)):
+            service = _documents(tmp_path, taken)["services/sftp.yaml"]
+            refused = made.push(clone, {"services/sftp.yaml": service})
+            made.until("it is refused", lambda: made.member("controller")["state"] == "refused")
+        assert "choose another port" in made.member("controller")["reason"]
+        assert made.member("controller")["attempted_revision"] == refused
+        _put(tmp_path, port)
+
+        with closing(_session(tmp_path, port)):
+            workers = _workers(made)
+            assert len(workers) == 2
+            assert made.stop("controller") == 0
+            assert not any(map(_runs, workers))
+        made.start_controller()
+        made.until("it serves again", lambda: _service(made).get("state") == "serving")
+        workers = _workers(made)
+        made.kill("controller")
+        made.until("the workers are gone", lambda: not any(map(_runs, workers)))
+
+
+def _put(root: Path, port: int) -> None:
+    (root / "report").write_text("content", encoding="utf-8")
+    done = subprocess.run(
+        [
+            program("sftp"), "-q", "-b", "-", "-F", "none", "-i", str(root / "acme"), "-P", str(port),
+            "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR",
+            "-o", f"UserKnownHostsFile={root / 'known'}", "acme@127.0.0.1",
+        ],
+        input="put report\n",
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=root,
+        check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def _session(root: Path, port: int) -> paramiko.Transport:
+    transport = paramiko.Transport(("127.0.0.1", port))
+    key = paramiko.Ed25519Key.from_private_key_file(str(root / "acme"))
+    transport.connect(username="acme", pkey=key)
+    return transport
