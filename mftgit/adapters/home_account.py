@@ -62,7 +62,7 @@ class AccountHome:
 
     def __init__(self, reach: Reach, clock: Clock, finished: Callable[[Finished], None]) -> None:
         self._session = Session()
-        self._looking = Looking(reach, self._session)
+        self._looking = Looking(reach, self._session, clock)
         self._changing = Changing(reach, self._session, self._looking)
         self._opener = Opener(reach, self._session, clock, finished)
 

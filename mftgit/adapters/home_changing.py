@@ -36,7 +36,7 @@ class Changing:
         with self._reach.above(spot) as folder:
             descriptor = self._reach.open_at(folder, spot)
             try:
-                if not self._looking.shows(spot, acts, os.fstat(descriptor)):
+                if not self._looking.shows(folder, spot, os.fstat(descriptor)):
                     raise missing(spot)
                 set_traits(descriptor, traits, acts, spot.path)
             finally:

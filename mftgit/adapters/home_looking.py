@@ -5,26 +5,28 @@ import stat
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
+from mftgit.adapters.clock import Clock
 from mftgit.adapters.home import Attributes, HomeError, Space
 from mftgit.adapters.home_errors import meaning, telling
+from mftgit.adapters.home_mark import is_marked
 from mftgit.adapters.home_reach import Reach, missing
 from mftgit.adapters.home_session import Session
 from mftgit.adapters.home_spots import Spot
 from mftgit.adapters.home_temporary import size_of
-from mftgit.adapters.home_walk import attributes_of, below, status
+from mftgit.adapters.home_walk import READ, attributes_of, below, open_regular, status
 from mftgit.model.account_path import is_reserved, temporary_name, text_of
 from mftgit.model.permission import Act, names_told
 
 SENDS: Final = (Act.WRITE, Act.OVERWRITE, Act.APPEND)
-_SHOWS: Final = frozenset({Act.LIST, Act.READ})
 _MADE_UP: Final = Attributes(size_bytes=0, mode=stat.S_IFDIR | 0o755, atime_s=0, mtime_s=0)
 
 
 class Looking:
     """See `Home` for its methods."""
 
-    def __init__(self, reach: Reach, session: Session) -> None:
+    def __init__(self, reach: Reach, session: Session, clock: Clock) -> None:
         self._reach = reach
+        self._clock = clock
         self._session = session
 
     def stat(self, path: str) -> Attributes:
@@ -37,15 +39,15 @@ class Looking:
             found = status(folder, spot.name)
             if found is None and not acts.isdisjoint(SENDS):
                 return self._stat_unfinished(spot, folder)
-        if found is None or not self.shows(spot, acts, found):
-            raise missing(spot)
-        return attributes_of(found)
+            if found is None or not self.shows(folder, spot, found):
+                raise missing(spot)
+            return attributes_of(found)
 
-    def shows(self, spot: Spot, acts: frozenset[Act], found: os.stat_result) -> bool:
-        """Tell whether the account may know of ``found``: in a drop box, of folders and of what this session sent."""
-        if stat.S_ISDIR(found.st_mode):
+    def shows(self, folder: int, spot: Spot, found: os.stat_result) -> bool:
+        """Tell whether the account may know of ``found``: in a drop box, of folders and of what it has just sent."""
+        if stat.S_ISDIR(found.st_mode) or not hides_files(self._reach.acts(spot)):
             return True
-        return not acts.isdisjoint(_SHOWS) or self._session.has_sent(spot.path)
+        return self._session.has_sent(spot.path) or self._is_own(folder, spot, found)
 
     def list(self, path: str) -> Iterator[tuple[str, Attributes]]:
         """See `Home.list`."""
@@ -86,6 +88,18 @@ class Looking:
             files=files,
             files_free=files_free,
         )
+
+    def _is_own(self, folder: int, spot: Spot, found: os.stat_result) -> bool:
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        try:
+            descriptor = open_regular(folder, spot.name, READ)
+        except (OSError, HomeError):
+            return False
+        try:
+            return is_marked(descriptor, self._reach.account.name, self._clock)
+        finally:
+            os.close(descriptor)
 
     def _stat_unfinished(self, spot: Spot, folder: int) -> Attributes:
         sending = self._session.sending(spot.path)
@@ -131,6 +145,11 @@ class Looking:
 
     def _is_listed(self, spot: Spot, name: str) -> bool:
         return not is_reserved(name) and self._reach.sees(text_of((*spot.parts, name)))
+
+
+def hides_files(acts: frozenset[Act]) -> bool:
+    """Tell whether an account with ``acts`` sees no files, as in a drop box."""
+    return acts.isdisjoint({Act.LIST, Act.READ})
 
 
 def _stat_folder(spot: Spot) -> Attributes:

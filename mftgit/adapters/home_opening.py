@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.home import Finished, HomeError, OpenFile, Opening, Refusal, Traits
-from mftgit.adapters.home_looking import SENDS
+from mftgit.adapters.home_looking import SENDS, hides_files
 from mftgit.adapters.home_reach import Reach, missing
 from mftgit.adapters.home_reading import ReadFile
 from mftgit.adapters.home_session import Session
@@ -87,6 +87,7 @@ class Opener:
             replace=Act.OVERWRITE in acts and not opening.exclusive,
             append=opening.append,
             read=opening.read,
+            mark=hides_files(acts),
             max_file_bytes=self._reach.account.max_file_bytes,
         )
 

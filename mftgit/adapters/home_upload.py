@@ -12,6 +12,7 @@ from mftgit.adapters.confined import sync_folder
 from mftgit.adapters.home import Attributes, Finished, HomeError, Refusal, Traits
 from mftgit.adapters.home_digest import WrittenDigest
 from mftgit.adapters.home_errors import telling
+from mftgit.adapters.home_mark import mark
 from mftgit.adapters.home_reading import MAX_OFFSET, read_at
 from mftgit.adapters.home_spots import Spot
 from mftgit.adapters.home_temporary import Partial, give_back, take
@@ -31,6 +32,7 @@ class Terms:
 
     ``replace``: a file that is at its destination may be replaced. ``basis`` is the visible file that it began with a
     copy of; below ``floor_bytes`` nothing of that may be changed. ``resumed``: it goes on with an unfinished one.
+    ``mark``: the file is to say who sent it.
     """
 
     account: AccountName
@@ -42,6 +44,7 @@ class Terms:
     replace: bool
     append: bool
     read: bool
+    mark: bool
     resumed: bool = False
     basis: os.stat_result | None = None
     floor_bytes: int = 0
@@ -132,6 +135,8 @@ class Upload:
         try:
             with telling(self.terms.spot.path):
                 digest = self._digest.finish(self._size)
+                if self.terms.mark:
+                    mark(descriptor, self.terms.account)
                 if self.terms.flush:
                     os.fsync(descriptor)
                 overwrote = self._publish()

@@ -1,12 +1,16 @@
 """What an account may do at its paths, and what it sees of what it may not."""
 
+import errno
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clocks import SetClock
 from homes import GO_ON, NEW, HomeSite, refused, rule, send
 
+from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.home import Home, Opening, Refusal, Traits
 from mftgit.model.permission import FULL, READ_ONLY, UPLOAD_ONLY, Act, Rule
 
@@ -110,12 +114,37 @@ def test_a_drop_box_takes_files_and_tells_nothing(site: HomeSite) -> None:
     assert box.stat("/d/mine").size_bytes == 3
     box.set("/d/mine", Traits(atime_s=5, mtime_s=7))
     assert box.stat("/d/mine").mtime_s == 7
-    assert refused(lambda: site.open(*rules_of(box)).stat("/d/mine")) is Refusal.MISSING
     assert refused(lambda: box.open_write("/d/mine", NEW, Traits())) is Refusal.DENIED
 
 
-def rules_of(_home: Home) -> list[Rule]:
-    return [Rule(path="/d", allow=UPLOAD_ONLY)]
+def test_a_drop_box_shows_what_the_account_has_just_sent_over_another_connection_and_to_nobody_else(
+    site: HomeSite,
+) -> None:
+    rules = Rule(path="/d", allow=UPLOAD_ONLY)
+    send(site.open(rules), "/d/mine", b"abc")
+    clock = SetClock(moment=SystemClock().now())
+    again = site.open(rules, clock=clock)
+    again.set("/d/mine", Traits(atime_s=5, mtime_s=7))
+    assert again.stat("/d/mine").mtime_s == 7
+    other = site.open(rules, name="other")
+    assert refused(lambda: other.stat("/d/mine")) is Refusal.MISSING
+    clock.pass_s(3700)
+    assert refused(lambda: again.stat("/d/mine")) is Refusal.MISSING
+    assert refused(lambda: again.set("/d/mine", Traits(mode=0o600))) is Refusal.MISSING
+
+
+def test_storage_that_keeps_no_mark_shows_a_sent_file_to_its_session_alone(
+    site: HomeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "")
+
+    monkeypatch.setattr(os, "setxattr", fail)
+    rules = Rule(path="/d", allow=UPLOAD_ONLY)
+    box = site.open(rules)
+    send(box, "/d/mine", b"abc")
+    assert box.stat("/d/mine").size_bytes == 3
+    assert refused(lambda: site.open(rules).stat("/d/mine")) is Refusal.MISSING
 
 
 def test_what_broke_off_in_a_drop_box_is_gone_on_with(site: HomeSite) -> None:

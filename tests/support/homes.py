@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.home import Finished, Home, HomeError, Opening, Refusal, Traits
 from mftgit.adapters.home_account import open_home
 from mftgit.adapters.home_usage import Usages
@@ -22,10 +22,11 @@ GO_ON = Opening(create=True, append=True)
 
 @dataclass
 class HomeSite:
-    """The folder ``root`` of this machine, what was finished there, and sessions of accounts in it."""
+    """The folder ``root`` of this machine, what was finished there, and sessions of accounts in it, by ``rules``."""
 
     root: Path
     finished: list[Finished] = field(default_factory=list)
+    rules: tuple[Rule, ...] = (Rule(path="/", allow=FULL),)
 
     def open(
         self,
@@ -35,6 +36,7 @@ class HomeSite:
         max_file_bytes: int | None = None,
         folders: dict[str, Path] | None = None,
         flush: bool = False,
+        clock: Clock | None = None,
         usages: Usages | None = None,
         finished: Callable[[Finished], None] | None = None,
     ) -> Home:
@@ -42,7 +44,7 @@ class HomeSite:
             name=AccountName(name),
             home=Place(location=LocationName("inbox")),
             login=Login(require=()),
-            rules=rules or (Rule(path="/", allow=FULL),),
+            rules=rules or self.rules,
             quota=quota or Quota(),
             max_file_bytes=max_file_bytes,
         )
@@ -51,7 +53,7 @@ class HomeSite:
             Served(account=account, home=str(self.root), folders=at),
             uploads=Uploads(flush=flush),
             finished=finished or self.finished.append,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             usages=usages,
         )
 
