@@ -1,6 +1,6 @@
 """A home of an account on a temporary folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,18 +28,14 @@ class HomeSite:
     finished: list[Finished] = field(default_factory=list)
     rules: tuple[Rule, ...] = (Rule(path="/", allow=FULL),)
 
-    def open(
+    def served(
         self,
         *rules: Rule,
         name: str = "acme",
         quota: Quota | None = None,
         max_file_bytes: int | None = None,
-        folders: dict[str, Path] | None = None,
-        flush: bool = False,
-        clock: Clock | None = None,
-        usages: Usages | None = None,
-        finished: Callable[[Finished], None] | None = None,
-    ) -> Home:
+        folders: Mapping[str, Path] | None = None,
+    ) -> Served:
         account = Account(
             name=AccountName(name),
             home=Place(location=LocationName("inbox")),
@@ -49,8 +45,24 @@ class HomeSite:
             max_file_bytes=max_file_bytes,
         )
         at = {virtual: str(folder) for virtual, folder in (folders or {}).items()}
+        return Served(account=account, home=str(self.root), folders=at)
+
+    def open(
+        self,
+        *rules: Rule,
+        name: str = "acme",
+        quota: Quota | None = None,
+        max_file_bytes: int | None = None,
+        folders: Mapping[str, Path] | None = None,
+        flush: bool = False,
+        clock: Clock | None = None,
+        usages: Usages | None = None,
+        finished: Callable[[Finished], None] | None = None,
+    ) -> Home:
         return open_home(
-            Served(account=account, home=str(self.root), folders=at),
+            self.served(
+                *rules, name=name, quota=quota, max_file_bytes=max_file_bytes, folders=folders
+            ),
             uploads=Uploads(flush=flush),
             finished=finished or self.finished.append,
             clock=clock or SystemClock(),

@@ -12,6 +12,7 @@ from loguru import logger
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.control_line import LineEndedError
 from mftgit.adapters.home_account import open_home
+from mftgit.adapters.home_usage import Usages
 from mftgit.adapters.proxy_protocol import NotForwardedError, visitor_of
 from mftgit.adapters.sftp_serve import serve
 from mftgit.adapters.sftp_serve_requests import Download, Tally
@@ -55,6 +56,7 @@ class Visits:
         """Nobody is there."""
         self._asking = asking
         self._clock = clock
+        self._usages = Usages(clock)
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._visits: dict[int, _Visit] = {}
@@ -167,6 +169,7 @@ class Visits:
                 uploads=service.uploads,
                 finished=reception.uploaded,
                 clock=self._clock,
+                usages=self._usages,
             )
             serve(
                 session.stream,

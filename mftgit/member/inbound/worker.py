@@ -24,6 +24,7 @@ from mftgit.adapters.listening import Acceptor
 from mftgit.adapters.ssh_server import SshServer
 from mftgit.member.inbound.asking import Asking
 from mftgit.member.inbound.login import Logins, Passwords
+from mftgit.member.inbound.sweeping import Sweeping
 from mftgit.member.inbound.visits import Servant, Visits
 from mftgit.model.inbound_messages import (
     MAX_ORDER_BYTES,
@@ -33,6 +34,7 @@ from mftgit.model.inbound_messages import (
     Order,
     Serves,
     Sweep,
+    Swept,
     Verdict,
     parse_order,
 )
@@ -54,6 +56,7 @@ class Serving:
         self._clock = SystemClock()
         self._passwords = Passwords()
         self._visits = Visits(asking, self._clock)
+        self._sweeping = Sweeping(self._clock)
         self._acceptor = Acceptor(self._visits.meet)
 
     def obey(self) -> None:
@@ -76,7 +79,16 @@ class Serving:
             case EndConnections():
                 self._visits.end(order.connections, order.why)
             case Sweep():
-                pass
+                self._begin_sweep()
+
+    def _begin_sweep(self) -> None:
+        servant = self._visits.servant
+        if servant is not None:
+            self._sweeping.begin(servant.serving, self._tell_swept)
+
+    def _tell_swept(self, removed: int) -> None:
+        with suppress(LineEndedError):  # the process ends
+            self._asking.tell(Swept(removed=removed))
 
     def _configure(self, order: Configure) -> None:
         self._visits.servant = self._servant(order)
