@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
+from loguru import logger
+
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.coordinator import (
     CoordinatorUnavailableError,
@@ -40,6 +42,7 @@ from mftgit.adapters.etcd_wire import (
 )
 from mftgit.model.etcd_values import (
     CHANCES,
+    FIRST,
     NOTHING,
     Keys,
     ToldLease,
@@ -262,12 +265,19 @@ class EtcdCoordinator:
                 self._held[name] = Hold(created=entry.created, epoch=lease.epoch(entry.created))
 
     def _raise_above(self, above: Epoch) -> None:
-        """See that whatever is taken from now on has an epoch above ``above``."""
+        """See that whatever is taken from now on has an epoch above ``above``.
+
+        A key that is damaged is written anew, and begins at the first: where storage remembers a higher epoch, whoever
+        takes the lease finds that out, and comes back with it.
+        """
         for _ in range(_TRIES):
-            if epoch_of(self._revision + 1, self._raised.by) > above:
+            damaged = self._raised.damaged
+            if not damaged and epoch_of(self._revision + 1, self._raised.by) > above:
                 return
             key = self._keys.raised
-            by = raised_above(above)
+            by = max(raised_above(above), FIRST)
+            if damaged:
+                logger.warning("a key in etcd was damaged, and is written anew", key=key.decode())
             answer = self._transaction(
                 [changed_at(key, self._raised.changed)], [put(key, str(by).encode())], [read(key)]
             )

@@ -18,14 +18,19 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
-    """What is part of epochs, and the revision at which that was ``changed`` last."""
+    """What is part of epochs, and the revision at which that was ``changed`` last.
+
+    ``damaged``: the key is there, and says nothing of use; it is to be written anew.
+    """
 
     by: int = FIRST
     changed: int = 0
+    damaged: bool = False
 
 
 def read_raised(response: Any) -> Raised:
-    """Return what ``response``, the key ``raised`` as it was read, says; raises ValueError."""
+    """Return what ``response``, the key ``raised`` as it was read, says."""
     for entry in entries(response["response_range"], ""):
-        return Raised(by=parse_raised(entry.value), changed=entry.changed)
+        by = parse_raised(entry.value)
+        return Raised(by=FIRST if by is None else by, changed=entry.changed, damaged=by is None)
     return Raised()

@@ -6,9 +6,10 @@ from typing import Final
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.coordinator import CoordinatorUnavailableError
 from mftgit.adapters.etcd_calls import Access, Calls, RefusedError
-from mftgit.adapters.etcd_wire import in_base64
+from mftgit.adapters.etcd_wire import created_at, entries, in_base64, put, read, transaction
 from mftgit.errors import ConfigError
 from mftgit.model.etcd import Endpoint
+from mftgit.model.etcd_values import Keys
 from mftgit.model.names import MemberName
 
 WANTED: Final = (3, 5, 13)
@@ -16,16 +17,21 @@ WANTED: Final = (3, 5, 13)
 
 _ATTEMPT_S: Final = 2.0
 _TTL_S: Final = 10
+_MOST_ID: Final = 100
 
 
-def try_etcd(access: Access, *, prefix: str, member: MemberName, clock: Clock) -> str:
+def try_etcd(
+    access: Access, *, prefix: str, member: MemberName, cluster_id: str, clock: Clock
+) -> str:
     """See that an etcd of ``access`` takes a key below ``prefix``; return its version.
 
     The key ends by itself, should it stay there. Each other endpoint that answers has to know of it: two etcds that
-    know nothing of each other would each give one transfer to somebody.
+    know nothing of each other would each give one transfer to somebody. Another key stays, and says which cluster all
+    of them are of: transfers of one name in two clusters would have one owner.
 
     Raises:
-        ConfigError: etcd refuses it, the endpoints are not of one etcd, or there is another server than an etcd.
+        ConfigError: etcd refuses it, the endpoints are not of one etcd, there is another server than an etcd, or the
+            prefix is another cluster's.
         CoordinatorUnavailableError: nobody answers, or there is no majority.
     """
     calls = Calls(access, attempt_s=_ATTEMPT_S, clock=clock)
@@ -37,6 +43,7 @@ def try_etcd(access: Access, *, prefix: str, member: MemberName, clock: Clock) -
             alone = Calls(replace(access, endpoints=(endpoint,)), attempt_s=_ATTEMPT_S, clock=clock)
             _require_known(alone, key, lease, endpoint)
         calls.ask("/lease/revoke", {"ID": lease})
+        _require_ours(calls, Keys(prefix=f"{prefix}/").cluster, cluster_id)
     except RefusedError as error:
         raise ConfigError(
             f"{error}: see endpoints, prefix, ca, username and auth of coordinator.etcd in cluster.yaml"
@@ -59,6 +66,23 @@ def _require_known(alone: Calls, key: str, lease: int, endpoint: Endpoint) -> No
             f"{endpoint} is of another etcd than the others: a key that one of them took is not there. "
             "See initial-cluster of each server, and endpoints of coordinator.etcd in cluster.yaml"
         )
+
+
+def _require_ours(calls: Calls, key: bytes, cluster_id: str) -> None:
+    """See that ``key`` says our cluster, which it says from now on where it was not there."""
+    ours = transaction([created_at(key, 0)], [put(key, cluster_id.encode())], [read(key)])
+    answer = calls.ask("/kv/txn", ours).says
+    if answer.get("succeeded"):
+        return
+    found = [each.value for each in entries(answer["responses"][0]["response_range"], "")]
+    if found == [cluster_id.encode()]:
+        return
+    other = found[0][:_MOST_ID].decode(errors="replace") if found else ""
+    raise ConfigError(
+        f"the keys in etcd are of another cluster, {other!r}, as {key.decode()} says: give this one a prefix of its "
+        "own in coordinator.etcd of cluster.yaml. Where that cluster is no more, remove that key by "
+        f"`etcdctl del {key.decode()}`"
+    )
 
 
 def _version(calls: Calls) -> str:

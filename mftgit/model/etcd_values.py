@@ -74,6 +74,11 @@ class Keys:
         """The key that says what is added to revisions."""
         return self.all + _RAISED.encode()
 
+    @property
+    def cluster(self) -> bytes:
+        """The key that says by its id which cluster all of them are of."""
+        return self.all + b"cluster"
+
     def session(self, name: str) -> bytes:
         """Return the key of the session ``name``."""
         return f"{self.prefix}{_SESSION}{name}".encode()
@@ -247,9 +252,12 @@ def parse_words(content: bytes) -> Handover | None:
         return None
 
 
-def parse_raised(content: bytes) -> int:
-    """Return what the key ``raised`` says; raises ValueError."""
-    return _raised(int(content))
+def parse_raised(content: bytes) -> int | None:
+    """Return what the key ``raised`` says, None where that is damaged."""
+    try:
+        return _raised(int(content))
+    except ValueError:
+        return None
 
 
 def know(

@@ -1,5 +1,6 @@
 """Leases in etcd that their owner knows nothing of, etcds that are not one, and etcds that were set back."""
 
+import base64
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from mftgit.adapters.etcd_calls import Access
 from mftgit.adapters.etcd_probe import try_etcd
 from mftgit.errors import ConfigError
 from mftgit.model.etcd import Endpoint
+from mftgit.model.etcd_values import FIRST, parse_raised
 from mftgit.model.names import MemberName, TransferName
 from mftgit.model.standing import Handover
 
@@ -129,9 +131,43 @@ def test_who_owned_before_etcd_was_set_back_stands_down_and_no_epoch_comes_again
         again(one.coordinator.look)
 
 
-def tried(*endpoints: Endpoint) -> str:
-    access = Access(endpoints=endpoints)
-    return try_etcd(access, prefix="/tried", member=MemberName("one"), clock=SystemClock())
+def tried(*endpoints: Endpoint, prefix: str = "/tried", cluster_id: str = "c") -> str:
+    return try_etcd(
+        Access(endpoints=endpoints),
+        prefix=prefix,
+        member=MemberName("one"),
+        cluster_id=cluster_id,
+        clock=SystemClock(),
+    )
+
+
+def test_keys_of_another_cluster_are_refused(etcds: Cluster) -> None:
+    """Two clusters may have one name, and their transfers too."""
+    prefix = etcds.fresh_prefix()
+    for _ in range(2):
+        assert tried(*etcds.endpoints, prefix=prefix, cluster_id="ours")
+    with pytest.raises(ConfigError, match=f"'ours', as {prefix}/cluster .* prefix of its own"):
+        tried(*etcds.endpoints, prefix=prefix, cluster_id="theirs")
+    assert tried(*etcds.endpoints, prefix=f"{prefix}-theirs", cluster_id="theirs")
+    assert tried(*etcds.endpoints, prefix=prefix, cluster_id="ours")
+
+
+@pytest.mark.parametrize("value", [b"{", b"-1", b"", b"\xff", b"9" * 30])
+def test_a_damaged_number_that_epochs_begin_with_is_written_anew(
+    etcds: Cluster, value: bytes
+) -> None:
+    prefix = etcds.fresh_prefix()
+    key = base64.b64encode(f"{prefix}/raised".encode()).decode()
+    etcds.etcds[0].ask("/kv/put", {"key": key, "value": base64.b64encode(value).decode()})
+    one = Member(etcds.coordinator("one", prefix, ttl_s=TTL_S))
+    epoch = one.take(T)
+    assert epoch is not None
+    assert epoch > FIRST
+    (found,) = etcds.etcds[0].ask("/kv/range", {"key": key})["kvs"]
+    assert parse_raised(base64.b64decode(found["value"])) == FIRST
+    higher = one.take(TransferName("u"), above=epoch + 10**15)
+    assert higher is not None
+    assert higher > epoch + 10**15
 
 
 def test_endpoints_of_two_etcds_are_refused(etcds: Cluster) -> None:

@@ -61,6 +61,7 @@ class Site:
     def here(self) -> Here:
         return Here(
             member=MemberName("one"),
+            cluster_id="c",
             shared=self.folder,
             clock=SystemClock(),
             remembered=lambda _key: Epoch(0),

@@ -132,6 +132,7 @@ def test_numbers_and_names_that_cannot_be_are_not_read() -> None:
     for fields in ({"raised": -1}, {"raised": MAX_RAISED}, {"member": 5}, {"member": "../x"}):
         assert parse_lease(json.dumps(value | fields).encode()) is None
     assert parse_raised(b"7") == 7
+    assert {parse_raised(value) for value in (b"", b"{", b"\xff", b"-1", b"9" * 30)} == {None}
 
 
 def test_a_name_with_any_characters_has_a_key_of_its_own_below_the_prefix() -> None:
@@ -143,7 +144,9 @@ def test_a_name_with_any_characters_has_a_key_of_its_own_below_the_prefix() -> N
     ]
     assert len(set(all_keys)) == len(all_keys)
     start, end = keys.told
-    assert all(start <= key < end for key in (*all_keys, keys.raised, keys.session("x")))
+    assert all(
+        start <= key < end for key in (*all_keys, keys.raised, keys.cluster, keys.session("x"))
+    )
     assert not start <= b"/p" < end
     assert not start <= b"/pp/x" < end
 

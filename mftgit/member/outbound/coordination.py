@@ -33,6 +33,7 @@ class Here:
     """This member: ``shared`` is the members' storage, ``remembered`` the highest epoch that it has of a key."""
 
     member: MemberName
+    cluster_id: str
     shared: Path
     clock: Clock
     remembered: Callable[[str], Epoch]
@@ -80,7 +81,13 @@ def try_out(way: Way, here: Here) -> None:
     from mftgit.adapters.etcd_probe import WANTED, is_old, try_etcd  # noqa: PLC0415  an extra
 
     access = _access(way.etcd, way.login, None)
-    version = try_etcd(access, prefix=way.etcd.prefix, member=here.member, clock=here.clock)
+    version = try_etcd(
+        access,
+        prefix=way.etcd.prefix,
+        member=here.member,
+        cluster_id=here.cluster_id,
+        clock=here.clock,
+    )
     if is_old(version):
         wanted = ".".join(map(str, WANTED))
         logger.warning("etcd is too old to be relied on", version=version, wanted=wanted)

@@ -42,6 +42,7 @@ class Owning:
         lines: Lines,
         *,
         member: MemberName,
+        cluster_id: str,
         shared: Path,
         storage: Storage,
         clock: Clock,
@@ -56,6 +57,7 @@ class Owning:
         self._ours = ours
         self._here = coordination.Here(
             member=member,
+            cluster_id=cluster_id,
             shared=shared,
             clock=clock,
             remembered=lambda key: highest_epoch(shared / "transfers" / key),

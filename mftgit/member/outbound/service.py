@@ -87,6 +87,7 @@ class Outbound:
         self._owning = Owning(
             self._lines,
             member=self._me,
+            cluster_id=bootstrap.cluster_id,
             shared=self._shared,
             storage=self._storage,
             clock=self._clock,
