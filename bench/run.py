@@ -31,6 +31,7 @@ SECTIONS: Final = (
     "git_load",
     "listing",
     "schedule",
+    "inbound",
 )
 """In the order in which they run; each is a module of this folder with a function ``measure``."""
 

@@ -12,7 +12,8 @@ from mftgit.model.names import MemberName, ServiceName, parse_name
 MOST_BANS: Final = 10_000
 """How many are kept; where there are more, those that end first go."""
 
-LONGEST_BAN_S: Final = 86_400.0
+LONGEST_BAN_S: Final = 2_592_000.0
+"""Thirty days, as long as a service can ask for."""
 
 MOST_TOLD: Final = 1_000
 """How many one answer to a member tells."""

@@ -72,7 +72,7 @@ def test_an_event_bans_for_what_is_left_by_the_clock_of_the_member_that_wrote_it
     assert set_back.left_s == 900.0
 
 
-def test_no_ban_is_longer_than_a_day() -> None:
+def test_no_ban_is_longer_than_a_service_can_ask_for() -> None:
     (found,) = reported_bans([banned({"seconds": 1e300})], sent_at=None)
     assert found.left_s == LONGEST_BAN_S
 
