@@ -3,6 +3,8 @@
 import ctypes
 import errno
 import os
+from functools import cache
+from typing import Any
 
 _RENAME_NOREPLACE = 1  # linux/fs.h
 
@@ -26,13 +28,19 @@ def rename_to_free_name(source: int, old: str, target: int, new: str) -> None:
 
 def _renameat2(source: int, old: str, target: int, new: str) -> None:
     """Call renameat2(2) with RENAME_NOREPLACE; Python has no name for it."""
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    call = _in_library()
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     arguments = source, os.fsencode(old), target, os.fsencode(new), _RENAME_NOREPLACE
     if call(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+@cache
+def _in_library() -> Any:
+    """Return the C library's renameat2; None where it has none."""
+    return getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
 def _link_and_unlink(source: int, old: str, target: int, new: str) -> None:

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from threading import Condition
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,8 @@ _SMALL_BYTES: Final = 4 << 10
 _TAG_BYTES: Final = 16
 _BLOCK_BYTES: Final = 16
 _LEAST_PADDING_BYTES: Final = 4
+_BYTE: Final = tuple(bytes((value,)) for value in range(256))
+_ZEROS: Final = bytes(256)
 _REKEY_BYTES: Final = 16 << 30
 """A quarter of what RFC 4344, 3.2 allows for blocks of 128 bits: 2^32 of them, as OpenSSH has it."""
 
@@ -33,6 +36,8 @@ _NEEDED: Final = (
     "compress_engine_out", "iv_in", "iv_out", "need_rekey", "received_bytes",
     "remainder", "sent_bytes", "sequence_number_in", "sequence_number_out", "socket", "write_lock",
 )  # fmt: skip
+_MOST_NUMBER: Final = (1 << 32) - 1
+_MOST_IV: Final = (1 << 64) - 1
 
 
 Piece = bytes | memoryview
@@ -97,9 +102,25 @@ class Packets(Packetizer):
 
     if TYPE_CHECKING:  # what paramiko's types do not tell
         _initial_kex_done: bool
-        _inc_iv_counter: Callable[[bytes], bytes]
         _check_keepalive: Callable[[], None]
         _trigger_rekey: Callable[[], None]
+        _Packetizer__aead_in: bool
+        _Packetizer__aead_out: bool
+        _Packetizer__block_engine_in: Any
+        _Packetizer__block_engine_out: Any
+        _Packetizer__closed: bool
+        _Packetizer__compress_engine_in: Any
+        _Packetizer__compress_engine_out: Any
+        _Packetizer__iv_in: bytes
+        _Packetizer__iv_out: bytes
+        _Packetizer__need_rekey: bool
+        _Packetizer__received_bytes: int
+        _Packetizer__remainder: bytes
+        _Packetizer__sent_bytes: int
+        _Packetizer__sequence_number_in: int
+        _Packetizer__sequence_number_out: int
+        _Packetizer__socket: socket.socket
+        _Packetizer__write_lock: AbstractContextManager[object]
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
@@ -117,64 +138,76 @@ class Packets(Packetizer):
 
     def read_message(self) -> tuple[int, paramiko.Message]:
         """See paramiko."""
-        if not self._is_fast("in"):
+        if not self._Packetizer__aead_in or self._Packetizer__compress_engine_in is not None:
             read: tuple[int, paramiko.Message] = super().read_message()
             return read
         self._need(4, check_rekey=True)
-        header = bytes(memoryview(self._buffer)[self._at : self._at + 4])
+        header = bytes(self._buffer[self._at : self._at + 4])
         size = int.from_bytes(header, "big")
         if not _BLOCK_BYTES <= size <= self.largest_bytes or size % _BLOCK_BYTES:
             raise paramiko.SSHException(f"packet of {size} bytes")
         whole = 4 + size + _TAG_BYTES
         self._need(whole)
         start, self._at = self._at + 4, self._at + whole
-        with memoryview(self._buffer)[start : self._at] as sealed:
-            iv = self._has("iv_in")
-            plain = self._has("block_engine_in").decrypt(iv, sealed, header)
-        self._set("iv_in", self._inc_iv_counter(iv))
+        iv = self._Packetizer__iv_in
+        with memoryview(self._buffer) as buffer, buffer[start : self._at] as sealed:
+            plain = self._Packetizer__block_engine_in.decrypt(iv, sealed, header)
+        self._Packetizer__iv_in = _following(iv)
         padding = plain[0]
         if not _LEAST_PADDING_BYTES <= padding <= size - 2:
             raise paramiko.SSHException(f"padding of {padding} bytes in a packet of {size}")
         message = paramiko.Message(plain[2 : size - padding])
-        message.seqno = self._next("sequence_number_in")
-        self._count("received", whole)
+        message.seqno = number = self._Packetizer__sequence_number_in
+        self._Packetizer__sequence_number_in = self._after(number)
+        self._Packetizer__received_bytes = under_key = self._Packetizer__received_bytes + whole
+        if under_key >= self.REKEY_BYTES:
+            self._ask_for_keys(under_key)
         return plain[1], message
 
     def send_message(self, data: Any) -> None:
         """See paramiko; ``data`` may be `Together`."""
-        if self._is_fast("out"):
-            messages = data.messages() if isinstance(data, Together) else [(data.asbytes(),)]
-            with self._has("write_lock"):
-                sealed = b"".join(self._seal(messages))
+        together = isinstance(data, Together)
+        if self._Packetizer__aead_out and self._Packetizer__compress_engine_out is None:
+            messages = data.messages() if together else ((data.asbytes(),),)
+            with self._Packetizer__write_lock:
+                sealed = self._seal(messages)
                 self.write_all(memoryview(sealed))
-                self._count("sent", len(sealed))
-        elif isinstance(data, Together):
+                self._Packetizer__sent_bytes = under_key = self._Packetizer__sent_bytes + len(
+                    sealed
+                )
+                if under_key >= self.REKEY_BYTES:
+                    self._ask_for_keys(under_key)
+        elif together:
             for message in data.messages():
                 super().send_message(paramiko.Message(b"".join(message)))
         else:
             super().send_message(data)
 
-    def _seal(self, messages: Iterable[tuple[bytes | memoryview, ...]]) -> Iterator[bytes]:
-        """Give the packets of ``messages``, encrypted (RFC 4253, 6; RFC 5647, 7)."""
-        encrypt, iv = self._has("block_engine_out").encrypt, self._has("iv_out")
-        for pieces in messages:
-            length = sum(map(len, pieces))
-            padding = _BLOCK_BYTES - (length + 1) % _BLOCK_BYTES
-            if padding < _LEAST_PADDING_BYTES:
-                padding += _BLOCK_BYTES
-            header = struct.pack(">I", length + padding + 1)
-            # Zeros, as paramiko has it for CTR: what pads is encrypted, and no nonce comes twice.
-            yield header
-            yield encrypt(iv, b"".join((bytes((padding,)), *pieces, bytes(padding))), header)
-            iv = self._inc_iv_counter(iv)
-            self._set("iv_out", iv)
-            self._next("sequence_number_out")
+    def _seal(self, messages: Iterable[tuple[Piece, ...]]) -> bytearray:
+        """Return the packets of ``messages``, encrypted (RFC 4253, 6; RFC 5647, 7)."""
+        encrypt_into, iv = self._Packetizer__block_engine_out.encrypt_into, self._Packetizer__iv_out
+        number = self._Packetizer__sequence_number_out
+        framed = [(pieces, *_lengths(pieces)) for pieces in messages]
+        sealed = bytearray(sum(4 + length + _TAG_BYTES for _, length, _ in framed))
+        at = 0
+        with memoryview(sealed) as room:
+            for pieces, length, padding in framed:
+                header = length.to_bytes(4, "big")
+                end = at + 4 + length + _TAG_BYTES
+                room[at : at + 4] = header
+                # Zeros, as paramiko has it for CTR: what pads is encrypted, and no nonce comes twice.
+                plain = b"".join((_BYTE[padding], *pieces, _ZEROS[:padding]))
+                with room[at + 4 : end] as place:
+                    encrypt_into(iv, plain, header, place)
+                at, iv, number = end, _following(iv), self._after(number)
+        self._Packetizer__iv_out, self._Packetizer__sequence_number_out = iv, number
+        return sealed
 
     def _need(self, n: int, *, check_rekey: bool = False) -> None:
         """Have ``n`` bytes in the buffer; errors and pauses are those of `Packetizer.read_all`."""
-        if remainder := self._has("remainder"):  # what came with the line of the version
+        if remainder := self._Packetizer__remainder:  # what came with the line of the version
             self._buffer += remainder
-            self._set("remainder", b"")
+            self._Packetizer__remainder = b""
         if len(self._buffer) - self._at >= n:
             return
         del self._buffer[: self._at]
@@ -187,7 +220,7 @@ class Packets(Packetizer):
                 return  # more has come while something was sent
             piece = self._piece()
             if piece is None:
-                if check_rekey and not self._buffer and self._has("need_rekey"):
+                if check_rekey and not self._buffer and self._Packetizer__need_rekey:
                     raise NeedRekeyException
                 self._check_keepalive()
             self._buffer += piece or b""
@@ -204,47 +237,47 @@ class Packets(Packetizer):
     def _piece(self) -> bytes | None:
         """Return what the socket has; None where it has nothing for as long as it waits."""
         try:
-            piece: bytes = self._has("socket").recv(_RECEIVE_BYTES)
+            piece: bytes = self._Packetizer__socket.recv(_RECEIVE_BYTES)
         except TimeoutError:
-            if self._has("closed"):
+            if self._Packetizer__closed:
                 raise EOFError from None
             return None
         except OSError:
-            if self._has("closed"):
+            if self._Packetizer__closed:
                 raise EOFError from None
             raise
         if not piece:
             raise EOFError
         return piece
 
-    def _is_fast(self, way: str) -> bool:
-        return bool(self._has(f"aead_{way}")) and self._has(f"compress_engine_{way}") is None
-
-    def _next(self, name: str) -> int:
-        """Count a packet, and return the number that it has (RFC 4253, 6.4)."""
-        number: int = self._has(name)
-        following = (number + 1) & 0xFFFFFFFF
-        if following == 0 and not self._initial_kex_done:
+    def _after(self, number: int) -> int:
+        """Return the number of the packet after that with ``number`` (RFC 4253, 6.4)."""
+        if number < _MOST_NUMBER:
+            return number + 1
+        if not self._initial_kex_done:
             raise paramiko.SSHException("sequence number rolled over during the first key exchange")
-        self._set(name, following)
-        return number
+        return 0
 
-    def _count(self, way: str, size_bytes: int) -> None:
-        """Count what went under one key, and ask for another in time; end where the other side gives none."""
-        under_key = self._has(f"{way}_bytes") + size_bytes
-        self._set(f"{way}_bytes", under_key)
-        if under_key < self.REKEY_BYTES:
-            return
+    def _ask_for_keys(self, under_key: int) -> None:
+        """Ask for other keys after ``under_key`` bytes; end where the other side gives none."""
         if under_key >= 2 * self.REKEY_BYTES:
             raise paramiko.SSHException("the other side does not answer the wish for new keys")
-        if not self._has("need_rekey"):
+        if not self._Packetizer__need_rekey:
             self._trigger_rekey()
 
-    def _has(self, name: str) -> Any:
-        return getattr(self, _P + name)
 
-    def _set(self, name: str, value: object) -> None:
-        setattr(self, _P + name, value)
+def _lengths(pieces: tuple[Piece, ...]) -> tuple[int, int]:
+    """Return how long the packet of ``pieces`` is, and how much of that pads (RFC 4253, 6)."""
+    content = sum(map(len, pieces)) + 1
+    padding = _BLOCK_BYTES - content % _BLOCK_BYTES
+    if padding < _LEAST_PADDING_BYTES:
+        padding += _BLOCK_BYTES
+    return content + padding, padding
+
+
+def _following(iv: bytes) -> bytes:
+    """Return the nonce after ``iv`` (RFC 5647, 7.1)."""
+    return iv[:4] + (int.from_bytes(iv[4:], "big") + 1 & _MOST_IV).to_bytes(8, "big")
 
 
 def _nothing() -> None:
