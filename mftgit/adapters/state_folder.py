@@ -126,6 +126,11 @@ class StateFolder:
         return self.root / "status.json"
 
     @property
+    def sessions(self) -> Path:
+        """Who is logged in at the running member's services."""
+        return self.root / "sessions.json"
+
+    @property
     def storage_id(self) -> Path:
         """The id of the members' storage that this member knows."""
         return self.root / "storage-id"

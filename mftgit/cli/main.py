@@ -31,6 +31,7 @@ _VERBS = {
     "hooks": "mftgit.cli.hooks",
     "events": "mftgit.cli.events",
     "transfer": "mftgit.cli.transfer.verbs",
+    "session": "mftgit.cli.session",
     "suspend": "mftgit.cli.orders",
     "resume": "mftgit.cli.orders",
     "pin": "mftgit.cli.orders",

@@ -113,6 +113,7 @@ def give_order(
     *,
     revision: Revision | None = None,
     transfer: TransferName | None = None,
+    session: int | None = None,
 ) -> bool:
     """Write an order down for the member in ``folder``, wake it, and return whether it runs.
 
@@ -126,6 +127,7 @@ def give_order(
         verb=verb,
         revision=revision,
         transfer=transfer,
+        session=session,
         by=user(),
         at=rfc3339(now),
     )

@@ -61,11 +61,12 @@ class Operator:
         facts: dict[str, Fact] = {
             "order": order.verb.value,
             "by": order.by,
-            "argument": order.revision or order.transfer,
+            "argument": order.revision or order.transfer or order.session,
         }
         once = f"order/{order.number}"
         self._journal.told(EventName.ORDER_CARRIED_OUT, facts=facts, once=once)
         self._run_transfer(order)
+        self._end_session(order)
         before, after = self._journal.record, replace(self._ordered(order), obeyed=order.number)
         if activation.is_pending(before) and after.attempted != before.attempted:
             reason = f"{order.by} ordered {order.verb.value}"
@@ -82,6 +83,12 @@ class Operator:
             logger.error(
                 "a run was ordered of a transfer that is not ours", transfer=order.transfer
             )
+
+    def _end_session(self, order: Order) -> None:
+        if order.verb is not Verb.END_SESSION or order.session is None:
+            return
+        if not self._running.end_session(order.session, f"ended by {order.by}"):
+            logger.error("the end of a session was ordered that is over", session=order.session)
 
     def _ordered(self, order: Order) -> Record:
         """Return the record with ``order`` carried out; what was ordered in vain changes nothing."""

@@ -87,6 +87,10 @@ class Running:
         """See `Outbound.run_now`."""
         return self._outbound.run_now(name)
 
+    def end_session(self, session: int, why: str) -> bool:
+        """See `Inbound.end_session`."""
+        return self._inbound.end_session(session, why)
+
     @property
     def drained(self) -> bool:
         """See `Outbound.drained` and `Inbound.drained`."""

@@ -25,19 +25,21 @@ class Verb(Enum):
     DRAIN = "drain"
     END_DRAIN = "end-drain"
     RUN_TRANSFER = "run-transfer"
+    END_SESSION = "end-session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One order; ``number`` only rises. ``at`` is RFC 3339, ``by`` the user of the machine, for people.
 
-    ``revision`` or ``transfer`` is what it is about, where it is about one.
+    ``revision``, ``transfer`` or ``session`` is what it is about, where it is about one.
     """
 
     number: int
     verb: Verb
     revision: Revision | None = None
     transfer: TransferName | None = None
+    session: int | None = None
     by: str
     at: str
 
@@ -104,6 +106,7 @@ def _parse_all(values: Iterable[Any]) -> Iterable[Order]:
             verb=Verb(value["verb"]),
             revision=_revision(value["revision"]),
             transfer=_transfer(value.get("transfer")),
+            session=_session(value.get("session")),
             by=str(value["by"]),
             at=str(value["at"]),
         )
@@ -111,6 +114,10 @@ def _parse_all(values: Iterable[Any]) -> Iterable[Order]:
 
 def _transfer(value: Any) -> TransferName | None:
     return None if value is None else TransferName(parse_name(value))
+
+
+def _session(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _revision(value: Any) -> Revision | None:

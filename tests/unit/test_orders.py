@@ -18,6 +18,7 @@ orders = st.lists(
         verb=st.sampled_from(Verb),
         revision=st.none() | st.just(A),
         transfer=st.none() | st.just(TransferName("t")),
+        session=st.none() | st.integers(1),
         by=st.text(),
         at=st.text(),
     ),

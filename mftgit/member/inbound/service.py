@@ -1,5 +1,6 @@
 """A member's inbound side: which services it runs, who is kept out, and how both are."""
 
+import json
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,11 +10,12 @@ from typing import Final
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.durable import replace_file
 from mftgit.adapters.home import Finished
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.member.inbound.desk import Guest
+from mftgit.member.inbound.desk import Guest, tell
 from mftgit.member.inbound.recording import Recorder, Write
 from mftgit.member.inbound.register import Arrived, Register
 from mftgit.member.inbound.rendering import check_serving, make_serving
@@ -78,6 +80,8 @@ class Inbound:
         self._grace_s = grace_s
         self._files_root = Path(bootstrap.files_root)
         self._secrets_dir = folder.secrets
+        self._sessions_file = folder.sessions
+        self._left: object = None
         self._recorder = Recorder(write)
         self._arrived = arrived
         self._register = Register(bootstrap.name, self._recorder, self._clock, self._tell_arrived)
@@ -342,6 +346,7 @@ class Inbound:
                     self._go_on_draining()
                     for service in self._running.values():
                         service.tick()
+                    self._leave_sessions()
                     if now >= tidy_at:
                         tidy_at = now + _TIDY_EVERY_S
                         self._register.tick()
@@ -352,6 +357,17 @@ class Inbound:
                             service.sweep()
             except Exception:  # noqa: BLE001  the services have to be looked after
                 logger.opt(exception=True).error("unexpected failure while looking after services")
+
+    def _leave_sessions(self) -> None:
+        """Leave who is logged in for the command line, when it changed."""
+        told = [tell(each) for each in self.sessions()]
+        if told == self._left:
+            return
+        try:
+            replace_file(self._sessions_file, json.dumps(told).encode())
+            self._left = told
+        except OSError as error:
+            logger.warning("sessions not written", error=str(error))
 
     def _try_again(self) -> None:
         """Start the services that lacked something, where it is there by now."""
