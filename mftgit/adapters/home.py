@@ -167,5 +167,9 @@ class Home(Protocol):
     def space(self, path: str) -> Space:
         """Return how much room there is."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no file is open; for any thread."""
+
     def close(self) -> None:
         """Abandon what is open, and let go of all."""

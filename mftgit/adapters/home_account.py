@@ -120,6 +120,11 @@ class AccountHome:
         """See `Home.space`."""
         return self._looking.space(path)
 
+    @property
+    def is_idle(self) -> bool:
+        """See `Home.is_idle`."""
+        return self._session.is_idle
+
     def close(self) -> None:
         """See `Home.close`."""
         self._session.close()

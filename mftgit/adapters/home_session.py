@@ -29,6 +29,11 @@ class Session:
         """Note that ``file`` is open."""
         self._open[id(file)] = file
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is open."""
+        return not self._open
+
     def note_sending(self, path: str, upload: Upload) -> None:
         """Note that ``path`` is being sent; of several uploads to it only the newest can become something."""
         self.note_open(upload)

@@ -182,10 +182,14 @@ class Configure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndConnections:
-    """End these, now; uploads under way get no visible name. ``connections`` None: all."""
+    """End these, now; uploads under way get no visible name.
+
+    ``connections`` None: all. ``idle``: only those that have no file open.
+    """
 
     connections: tuple[int, ...] | None
     why: str
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 import os
 import signal
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -267,3 +268,26 @@ def _health(port: int) -> int:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
+
+
+def test_a_member_that_stops_waits_for_files_that_are_open_and_for_nothing_else(
+    tmp_path: Path,
+) -> None:
+    with inbound_site(tmp_path) as site:
+        site.apply(site.documents("acme"))
+        with site.client("acme") as idle, site.client("acme") as busy:
+            idle.listdir()
+            file = busy.open("big", "w")
+            stopping = threading.Thread(target=site.inbound.stop)
+            stopping.start()
+
+            until("who is idle is shown out", lambda: _has_ended(idle))
+            assert not site.is_open()
+            file.write(PIECE)
+            file.close()
+
+            stopping.join()
+        assert (site.home("acme") / "big").stat().st_size == len(PIECE)
+        assert {each["why"] for each in site.events(EventName.SESSION_CLOSED)} == {
+            "the member stops"
+        }

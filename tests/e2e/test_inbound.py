@@ -5,11 +5,14 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+import jsonschema
 import paramiko
 import pytest
-from cluster import Cluster, cluster
+from cluster import Cluster, cluster, mftgit_json
 from ports import own_port
 from ssh_keys import make_key, program
+
+from mftgit.resources import load_schemas
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("sftp"), pytest.mark.needs("ssh-keygen")]
 
@@ -76,6 +79,8 @@ def test_a_service_is_pushed_and_served_and_ends_with_its_member_however_that_en
         with closing(_session(tmp_path, port)):
             workers = _workers(made)
             assert len(workers) == 2
+            _end_session(made)
+        with closing(_session(tmp_path, port)):
             assert made.stop("controller") == 0
             assert not any(map(_runs, workers))
         made.start_controller()
@@ -83,6 +88,27 @@ def test_a_service_is_pushed_and_served_and_ends_with_its_member_however_that_en
         workers = _workers(made)
         made.kill("controller")
         made.until("the workers are gone", lambda: not any(map(_runs, workers)))
+
+
+def _end_session(made: Cluster) -> None:
+    """End the session that is listed."""
+    folder = made.dir("controller")
+    sessions: list[dict[str, object]] = []
+
+    def listed() -> bool:
+        sessions[:] = mftgit_json("session", "list", "--dir", folder, cwd=made.root)
+        return bool(sessions)
+
+    made.until("a session is listed", listed)
+    assert [each["account"] for each in sessions] == ["acme"]
+    number = str(sessions[0]["id"])
+    ended = mftgit_json("session", "end", number, "--dir", folder, cwd=made.root)
+    for told, name in ((sessions, "list"), (ended, "end")):
+        schema = load_schemas()[f"output-session-{name}"]
+        jsonschema.Draft202012Validator(schema).validate(told)
+    made.until("it is over", lambda: _service(made).get("sessions") == 0)
+    closed = [each["why"] for each in made.events() if each["event"] == "SessionClosed"]
+    assert closed[-1].startswith("ended by ")
 
 
 def _put(root: Path, port: int) -> None:

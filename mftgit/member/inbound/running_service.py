@@ -82,6 +82,10 @@ class RunningService:
         """Hang up on everybody."""
         self._desk.end(self._desk.guests(), why)
 
+    def end_idle(self, why: str) -> None:
+        """Hang up on those who have no file open."""
+        self._crew.tell_all(EndConnections(connections=None, why=why, idle=True))
+
     def end_session(self, session: int, why: str) -> bool:
         """Hang up on one; tell whether it is here."""
         found = [each for each in self._desk.guests() if each.session == session]

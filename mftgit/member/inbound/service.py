@@ -32,10 +32,11 @@ GRACE_S: Final = 5.0
 """So long after `drain` new clients are still taken where there is a health endpoint, so that a balancer sees it."""
 
 STOP_S: Final = 5.0
-"""So long sessions have to end when the member stops."""
+"""So long uploads and downloads have to end when the member stops."""
 
 _DRAINS: Final = frozenset({ServiceState.DRAINING, ServiceState.DRAINED})
-_LOOK_S: Final = 0.05
+_LOOK_S: Final = 0.1
+_STOPS: Final = "the member stops"
 _TICK_S: Final = 0.5
 _TIDY_EVERY_S: Final = 5.0
 _SWEEP_EVERY_S: Final = 300.0
@@ -241,10 +242,12 @@ class Inbound:
         with self._lock:
             running = list(self._running.values())
         while not all(each.is_empty for each in running) and self._clock.boottime() < until:
+            for service in running:
+                service.end_idle(_STOPS)
             self._emptied.wait(_LOOK_S)
         with self._lock:
             for service in running:
-                service.stop("the member stops")
+                service.stop(_STOPS)
             self._running = {}
             self._keep_sockets()
             self._sockets.take_back()

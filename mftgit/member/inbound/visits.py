@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from socket import socket
 from typing import Final
@@ -11,13 +11,15 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.control_line import LineEndedError
+from mftgit.adapters.home import Home
 from mftgit.adapters.home_account import open_home
 from mftgit.adapters.home_usage import Usages
-from mftgit.adapters.proxy_protocol import NotForwardedError, visitor_of
+from mftgit.adapters.proxy_protocol import visitor_of
 from mftgit.adapters.sftp_serve import serve
 from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.adapters.ssh_reception import Connection, Session
 from mftgit.adapters.ssh_server import SshServer
+from mftgit.errors import MftgitError
 from mftgit.member.inbound.asking import Asking, Reception
 from mftgit.member.inbound.login import Logins
 from mftgit.model.inbound_messages import Downloaded, Ended, Traffic, Usage
@@ -46,6 +48,7 @@ class _Visit:
     connection: Connection | None = None
     tally: Tally = field(default_factory=Tally)
     told: Usage | None = None
+    homes: set[Home] = field(default_factory=set)
     end_why: str | None = None
 
 
@@ -73,13 +76,14 @@ class Visits:
             target=self._receive, args=(servant, sock, address, port), name="meet", daemon=True
         ).start()
 
-    def end(self, numbers: tuple[int, ...] | None, why: str) -> None:
-        """Hang up on these connections, None: on all."""
+    def end(self, numbers: Collection[int] | None, why: str, *, idle: bool) -> None:
+        """Hang up on these connections, None: on all; with ``idle`` only on those that have no file open."""
         with self._lock:
             visits = [
                 visit
                 for number, visit in self._visits.items()
-                if numbers is None or number in numbers
+                if (numbers is None or number in numbers)
+                and not (idle and any(not home.is_idle for home in visit.homes))
             ]
             for visit in visits:
                 visit.end_why = why
@@ -110,8 +114,8 @@ class Visits:
                 monotonic=self._clock.boottime,
             )
             self._let_on(servant, sock, visitor)
-        except NotForwardedError as error:
-            logger.debug("a balancer does not tell whom it forwards", error=str(error))
+        except (OSError, MftgitError) as error:  # it has gone, or a balancer does not say who it is
+            logger.debug("a connection could not be received", error=str(error))
             sock.close()
         except Exception:  # noqa: BLE001  what an outsider sends must end its connection alone
             logger.opt(exception=True).error("a connection could not be received")
@@ -136,7 +140,7 @@ class Visits:
                 visitor,
                 doorkeeper=servant.logins.doorkeeper(visitor),
                 reception=reception,
-                serve=self._serving(servant, number, reception, visit.tally),
+                serve=self._serving(servant, number, reception, visit),
             )
         except BaseException:
             self._ended(number, "it could not be served")
@@ -148,7 +152,7 @@ class Visits:
             connection.end(why)
 
     def _serving(
-        self, servant: Servant, number: int, reception: Reception, tally: Tally
+        self, servant: Servant, number: int, reception: Reception, visit: _Visit
     ) -> Callable[[Session], None]:
         service = servant.serving.service
 
@@ -171,15 +175,21 @@ class Visits:
                 clock=self._clock,
                 usages=self._usages,
             )
-            serve(
-                session.stream,
-                home,
-                account=session.account,
-                downloaded=downloaded,
-                tally=tally,
-                clock=self._clock,
-                work=session.work,
-            )
+            with self._lock:
+                visit.homes.add(home)
+            try:
+                serve(
+                    session.stream,
+                    home,
+                    account=session.account,
+                    downloaded=downloaded,
+                    tally=visit.tally,
+                    clock=self._clock,
+                    work=session.work,
+                )
+            finally:
+                with self._lock:
+                    visit.homes.discard(home)
 
         return serve_session
 

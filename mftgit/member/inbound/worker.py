@@ -77,7 +77,7 @@ class Serving:
             case Configure():
                 self._configure(order)
             case EndConnections():
-                self._visits.end(order.connections, order.why)
+                self._visits.end(order.connections, order.why, idle=order.idle)
             case Sweep():
                 self._begin_sweep()
 
