@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from homes import GO_ON, NEW, HomeSite, refused, send
 
+from mftgit.adapters import local_rename
 from mftgit.adapters.home import Finished, HomeError, Opening, Refusal, Traits
 from mftgit.adapters.home_session import MAX_OPEN
+from mftgit.adapters.local import LocalEndpoint
+from mftgit.model.permission import FULL, Act, Rule
 
 
 @pytest.fixture
@@ -174,6 +177,7 @@ import os, sys
 sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
 from pathlib import Path
 from homes import NEW, HomeSite
+from mftgit.adapters import local_rename
 from mftgit.adapters.home import Traits
 file = HomeSite(Path({str(site.root)!r})).open().open_write("/a", NEW, Traits())
 file.write(0, b"x" * 65536)
@@ -203,6 +207,16 @@ def test_the_digest_is_right_whatever_the_order(site: HomeSite) -> None:
     assert done is not None
     assert done.digest == hashlib.sha256(content).hexdigest()
     assert site.content("a") == content
+
+
+def test_the_digest_is_of_what_was_written_last(site: HomeSite) -> None:
+    file = site.open().open_write("/a", NEW, Traits())
+    for at, piece in ((0, b"0123"), (1, b"XX"), (4, b"45")):
+        file.write(at, piece)
+    done = file.close()
+    assert done is not None
+    assert done.digest == hashlib.sha256(b"0XX345").hexdigest()
+    assert site.content("a") == b"0XX345"
 
 
 def test_what_is_cut_or_grown_has_the_digest_of_what_it_is(site: HomeSite) -> None:
@@ -377,6 +391,49 @@ def test_of_sessions_that_send_to_one_name_at_once_each_file_seen_is_of_one_of_t
     assert {each.digest for each in site.finished} <= {
         hashlib.sha256(bytes([65 + each]) * 40_000).hexdigest() for each in range(4)
     }
+
+
+def test_storage_that_renames_in_two_steps_alone_replaces_nothing_either(
+    site: HomeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.EINVAL, "")
+
+    monkeypatch.setattr(local_rename, "_renameat2", fail)
+    home = site.open(Rule(path="/", allow=FULL - {Act.OVERWRITE}))
+    file = home.open_write("/a", NEW, Traits())
+    file.write(0, b"mine")
+    (site.root / "a").write_bytes(b"theirs")
+    assert refused(file.close) is Refusal.EXISTS
+    assert site.seen() == {"a": b"theirs"}
+    send(home, "/b", b"b")
+    send(site.open(), "/a", b"replaced")
+    home.make_folder("/d", Traits())
+    home.rename("/d", "/e", replace=False)
+    home.rename("/b", "/e/b", replace=False)
+    assert site.seen() == {"a": b"replaced", "e/b": b"b"}
+
+
+def test_storage_that_copies_nothing_by_itself_is_copied_on(
+    site: HomeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> int:
+        raise OSError(errno.EXDEV, "")
+
+    monkeypatch.setattr(os, "copy_file_range", fail)
+    home = site.open()
+    send(home, "/a", b"0123456789" * 300_000)
+    send(home, "/a", b"end", GO_ON)
+    assert site.content("a") == b"0123456789" * 300_000 + b"end"
+
+
+def test_transfers_take_no_upload_before_it_is_finished(site: HomeSite) -> None:
+    home = site.open()
+    home.make_folder("/in", Traits())
+    send(home, "/in/a", b"whole")
+    home.open_write("/in/b", NEW, Traits()).write(0, b"half")
+    source = LocalEndpoint(site.root)
+    assert [each.path for each in source.list_files("in", recursive=True)] == ["a"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
