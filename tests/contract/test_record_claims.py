@@ -410,6 +410,67 @@ def test_the_marker_of_a_newer_file_that_came_meanwhile_is_left(root: Path) -> N
     assert sorted(content for _, content in there.consumer.got) == [b"1", b"newer"]
 
 
+@pytest.mark.parametrize("claim", Claiming)
+def test_the_checksum_file_of_a_newer_file_of_the_same_content_is_left(
+    root: Path, claim: Claiming
+) -> None:
+    there = by_record(root, consumed=True)
+    source = replace(
+        there.transfer.source, claim=claim, checksum=Checksum(suffix=".sha256", required=True)
+    )
+    there.transfer = replace(there.transfer, source=source)
+    digest = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+
+    def put(at_ns: int) -> None:
+        there.put("a.csv", b"1", mtime_ns=at_ns)
+        there.put("a.csv.sha256", f"{digest}  a.csv\n".encode())
+
+    def put_a_newer_one(what: str) -> None:
+        if what == "write":
+            there.after = lambda _: None
+            put(WHEN + 10**10)
+
+    put(WHEN)
+    there.after = put_a_newer_one
+    there.run(1)
+    assert there.left_at_source() == ["a.csv", "a.csv.sha256"]
+    there.run(1)
+    assert there.left_at_source() == []
+    assert there.consumer is not None
+    assert there.consumer.got == Counter({("a.csv", b"1"): 2})
+
+
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("after", [AfterSuccess.ARCHIVE, AfterSuccess.MOVE])
+def test_a_file_that_is_put_in_the_place_of_one_that_is_being_archived_is_delivered_too(
+    root: Path, after: AfterSuccess, *, taken: bool
+) -> None:
+    """It comes after the last look at the source and before the rename."""
+    there = by_record(root, after=after, consumed=True)
+    there.put("a.csv", b"old", mtime_ns=WHEN)
+    if taken and after is AfterSuccess.ARCHIVE:
+        (there.source / "old").mkdir()
+        (there.source / "old" / "a.csv").write_bytes(b"long ago")
+
+    def newer(what: str) -> None:
+        if what == "make_folder" and (there.source / "old").is_dir():
+            there.after = lambda _: None
+            there.put("a.csv", b"newer", mtime_ns=WHEN + 1)
+
+    def left() -> set[bytes]:
+        return {path.read_bytes() for path in (there.source / "old").iterdir()} - {b"long ago"}
+
+    there.after = newer
+    there.run(1)
+    assert (there.source / "a.csv").read_bytes() == b"newer"
+    assert left() == set()
+    there.run(1)
+    assert there.consumer is not None
+    assert there.consumer.got == Counter({("a.csv", b"old"): 1, ("a.csv", b"newer"): 1})
+    assert not (there.source / "a.csv").exists()
+    assert left() == {b"newer"}
+
+
 def test_a_batch_that_cannot_be_whole_leaves_its_files_where_they_are(root: Path) -> None:
     there = by_record(root, consumed=False)
     there.transfer = replace(there.transfer, batch=Batch(at_least=2))

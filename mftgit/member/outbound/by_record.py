@@ -6,11 +6,16 @@ is left there, and is taken as a new one. Who finds a delivery that may be over,
 too, since then the file that was delivered may be gone, and another one have its size and time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mftgit.adapters.endpoint import EndpointRefusedError, FileEntry, FileMissingError
+from mftgit.adapters.endpoint import (
+    EndpointRefusedError,
+    FileEntry,
+    FileExistsAtEndpointError,
+    FileMissingError,
+)
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.claims import Claim
+from mftgit.member.outbound.claims import Claim, archive
 from mftgit.member.outbound.context import Endpoints, RunContext
 from mftgit.member.outbound.digests import digests_of
 from mftgit.member.outbound.fenced import FencedEndpoint
@@ -77,6 +82,45 @@ class ByRecord:
             if isinstance(error, EndpointRefusedError)
         }
         return [None if isinstance(each, FileMissingError) else each for each in ended]
+
+    def archive(
+        self, files: Sequence[tuple[Claim, Intent, str]], *, replace: bool
+    ) -> list[MftgitError | None]:
+        """Move files as `archive` does, and look again: what was put in their place in that very moment goes back."""
+        placed: dict[ClaimId, str] = {}
+        ended = archive(
+            [(claim, target) for claim, _, target in files], replace=replace, placed=placed
+        )
+        moved = [(claim, intent) for claim, intent, _ in files if claim.id in placed]
+        back: Failed = {}
+        if moved:
+            self._put_others_back(moved, placed, back)
+        return [
+            back.get(claim.id, error) for (claim, _, _), error in zip(files, ended, strict=True)
+        ]
+
+    def _put_others_back(
+        self, moved: Sequence[tuple[Claim, Intent]], placed: Mapping[ClaimId, str], failed: Failed
+    ) -> None:
+        """Give other files than those that were delivered their names again; a time alone makes none another one."""
+        source = self._source(moved[0][1])
+        found = source.stat_all(placed[claim.id] for claim, _ in moved)
+        odd = [
+            (claim, intent)
+            for (claim, intent), entry in zip(moved, found, strict=True)
+            if isinstance(entry, FileEntry) and not is_as_claimed(intent, entry)
+        ]
+        digests = digests_of(source, [placed[claim.id] for claim, _ in odd], ask=False)
+        for (claim, intent), digest in zip(odd, digests, strict=True):
+            if isinstance(digest, MftgitError) or digest == intent.read_sha256:
+                continue
+            try:
+                source.rename(placed[claim.id], claim.at, replace=False)
+            except FileExistsAtEndpointError:
+                failed[claim.id] = FileExistsAtEndpointError(
+                    f"{placed[claim.id]} at {intent.source.location.name} was put in the place of {intent.path} in "
+                    "the moment in which that was archived, and was not delivered: move it back under another name"
+                )
 
     def _source(self, intent: Intent) -> FencedEndpoint:
         return self._endpoints.at(self._endpoints.find(intent.source, writer=intent.member))

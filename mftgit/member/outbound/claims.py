@@ -216,12 +216,17 @@ def delete(claims: Sequence[Claim]) -> list[MftgitError | None]:
 
 
 def archive(
-    moves: Sequence[tuple[Claim, str]], *, replace: bool = False
+    moves: Sequence[tuple[Claim, str]],
+    *,
+    replace: bool = False,
+    placed: dict[ClaimId, str] | None = None,
 ) -> list[MftgitError | None]:
     """Move each (claim, target) there, all at one source; what is gone is fine.
 
-    Where the target is taken, the file goes beside it, or, with ``replace``, into its place.
+    Where the target is taken, the file goes beside it, or, with ``replace``, into its place. Where each of them came
+    to be is put into ``placed``.
     """
+    placed = {} if placed is None else placed
     if not moves:
         return []
     source = moves[0][0].source
@@ -231,6 +236,8 @@ def archive(
     first = source.rename_all(((moves[at][0].at, moves[at][1]) for at in fit), replace=replace)
     for at, error in zip(fit, first, strict=True):
         ended[at] = None if isinstance(error, FileMissingError) else error
+        if error is None:
+            placed[moves[at][0].id] = moves[at][1]
     taken = [at for at in fit if isinstance(ended[at], FileExistsAtEndpointError)]
     beside = source.rename_all(
         ((moves[at][0].at, unique_name(moves[at][1], moves[at][0].id)) for at in taken),
@@ -241,6 +248,8 @@ def archive(
         ended[at] = _both_taken(*moves[at]) if both else error
         if isinstance(error, FileMissingError):
             ended[at] = None
+        if error is None:
+            placed[moves[at][0].id] = unique_name(moves[at][1], moves[at][0].id)
     return ended
 
 

@@ -96,7 +96,8 @@ def settle(
 ) -> None:
     """Remove the checksum files of files that were dealt with, or move them beside ``target`` of those.
 
-    One that tells something else by now is of a later file, and stays. ``over``: what is there is replaced.
+    One that tells something else by now is of a later file, and stays; and so does one beside which a file lies again,
+    for which it may be, with what it tells. ``over``: what is there is replaced.
     """
     having = [each for each in intents if each.expected is not None]
     if not having:
@@ -109,7 +110,14 @@ def settle(
                 spent.append(intent)
         elif not isinstance(content, FileMissingError):
             results[intent.id] = content
-    move(spent, source, results, target=target, over=over)
+    later = source.stat_all(join(each.source_folder, each.path) for each in spent)
+    alone = []
+    for intent, there in zip(spent, later, strict=True):
+        if isinstance(there, FileMissingError):
+            alone.append(intent)
+        elif isinstance(there, MftgitError):
+            results[intent.id] = there
+    move(alone, source, results, target=target, over=over)
 
 
 def move(

@@ -156,10 +156,14 @@ class Settling:
     def _settled(
         self, files: Sequence[tuple[Claim, Intent]], after: AfterSuccess
     ) -> list[MftgitError | None]:
+        by_record = any(intent.claimed is not None for _, intent in files)
         if after is not AfterSuccess.DELETE:
-            moves = [(claim, _archived(intent)) for claim, intent in files]
-            return archive(moves, replace=after is AfterSuccess.MOVE)
-        if any(intent.claimed is not None for _, intent in files):
+            over = after is AfterSuccess.MOVE
+            if by_record:
+                moves = [(claim, intent, _archived(intent)) for claim, intent in files]
+                return self._by_record.archive(moves, replace=over)
+            return archive([(claim, _archived(intent)) for claim, intent in files], replace=over)
+        if by_record:
             return self._by_record.delete([intent for _, intent in files])
         return delete([claim for claim, _ in files])
 
