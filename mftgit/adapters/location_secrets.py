@@ -57,7 +57,7 @@ def read_text(kept: Kept, secrets_dir: Path, values: Values) -> str:
         if kept.secret not in values:
             raise ConfigError(
                 f"{name_of(kept)} is not among the secrets of the revision that runs: bring it back, "
-                "and the location or transfer that names it"
+                "and the document that names it"
             )
         return values[kept.secret].reveal()
     file = kept.file or ""

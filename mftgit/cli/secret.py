@@ -74,8 +74,8 @@ class _Documents:
         """Encrypt ``value`` to ``secret.recipients`` and write the document; raises MftgitError."""
         if not secret.recipients:
             raise ConfigError(
-                f"nobody could read {path}: let a location or transfer that is used name it, and its members have an "
-                "age_recipient, or name somebody in cluster.yaml: age: {operators: {alice: age1…}}"
+                f"nobody could read {path}: let what is used name it (mftgit secret --help), and its members have "
+                "an age_recipient, or name somebody in cluster.yaml: age: {operators: {alice: age1…}}"
             )
         if len(secret.recipients) > MAX_RECIPIENTS:
             raise ConfigError(
@@ -117,7 +117,7 @@ def secret() -> None:
     """Keep passwords and private keys in a clone, encrypted to those who need them; they count once they are pushed.
 
     \b
-    A location names one, or the content of a transfer:
+    A location names one, or the content of a transfer, a service, or an account:
       auth:
         - password: {secret: partner-password}
     """  # noqa: D301  click's mark for a paragraph that is left as it is
@@ -156,8 +156,8 @@ Examples:
 def set_(name: SecretName, path: Path) -> None:
     """Make the secret NAME in PATH/secrets, of what is typed, without an echo, or comes by standard input.
 
-    It is encrypted to each member that runs a transfer which names it, or with a location that does, and to the
-    operators that cluster.yaml names.
+    It is encrypted to each member that runs a transfer or service which names it, or a transfer with a location or a
+    service with an account that does, and to the operators that cluster.yaml names.
     """
     with _documents(path) as documents:
         if documents.part(name) is not None:

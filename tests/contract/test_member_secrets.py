@@ -84,6 +84,24 @@ def test_a_member_has_the_secrets_of_what_it_does_to_content(member: Member) -> 
     assert "the value is not encrypted to it" in member.refusal(lie)
 
 
+@pytest.mark.parametrize("named_by", ["service", "account"])
+def test_a_member_has_the_secrets_of_services_and_of_accounts_that_may_use_them(
+    member: Member, named_by: str
+) -> None:
+    secret = "{secret: partner}"
+    host_key = secret if named_by == "service" else "{file: k}"
+    password = secret if named_by == "account" else "{file: p}"
+    member.files |= {
+        "locations/outbox.yaml": VALID["locations/outbox.yaml"],
+        "services/s.yaml": f"type: sftp\nactive_on: nodes\nlisten: {{port: 2022}}\nhost_keys: [{host_key}]\n",
+        "accounts/a.yaml": f"home: {{location: inbox}}\nlogin: {{password: {password}}}\n",
+    }
+    generation = member.take_in(sealed("partner", PLANTED, *both(member)))
+    assert generation.secrets[PARTNER].reveal() == PLANTED
+    lie = sealed("partner", PLANTED, member.other, member.other, recorded=both(member))
+    assert "the value is not encrypted to it" in member.refusal(lie)
+
+
 def test_what_was_encrypted_anew_restarts_nothing_and_another_value_does(member: Member) -> None:
     before = member.take_in(sealed("partner", PLANTED, *both(member)))
     again = member.take_in(sealed("partner", PLANTED, *both(member)))

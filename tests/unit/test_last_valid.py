@@ -224,7 +224,7 @@ INBOUND: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(pushes(INBOUND))
 def test_who_may_come_in_follows_whatever_was_seen_before(pushes: Pushes) -> None:
     follow({path: texts[0] for path, texts in INBOUND.items()}, pushes)
@@ -242,6 +242,7 @@ def sealed_files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple
     folder = tmp_path_factory.mktemp("keys")
     keys = {name: make_key(folder, name) for name in ("node-1", "node-2")}
     both, one = tuple(keys.values()), (keys["node-1"],)
+    spare = make_key(folder, "spare")
     by_secret = LOCATIONS[-2]
     locations = (
         by_secret.replace("port: 22", 'port: "{{ port }}"'),
@@ -275,8 +276,20 @@ def sealed_files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple
             )
             for name in ("a", "b")
         },
+        "services/s.yaml": tuple(
+            SFTP.replace("file: key", f"secret: {name}") + f"active_on: {on}\n"
+            for on in ("nodes", "[node-1]", "[node-2]")
+            for name in ("spare", "partner")
+        ),
+        "accounts/u.yaml": tuple(
+            f"home: {{location: one}}\nlogin: {{password: {{secret: {name}}}}}\nactive_on: {on}\n"
+            for name in ("two", "spare")
+            for on in ("nodes", "[node-1]", "all")
+        ),
         **{
-            f"secrets/{name}.yaml": tuple(sealed(name, "x", *readers) for readers in (both, one))
+            f"secrets/{name}.yaml": tuple(
+                sealed(name, "x", *readers) for readers in (both, one, (*both, spare))
+            )
             for name in names
         },
     }
@@ -401,7 +414,9 @@ def test_who_needs_a_secret_is_told_anew_when_one_transfer_goes_elsewhere(tmp_pa
         ("transfers/a.yaml", 1),
         ("locations/away.yaml", 2),
         ("locations/other.yaml", 1),
-        ("secrets/spare.yaml", 1),
+        ("secrets/partner.yaml", 2),
+        ("services/s.yaml", 3),
+        ("accounts/u.yaml", 4),
         ("cluster.yaml", 1),
     ],
 )
@@ -421,3 +436,62 @@ def test_a_secret_that_is_named_for_the_first_time_has_to_be_there() -> None:
     assert not known.validate(tree(BEGIN)).problems
     (problem,) = known.validate(tree({**BEGIN, "locations/spare.yaml": LOCATIONS[-2]})).problems
     assert problem.message == "there is no secret 'partner'"
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("accounts/x.yaml", f"groups: [g]\nmax_sessions: 2\n{LOGIN}"),
+        ("accounts/x.yaml", None),
+        ("accounts/z.yaml", f"groups: [g]\n{LOGIN}"),
+        ("groups/g.yaml", f"{GROUPS[0]}max_sessions: 2\n"),
+        ("groups/spare.yaml", GROUPS[2]),
+        ("services/a.yaml", f"{SFTP}banner: hello\n"),
+        ("services/a.yaml", f"{SFTP}active_on: [node-2]\n"),
+        ("services/a.yaml", f"{SFTP}enabled: false\n"),
+        ("services/b.yaml", None),
+        ("locations/one.yaml", f"{SHARE}elsewhere\n"),
+    ],
+)
+def test_a_valid_change_of_who_may_come_in_is_followed(path: str, content: str | None) -> None:
+    known, begin = fresh(), {each: texts[0] for each, texts in INBOUND.items()}
+    begin["accounts/y.yaml"] = f"groups: [g]\nservices: [a]\n{LOGIN}"
+    before = known.validate(tree(begin))
+    assert not before.problems
+    assert set(render(before, NODE, Role.NODE).accounts) == {"x", "y"}
+    files = changed(begin, [(path, content)])
+    after = known.validate(tree(files))
+    assert not after.problems
+    assert after.parts[Kind.MEMBER] is before.parts[Kind.MEMBER]  # which a whole look makes anew
+    compare(after, fresh().validate(tree(files)))
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "expected"),
+    [
+        ("services/b.yaml", None, ("groups/spare.yaml", "reference")),
+        ("services/b.yaml", SFTP, ("services/b.yaml", "address-in-use")),
+        ("services/a.yaml", SERVICES[4], ("services/b.yaml", "address-in-use")),
+        ("groups/g.yaml", None, ("accounts/x.yaml", "reference")),
+        ("groups/g.yaml", "max_sessions: 2\n", ("accounts/x.yaml", "login")),
+        ("groups/g.yaml", GROUPS[0] + GROUPS[4], ("accounts/x.yaml", "login")),
+        ("locations/two.yaml", LOCATIONS[4], ("groups/spare.yaml", "local")),
+        ("locations/one.yaml", LOCATIONS[4], ("groups/g.yaml", "local")),
+        ("services/a.yaml", SERVICES[5], ("services/a.yaml", "variable")),
+    ],
+)
+def test_what_a_change_breaks_elsewhere_is_found(
+    path: str, content: str | None, expected: tuple[str, str]
+) -> None:
+    known = fresh()
+    begin = {
+        **{each: texts[0] for each, texts in INBOUND.items()},
+        "groups/spare.yaml": GROUPS[2],
+        "services/a.yaml": f"{SFTP}active_on: all\n",
+        "accounts/y.yaml": "groups: [g]\nenabled: false\n",
+    }
+    assert not known.validate(tree(begin)).problems
+    files = tree(changed(begin, [(path, content)]))
+    found = known.validate(files)
+    assert expected in {(each.file, each.rule) for each in found.problems}
+    compare(found, fresh().validate(files))
