@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mftgit.member.inbound.service import Inbound
-from mftgit.member.inbound.service import Prepared as PreparedServices
+from mftgit.member.inbound.services import Prepared as PreparedServices
 from mftgit.member.outbound.service import Outbound, Prepared
 from mftgit.member.told import Told
 from mftgit.model.config import Generation

@@ -185,6 +185,18 @@ def test_another_address_takes_new_clients_and_lets_sessions_of_the_former_go_on
             assert late.listdir() == ["big"]
 
 
+def test_an_address_is_changed_to_all_addresses_of_the_same_port(site: InboundSite) -> None:
+    site.apply(site.documents("acme"))
+    with site.client("acme") as client:
+        everywhere = site.service().replace("127.0.0.1", "0.0.0.0")
+
+        site.apply(site.documents("acme") | {"services/sftp.yaml": everywhere})
+
+        assert site.sftp("acme", "ls").returncode == 0
+        assert client.listdir() == []
+    assert site.status().address == f"0.0.0.0:{site.port}"
+
+
 def test_a_drained_service_is_unready_at_once_and_lets_sessions_end(site: InboundSite) -> None:
     with own_port() as port:
         health = f"health: {{address: 127.0.0.1, port: {port}}}\n"

@@ -20,7 +20,8 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.home import Finished
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
-from mftgit.member.inbound.service import Inbound, Prepared
+from mftgit.member.inbound.service import Inbound
+from mftgit.member.inbound.services import Prepared
 from mftgit.model.config import Role
 from mftgit.model.events import EventName, Fact
 from mftgit.model.names import Revision, ServiceName
@@ -150,7 +151,7 @@ class InboundSite:
         """The process ids of the workers of this site."""
         return [
             worker.child.pid
-            for each in self.inbound._running.values()
+            for each in self.inbound._services.running.values()
             for worker in each._crew.workers
         ]
 

@@ -1,15 +1,15 @@
 """What one service answers its processes: who is let on, who is let in, and that a file is written down."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from mftgit.adapters.clock import rfc3339
+from loguru import logger
+
 from mftgit.adapters.home import Finished
+from mftgit.member.inbound.guest import Guest, Place
 from mftgit.member.inbound.register import Register
-from mftgit.model.account import Factor
 from mftgit.model.admission import Crowd, Turned, has_expired
 from mftgit.model.barrier import source_of
 from mftgit.model.events import EventName, Fact
@@ -25,35 +25,14 @@ from mftgit.model.inbound_messages import (
     Usage,
     Verdict,
 )
-from mftgit.model.names import AccountName
-from mftgit.model.serving import Served, Serving
+from mftgit.model.serving import Serving
 from mftgit.model.session_fate import Fate, fate
 
 _KEPT_SERVINGS: Final = 16
-
-Place = tuple[int, int]
-"""A connection: the number of its process, and its own there."""
+_COMPLAINS_EVERY_S: Final = 60.0
+_TOLD: Final = frozenset({Turned.FULL, Turned.SOURCE_FULL, Turned.CROWDED})
 
 Answer = Callable[[Verdict], None]
-
-
-@dataclass(slots=True, kw_only=True)
-class Guest:
-    """One connection, from its admission to its end; ``session`` is its number on this member."""
-
-    session: int
-    place: Place
-    address: str
-    source: str
-    serving: Serving
-    since: datetime
-    began_at: float
-    account: AccountName | None = None
-    served: Served | None = None
-    factors: frozenset[Factor] = frozenset()
-    client: str = ""
-    usage: Usage = field(default_factory=lambda: Usage(connection=0))
-    why: str | None = None
 
 
 class Desk:
@@ -72,6 +51,7 @@ class Desk:
         self._guests: dict[Place, Guest] = {}
         self._servings: dict[int, Serving] = {}
         self.serving = serving
+        self._complains_at: dict[Turned, float] = {}
         self.open = False
 
     # What is true
@@ -167,6 +147,7 @@ class Desk:
             except ValueError:
                 return _refused(asked.request, "no address")
             if turned is not None:
+                self._complain(turned, now)
                 return _refused(asked.request, turned.value)
             place = process, asked.connection
             self._guests[place] = Guest(
@@ -187,6 +168,14 @@ class Desk:
         if self._register.barrier.keeps_out(address, now, service.defence.exempt) is not None:
             return Turned.BANNED
         return self._crowd.come(source, service.limits)
+
+    def _complain(self, turned: Turned, now: float) -> None:
+        """Tell operators that clients are turned away, now and then."""
+        if turned in _TOLD and now >= self._complains_at.get(turned, now):
+            self._complains_at[turned] = now + _COMPLAINS_EVERY_S
+            logger.warning(
+                "connections are turned away", service=self.serving.service.name, why=turned.value
+            )
 
     def _failed(self, process: int, asked: Failed) -> Verdict:
         guest = self._guests.get((process, asked.connection))
@@ -335,23 +324,6 @@ class Desk:
             "account": guest.account,
             "source": guest.address,
         }
-
-
-def tell(guest: Guest) -> dict[str, Fact]:
-    """Return what ``mftgit session list --json`` documents of one that has logged in."""
-    return {
-        "id": guest.session,
-        "service": guest.serving.service.name,
-        "account": guest.account,
-        "source": guest.address,
-        "since": rfc3339(guest.since),
-        "client": guest.client,
-        "factors": sorted(each.value for each in guest.factors),
-        "received_bytes": guest.usage.received_bytes,
-        "sent_bytes": guest.usage.sent_bytes,
-        "uploads": guest.usage.uploads,
-        "downloads": guest.usage.downloads,
-    }
 
 
 def _refused(request: int, why: str) -> Verdict:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from socket import socket
@@ -11,7 +12,8 @@ from loguru import logger
 
 from mftgit.adapters.health_server import HealthServer
 from mftgit.member.inbound.crew import Crew, Lost, Worker
-from mftgit.member.inbound.desk import Desk, Guest
+from mftgit.member.inbound.desk import Desk
+from mftgit.member.inbound.guest import Guest
 from mftgit.member.inbound.register import Register
 from mftgit.model.events import EventName
 from mftgit.model.inbound_messages import (
@@ -30,6 +32,8 @@ from mftgit.model.service_status import ServiceState, ServiceStatus
 from mftgit.model.serving import Serving
 
 _MOST_PROCESSES: Final = 4
+_FAREWELL_S: Final = 0.5
+_LOOK_S: Final = 0.02
 _numbers = itertools.count(1)
 
 
@@ -61,22 +65,22 @@ class RunningService:
 
     # Changes
 
-    def serve(self, serving: Serving, doors: Doors) -> None:
-        """Go by ``serving``, and take clients by ``doors``; without one, those that are there go on."""
+    def serve(self, serving: Serving, doors: Doors, *, welcome: bool) -> None:
+        """Go by ``serving``, and take clients by ``doors``; without one, those that are there go on.
+
+        ``welcome`` is what balancers are told.
+        """
         self.serving = serving
         number = next(_numbers)
         self._desk.change(number, serving)
-        self._desk.open = self._welcome = doors.clients is not None
+        self._desk.open = doors.clients is not None
+        self._welcome = welcome
         self._answer_health(serving.service.health, doors.health)
         self._crew.configure(
             Configure(number=number, serving=serving, listens=doors.clients is not None),
             doors.clients,
             processes=serving.service.processes or min(os.cpu_count() or 1, _MOST_PROCESSES),
         )
-
-    def say_full(self) -> None:
-        """Let balancers know that new clients are not welcome; they are still taken."""
-        self._welcome = False
 
     def end_sessions(self, why: str) -> None:
         """Hang up on everybody."""
@@ -96,10 +100,17 @@ class RunningService:
         """End all sessions and processes."""
         self._welcome = self._desk.open = False
         self.end_sessions(why)
+        self._wait_until_empty()
         self._crew.end()
         for guest in self._desk.guests():
             self._desk.lost(guest.place[0])
         self._answer_health(None, None)
+
+    def _wait_until_empty(self) -> None:
+        """Give clients a moment to hear why."""
+        pause, until = threading.Event(), self._register.clock.boottime() + _FAREWELL_S
+        while not self.is_empty and self._register.clock.boottime() < until:
+            pause.wait(_LOOK_S)
 
     def tick(self) -> None:
         """Do what is due: called about twice a second."""

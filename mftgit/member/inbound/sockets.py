@@ -4,6 +4,7 @@ from collections.abc import Collection
 from socket import socket
 
 from mftgit.adapters.listening import close_listening, listen_on
+from mftgit.errors import ConfigError
 from mftgit.model.service import Listen
 
 
@@ -14,6 +15,18 @@ class Sockets:
         """Listen on nothing."""
         self._used: dict[Listen, socket] = {}
         self._offered: dict[Listen, socket] = {}
+
+    def try_out(self, wanted: Listen) -> None:
+        """Listen there, unless that has to wait until one of ours is closed, which has the same port.
+
+        Raises:
+            ConfigError: it cannot be had.
+        """
+        try:
+            self.get(wanted)
+        except ConfigError:
+            if not any(each.port == wanted.port for each in self._used):
+                raise
 
     def get(self, wanted: Listen) -> socket:
         """Return the socket that listens there; it is made where there is none.
