@@ -1,8 +1,10 @@
 """What was delivered is told out of the ledger, the newest first, whether the member runs or not."""
 
 import json
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +62,9 @@ def said(folder: StateFolder, *words: str) -> Result:
 
 def told(folder: StateFolder, *words: str) -> list[dict[str, Any]]:
     found = [json.loads(each) for each in said(folder, *words, "--json").stdout.splitlines()]
+    rules = jsonschema.Draft202012Validator(load_schemas()["output-transfer-history"])
     for each in found:
-        schema = load_schemas()["output-transfer-history"]
-        jsonschema.Draft202012Validator(schema).validate(each)
+        rules.validate(each)
     return found
 
 
@@ -133,23 +135,24 @@ def test_a_storage_that_cannot_be_read_is_told(folder: StateFolder) -> None:
 
 
 def test_more_transfers_than_files_may_be_open_are_told_as_that(
-    folder: StateFolder, limited_files: Callable[[int], None]
+    folder: StateFolder, more_files: Callable[[int], None]
 ) -> None:
     for number in range(80):
         ledger(folder, f"t{number}").append([line(number)])
-    limited_files(60)
+    more_files(50)
     with pytest.raises(StateUnavailableError, match="name one of them"):
         told(folder)
 
 
 @pytest.fixture
-def limited_files() -> Any:
-    import resource  # noqa: PLC0415  for this one
-
+def more_files() -> Iterator[Callable[[int], None]]:
+    """Let this process open so many files more than it has open, whatever other tests have left open in it."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
 
-    def limit(files: int) -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))
+    def limit(more: int) -> None:
+        opened = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
+        free = (each for each in count() if each not in opened)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next(islice(free, more, None)), before[1]))
 
     yield limit
     resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -128,7 +129,8 @@ class Cluster:
     def start_controller(self, *before: str) -> None:
         self.start("controller", *before)
         self.until(
-            "the controller answers", lambda: self.git("ls-remote", self.url).returncode == 0
+            "the controller answers",
+            lambda: self._listens() and self.git("ls-remote", self.url).returncode == 0,
         )
 
     def add_node(self, name: str) -> None:
@@ -158,6 +160,11 @@ class Cluster:
         return (self.root / f"{name}.log").read_text(encoding="utf-8")
 
     # Looking
+
+    def _listens(self) -> bool:
+        """Tell whether something listens on the controller's port; to ask costs less than to let git ask."""
+        with socket.socket() as wire:
+            return wire.connect_ex((self.host, self.port)) == 0
 
     def status(self, name: str = "controller") -> dict[str, Any]:
         """What ``mftgit status --json`` prints; no process is started, because `until` asks over and over."""

@@ -21,6 +21,7 @@ from mftgit.model.tree import Entry, Tree
 from mftgit.model.validate import Validation, Validator
 from mftgit.resources import load_schemas
 
+SCHEMAS = load_schemas()
 ZONES = frozenset({"Europe/Berlin"})
 NODE = MemberName("node-1")
 SHARE = "type: local\npath: "
@@ -113,7 +114,7 @@ def pushes(files: Mapping[str, tuple[str, ...]]) -> st.SearchStrategy[Pushes]:
 
 
 def fresh() -> Validator:
-    return Validator(load_schemas(), ZONES)
+    return Validator(SCHEMAS, ZONES)
 
 
 def changed(files: Mapping[str, str], edits: list[tuple[str, str | None]]) -> dict[str, str]:
