@@ -111,7 +111,7 @@ class Door:
             "StrictHostKeyChecking=yes",
             "IdentitiesOnly=yes",
             f"IdentityFile={self.keys / key if key else '/dev/null'}",
-            *options,
+            *options,  # the first of an option counts
             "UpdateHostKeys=no",
             "NumberOfPasswordPrompts=1",
         ]
@@ -165,9 +165,11 @@ class Door:
         return book
 
     def forget(self) -> None:
-        """Forget what is written of connections up to now."""
+        """Forget connections up to now."""
         while not self.books.empty():
             self.book()
+        while not self.connections.empty():
+            self.connections.get()
 
 
 def account(name: str, require: tuple[frozenset[Factor], ...], **said: object) -> Account:
