@@ -138,31 +138,41 @@ class Home(Protocol):
         """Return the absolute path that ``path`` means, relative to ``/``; it need not be there."""
 
     def stat(self, path: str) -> Attributes:
-        """Return how a file, folder or link is; where there is none, how an unfinished upload of the account is."""
+        """Return how a file, folder or link is; where there is none, how an unfinished upload of the account is.
+
+        The client goes on from the size that it was told here: `open_write` without ``truncate`` begins there.
+        """
 
     def list(self, path: str) -> Iterator[tuple[str, Attributes]]:
-        """Give what is in a folder, in any order, without ``.`` and ``..``."""
+        """Give what is in a folder, in any order, without ``.`` and ``..``; the folder is open until all was given.
+
+        Where listing is not allowed, only what the rules and the virtual folders name is given.
+        """
 
     def open_read(self, path: str) -> OpenFile:
         """Open a regular file for reading."""
 
     def open_write(self, path: str, opening: Opening, traits: Traits) -> OpenFile:
-        """Open an upload to ``path``; it is seen there once it is closed."""
+        """Open an upload to ``path``; it is seen there once it is closed.
+
+        With ``truncate`` or ``exclusive`` it begins anew. Otherwise it goes on with the file that is there, as a copy
+        of it, or where none is with an unfinished upload, if the client was told of that or asks to ``append``.
+        """
 
     def set(self, path: str, traits: Traits) -> None:
-        """Change a file or folder."""
+        """Change a file or folder; what is being sent is meant before a file that it is about to replace."""
 
     def make_folder(self, path: str, traits: Traits) -> None:
         """Make a folder in one that is there."""
 
     def remove_folder(self, path: str) -> None:
-        """Remove an empty folder."""
+        """Remove an empty folder, with what is left of uploads there that nobody sends."""
 
     def remove(self, path: str) -> None:
-        """Remove a file or link."""
+        """Remove a file or link, or where there is none an unfinished upload of the account."""
 
     def rename(self, old: str, new: str, *, replace: bool) -> None:
-        """Rename a file or folder; with ``replace`` a file that is at ``new`` is replaced in one step."""
+        """Rename a file, link or folder; with ``replace`` a file that is at ``new`` is replaced in one step."""
 
     def space(self, path: str) -> Space:
         """Return how much room there is."""

@@ -26,6 +26,7 @@ _MEANING = {
     errno.EILSEQ: Refusal.BAD_NAME,
     errno.EXDEV: Refusal.ACROSS,
     errno.EBUSY: Refusal.BUSY,
+    errno.ESTALE: Refusal.BUSY,  # another machine has put something else there
     errno.EMFILE: Refusal.BUSY,
     errno.ENFILE: Refusal.BUSY,
     errno.EOPNOTSUPP: Refusal.UNSUPPORTED,

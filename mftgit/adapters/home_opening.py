@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from mftgit.adapters.clock import Clock
@@ -120,7 +121,8 @@ class Opener:
             partial = begin(folder, terms.temporary, mode)
         else:
             partial, terms = self._copy(folder, terms, mode)
-        os.fchmod(partial.descriptor, mode)
+        with suppress(OSError):  # storage without modes
+            os.fchmod(partial.descriptor, mode)
         return partial, terms
 
     def _copy(self, folder: int, terms: Terms, mode: int) -> tuple[Partial, Terms]:

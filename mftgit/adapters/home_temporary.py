@@ -46,7 +46,12 @@ def begin(folder: int, name: str, mode: int) -> Partial:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
             continue
-        if _lock(descriptor):
+        try:
+            locked = _lock(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if locked:
             return Partial(descriptor)
         os.close(descriptor)  # another session came upon it in between
     raise HomeError(Refusal.BUSY, "other sessions send the same file: try again when they are done")

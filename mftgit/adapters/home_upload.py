@@ -99,7 +99,11 @@ class Upload:
             return
         self._make_room(start, end)
         with telling(self.terms.spot.path):
-            _write_whole(descriptor, data, start)
+            try:
+                _write_whole(descriptor, data, start)
+            except OSError:
+                self.terms.usage.give_back(size_bytes=max(0, end - self._size))
+                raise
             self._size = max(self._size, end)
             self._digest.add(start, end, data)
 

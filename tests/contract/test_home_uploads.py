@@ -470,3 +470,15 @@ def test_a_flush_that_fails_publishes_nothing(
     monkeypatch.undo()
     send(site.open(flush=True), "/a", b"again")
     assert site.seen() == {"a": b"again"}
+
+
+def test_a_session_that_is_killed_at_any_moment_leaves_no_half_file_under_a_visible_name(
+    site: HomeSite,
+) -> None:
+    script = Path(__file__).parents[1] / "support" / "killed_uploads.py"
+    command = [sys.executable, str(script), str(site.root), "40", "7"]
+    done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    acknowledged, gone_on_with = map(int, done.stdout.split())
+    assert acknowledged
+    assert gone_on_with
