@@ -1,7 +1,6 @@
 """Rules of one account or group by itself that no schema can express."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
 
 from mftgit.model.account_document import Draft, Terms, read_expiry
 from mftgit.model.fault import Fault
@@ -36,12 +35,13 @@ def check_terms(terms: Terms) -> Iterator[Fault]:
 
 
 def nested(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Give each path that is below another, with that."""
-    every = set(paths)
-    for path in sorted(every):
-        for parent in PurePosixPath(path).parents:
-            if str(parent) in every:
-                yield path, str(parent)
+    """Give each path that is below another, with that; of several the topmost."""
+    top = "/"
+    for path in sorted(f"{each}/" for each in set(paths)):  # what is below a path follows on it
+        if top != "/" and path.startswith(top):
+            yield path[:-1], top[:-1]
+        else:
+            top = path
 
 
 def _check_keys(lines: Iterable[str], at: str) -> Iterator[Fault]:

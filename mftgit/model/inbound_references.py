@@ -74,13 +74,13 @@ class _Inbound:
     def _listen(self, part: Part, endpoint: Endpoint, names: Names) -> None:
         for name in names:
             others = self.listening.setdefault((name, endpoint.port, endpoint.is_v6), {})
-            other = next((each for each in others if endpoint.clashes(each)), None)
+            other = endpoint.rival(others)
             if other is not None:
                 self.survey.report(
                     part,
                     endpoint.pointer,
                     "address-in-use",
-                    f"{others[other]} listens on port {endpoint.port} of {name} already",
+                    f"{other} listens on port {endpoint.port} of {name} already",
                     "choose another port or address, or let them run on different members",
                 )
                 return

@@ -1,7 +1,7 @@
 """Rules of one service by itself that no schema can express, and where it listens."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +21,12 @@ class Endpoint:
     port: int
     is_v6: bool
 
-    def clashes(self, address: str) -> bool:
-        """Tell whether nobody can listen on ``address`` too, at this port and of this version of IP."""
-        return address == self.address or address in _ALL or self.address in _ALL
+    def rival(self, listening: Mapping[str, str]) -> str | None:
+        """Return who keeps it from being listened on; ``listening`` are those on this port, of this version of IP."""
+        if self.address in _ALL:
+            return next(iter(listening.values()), None)
+        every = _ALL[self.is_v6]
+        return listening.get(self.address) or listening.get(every)
 
 
 def check_service(service: SftpService) -> Iterator[Fault]:
