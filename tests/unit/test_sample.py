@@ -10,6 +10,7 @@ from mftgit.model.config import (
 )
 from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.names import LocationName, MemberName, TransferName
+from mftgit.model.permission import UPLOAD_ONLY, allowed
 from mftgit.model.render import render
 from mftgit.model.triggers import CronTrigger, IntervalTrigger, WatchTrigger
 from mftgit.resources import read_sample
@@ -68,6 +69,19 @@ def test_the_sample_shows_both_types_of_location() -> None:
     partner = locations[LocationName("partner")]
     assert isinstance(partner, SftpLocation)
     assert (partner.host, partner.port, partner.path) == ("127.0.0.1", 2222, "incoming")
+
+
+def test_the_sample_shows_who_may_come_in_once_that_is_switched_on() -> None:
+    files = read_sample()
+    assert not generation("node-1").services
+    assert not generation("node-1").accounts
+    for path in ("services/sftp.yaml", "accounts/supplier.yaml"):
+        files[path] = files[path].replace(b"enabled: false", b"enabled: true")
+    validation = validator().validate(tree(files))
+    assert validation.problems == ()
+    (account,) = render(validation, MemberName("node-1"), Role.NODE).accounts.values()
+    assert (account.home.location, account.home.path) == ("inbox", "from/supplier")
+    assert allowed(account.rules, "/") == UPLOAD_ONLY
 
 
 def test_the_sample_shows_every_trigger() -> None:
