@@ -143,6 +143,12 @@ class Home(Protocol):
         The client goes on from the size that it was told here: `open_write` without ``truncate`` begins there.
         """
 
+    def unfinished(self, path: str) -> int | None:
+        """Return how many bytes of an unfinished upload are there, for `Opening.append` to go on; None for no upload.
+
+        Where a file has the name already there is none, for what is sent to it then begins anew.
+        """
+
     def list(self, path: str) -> Iterator[tuple[str, Attributes]]:
         """Give what is in a folder, in any order, without ``.`` and ``..``; the folder is open until all was given.
 

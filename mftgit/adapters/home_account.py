@@ -77,6 +77,10 @@ class AccountHome:
         """See `Home.stat`."""
         return self._looking.stat(path)
 
+    def unfinished(self, path: str) -> int | None:
+        """See `Home.unfinished`."""
+        return self._looking.unfinished(path)
+
     def list(self, path: str) -> Iterator[tuple[str, Attributes]]:
         """See `Home.list`."""
         return self._looking.list(path)

@@ -43,6 +43,21 @@ class Looking:
                 raise missing(spot)
             return attributes_of(found)
 
+    def unfinished(self, path: str) -> int | None:
+        """See `Home.unfinished`."""
+        spot = self._reach.seen(path)
+        if self._reach.acts(spot).isdisjoint(SENDS) or self._reach.spots.leads_to_folder(
+            spot.parts
+        ):
+            return None
+        with self._reach.above(spot) as folder:
+            if status(folder, spot.name) is not None:
+                return None
+            try:
+                return self._stat_unfinished(spot, folder).size_bytes
+            except HomeError:
+                return None
+
     def shows(self, folder: int, spot: Spot, found: os.stat_result) -> bool:
         """Tell whether the account may know of ``found``: in a drop box, of folders and of what it has just sent."""
         if stat.S_ISDIR(found.st_mode) or not hides_files(self._reach.acts(spot)):

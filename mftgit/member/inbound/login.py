@@ -161,6 +161,14 @@ class AccountDoorkeeper:
         )
         return None if good and is_certified(shown.certificate) else Flaw.CERTIFICATE
 
+    def vouched(self, account: AccountName, factors: frozenset[Factor]) -> Answer:
+        """Decide on somebody who has proved ``factors`` before; see `mftgit.adapters.web_login.WebDoorkeeper`."""
+        flaw = self._barred(account)
+        if flaw is not None:
+            return self._refuse(flaw)
+        answers = [self._pass(account, factor) for factor in factors]
+        return answers[-1] if answers else self._refuse(Flaw.UNFIT)
+
     def signed(self, account: str, shown: Shown) -> Answer:
         """See `Doorkeeper.signed`."""
         flaw = self.weigh(account, shown)
@@ -217,18 +225,25 @@ class AccountDoorkeeper:
     def _find(self, account: str, factor: Factor) -> tuple[_Proofs | None, Flaw | None]:
         """Return what ``account`` proves itself by, and why proving ``factor`` would not help it."""
         proofs = self._logins.proofs.get(AccountName(account))
+        flaw = self._barred(account)
+        if proofs is not None and flaw is None:
+            useless = factor not in useful(proofs.served.account.login.require, self._passed)
+            flaw = Flaw.UNFIT if useless else None
+        return proofs, flaw
+
+    def _barred(self, account: str) -> Flaw | None:
+        """Return why nobody may come in as ``account``, however it is proved."""
+        proofs = self._logins.proofs.get(AccountName(account))
         if proofs is None:
-            return None, Flaw.UNKNOWN
+            return Flaw.UNKNOWN
         said = proofs.served.account
         if said.services is not None and self._logins.service not in said.services:
-            return proofs, Flaw.SERVICE
+            return Flaw.SERVICE
         if said.expires_at is not None and self._logins.clock.now() >= said.expires_at:
-            return proofs, Flaw.EXPIRED
+            return Flaw.EXPIRED
         if said.sources and not self._visitor.is_from(said.sources):
-            return proofs, Flaw.SOURCE
-        if factor not in useful(said.login.require, self._passed):
-            return proofs, Flaw.UNFIT
-        return proofs, None
+            return Flaw.SOURCE
+        return None
 
     def _pass(self, account: str, factor: Factor) -> Answer:
         name = self._name = AccountName(account)
