@@ -11,7 +11,7 @@ settings.register_profile("default", derandomize=True, deadline=None, print_blob
 settings.register_profile("deep", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-_PARTNERS = {"apache2", "etcd", "proftpd", "rclone", "smbd"}
+_PARTNERS = {"apache2", "etcd", "haproxy", "proftpd", "rclone", "smbd"}
 _BESIDE_PATH = "/usr/sbin:/sbin:/usr/lib/openssh"
 
 
