@@ -9,16 +9,12 @@ from mftgit.model.account_path import Parts, is_reserved, parts_of, text_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """A path of an account: it lies below the folder ``root`` of this machine, at ``inner``."""
+    """``path`` of an account: it lies below the folder ``root`` of this machine, at ``inner``."""
 
+    path: str
     parts: Parts
     root: str
     inner: Parts
-
-    @property
-    def path(self) -> str:
-        """The account's path."""
-        return text_of(self.parts)
 
     @property
     def above(self) -> Parts:
@@ -68,8 +64,8 @@ class Spots:
         for length in range(len(parts), 0, -1) if self._folders else ():
             folder = self._folders.get(parts[:length])
             if folder is not None:
-                return Spot(parts=parts, root=folder, inner=parts[length:])
-        return Spot(parts=parts, root=self._home, inner=parts)
+                return Spot(path=text_of(parts), parts=parts, root=folder, inner=parts[length:])
+        return Spot(path=text_of(parts), parts=parts, root=self._home, inner=parts)
 
     def roots(self) -> Iterator[str]:
         """Give the folders of this machine that an account sees, its home first."""

@@ -22,6 +22,7 @@ from mftgit.adapters.local_rename import rename_to_free_name
 from mftgit.model.names import AccountName
 
 _MAX_GAP_BYTES: Final = 4 * 1024 * 1024 * 1024
+_MAX_LACKS: Final = 1000
 _TRIES: Final = 20
 _TRY_S: Final = 0.01
 
@@ -70,6 +71,8 @@ class Upload:
         self._change = change
         self._finished = finished
         self._let_go = let_go
+        self._lacks: set[int] = set()  # where writes were refused
+        self._lacks_more = self._is_lost = False
         self._begun_s = terms.clock.boottime()
 
     @property
@@ -97,6 +100,10 @@ class Upload:
         end = start + len(data)
         if end == start:
             return
+        if len(self._lacks) < _MAX_LACKS:
+            self._lacks.add(start)
+        else:
+            self._lacks_more = True
         self._make_room(start, end)
         with telling(self.terms.spot.path):
             try:
@@ -106,6 +113,7 @@ class Upload:
                 raise
             self._size = max(self._size, end)
             self._digest.add(start, end, data)
+        self._lacks.discard(start)
 
     def attributes(self) -> Attributes:
         """See `OpenFile.attributes`."""
@@ -114,9 +122,9 @@ class Upload:
 
     def set(self, traits: Traits) -> None:
         """See `OpenFile.set`."""
-        self._change(self.descriptor, traits)
         if traits.size_bytes is not None:
             self.resize(traits.size_bytes)
+        self._change(self.descriptor, traits)
 
     def resize(self, size_bytes: int) -> None:
         """Cut or grow it."""
@@ -127,15 +135,26 @@ class Upload:
             self.terms.usage.give_back(size_bytes=self._size - size_bytes)
         self._digest.cut(size_bytes)
         self._size = size_bytes
+        self._lacks = {each for each in self._lacks if each < size_bytes}
 
     def flush(self) -> None:
         """See `OpenFile.flush`."""
+        descriptor = self.descriptor
         with telling(self.terms.spot.path):
-            os.fsync(self.descriptor)
+            try:
+                os.fsync(descriptor)
+            except OSError:
+                self._is_lost = True  # the next fsync would know nothing of it (fsync(2))
+                raise
 
     def close(self) -> Finished | None:
-        """See `OpenFile.close`."""
+        """See `OpenFile.close`. Where a write was refused and not done again, the file has no visible name to get."""
         descriptor = self.descriptor
+        if self._is_lost or self._lacks or self._lacks_more:
+            self.abandon()
+            raise HomeError(
+                Refusal.FAILED, f"{self.terms.spot.path!r}: not all of it could be written"
+            )
         try:
             with telling(self.terms.spot.path):
                 digest = self._digest.finish(self._size)
@@ -177,7 +196,7 @@ class Upload:
 
     def _leave(self, descriptor: int) -> None:
         """Keep what can be gone on with: what is whole from the begin on, of what is no copy of a visible file."""
-        whole_bytes = self._digest.whole_bytes
+        whole_bytes = 0 if self._is_lost else self._digest.whole_bytes
         if whole_bytes and self.terms.basis is None:
             if whole_bytes < self._size:
                 os.ftruncate(descriptor, whole_bytes)

@@ -75,6 +75,8 @@ def test_who_may_only_append_changes_nothing_that_is_there(site: HomeSite) -> No
     file = home.open_write("/d/old", CHANGE, Traits())
     assert refused(lambda: file.write(2, b"X")) is Refusal.DENIED
     assert refused(lambda: file.set(Traits(size_bytes=1))) is Refusal.DENIED
+    file.abandon()
+    file = home.open_write("/d/old", CHANGE, Traits())
     file.write(3, b"er")
     file.close()
     assert site.content("d/old") == b"older"

@@ -118,6 +118,7 @@ def test_no_more_is_written_than_the_quota_leaves(site: HomeSite) -> None:
     file.write(0, b"x" * 40)
     assert refused(lambda: file.write(40, b"x")) is Refusal.OVER_QUOTA
     assert refused(lambda: file.set(Traits(size_bytes=41))) is Refusal.OVER_QUOTA
+    file.set(Traits(size_bytes=40))
     file.write(0, b"y" * 40)
     file.close()
     home.remove("/a")
@@ -181,6 +182,7 @@ def test_no_file_gets_larger_than_the_account_may_send(site: HomeSite) -> None:
     file.write(0, b"x" * 10)
     assert refused(lambda: file.write(10, b"x")) is Refusal.TOO_LARGE
     assert refused(lambda: file.set(Traits(size_bytes=11))) is Refusal.TOO_LARGE
+    file.set(Traits(size_bytes=10))
     file.close()
     assert site.content("a") == b"x" * 10
 
@@ -191,8 +193,8 @@ def test_nothing_is_written_far_behind_what_was_sent(site: HomeSite, offset: int
     file = home.open_write("/a", NEW, Traits())
     assert refused(lambda: file.write(offset, b"x")) is Refusal.TOO_LARGE
     assert refused(lambda: file.set(Traits(size_bytes=offset))) is Refusal.TOO_LARGE
-    file.write(0, b"x")
-    file.close()
+    assert refused(file.close) is Refusal.FAILED
+    send(home, "/a", b"x")
     assert home.open_read("/a").read(offset, 10) == b""
 
 

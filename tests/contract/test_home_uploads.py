@@ -13,7 +13,7 @@ import pytest
 from homes import GO_ON, NEW, HomeSite, refused, send
 
 from mftgit.adapters import local_rename
-from mftgit.adapters.home import Finished, HomeError, Opening, Refusal, Traits
+from mftgit.adapters.home import Finished, HomeError, OpenFile, Opening, Refusal, Traits
 from mftgit.adapters.home_session import MAX_OPEN
 from mftgit.adapters.local import LocalEndpoint
 from mftgit.model.permission import FULL, Act, Rule
@@ -452,7 +452,52 @@ def test_what_storage_refuses_is_told_and_publishes_nothing(
     assert why is (Refusal.FAILED if number == errno.EIO else Refusal.FULL)
     monkeypatch.setattr(os, "fsync", fail)
     assert refused(file.flush) is why
+    monkeypatch.undo()
+    assert refused(file.close) is Refusal.FAILED
     assert site.seen() == {}
+    assert site.hidden() == []
+
+
+def test_a_file_of_which_a_write_was_refused_gets_no_visible_name(
+    site: HomeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSH closes its file after a write that failed, as it does after the last one."""
+    home = site.open()
+    written = os.pwrite
+
+    def fail_at_4(descriptor: int, data: bytes, offset: int) -> int:
+        if offset == 4:
+            raise OSError(errno.ENOSPC, "")
+        return written(descriptor, data, offset)
+
+    def begin() -> OpenFile:
+        file = home.open_write("/a", NEW, Traits())
+        file.write(0, b"0123")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", fail_at_4)
+            assert refused(lambda: file.write(4, b"45")) is Refusal.FULL
+            file.write(6, b"67")
+        return file
+
+    assert refused(begin().close) is Refusal.FAILED
+    assert site.seen() == {}
+    assert home.stat("/a").size_bytes == 4
+    file = begin()
+    file.write(4, b"45")
+    file.close()
+    assert site.seen() == {"a": b"01234567"}
+    file = begin()
+    file.set(Traits(size_bytes=4))
+    file.close()
+    assert site.seen() == {"a": b"0123"}
+
+
+def test_writes_that_are_refused_without_end_take_no_memory(site: HomeSite) -> None:
+    file = site.open(max_file_bytes=10).open_write("/a", NEW, Traits())
+    for at in range(2000):
+        assert refused(lambda at=at: file.write(100 + at, b"x")) is Refusal.TOO_LARGE  # type: ignore[misc]
+    file.set(Traits(size_bytes=0))
+    assert refused(file.close) is Refusal.FAILED
 
 
 def test_a_flush_that_fails_publishes_nothing(
