@@ -34,7 +34,10 @@ MAX_TOLD_ACCOUNT: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serves:
-    """The configuration ``number`` is in force for new connections. ``accepting``: they are taken."""
+    """The configuration ``number`` is in force for new connections. ``accepting``: they are taken.
+
+    0 is none: the process has begun, and takes orders.
+    """
 
     number: int
     accepting: bool

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socket import socket
 from typing import Final
 
@@ -34,12 +34,16 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Worker:
-    """One process; ``number`` is that of no other. ``accepts``: the configuration whose socket it accepts from."""
+    """One process; ``number`` is that of no other.
+
+    ``ready``: it takes orders. ``accepts``: the configuration whose socket it accepts from.
+    """
 
     number: int
     slot: int
     child: Child
     since: float
+    ready: bool = False
     accepts: int = 0
     leaving: bool = False
     reader: threading.Thread | None = None
@@ -107,16 +111,16 @@ class Crew:
             surplus = self._slots[processes:]
             self._slots = self._slots[:processes]
             self._slots += [_Slot() for _ in range(processes - len(self._slots))]
-            there = [slot.worker for slot in self._slots if slot.worker is not None]
+            there = self.workers
             leaving = [slot.worker for slot in surplus if slot.worker is not None]
             for worker in leaving:
                 worker.leaving = True
             self._leaving.update(leaving)
         for worker in there:
-            self.tell(worker, configure, listening)
+            if worker.ready:  # otherwise it is told when it is
+                self.tell(worker, configure, listening)
         for worker in leaving:
-            quiet = Configure(number=configure.number, serving=configure.serving, listens=False)
-            self.tell(worker, quiet)
+            self.tell(worker, replace(configure, listens=False))
         self.tick(set())
 
     def tell(self, worker: Worker, order: Order, pass_on: socket | None = None) -> None:
@@ -127,18 +131,19 @@ class Crew:
             worker.child.kill()
 
     def tell_all(self, order: Order) -> None:
-        """Send ``order`` to all, also to those that leave."""
-        with self._lock:
-            workers = [*self.workers, *self._leaving]
-        for worker in workers:
+        """Send ``order`` to all that have clients or may have, also to those that leave."""
+        for worker in self._ready():
             self.tell(worker, order)
 
     def tell_one(self, number: int, order: Order) -> None:
         """Send ``order`` to the process ``number``, if it is there."""
+        for worker in self._ready():
+            if worker.number == number:
+                self.tell(worker, order)
+
+    def _ready(self) -> list[Worker]:
         with self._lock:
-            found = [each for each in (*self.workers, *self._leaving) if each.number == number]
-        for worker in found:
-            self.tell(worker, order)
+            return [each for each in (*self.workers, *self._leaving) if each.ready]
 
     def tick(self, busy: set[int]) -> None:
         """Start what is due; end what leaves and is not ``busy``, by the numbers of processes with clients."""
@@ -178,8 +183,6 @@ class Crew:
             target=self._hear, args=(worker,), name=f"inbound-{self._service}-{index}", daemon=True
         )
         worker.reader.start()
-        if self._configure is not None:
-            self.tell(worker, self._configure, self._listening)
 
     def _hear(self, worker: Worker) -> None:
         try:
@@ -199,10 +202,18 @@ class Crew:
     def _take(self, worker: Worker, told: Telling) -> None:
         if isinstance(told, Serves):
             worker.accepts = told.number if told.accepting else 0
+            self._brief(worker)
         elif isinstance(told, Noted):
             _log(told, worker)
         else:
             self._heard(worker, told)
+
+    def _brief(self, worker: Worker) -> None:
+        """Tell a process that has just begun what to serve; no other order of that kind comes between."""
+        with self._lock:
+            begins, worker.ready = not worker.ready, True
+            if begins and self._configure is not None and not worker.leaving:
+                self.tell(worker, self._configure, self._listening)
 
     def _take_leave(self, worker: Worker, how: str) -> None:
         now = self._clock.boottime()

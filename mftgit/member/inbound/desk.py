@@ -140,7 +140,9 @@ class Desk:
         clock = self._register.clock
         now = clock.boottime()
         with self._register.lock:
-            serving = self._servings.get(asked.number, self.serving)
+            serving = self._servings.get(asked.number)
+            if serving is None:
+                return _refused(asked.request, Turned.CHANGED.value)
             try:
                 source = source_of(asked.source)
                 turned = self._turned(asked.source, source, serving, now)

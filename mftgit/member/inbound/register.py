@@ -28,6 +28,7 @@ class Register:
         self, member: MemberName, recorder: Recorder, clock: Clock, arrived: Arrived
     ) -> None:
         """Nobody is there."""
+        self._member = member
         self.lock = threading.RLock()
         self.recorder = recorder
         self.clock = clock
@@ -80,7 +81,8 @@ class Register:
         with self.lock:
             over, quiet = self.barrier.expire(now), self._brake.over(now)
         for ban in over:
-            self.recorder.put(EventName.SOURCE_UNBANNED, {"source": ban.source, "by": ban.by})
+            if ban.by == self._member:  # whoever banned it tells
+                self.recorder.put(EventName.SOURCE_UNBANNED, {"source": ban.source, "by": ban.by})
         for address, count in quiet:
             facts: dict[str, Fact] = {"source": address, "untold": count}
             self.recorder.put(EventName.INBOUND_LOGIN_FAILED, facts)

@@ -11,7 +11,6 @@ from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.durable import replace_file
 from mftgit.adapters.home import Finished
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
-from mftgit.errors import MftgitError
 from mftgit.member.inbound.guest import Guest, tell
 from mftgit.member.inbound.recording import Recorder, Write
 from mftgit.member.inbound.register import Arrived, Register
@@ -19,7 +18,7 @@ from mftgit.member.inbound.services import Prepared, Services
 from mftgit.model.barrier import Ban
 from mftgit.model.config import Generation
 from mftgit.model.names import Revision, ServiceName
-from mftgit.model.service_status import ServiceState, ServiceStatus
+from mftgit.model.service_status import ServiceStatus
 
 GRACE_S: Final = 5.0
 """So long after `drain` new clients are still taken where there is a health endpoint, so that a balancer sees it."""
@@ -27,7 +26,6 @@ GRACE_S: Final = 5.0
 STOP_S: Final = 5.0
 """So long uploads and downloads have to end when the member stops."""
 
-_DRAINS: Final = frozenset({ServiceState.DRAINING, ServiceState.DRAINED})
 _LOOK_S: Final = 0.1
 _STOPS: Final = "the member stops"
 _TICK_S: Final = 0.5
@@ -203,13 +201,9 @@ class Inbound:
         return any(each.end_session(session, why) for each in running)
 
     def check(self) -> None:
-        """Return once each service takes clients; raises MftgitError for one that does not."""
-        for each in self.status():
-            if each.state not in {ServiceState.SERVING, *_DRAINS}:
-                raise MftgitError(
-                    f"the service {each.name} at {each.address} does not take clients yet"
-                    f"{'' if each.reason is None else f': {each.reason}'}"
-                )
+        """See that each service takes clients that could be prepared; raises MftgitError for one that does not."""
+        with self._lock:
+            self._services.check()
 
     # The thread
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.location_secrets import SecretsHere
-from mftgit.errors import ConfigError
+from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.inbound.register import Register
 from mftgit.member.inbound.rendering import check_serving, make_serving
 from mftgit.member.inbound.running_service import Doors, RunningService, written
@@ -126,6 +126,17 @@ class Services:
             for name, (service, why) in self._failing.items()
         ]
         return sorted(found, key=lambda each: each.name)
+
+    def check(self) -> None:
+        """See `Inbound.check`."""
+        excused = {} if self._prepared is None else self._prepared.failing
+        for each in self.status(draining=False):
+            serves = each.state is ServiceState.SERVING
+            if not (serves or self.closed or each.name in excused):
+                raise MftgitError(
+                    f"the service {each.name} at {each.address} does not take clients yet"
+                    f"{'' if each.reason is None else f': {each.reason}'}"
+                )
 
     def _prepare(
         self, service: SftpService, generation: Generation, revision: Revision, *, fresh: bool

@@ -61,6 +61,7 @@ class Serving:
 
     def obey(self) -> None:
         """Do as the member says, until the line ends; raises LineEndedError."""
+        self._asking.tell(Serves(number=0, accepting=False))
         while True:
             self._carry_out(parse_order(self._line.receive()))
 
