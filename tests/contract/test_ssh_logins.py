@@ -23,7 +23,7 @@ from mftgit.model.serving import Served, Serving
 from mftgit.model.totp import STEP_S, code_at, read_key
 from mftgit.model.visitor import read_visitor
 
-pytestmark = pytest.mark.needs("sftp", "ssh-keygen", "sftp-server")
+pytestmark = pytest.mark.needs("sftp", "ssh-keygen")
 
 KEY, PASSWORD, TOTP = Factor.KEY, Factor.PASSWORD, Factor.TOTP
 SECRET, CODES = "correct horse", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"

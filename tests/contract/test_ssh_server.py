@@ -21,7 +21,7 @@ from mftgit.model.algorithms import CIPHERS, KEX, MACS, Algorithms
 from mftgit.model.service import ServiceLimits
 from mftgit.model.serving import Serving
 
-pytestmark = pytest.mark.needs("ssh", "sftp", "ssh-keygen", "sftp-server")
+pytestmark = pytest.mark.needs("ssh", "sftp", "ssh-keygen")
 
 KEY = Factor.KEY
 HOST_KEYS = ("ed25519", "ecdsa", "rsa")

@@ -1,4 +1,4 @@
-"""An SSH server of ours on loopback, in this process, that hands ``sftp`` sessions to OpenSSH's sftp-server."""
+"""An SSH server of ours on loopback, in this process."""
 
 import os
 import queue
@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
+from homes import HomeSite
 from ssh_keys import make_key, program
 
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.sftp_serve import serve as serve_sftp
+from mftgit.adapters.sftp_serve_requests import Tally
 from mftgit.adapters.ssh_reception import Connection, Session
 from mftgit.adapters.ssh_server import SshServer
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes
@@ -64,30 +67,22 @@ class Noon(SystemClock):
         return super().now() if self.moment is None else self.moment.astimezone(UTC)
 
 
-def serve_by_openssh(folder: Path) -> Callable[[Session], None]:
-    """Return what serves ``folder`` by OpenSSH's sftp-server."""
+def serve_files(folder: Path) -> Callable[[Session], None]:
+    """Return what serves ``folder`` as every account's home."""
+    site = HomeSite(folder)
 
-    def serve(session: Session) -> None:
-        ours, its = socket.socketpair()
-        with its:
-            child = subprocess.Popen(
-                [program("sftp-server"), "-d", str(folder)], stdin=its.fileno(), stdout=its.fileno()
-            )
-        back = threading.Thread(target=_pump, args=(ours, session), daemon=True)
-        back.start()
-        with ours, child:
-            while piece := session.stream.receive():
-                ours.sendall(piece)
-            ours.shutdown(socket.SHUT_WR)
-            back.join()
+    def serve_session(session: Session) -> None:
+        serve_sftp(
+            session.stream,
+            site.open(name=session.account),
+            account=session.account,
+            downloaded=lambda _: None,
+            tally=Tally(),
+            clock=SystemClock(),
+            work=session.work,
+        )
 
-    return serve
-
-
-def _pump(ours: socket.socket, session: Session) -> None:
-    with suppress(OSError, EOFError):
-        while piece := ours.recv(256 << 10):
-            session.stream.send(piece)
+    return serve_session
 
 
 @dataclass
@@ -263,7 +258,7 @@ def open_door(
                             visitor,
                             doorkeeper=logins.doorkeeper(visitor),
                             reception=entry,
-                            serve=serve or serve_by_openssh(folder),
+                            serve=serve or serve_files(folder),
                         )
                     )
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-_SBIN = ":/usr/sbin:/usr/local/sbin:/sbin:/usr/lib/openssh"
+_SBIN = ":/usr/sbin:/usr/local/sbin:/sbin"
 
 
 def program(name: str) -> str:
