@@ -303,8 +303,12 @@ def test_a_message_between_others_is_seen_where_order_is_strict(door: Door) -> N
             self.say(MSG_IGNORE, b"")
             super()._send_kex_init()  # type: ignore[misc]
 
-    with closing(Shifted(_dial(door))) as client, pytest.raises((paramiko.SSHException, EOFError)):
-        client.start_client(timeout=WAIT_S)
+    with closing(Shifted(_dial(door))) as client:
+        with suppress(
+            paramiko.SSHException, EOFError, OSError
+        ):  # or it returns as if all were well
+            client.start_client(timeout=WAIT_S)
+        assert client.is_dropped()
     assert door.book().reason == BREACH
 
 
