@@ -94,7 +94,10 @@ class _Inbound:
     def check_account(self, part: Part, sound: Sound) -> None:
         """See what it comes to with its groups, on each member."""
         groups, is_whole = self._groups(part, sound)
-        names = self._served(sound, groups) if sound.scope.enabled else ()
+        services = services_of(each.document.value for each in (sound, *(of for _, of in groups)))
+        names = self._served(sound, services) if sound.scope.enabled else ()
+        if is_whole and sound.scope.enabled and not names:
+            self._check_apart(part, sound, services)
         variants = [
             _Variant(group, built)
             for group, built in self.survey.variants(part, sound, names)
@@ -175,15 +178,35 @@ class _Inbound:
             "add home: {location: …, path: …}, or say enabled: false",
         )
 
-    def _served(self, sound: Sound, groups: list[tuple[Part, Sound]]) -> Names:
-        """Return on which members an account runs that is in ``groups``."""
-        services = services_of(each.document.value for each in (sound, *(of for _, of in groups)))
+    def _check_apart(
+        self, part: Part, sound: Sound, services: frozenset[ServiceName] | None
+    ) -> None:
+        """See that an account that runs nowhere does so because none of its ``services`` does."""
+        somewhere = any(self._used(services))
+        if (
+            somewhere
+            and self.survey.eligible(sound.scope.active_on)
+            and self.survey.all_members_read
+        ):
+            self.survey.report(
+                part,
+                "/active_on",
+                "nobody",
+                "no member would let it in: its services run on others than those of active_on",
+                "change active_on or services, or say enabled: false",
+            )
+
+    def _used(self, services: frozenset[ServiceName] | None) -> Iterator[Names]:
+        """Give the members of each of ``services`` that runs at all, None for any."""
+        return (
+            names for name, names in self.offered.items() if services is None or name in services
+        )
+
+    def _served(self, sound: Sound, services: frozenset[ServiceName] | None) -> Names:
+        """Return on which members an account runs that may use ``services``."""
         key = (sound.scope.active_on, services)
         if key not in self.served:
-            used = [
-                each for name, each in self.offered.items() if services is None or name in services
-            ]
-            where = {name for names in used for name in names}
+            where = {name for names in self._used(services) for name in names}
             self.served[key] = tuple(
                 name for name in self.survey.eligible(sound.scope.active_on) if name in where
             )

@@ -100,6 +100,30 @@ def test_an_account_sees_folders_of_local_locations_alone(document: str) -> None
     assert "of the type sftp" in problem.message
 
 
+def test_an_account_runs_where_one_of_its_services_does() -> None:
+    changes = {
+        **GOOD,
+        S: f"{SERVICE}active_on: nodes\n",
+        A: f"groups: [g]\nactive_on: controller\n{LOGIN}",
+    }
+    problem = only(changes)
+    assert (problem.file, problem.pointer, problem.rule) == (A, "/active_on", "nobody")
+    assert "its services run on others" in problem.message
+    on_both = {T: SERVICE.replace("2022", "2023")}
+    assert found({**changes, **on_both}) == []
+    assert found({**changes, **on_both, G: f"{HOME}services: [s]\n"}) == [
+        (A, "/active_on", "nobody")
+    ]
+    assert found({**changes, S: f"{SERVICE}enabled: false\n"}) == []
+    assert found({**changes, S: None}) == []
+    assert found({**changes, A: f"{changes[A]}enabled: false\n"}) == []
+    broken = {"members/node-1.yaml": "role: x\n"}
+    assert found({**changes, **broken}) == [("members/node-1.yaml", "/role", "choice")]
+    assert found({**changes, S: f"{SERVICE}active_on: {{labels: {{site: rome}}}}\n"}) == [
+        (S, "/active_on", "nobody")
+    ]
+
+
 def test_a_group_is_looked_at_that_nobody_is_in() -> None:
     assert with_good({G: "home: {location: x}\n", A: HOME + LOGIN}) == [
         (G, "/home/location", "reference")
