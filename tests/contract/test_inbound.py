@@ -303,3 +303,17 @@ def test_a_member_that_stops_waits_for_files_that_are_open_and_for_nothing_else(
         assert {each["why"] for each in site.events(EventName.SESSION_CLOSED)} == {
             "the member stops"
         }
+
+
+def test_an_account_whose_storage_is_away_is_turned_away_until_it_is_back(
+    site: InboundSite,
+) -> None:
+    site.apply(site.documents("acme"))
+    homes = site.home("acme").parent
+    homes.rmdir()
+
+    assert site.sftp("acme", "ls").returncode != 0
+
+    homes.mkdir()
+    assert site.sftp("acme", "mkdir in", "ls").returncode == 0
+    assert (site.home("acme") / "in").is_dir()

@@ -11,7 +11,7 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.control_line import LineEndedError
-from mftgit.adapters.home import Home
+from mftgit.adapters.home import Home, HomeError
 from mftgit.adapters.home_account import open_home
 from mftgit.adapters.home_usage import Usages
 from mftgit.adapters.proxy_protocol import visitor_of
@@ -168,13 +168,21 @@ class Visits:
             )
 
         def serve_session(session: Session) -> None:
-            home = open_home(
-                servant.serving.accounts[session.account],
-                uploads=service.uploads,
-                finished=reception.uploaded,
-                clock=self._clock,
-                usages=self._usages,
-            )
+            try:
+                home = open_home(
+                    servant.serving.accounts[session.account],
+                    uploads=service.uploads,
+                    finished=reception.uploaded,
+                    clock=self._clock,
+                    usages=self._usages,
+                )
+            except HomeError as error:
+                logger.warning(
+                    "the home of an account cannot be opened",
+                    account=session.account,
+                    why=str(error.__cause__ or error),
+                )
+                return
             with self._lock:
                 visit.homes.add(home)
             try:
