@@ -19,7 +19,6 @@ from mftgit.adapters.process_lock import ProcessLock
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.options import folder_argument
 from mftgit.cli.rules import make_validator
-from mftgit.controller.app import Controller
 from mftgit.member.app import Member
 from mftgit.member.intake import Parts
 from mftgit.member.upstream import RemoteUpstream
@@ -108,6 +107,8 @@ def _node(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iter
 
 @contextmanager
 def _controller(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iterator[Member]:
+    from mftgit.controller.app import Controller  # noqa: PLC0415  a fifth of the time that a node takes to start
+
     validator = make_validator()
     controller = Controller(folder, bootstrap, events=events, validator=validator)
     controller.start()
