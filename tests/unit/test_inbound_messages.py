@@ -37,7 +37,7 @@ from mftgit.model.names import (
 from mftgit.model.permission import READ_ONLY, Rule
 from mftgit.model.plain_value import from_plain, to_plain
 from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import Listen, SftpService
+from mftgit.model.service import Listen, ServiceLimits, SftpService
 from mftgit.model.serving import Served, Serving
 
 ACME = AccountName("acme")
@@ -132,6 +132,13 @@ def test_everything_that_is_served_comes_out_as_it_went_in() -> None:
     assert found == configure
     assert isinstance(found, Configure)
     assert found.serving.accounts[ACME].password == SecretValue("$argon2id$")
+
+
+def test_a_whole_number_of_seconds_is_a_number_of_seconds() -> None:
+    limits = from_plain(ServiceLimits, {"idle_s": 5})
+
+    assert limits.idle_s == 5.0
+    assert type(limits.idle_s) is float
 
 
 def test_a_field_that_is_not_known_is_passed_over() -> None:

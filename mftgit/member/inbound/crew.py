@@ -116,17 +116,21 @@ class Crew:
             for worker in leaving:
                 worker.leaving = True
             self._leaving.update(leaving)
+        message = format_message(configure)
         for worker in there:
             if worker.ready:  # otherwise it is told when it is
-                self.tell(worker, configure, listening)
+                self._send(worker, message, listening)
         for worker in leaving:
             self.tell(worker, replace(configure, listens=False))
         self.tick(set())
 
-    def tell(self, worker: Worker, order: Order, pass_on: socket | None = None) -> None:
+    def tell(self, worker: Worker, order: Order) -> None:
         """Send ``order``; a process that does not take it is ended."""
+        self._send(worker, format_message(order))
+
+    def _send(self, worker: Worker, message: bytes, pass_on: socket | None = None) -> None:
         try:
-            worker.child.line.send(format_message(order), pass_on)
+            worker.child.line.send(message, pass_on)
         except LineEndedError:
             worker.child.kill()
 
@@ -213,7 +217,7 @@ class Crew:
         with self._lock:
             begins, worker.ready = not worker.ready, True
             if begins and self._configure is not None and not worker.leaving:
-                self.tell(worker, self._configure, self._listening)
+                self._send(worker, format_message(self._configure), self._listening)
 
     def _take_leave(self, worker: Worker, how: str) -> None:
         now = self._clock.boottime()
