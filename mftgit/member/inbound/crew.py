@@ -122,7 +122,7 @@ class Crew:
                 self._send(worker, message, listening)
         for worker in leaving:
             self.tell(worker, replace(configure, listens=False))
-        self.tick(set())
+        self._start_due()
 
     def tell(self, worker: Worker, order: Order) -> None:
         """Send ``order``; a process that does not take it is ended."""
@@ -151,6 +151,13 @@ class Crew:
 
     def tick(self, busy: set[int]) -> None:
         """Start what is due; end what leaves and is not ``busy``, by the numbers of processes with clients."""
+        self._start_due()
+        with self._lock:
+            idle = [worker for worker in self._leaving if worker.number not in busy]
+        for worker in idle:
+            worker.child.line.end()
+
+    def _start_due(self) -> None:
         now = self._clock.boottime()
         with self._lock:
             if self._ended or self._configure is None:
@@ -158,9 +165,6 @@ class Crew:
             for index, slot in enumerate(self._slots):
                 if slot.worker is None and slot.at <= now:
                     self._start(index, slot, now)
-            idle = [worker for worker in self._leaving if worker.number not in busy]
-        for worker in idle:
-            worker.child.line.end()
 
     def end(self) -> None:
         """End all processes, and return when they have ended."""
