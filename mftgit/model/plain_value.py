@@ -13,6 +13,8 @@ from mftgit.model.secret_value import SecretValue
 _T = TypeVar("_T")
 _Way = Callable[[Any], Any]
 
+_KIND = "type"
+
 
 def to_plain(value: Any) -> Any:
     """Return ``value`` as dicts, lists, texts, numbers and None.
@@ -53,7 +55,7 @@ def _out(kind: type) -> _Way:
     elif issubclass(kind, tuple):
         way = _tuple_out
     elif is_dataclass(kind):
-        way = _fields_out(tuple(each.name for each in fields(kind)))
+        way = _fields_out(kind)
     else:
         way = _same
     return way
@@ -75,8 +77,10 @@ def _tuple_out(value: tuple[Any, ...]) -> Any:
     return [to_plain(each) for each in value]
 
 
-def _fields_out(names: tuple[str, ...]) -> _Way:
-    return lambda value: {name: to_plain(getattr(value, name)) for name in names}
+def _fields_out(kind: Any) -> _Way:
+    names = tuple(each.name for each in fields(kind))
+    told = {_KIND: kind.KIND} if hasattr(kind, "KIND") else {}
+    return lambda value: told | {name: to_plain(getattr(value, name)) for name in names}
 
 
 def _same(value: Any) -> Any:
@@ -115,9 +119,13 @@ def _single(kind: Any) -> _Way:
 
 
 def _either(kind: Any) -> _Way:
-    """Return what makes what may be None; there are no other unions."""
-    (other,) = (_in(each) for each in get_args(kind) if each is not NoneType)
-    return lambda value: None if value is None else other(value)
+    """Return what makes what may be None, or one of several dataclasses that have a ``KIND``."""
+    others = [each for each in get_args(kind) if each is not NoneType]
+    if len(others) == 1:
+        other = _in(others[0])
+        return lambda value: None if value is None else other(value)
+    ways = {each.KIND: _in(each) for each in others}
+    return lambda value: ways[value[_KIND]](value)
 
 
 def _collection(origin: Any, of: tuple[Any, ...]) -> _Way:

@@ -50,7 +50,7 @@ SERVING = Serving(
         host_keys=(SecretRef(secret=SecretName("host-key")),),
         health=Listen(address="::1", port=2223),
     ),
-    host_keys=(SecretValue("the private key"),),
+    keys=(SecretValue("the private key"),),
     accounts={
         ACME: Served(
             account=Account(
@@ -174,7 +174,7 @@ def test_what_no_process_says_is_refused(content: bytes) -> None:
 
 def test_no_refusal_holds_a_secret() -> None:
     plain = to_plain(SERVING)
-    plain["host_keys"] = ["a secret" * 10_000]
+    plain["keys"] = ["a secret" * 10_000]
 
     with pytest.raises(ValueError, match="not a secret") as caught:
         from_plain(Serving, plain)
