@@ -68,11 +68,16 @@ class Child:
 
 def _environment() -> dict[str, str]:
     """Return what a child needs to run as this process does, and nothing else."""
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if name in _KEPT or name.startswith(_KEPT_OF)
     }
+    return {**kept, **_MEMORY}
+
+
+_MEMORY: Final = {"MALLOC_ARENA_MAX": "2"}
+"""A thread for each connection would have a heap of its own (mallopt(3)): with two, each takes a quarter less."""
 
 
 def open_line(descriptor: int, *, most_bytes: int) -> ControlLine:

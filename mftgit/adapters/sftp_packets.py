@@ -19,7 +19,6 @@ from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
 from paramiko.common import MSG_CHANNEL_DATA
 from paramiko.packet import NeedRekeyException, Packetizer
 
-_RECEIVE_BYTES: Final = 256 << 10
 _LARGEST_PACKET_BYTES: Final = 1 << 20
 _SMALL_BYTES: Final = 4 << 10
 _TAG_BYTES: Final = 16
@@ -91,6 +90,33 @@ class Data(Together):
         return self._head, struct.pack(">I", length), *packet
 
 
+class Received(paramiko.Message):
+    """Data of a channel in ``packet``, which ends at ``end``, behind the two bytes of its padding and its kind.
+
+    It has what paramiko asks of such a message, without a copy of all of it first.
+    """
+
+    def __init__(self, packet: bytes, end: int) -> None:
+        self._packet = packet
+        self._end = end
+        self._at = 2
+
+    def get_int(self) -> int:
+        """See paramiko; what is cut ends the connection, where paramiko puts zeros in its place."""
+        start, self._at = self._at, self._at + 4
+        if self._at > self._end:
+            raise paramiko.SSHException("a packet that ends too early")
+        return int.from_bytes(self._packet[start : self._at], "big")
+
+    def get_binary(self) -> bytes:
+        """See `get_int`."""
+        length = self.get_int()
+        start, self._at = self._at, self._at + length
+        if self._at > self._end:
+            raise paramiko.SSHException("a packet that ends too early")
+        return self._packet[start : self._at]
+
+
 class Packets(Packetizer):
     """See the module. One thread reads; any may write.
 
@@ -99,6 +125,7 @@ class Packets(Packetizer):
 
     REKEY_BYTES = _REKEY_BYTES
     largest_bytes = _LARGEST_PACKET_BYTES
+    receive_bytes = 256 << 10
 
     if TYPE_CHECKING:  # what paramiko's types do not tell
         _initial_kex_done: bool
@@ -156,13 +183,17 @@ class Packets(Packetizer):
         padding = plain[0]
         if not _LEAST_PADDING_BYTES <= padding <= size - 2:
             raise paramiko.SSHException(f"padding of {padding} bytes in a packet of {size}")
-        message = paramiko.Message(plain[2 : size - padding])
+        kind, end = plain[1], size - padding
+        if kind == MSG_CHANNEL_DATA:
+            message: paramiko.Message = Received(plain, end)
+        else:
+            message = paramiko.Message(plain[2:end])
         message.seqno = number = self._Packetizer__sequence_number_in
         self._Packetizer__sequence_number_in = self._after(number)
         self._Packetizer__received_bytes = under_key = self._Packetizer__received_bytes + whole
         if under_key >= self.REKEY_BYTES:
             self._ask_for_keys(under_key)
-        return plain[1], message
+        return kind, message
 
     def send_message(self, data: Any) -> None:
         """See paramiko; ``data`` may be `Together`."""
@@ -237,7 +268,7 @@ class Packets(Packetizer):
     def _piece(self) -> bytes | None:
         """Return what the socket has; None where it has nothing for as long as it waits."""
         try:
-            piece: bytes = self._Packetizer__socket.recv(_RECEIVE_BYTES)
+            piece: bytes = self._Packetizer__socket.recv(self.receive_bytes)
         except TimeoutError:
             if self._Packetizer__closed:
                 raise EOFError from None

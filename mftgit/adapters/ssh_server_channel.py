@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class ServedChannel(paramiko.Channel):
-    """A channel that keeps its client to the window; ``touch`` is called when the client asks or takes something."""
+    """A channel that keeps its client to a window of ``ahead_bytes``.
+
+    ``touch`` is called when the client asks for something, or takes it.
+    """
 
     if TYPE_CHECKING:  # what paramiko's types do not tell
         _window_adjust: Callable[[paramiko.Message], None]
@@ -21,10 +24,12 @@ class ServedChannel(paramiko.Channel):
         _set_window: Callable[[int, int], None]
         _set_remote_channel: Callable[[int, int, int], None]
         in_window_size: int
+        in_max_packet_size: int
         transport: ServerTransport
 
-    def __init__(self, number: int, *, touch: Callable[[], None]) -> None:
+    def __init__(self, number: int, *, ahead_bytes: int, touch: Callable[[], None]) -> None:
         super().__init__(number)
+        self._ahead_bytes = ahead_bytes
         self.is_served = False
         self._touch = touch
         self._unread_bytes = 0
@@ -34,7 +39,7 @@ class ServedChannel(paramiko.Channel):
     ) -> None:
         """Be opened, as number ``theirs`` of the client, which takes so much at once."""
         self._set_transport(transport)
-        self._set_window(transport.default_window_size, transport.default_max_packet_size)
+        self._set_window(self._ahead_bytes, transport.default_max_packet_size)
         self._set_remote_channel(theirs, window_bytes, packet_bytes)
         self.stream = ServedStream(self)
 

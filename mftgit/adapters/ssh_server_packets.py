@@ -17,8 +17,8 @@ _BEFORE_LOGIN_BYTES: Final = 64 << 10
 """How long a packet may be before a login: RFC 4253, 6.1 asks for 35,000."""
 
 _AFTER_LOGIN_BYTES: Final = 1 << 20
-_AHEAD_BYTES: Final = 1 << 20
-"""How much is read at the most while something cannot be sent."""
+_AHEAD_BYTES: Final = 8 << 20
+"""How much is read at the most while something cannot be sent: more than the windows of all channels have."""
 
 _MESSAGES: Final = 128
 """How many messages there may be before a login: one takes four, each try of it up to three."""
@@ -28,6 +28,7 @@ class ServerPackets(Packets):
     """See the module. Times are kept by `ssh_server_watch`, and not by a thread for each handshake."""
 
     largest_bytes = _BEFORE_LOGIN_BYTES
+    receive_bytes = 64 << 10  # more is hardly faster, and is kept several times over
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)

@@ -48,6 +48,9 @@ from mftgit.model.service import ServiceLimits
 from mftgit.model.visitor import Visitor
 
 _CHANNELS: Final = 10
+_FURTHER_WINDOW_BYTES: Final = 256 << 10
+"""What a client may send ahead on each channel but the first; together it is what it can make us keep."""
+
 _SEEN: Final = 1024
 """How many channels are remembered that were closed, for messages to them may still come."""
 
@@ -152,6 +155,12 @@ class ServerTransport(ServerExchange):
         """Take down that the client is not idle."""
         self.touched_at = self._monotonic()
 
+    def _work(self) -> None:
+        """Take down that the client waits for an answer; raises EOFError where it will get none."""
+        self.touch()
+        if self._ending.is_set():
+            raise EOFError("the connection is ending")
+
     def late(self, now: float) -> str | None:
         """Return why the connection is to be ended, if it is late at anything at ``now``."""
         if not self._talk.is_authenticated():
@@ -217,7 +226,7 @@ class ServerTransport(ServerExchange):
                     account=self._who(),
                     visitor=self.visitor,
                     stream=channel.stream,
-                    work=self.touch,
+                    work=self._work,
                 )
             )
             status = 0
@@ -286,8 +295,8 @@ class ServerTransport(ServerExchange):
             for number in (
                 theirs,
                 channel.chanid,
-                self.default_window_size,
-                self.default_max_packet_size,
+                channel.in_window_size,
+                channel.in_max_packet_size,
             ):
                 reply.add_int(number)
             self.answer(reply)
@@ -295,7 +304,8 @@ class ServerTransport(ServerExchange):
     def _make(self, theirs: int, window_bytes: int, packet_bytes: int) -> ServedChannel:
         with self.lock:
             number = self._next_channel()
-            channel = ServedChannel(number, touch=self.touch)
+            ahead_bytes = _FURTHER_WINDOW_BYTES if self._open_channels else self.default_window_size
+            channel = ServedChannel(number, ahead_bytes=ahead_bytes, touch=self.touch)
             self._open_channels[number] = channel
             self._channels.put(number, channel)
             self.channels_seen[number] = True

@@ -4,15 +4,16 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
 from loguru import logger
 
-from mftgit.adapters.home import HomeError, Refusal
-from mftgit.adapters.hosting import Hosting
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.home import Home, HomeError, Refusal
+from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.adapters.ssh_reception import Reception
 from mftgit.adapters.web_files import Files, said
 from mftgit.adapters.web_login import Entrance, Passes, WebDoorkeeper
@@ -42,6 +43,16 @@ _PARTS: Final = {
     f"{OWN}files.css": ("text/css; charset=utf-8", "files.css"),
     f"{OWN}files.js": ("text/javascript; charset=utf-8", "files.js"),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosting:
+    """What a connection needs once somebody has logged in: ``enter`` opens the home of an account."""
+
+    enter: Callable[[AccountName], Home]
+    downloaded: Callable[[Download], None]
+    tally: Tally
+    clock: Clock
 
 
 class WebServer:
@@ -126,7 +137,7 @@ class WebConnection:
         self._limits = limits
         self._forget = forget
         self._login_by = hosting.clock.boottime() + limits.login_s
-        self._entered = ExitStack()
+        self._home: Home | None = None
         self._files: Files | None = None
         self._why = "the client left"
         self._ended = threading.Event()
@@ -140,7 +151,7 @@ class WebConnection:
     @property
     def sessions(self) -> int:
         """See `Connection.sessions`."""
-        return 1 if self._files is not None and not self._ended.is_set() else 0
+        return 1 if self._home is not None and not self._ended.is_set() else 0
 
     def begin(self) -> None:
         """Speak, in a thread of its own."""
@@ -171,8 +182,9 @@ class WebConnection:
         except Exception:  # noqa: BLE001  what an outsider sends must end its connection alone
             logger.opt(exception=True).error("a connection of HTTPS fails")
         finally:
-            with suppress(HomeError):
-                self._entered.close()
+            if self._home is not None:
+                with suppress(HomeError):
+                    self._home.close()
             self._sock.close()
             self._ended.set()
             self._forget(self)
@@ -211,11 +223,9 @@ class WebConnection:
         hosting, account = self._hosting, self._entrance.account
         if account is None:
             raise HomeError(Refusal.FAILED, "nobody is logged in")
-        home = self._entered.enter_context(
-            closing(self._entered.enter_context(hosting.enter(account)))
-        )
+        self._home = hosting.enter(account)
         return Files(
-            home,
+            self._home,
             account=account,
             downloaded=hosting.downloaded,
             tally=hosting.tally,

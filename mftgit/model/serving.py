@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mftgit.model.account import Account
 from mftgit.model.names import AccountName, MemberName, Revision
 from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import AnyService
+from mftgit.model.service import SftpService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Everything that a process needs to serve; equal ones serve alike. ``keys`` are those of `Service.proofs`."""
+    """Everything that a process needs to serve; equal ones serve alike. ``host_keys`` are OpenSSH private keys."""
 
     revision: Revision
     member: MemberName
-    service: AnyService
-    keys: tuple[SecretValue, ...]
+    service: SftpService
+    host_keys: tuple[SecretValue, ...]
     accounts: Mapping[AccountName, Served]

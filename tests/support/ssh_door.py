@@ -196,7 +196,7 @@ def serving(*who: Served, service: str = "partners") -> Serving:
         service=SftpService(
             name=ServiceName(service), listen=Listen(port=22), host_keys=(), algorithms=Algorithms()
         ),
-        keys=(),
+        host_keys=(),
         accounts={each.account.name: each for each in who},
     )
 

@@ -2,8 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from socket import socket
 from typing import Final
@@ -15,16 +14,15 @@ from mftgit.adapters.control_line import LineEndedError
 from mftgit.adapters.home import Home, HomeError
 from mftgit.adapters.home_account import open_home
 from mftgit.adapters.home_usage import Usages
-from mftgit.adapters.hosting import Hosting
 from mftgit.adapters.proxy_protocol import visitor_of
+from mftgit.adapters.sftp_serve import serve
 from mftgit.adapters.sftp_serve_requests import Download, Tally
-from mftgit.adapters.ssh_reception import Connection
+from mftgit.adapters.ssh_reception import Connection, Session
+from mftgit.adapters.ssh_server import SshServer
 from mftgit.errors import MftgitError
 from mftgit.member.inbound.asking import Asking, Reception
 from mftgit.member.inbound.login import Logins
-from mftgit.member.inbound.speaking import Greet
 from mftgit.model.inbound_messages import Downloaded, Ended, Traffic, Usage
-from mftgit.model.names import AccountName
 from mftgit.model.serving import Serving
 from mftgit.model.visitor import Visitor, read_visitor
 
@@ -39,7 +37,7 @@ class Servant:
 
     number: int
     serving: Serving
-    greet: Greet
+    server: SshServer
     logins: Logins
 
 
@@ -137,8 +135,13 @@ class Visits:
             sock.close()
             return
         try:
-            hosting = self._hosting(servant, number, reception, visit)
-            connection = servant.greet(sock, visitor, servant.logins, reception, hosting)
+            connection = servant.server.receive(
+                sock,
+                visitor,
+                doorkeeper=servant.logins.doorkeeper(visitor),
+                reception=reception,
+                serve=self._serving(servant, number, reception, visit),
+            )
         except BaseException:
             self._ended(number, "it could not be served")
             raise
@@ -148,9 +151,11 @@ class Visits:
         if why is not None:
             connection.end(why)
 
-    def _hosting(
+    def _serving(
         self, servant: Servant, number: int, reception: Reception, visit: _Visit
-    ) -> Hosting:
+    ) -> Callable[[Session], None]:
+        service = servant.serving.service
+
         def downloaded(download: Download) -> None:
             self._asking.tell(
                 Downloaded(
@@ -162,12 +167,11 @@ class Visits:
                 )
             )
 
-        @contextmanager
-        def enter(account: AccountName) -> Iterator[Home]:
+        def serve_session(session: Session) -> None:
             try:
                 home = open_home(
-                    servant.serving.accounts[account],
-                    uploads=servant.serving.service.uploads,
+                    servant.serving.accounts[session.account],
+                    uploads=service.uploads,
                     finished=reception.uploaded,
                     clock=self._clock,
                     usages=self._usages,
@@ -175,19 +179,27 @@ class Visits:
             except HomeError as error:
                 logger.warning(
                     "the home of an account cannot be opened",
-                    account=account,
+                    account=session.account,
                     why=str(error.__cause__ or error),
                 )
-                raise
+                return
             with self._lock:
                 visit.homes.add(home)
             try:
-                yield home
+                serve(
+                    session.stream,
+                    home,
+                    account=session.account,
+                    downloaded=downloaded,
+                    tally=visit.tally,
+                    clock=self._clock,
+                    work=session.work,
+                )
             finally:
                 with self._lock:
                     visit.homes.discard(home)
 
-        return Hosting(enter=enter, downloaded=downloaded, tally=visit.tally, clock=self._clock)
+        return serve_session
 
     def _ended(self, number: int, why: str) -> None:
         with self._lock:
