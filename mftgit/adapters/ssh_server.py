@@ -44,7 +44,7 @@ class SshServer:
         """
         self._terms = agree(algorithms, HostKeys(host_keys, algorithms))
         self._limits = limits
-        self._banner = None if banner is None else banner.rstrip("\r\n") + "\r\n"
+        self._banner = "".join(f"{line}\r\n" for line in (banner or "").splitlines())
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._connections: set[ServerTransport] = set()
@@ -77,7 +77,12 @@ class SshServer:
             if not self._is_watched:
                 self._is_watched = True
                 threading.Thread(target=self._watch, name="ssh-times", daemon=True).start()
-        connection.begin()
+        try:
+            connection.begin()
+        except RuntimeError:  # there are too many threads already
+            with self._lock:
+                self._connections.discard(connection)
+            raise
         return connection
 
     def close(self) -> None:

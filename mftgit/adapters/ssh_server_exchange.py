@@ -130,6 +130,8 @@ class ServerExchange(paramiko.Transport):
 
     def _parse_kex_init(self, m: paramiko.Message) -> None:
         """See paramiko; what a client sent by a wrong guess is passed over (RFC 4253, 7)."""
+        if self.initial_kex_done and not self.packetizer.is_known:
+            raise paramiko.SSHException("keys are exchanged once before a login")
         offered = self._really_parse_kex_init(paramiko.Message(m.asbytes()))
         guess = offered["kex_algo_list"][0], offered["server_key_algo_list"][0]
         super()._parse_kex_init(m)  # type: ignore[misc]

@@ -34,7 +34,7 @@ class ServerPackets(Packets):
         super().__init__(sock)
         self._socket = sock
         self._read = 0
-        self._known = False
+        self.is_known = False
         self._passes_over = False
         self._reader: int | None = None
 
@@ -46,7 +46,7 @@ class ServerPackets(Packets):
 
     def know(self) -> None:
         """Take what somebody sends who has logged in."""
-        self._known = True
+        self.is_known = True
         self.largest_bytes = _AFTER_LOGIN_BYTES
 
     def pass_over_next(self) -> None:
@@ -80,7 +80,7 @@ class ServerPackets(Packets):
         return kind, message
 
     def _read_bounded(self) -> tuple[int, paramiko.Message]:
-        if not self._known:
+        if not self.is_known:
             self._read += 1
             if self._read > _MESSAGES:
                 raise paramiko.SSHException("too many messages before a login")

@@ -58,7 +58,8 @@ _KEEPALIVE_S: Final = 60
 _BY_APPLICATION: Final = 11
 """RFC 4253, 11.1."""
 
-_GOODBYE_S: Final = 0.5
+_GOODBYE_S: Final = 0.05
+"""One that takes nothing is not waited for: many may have to be told."""
 
 _GONE: Final = (OSError, EOFError, paramiko.SSHException)
 """What a stream raises whose client has gone."""
@@ -197,6 +198,7 @@ class ServerTransport(ServerExchange):
         self._ending.set()
         with suppress(Exception):  # whatever it is, the line is given up
             self._say_goodbye(reason, code)
+        self.active = False  # nothing more is done of what has come already
         # Only the thread that reads closes the socket: its number could be another's by then.
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
@@ -216,7 +218,11 @@ class ServerTransport(ServerExchange):
         """Serve a session, in a thread of its own."""
         thread = threading.Thread(target=self._session, args=(channel,), name="sftp", daemon=True)
         self._threads[channel.chanid] = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # there are too many already
+            del self._threads[channel.chanid]
+            raise
 
     def _session(self, channel: ServedChannel) -> None:
         status = 1

@@ -118,7 +118,7 @@ def _wrong(key: PublicKey) -> str | None:
             return None
         return f"an RSA key of {bits} bits; expected {MIN_RSA_BITS} to {MAX_RSA_BITS}"
     curve, point = key.fields[0].decode("ascii", "replace"), key.fields[1]
-    if not key.kind.removesuffix("@openssh.com").endswith(f"-{curve}"):
+    if key.kind not in {ECDSA + curve, f"sk-{ECDSA}{curve}@openssh.com"}:
         return f"a key of the kind {key.kind} on the curve {curve!r}"
     whole = len(point) == 1 + 2 * CURVES[curve] and point[0] == _UNCOMPRESSED
     return None if whole else f"the point of the key is not one of {curve}"

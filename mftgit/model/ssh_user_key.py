@@ -82,6 +82,7 @@ def is_for(
         and certificate.certified_as == CertifiedAs.USER
         and not set(certificate.principals).isdisjoint(principals)
         and certificate.holds_at(now)
+        and len(certificate.options) == len(certificate.option_values)
         and all(
             name == _SOURCE_ADDRESS and _is_from(value, visitor)
             for name, value in zip(certificate.options, certificate.option_values, strict=True)

@@ -236,6 +236,37 @@ def test_answers_of_any_count_are_one_wrong_answer(door: Door, client: Client) -
     assert len(book.failures) == 6
 
 
+def test_tries_that_were_sent_ahead_are_not_looked_at(door: Door, client: Client) -> None:
+    client.say(MSG_SERVICE_REQUEST, "ssh-userauth")
+    with suppress(EOFError, OSError):
+        for _ in range(60):
+            client.say(MSG_USERAUTH_REQUEST, "ann", "ssh-connection", "password", NO, "guess")
+    assert client.is_dropped()
+    assert len(door.book().failures) == 6
+
+
+def test_what_a_client_sent_by_a_wrong_guess_is_passed_over(door: Door) -> None:
+    class Guessing(Client):
+        """Sends the first message of its first choice before it knows what is chosen (RFC 4253, 7)."""
+
+        def _send_message(self, message: paramiko.Message) -> None:
+            sent = message.asbytes()
+            if sent[0] != MSG_KEXINIT:
+                super()._send_message(message)  # type: ignore[misc]
+                return
+            follows = sent[:-5] + bytes((1,)) + sent[-4:]
+            self.local_kex_init = self._latest_kex_init = follows
+            super()._send_message(paramiko.Message(follows))  # type: ignore[misc]
+            self.say(30, b"a guess of another exchange of keys")
+
+    with closing(Guessing(_dial(door))) as client:
+        client.get_security_options().kex = ("ecdh-sha2-nistp521",)
+        client.start_client(timeout=WAIT_S)
+        with pytest.raises(paramiko.BadAuthenticationType):
+            client.auth_none("ann")
+    door.book()
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -44,7 +44,7 @@ def _ann(work: Path) -> Serving:
 
 @pytest.fixture(scope="module")
 def lasting(work: Path) -> Iterator[Door]:
-    with open_door(work, _ann(work), host_keys=HOST_KEYS, banner="Welcome") as door:
+    with open_door(work, _ann(work), host_keys=HOST_KEYS, banner="Welcome\nall") as door:
         yield door
 
 
@@ -264,7 +264,7 @@ def test_a_connection_has_ten_channels(door: Door, client: paramiko.Transport) -
 
 def test_a_session_of_openssh_ends_with_its_exit_status(door: Door) -> None:
     ssh = _run(door, "-s", "sftp")
-    assert (ssh.stdout, ssh.stderr, ssh.returncode) == (b"", b"Welcome\r\n", 0)
+    assert (ssh.stdout, ssh.stderr, ssh.returncode) == (b"", b"Welcome\r\nall\r\n", 0)
     door.book()
 
 

@@ -1,10 +1,13 @@
 """What clients show of themselves, and whom a certificate is for."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ssh_keys import make_key, sign_key
 
 from mftgit.model.host_authority import read_authority
@@ -113,6 +116,34 @@ def test_other_algorithms_are_refused(
         read_shown(f"{algorithm}-cert-v01@openssh.com", blob)
     with pytest.raises(ValueError, match="ends too early"):
         read_shown("ssh-ed25519", blob)
+
+
+def test_an_unsigned_certificate_of_any_form_is_for_nobody(
+    signed: tuple[Certificate, PublicKey, bytes],
+) -> None:
+    certificate, authority, _ = signed
+    assert not _is_for(replace(certificate, option_values=()), authority)
+
+
+def _string(content: bytes) -> bytes:
+    return len(content).to_bytes(4) + content
+
+
+@given(st.data())
+def test_whatever_is_shown_is_read_or_refused(
+    signed: tuple[Certificate, PublicKey, bytes], data: st.DataObject
+) -> None:
+    _, _, certificate = signed
+    point = bytes((4,)) + bytes(64)
+    curve = data.draw(st.sampled_from([b"nistp256", b"sha2-nistp256", b"nistp521", b"x", b""]))
+    ecdsa = b"".join(map(_string, (b"ecdsa-sha2-nistp256", curve, point)))
+    blob = data.draw(st.sampled_from([certificate, ecdsa]))
+    at = data.draw(st.integers(0, len(blob)))
+    odd = blob[:at] + data.draw(st.binary(max_size=8)) + blob[data.draw(st.integers(at, at + 8)) :]
+    for algorithm in ALGORITHMS:
+        for name in (algorithm, f"{algorithm}-cert-v01@openssh.com"):
+            with suppress(ValueError):
+                read_shown(name, odd)
 
 
 def test_an_rsa_key_signs_with_sha_2_and_has_2048_bits(tmp_path: Path) -> None:
