@@ -213,8 +213,12 @@ def client(door: Door) -> Iterator[Client]:
 @pytest.fixture
 def inside(client: Client, work: Path) -> Client:
     """One that has logged in."""
-    client.auth_publickey("ann", paramiko.Ed25519Key.from_private_key_file(str(work / "keys/ann")))
+    client.auth_publickey("ann", _key(work))
     return client
+
+
+def _key(work: Path) -> paramiko.PKey:
+    return paramiko.Ed25519Key.from_private_key_file(str(work / "keys" / "ann"))
 
 
 def test_extensions_of_any_count_are_passed_over(door: Door, client: Client) -> None:
@@ -264,6 +268,31 @@ def test_what_a_client_sent_by_a_wrong_guess_is_passed_over(door: Door) -> None:
         client.start_client(timeout=WAIT_S)
         with pytest.raises(paramiko.BadAuthenticationType):
             client.auth_none("ann")
+    door.book()
+
+
+def test_what_is_asked_while_keys_change_is_answered_behind_that(door: Door, work: Path) -> None:
+    class Asking(Client):
+        """Asks something when it knows that keys are to change, and before it says so itself."""
+
+        asks = False
+
+        def _negotiate_keys(self, message: paramiko.Message) -> None:
+            if self.asks:
+                self.say(MSG_GLOBAL_REQUEST, "anything", YES)
+            super()._negotiate_keys(message)  # type: ignore[misc]
+
+    with closing(Asking(_dial(door))) as client:
+        client.start_client(timeout=WAIT_S)
+        client.auth_publickey("ann", _key(work))
+        served_by: Any = door.connections.get(timeout=WAIT_S)
+        client.asks = True
+        client.completion_event = answered = threading.Event()  # set by new keys, and by answers
+        served_by._send_kex_init()
+        assert answered.wait(WAIT_S)
+        client.asks = False
+        client.open_session(timeout=WAIT_S)
+        assert served_by.session_id != served_by.H
     door.book()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import argon2
 import paramiko
 import pytest
+from paramiko.pkey import PublicBlob
 from ssh_door import WAIT_S, Book, Door, account, open_door, served, serving
 from ssh_keys import make_key, sign_key
 
@@ -20,6 +21,7 @@ from mftgit.model.login_steps import Flaw
 from mftgit.model.names import ServiceName
 from mftgit.model.password_hash import Cost, cost_of
 from mftgit.model.serving import Served, Serving
+from mftgit.model.ssh_certificate import read_certificate_line
 from mftgit.model.totp import STEP_S, code_at, read_key
 from mftgit.model.visitor import read_visitor
 
@@ -270,6 +272,38 @@ def test_a_certificate_that_is_not_for_it_does_not_open(
     assert not book.logins
     # OpenSSH shows the plain key too, and neither a host's certificate nor one that has passed.
     assert [name for name, _ in book.failures] == ["keys"]
+
+
+def test_a_certificate_that_was_changed_does_not_open(
+    door: Door, client: paramiko.Transport, work: Path, certify: Callable[..., str]
+) -> None:
+    path = work / "keys" / f"{certify(principals='another')}-cert.pub"
+    _, blob = read_certificate_line(path.read_text("ascii"))
+    assert blob.count(b"another") == 1
+    key = _own_key(work, "certified")
+    key.public_blob = PublicBlob(
+        "ssh-ed25519-cert-v01@openssh.com", blob.replace(b"another", b"partner")
+    )
+    with pytest.raises(paramiko.AuthenticationException):
+        client.auth_publickey("keys", key)
+    client.close()
+    assert door.book().failures == [("keys", Flaw.CERTIFICATE)]
+
+
+def test_a_signature_is_of_the_kind_that_was_said(
+    door: Door, client: paramiko.Transport, work: Path
+) -> None:
+    class Other(paramiko.RSAKey):
+        """Says that it signs with SHA-512, and does with SHA-256."""
+
+        def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> paramiko.Message:
+            assert algorithm == "rsa-sha2-512"
+            return super().sign_ssh_data(data, "rsa-sha2-256")
+
+    with pytest.raises(paramiko.AuthenticationException):
+        client.auth_publickey("keys", Other.from_private_key_file(str(work / "keys" / "rsa")))
+    client.close()
+    assert door.book().failures == [("keys", Flaw.SIGNATURE)]
 
 
 @pytest.fixture
