@@ -44,10 +44,12 @@ from mftgit.model.etcd_values import (
     CHANCES,
     FIRST,
     NOTHING,
+    Entry,
     Keys,
     ToldLease,
     ToldSession,
     epoch_of,
+    find_orphans,
     format_beat,
     format_lease,
     format_session,
@@ -156,11 +158,13 @@ class EtcdCoordinator:
         One question tells who lives, and whether anything else has changed: each change that lasts raises the highest
         revision of all keys but beats, or lowers their number.
         """
-        told, beats = self._read(read_newest(self._keys.told), read_range(self._keys.beats))
+        newest, beats = self._read(read_newest(self._keys.told), read_range(self._keys.beats))
         self._beats.see(entries(beats, self._keys.prefix), but=self._session)
-        if self._beats.end_silent() or self._seen != state(told):
-            (everything,) = self._read(read_range(self._keys.told))
-            told = list(entries(everything, self._keys.prefix))
+        if self._beats.end_silent() or self._seen != state(newest):
+            everything, told = self._read_all()
+            if orphans := find_orphans(told):
+                self._beats.free(orphans)
+                everything, told = self._read_all()
             held = {name: hold.created for name, hold in self._held.items()}
             self._known = know(told, self._known, self._session, held)
             if missing := self._known.missing - self._going:
@@ -351,6 +355,10 @@ class EtcdCoordinator:
         answer = self._transaction(lives(self._keys, session), steps or found, found)
         if not answer.says.get("succeeded"):
             raise lost(session)
+
+    def _read_all(self) -> tuple[Any, list[Entry]]:
+        (everything,) = self._read(read_range(self._keys.told))
+        return everything, list(entries(everything, self._keys.prefix))
 
     def _read(self, *questions: Any) -> list[Any]:
         """Return the answers to ``questions`` about ranges, all of one moment."""

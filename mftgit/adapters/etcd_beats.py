@@ -13,7 +13,7 @@ from typing import Any
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.etcd_calls import Answer, NotFoundError
-from mftgit.adapters.etcd_wire import changed_at, delete, read, transaction
+from mftgit.adapters.etcd_wire import changed_at, delete, transaction
 from mftgit.model.etcd_values import Beat, Entry, Keys, parse_beat
 from mftgit.model.lease import Observation
 
@@ -30,7 +30,6 @@ class Beats:
         self._ttl_s = ttl_s
         self._clock = clock
         self._seen: dict[str, tuple[Beat, Observation]] = {}
-        self._ended: set[str] = set()  # what they held may be there still
 
     def see(self, entries: Iterable[Entry], *, but: str) -> None:
         """Take note of all beats there are now, ``but`` that of our own session."""
@@ -39,21 +38,32 @@ class Beats:
         self._seen = {beat.session: (beat, self._observed(beat, now)) for beat in beats}
 
     def end_silent(self) -> bool:
-        """End the sessions that have been silent for too long, for everybody; tell whether there are any.
+        """End the sessions that have been silent for too long, for everybody; tell whether there were any.
+
+        What they held is there until `free` is called for it.
 
         Raises:
             CoordinatorUnavailableError
         """
         now = self._clock.boottime()
-        for beat, observation in self._seen.values():
-            if observation.has_run_out(now, self._ttl_of(beat)):
-                self._end(beat)
-        ended = tuple(self._ended)
-        for name in ended:
+        due = [
+            beat
+            for beat, observation in self._seen.values()
+            if observation.has_run_out(now, self._ttl_of(beat))
+        ]
+        for beat in due:
+            self._end(beat)
+        return bool(due)
+
+    def free(self, sessions: Iterable[str]) -> None:
+        """End the leases of etcd's of ``sessions``, which have ended, and all that was held by them.
+
+        Raises:
+            CoordinatorUnavailableError
+        """
+        for name in sessions:
             with suppress(NotFoundError):
                 self._ask("/lease/revoke", {"ID": int(name, 16)})
-            self._ended.discard(name)
-        return bool(ended)
 
     def due_in_s(self) -> float:
         """See `Coordinator.due_in_s`."""
@@ -61,13 +71,9 @@ class Beats:
         return min(due, default=math.inf) - self._clock.boottime()
 
     def _end(self, beat: Beat) -> None:
-        name = beat.session
-        session = self._keys.session(name)
-        still = [changed_at(self._keys.beat(name), beat.changed)]
-        steps = [delete(session), delete(self._keys.beat(name))]
-        answer = self._ask("/kv/txn", transaction(still, steps, [read(session)]))
-        if answer.says.get("succeeded") or _is_gone(answer):
-            self._ended.add(name)
+        key = self._keys.beat(beat.session)
+        steps = [delete(self._keys.session(beat.session)), delete(key)]
+        self._ask("/kv/txn", transaction([changed_at(key, beat.changed)], steps, []))
 
     def _observed(self, beat: Beat, now: float) -> Observation:
         before = self._seen.get(beat.session)
@@ -77,8 +83,3 @@ class Beats:
 
     def _ttl_of(self, beat: Beat) -> float:
         return max(self._ttl_s, beat.ttl_s)
-
-
-def _is_gone(answer: Answer) -> bool:
-    """Tell whether a session was not there any more: ended by somebody, or by us without our hearing of it."""
-    return "kvs" not in answer.says["responses"][0]["response_range"]

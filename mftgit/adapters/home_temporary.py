@@ -47,7 +47,7 @@ def begin(folder: int, name: str, mode: int) -> Partial:
                 os.unlink(name, dir_fd=folder)
             continue
         try:
-            locked = _lock(descriptor)
+            locked = _lock(descriptor) and os.fstat(descriptor).st_nlink > 0
         except BaseException:
             os.close(descriptor)
             raise

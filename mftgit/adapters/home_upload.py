@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from typing import Final
@@ -110,6 +111,8 @@ class Upload:
                 _write_whole(descriptor, data, start)
             except OSError:
                 self.terms.usage.give_back(size_bytes=max(0, end - self._size))
+                with suppress(OSError):
+                    os.ftruncate(descriptor, self._size)  # a part of it may have got there
                 raise
             self._size = max(self._size, end)
             self._digest.add(start, end, data)

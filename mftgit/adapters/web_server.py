@@ -4,16 +4,15 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
 from loguru import logger
 
-from mftgit.adapters.clock import Clock
-from mftgit.adapters.home import Home, HomeError, Refusal
-from mftgit.adapters.sftp_serve_requests import Download, Tally
+from mftgit.adapters.home import HomeError, Refusal
+from mftgit.adapters.hosting import Hosting
 from mftgit.adapters.ssh_reception import Reception
 from mftgit.adapters.web_files import Files, said
 from mftgit.adapters.web_login import Entrance, Passes, WebDoorkeeper
@@ -43,16 +42,6 @@ _PARTS: Final = {
     f"{OWN}files.css": ("text/css; charset=utf-8", "files.css"),
     f"{OWN}files.js": ("text/javascript; charset=utf-8", "files.js"),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hosting:
-    """What a connection needs once somebody has logged in: ``enter`` opens the home of an account."""
-
-    enter: Callable[[AccountName], Home]
-    downloaded: Callable[[Download], None]
-    tally: Tally
-    clock: Clock
 
 
 class WebServer:
@@ -137,7 +126,7 @@ class WebConnection:
         self._limits = limits
         self._forget = forget
         self._login_by = hosting.clock.boottime() + limits.login_s
-        self._home: Home | None = None
+        self._entered = ExitStack()
         self._files: Files | None = None
         self._why = "the client left"
         self._ended = threading.Event()
@@ -151,7 +140,7 @@ class WebConnection:
     @property
     def sessions(self) -> int:
         """See `Connection.sessions`."""
-        return 1 if self._home is not None and not self._ended.is_set() else 0
+        return 1 if self._files is not None and not self._ended.is_set() else 0
 
     def begin(self) -> None:
         """Speak, in a thread of its own."""
@@ -182,9 +171,8 @@ class WebConnection:
         except Exception:  # noqa: BLE001  what an outsider sends must end its connection alone
             logger.opt(exception=True).error("a connection of HTTPS fails")
         finally:
-            if self._home is not None:
-                with suppress(HomeError):
-                    self._home.close()
+            with suppress(HomeError):
+                self._entered.close()
             self._sock.close()
             self._ended.set()
             self._forget(self)
@@ -223,9 +211,11 @@ class WebConnection:
         hosting, account = self._hosting, self._entrance.account
         if account is None:
             raise HomeError(Refusal.FAILED, "nobody is logged in")
-        self._home = hosting.enter(account)
+        home = self._entered.enter_context(
+            closing(self._entered.enter_context(hosting.enter(account)))
+        )
         return Files(
-            self._home,
+            home,
             account=account,
             downloaded=hosting.downloaded,
             tally=hosting.tally,

@@ -42,13 +42,13 @@ from mftgit.model.problem import Problem
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_words import show
 from mftgit.model.secret_document import Secret, build_secret, check_secret
-from mftgit.model.service import SftpService
+from mftgit.model.service import AnyService
 from mftgit.model.service_document import build_service
 from mftgit.model.service_rules import check_service
 from mftgit.model.templates import Variable, fill_in, find_templates, is_well_formed, names_in
 from mftgit.model.transfer_rules import check_transfer
 
-Built = Cluster | Member | Location | Transfer | Draft | Group | SftpService | Secret
+Built = Cluster | Member | Location | Transfer | Draft | Group | AnyService | Secret
 
 TEMPLATED: Final = (Kind.LOCATION, Kind.TRANSFER, Kind.ACCOUNT, Kind.GROUP, Kind.SERVICE)
 SCOPED: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE)
@@ -184,7 +184,7 @@ def _faults(built: Built, timezones: frozenset[str]) -> Iterator[Fault]:
         yield from check_draft(built)
     elif isinstance(built, Group):
         yield from check_terms(built.terms)
-    elif isinstance(built, SftpService):
+    elif isinstance(built, AnyService):
         yield from check_service(built)
     elif isinstance(built, Cluster):
         yield from check_line(built.controller)

@@ -33,7 +33,7 @@ from mftgit.model.names import (
 from mftgit.model.retry import Retry
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import SftpService
+from mftgit.model.service import AnyService
 from mftgit.model.source import Checksum, Marker, Order, Pattern
 from mftgit.model.triggers import Trigger
 from mftgit.model.windows import Windows
@@ -318,7 +318,7 @@ class Generation:
     member: Member
     locations: Mapping[LocationName, Location] = field(default_factory=dict)
     transfers: Mapping[TransferName, Transfer] = field(default_factory=dict)
-    services: Mapping[ServiceName, SftpService] = field(default_factory=dict)
+    services: Mapping[ServiceName, AnyService] = field(default_factory=dict)
     accounts: Mapping[AccountName, Account] = field(default_factory=dict)
     elsewhere: Mapping[MemberName, Mapping[LocationName, Location]] = field(default_factory=dict)
     declared: frozenset[TransferName] = frozenset()

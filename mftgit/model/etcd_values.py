@@ -15,7 +15,7 @@ nobody knows beforehand is part of each epoch, too: two owners have one epoch by
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -296,6 +296,16 @@ def know(
         unknown=unknown,
         missing=frozenset(missing if is_there else ()),
     )
+
+
+def find_orphans(entries: Collection[Entry]) -> frozenset[str]:
+    """Return the sessions that have ended and whose leases are there still: nobody has those, and nobody can.
+
+    Whoever ends a silent session removes its key first, and may not come to the rest of it.
+    """
+    sessions = {entry.key.removeprefix(_SESSION) for entry in _below(entries, _SESSION)}
+    found = {lease.session for _, _, lease in _leases(entries)} - sessions
+    return frozenset(name for name in found if _NAME.fullmatch(name))
 
 
 def _silent(before: Known) -> Iterator[tuple[TransferName, Handover]]:

@@ -6,13 +6,13 @@ from mftgit.model.account import Account, Factor, Login
 from mftgit.model.flat import Value, flat, where
 from mftgit.model.host_authority import read_authority
 from mftgit.model.permission import PRESETS, Act
-from mftgit.model.service import SftpService
+from mftgit.model.service import Service
 
 _RENAMED = {"proxies": "proxy_protocol.from"}
 _WORDS = {acts: name for name, acts in PRESETS.items()}
 
 
-def flat_service(service: SftpService) -> Mapping[str, Value]:
+def flat_service(service: Service) -> Mapping[str, Value]:
     """Return every field of ``service`` by its path; a host key is told by where it lies."""
     # What the cluster calls gate.limits is called limits here.
     told = {name.removeprefix("gate."): value for name, value in flat(service, "").items()}

@@ -17,7 +17,7 @@ from mftgit.model.grouping import Names
 from mftgit.model.location import LocalLocation
 from mftgit.model.names import MemberName, ServiceName
 from mftgit.model.parts import Part, sound_parts
-from mftgit.model.service import SftpService
+from mftgit.model.service import AnyService
 from mftgit.model.service_rules import Endpoint, endpoints
 from mftgit.model.survey import Survey
 
@@ -64,7 +64,7 @@ class _Inbound:
         variants = [
             (group, built)
             for group, built in self.survey.variants(part, sound, names)
-            if isinstance(built, SftpService)
+            if isinstance(built, AnyService)
         ]
         for group, service in variants:
             self.survey.use(part, part, service.secrets(), group)

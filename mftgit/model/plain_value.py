@@ -1,6 +1,6 @@
 """Typed values as what JSON can write, and back: by the types of a dataclass's fields, and by nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -11,6 +11,9 @@ from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_
 from mftgit.model.secret_value import SecretValue
 
 _T = TypeVar("_T")
+_Way = Callable[[Any], Any]
+
+_KIND = "type"
 
 
 def to_plain(value: Any) -> Any:
@@ -18,24 +21,8 @@ def to_plain(value: Any) -> Any:
 
     Secrets are revealed: what it returns is for no file and no log.
     """
-    match value:
-        case SecretValue():
-            plain: Any = value.reveal()
-        case Enum():
-            plain = value.value
-        case datetime():
-            plain = value.isoformat()
-        case Mapping():
-            plain = {to_plain(key): to_plain(each) for key, each in value.items()}
-        case frozenset():
-            plain = sorted(to_plain(each) for each in value)
-        case tuple():
-            plain = [to_plain(each) for each in value]
-        case _ if is_dataclass(value):
-            plain = {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
-        case _:
-            plain = value
-    return plain
+    kind: Any = type(value)
+    return _out(kind)(value)
 
 
 def from_plain(kind: type[_T], value: Any) -> _T:
@@ -44,59 +31,125 @@ def from_plain(kind: type[_T], value: Any) -> _T:
     Raises:
         ValueError: it is not of that shape; no message holds any of it.
     """
+    wanted: Any = kind
     try:
-        made: _T = _typed(kind, value)
+        made: _T = _in(wanted)(value)
     except (TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError(f"not a {kind.__name__}") from None
     return made
 
 
-def _typed(kind: Any, value: Any) -> Any:
-    if isinstance(kind, NewType):
-        return _typed(kind.__supertype__, value)
-    origin = get_origin(kind)
-    if origin in {Union, UnionType}:
-        return _either(kind, value)
-    if origin is not None:
-        return _collection(origin, get_args(kind), value)
-    return _fields(kind, value) if is_dataclass(kind) else _single(kind, value)
+@cache
+def _out(kind: type) -> _Way:
+    """Return what makes values of ``kind`` plain."""
+    if issubclass(kind, SecretValue):
+        way: _Way = SecretValue.reveal
+    elif issubclass(kind, Enum):
+        way = _value_of
+    elif issubclass(kind, datetime):
+        way = datetime.isoformat
+    elif issubclass(kind, Mapping):
+        way = _mapping_out
+    elif issubclass(kind, frozenset):
+        way = _set_out
+    elif issubclass(kind, tuple):
+        way = _tuple_out
+    elif is_dataclass(kind):
+        way = _fields_out(kind)
+    else:
+        way = _same
+    return way
 
 
-def _single(kind: Any, value: Any) -> Any:
-    if kind is SecretValue:
-        return _secret(value)
-    if kind is datetime:
-        return datetime.fromisoformat(value)
-    if issubclass(kind, Enum):
-        return _member(kind, value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise ValueError(f"not a {kind.__name__}")
+def _value_of(value: Enum) -> Any:
+    return value.value
+
+
+def _mapping_out(value: Mapping[Any, Any]) -> Any:
+    return {to_plain(key): to_plain(each) for key, each in value.items()}
+
+
+def _set_out(value: frozenset[Any]) -> Any:
+    return sorted(to_plain(each) for each in value)
+
+
+def _tuple_out(value: tuple[Any, ...]) -> Any:
+    return [to_plain(each) for each in value]
+
+
+def _fields_out(kind: Any) -> _Way:
+    names = tuple(each.name for each in fields(kind))
+    told = {_KIND: kind.KIND} if hasattr(kind, "KIND") else {}
+    return lambda value: told | {name: to_plain(getattr(value, name)) for name in names}
+
+
+def _same(value: Any) -> Any:
     return value
 
 
-def _either(kind: Any, value: Any) -> Any:
-    """Return what may be None; there are no other unions."""
-    if value is None:
-        return None
-    (other,) = (each for each in get_args(kind) if each is not NoneType)
-    return _typed(other, value)
+@cache
+def _in(kind: Any) -> _Way:
+    """Return what makes a plain value one of ``kind``."""
+    if isinstance(kind, NewType):
+        return _in(kind.__supertype__)
+    origin = get_origin(kind)
+    if origin in {Union, UnionType}:
+        return _either(kind)
+    if origin is not None:
+        return _collection(origin, get_args(kind))
+    return _fields_in(kind) if is_dataclass(kind) else _single(kind)
 
 
-def _collection(origin: Any, of: tuple[Any, ...], value: Any) -> Any:
+def _single(kind: Any) -> _Way:
+    if kind is SecretValue:
+        return _secret
+    if kind is datetime:
+        return datetime.fromisoformat
+    if issubclass(kind, Enum):
+        return _member(kind)
+
+    def single(value: Any) -> Any:
+        if kind is float and type(value) is int:
+            return float(value)
+        if type(value) is not kind:
+            raise ValueError(f"not a {kind.__name__}")
+        return value
+
+    return single
+
+
+def _either(kind: Any) -> _Way:
+    """Return what makes what may be None, or one of several dataclasses that have a ``KIND``."""
+    others = [each for each in get_args(kind) if each is not NoneType]
+    if len(others) == 1:
+        other = _in(others[0])
+        return lambda value: None if value is None else other(value)
+    ways = {each.KIND: _in(each) for each in others}
+    return lambda value: ways[value[_KIND]](value)
+
+
+def _collection(origin: Any, of: tuple[Any, ...]) -> _Way:
     if issubclass(origin, Mapping):
-        return {_typed(of[0], key): _typed(of[1], each) for key, each in value.items()}
-    if not isinstance(value, list):
-        raise ValueError("not a list")  # noqa: TRY004  the content is wrong
-    return origin(_typed(of[0], each) for each in value)
+        key_in, each_in = _in(of[0]), _in(of[1])
+        return lambda value: {key_in(key): each_in(each) for key, each in value.items()}
+    one_in = _in(of[0])
+
+    def collection(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError("not a list")  # noqa: TRY004  the content is wrong
+        return origin(map(one_in, value))
+
+    return collection
 
 
-def _fields(kind: Any, value: Any) -> Any:
-    known = _hints(kind)
-    return kind(
-        **{name: _typed(known[name], each) for name, each in value.items() if name in known}
-    )
+def _fields_in(kind: Any) -> _Way:
+    hints = get_type_hints(kind)
+    ways = {each.name: _in(hints[each.name]) for each in fields(kind)}
+
+    def made(value: Any) -> Any:
+        return kind(**{name: ways[name](each) for name, each in value.items() if name in ways})
+
+    return made
 
 
 def _secret(value: Any) -> SecretValue:
@@ -106,13 +159,11 @@ def _secret(value: Any) -> SecretValue:
         raise ValueError("not a secret") from None
 
 
-def _member(kind: type[Enum], value: Any) -> Enum:
-    try:
-        return kind(value)
-    except ValueError:
-        raise ValueError(f"not a {kind.__name__}") from None
+def _member(kind: type[Enum]) -> _Way:
+    def member(value: Any) -> Enum:
+        try:
+            return kind(value)
+        except ValueError:
+            raise ValueError(f"not a {kind.__name__}") from None
 
-
-@cache
-def _hints(kind: Any) -> Mapping[str, Any]:
-    return get_type_hints(kind)
+    return member

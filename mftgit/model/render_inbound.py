@@ -13,9 +13,9 @@ from mftgit.model.documents import Kind
 from mftgit.model.names import AccountName, ServiceName
 from mftgit.model.parts import Part, Parts, sound_parts
 from mftgit.model.rendered import build_all, changes
-from mftgit.model.service import SftpService
+from mftgit.model.service import AnyService
 
-Services = Mapping[ServiceName, SftpService]
+Services = Mapping[ServiceName, AnyService]
 Accounts = Mapping[AccountName, Account]
 
 
@@ -32,7 +32,7 @@ def follow_services(before: Parts, last: Generation, parts: Parts) -> Services:
     return kept | {
         ServiceName(name): replace(built, name=ServiceName(name))
         for name, built in build_all(active, last.member)
-        if isinstance(built, SftpService)
+        if isinstance(built, AnyService)
     }
 
 

@@ -1,7 +1,9 @@
 """``services/NAME.yaml``: what every member listens on, so that a client cannot tell which member it met."""
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mftgit.model.algorithms import Algorithms
 from mftgit.model.login import SecretRef
@@ -60,8 +62,8 @@ class Uploads:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SftpService:
-    """An SFTP server with the same host keys on all members; the first one of each kind is shown, all are announced.
+class Service(ABC):
+    """What members listen on for the accounts, whatever is spoken there.
 
     ``proxies`` are networks (CIDR) of load balancers, which have to tell the client's address by the PROXY protocol;
     nobody else may. ``health`` is where ``GET /readyz`` is answered 200 while new clients are welcome, else 503. After
@@ -69,11 +71,11 @@ class SftpService:
     up to 4.
     """
 
+    KIND: ClassVar[str]
+    """What ``type`` is in its document."""
+
     name: ServiceName
     listen: Listen
-    host_keys: tuple[SecretRef, ...]
-    algorithms: Algorithms = field(default_factory=Algorithms)
-    banner: str | None = None
     proxies: tuple[str, ...] = ()
     health: Listen | None = None
     drain_s: float = 60.0
@@ -82,8 +84,51 @@ class SftpService:
     uploads: Uploads = Uploads()
     processes: int | None = None
 
+    @property
+    @abstractmethod
+    def proofs(self) -> Mapping[str, SecretRef]:
+        """By its pointer, where each private key lies by which it proves which server it is."""
+
     def secrets(self) -> Iterator[tuple[str, SecretName]]:
         """Give pointer and name of every document in ``secrets/`` that is needed to serve."""
-        for index, kept in enumerate(self.host_keys):
+        for pointer, kept in self.proofs.items():
             if kept.secret is not None:
-                yield f"/host_keys/{index}/secret", kept.secret
+                yield f"{pointer}/secret", kept.secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SftpService(Service):
+    """An SFTP server with the same host keys on all members; the first one of each kind is shown, all are announced."""
+
+    KIND: ClassVar[str] = "sftp"
+
+    host_keys: tuple[SecretRef, ...]
+    algorithms: Algorithms = field(default_factory=Algorithms)
+    banner: str | None = None
+
+    @property
+    def proofs(self) -> Mapping[str, SecretRef]:
+        """See `Service.proofs`."""
+        return {f"/host_keys/{index}": kept for index, kept in enumerate(self.host_keys)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpsService(Service):
+    """An HTTPS server with the same certificate on all members.
+
+    ``certificate`` is where the chain and its private key lie, PEM, in one text. A browser has to log in again after
+    ``session_s``.
+    """
+
+    KIND: ClassVar[str] = "https"
+
+    certificate: SecretRef
+    session_s: float = 28_800.0
+
+    @property
+    def proofs(self) -> Mapping[str, SecretRef]:
+        """See `Service.proofs`."""
+        return {"/certificate": self.certificate}
+
+
+AnyService = SftpService | HttpsService

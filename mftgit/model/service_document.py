@@ -3,24 +3,26 @@
 from mftgit.model.given import Value, given
 from mftgit.model.login import SecretRef
 from mftgit.model.names import SecretName, ServiceName
-from mftgit.model.service import Defence, Listen, ServiceLimits, SftpService, Uploads
+from mftgit.model.service import (
+    AnyService,
+    Defence,
+    HttpsService,
+    Listen,
+    ServiceLimits,
+    SftpService,
+    Uploads,
+)
 from mftgit.model.sftp_document import build_algorithms
 
 
-def build_service(name: ServiceName, value: Value) -> SftpService:
+def build_service(name: ServiceName, value: Value) -> AnyService:
     """Return what ``services/NAME.yaml`` says, once its templates are replaced."""
-    proxies = value.get("proxy_protocol", {}).get("from", ())
-    return SftpService(
-        name=name,
-        listen=_listen(value["listen"]),
-        host_keys=tuple(
-            SecretRef(**given(each, file=str, secret=SecretName)) for each in value["host_keys"]
-        ),
-        proxies=tuple(proxies),
+    common = {
+        "name": name,
+        "listen": _listen(value["listen"]),
+        "proxies": tuple(value.get("proxy_protocol", {}).get("from", ())),
         **given(
             value,
-            algorithms=build_algorithms,
-            banner=str,
             health=_listen,
             drain_s=float,
             limits=_limits,
@@ -28,7 +30,20 @@ def build_service(name: ServiceName, value: Value) -> SftpService:
             uploads=_uploads,
             processes=int,
         ),
+    }
+    if value["type"] == HttpsService.KIND:
+        return HttpsService(
+            **common, certificate=_secret(value["certificate"]), **given(value, session_s=float)
+        )
+    return SftpService(
+        **common,
+        host_keys=tuple(map(_secret, value["host_keys"])),
+        **given(value, algorithms=build_algorithms, banner=str),
     )
+
+
+def _secret(value: Value) -> SecretRef:
+    return SecretRef(**given(value, file=str, secret=SecretName))
 
 
 def _listen(value: Value) -> Listen:

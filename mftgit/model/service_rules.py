@@ -7,7 +7,7 @@ from typing import Final
 
 from mftgit.model.fault import Fault
 from mftgit.model.network import check_address, check_networks
-from mftgit.model.service import SftpService
+from mftgit.model.service import Service
 
 _ALL: Final = ("0.0.0.0", "::")  # noqa: S104  compared with
 
@@ -29,7 +29,7 @@ class Endpoint:
         return listening.get(self.address) or listening.get(every)
 
 
-def check_service(service: SftpService) -> Iterator[Fault]:
+def check_service(service: Service) -> Iterator[Fault]:
     """Give what is wrong with ``service`` by itself."""
     yield from check_address(service.listen.address, "/listen/address")
     if service.health is not None:
@@ -46,7 +46,7 @@ def check_service(service: SftpService) -> Iterator[Fault]:
             )
 
 
-def endpoints(service: SftpService) -> Iterator[Endpoint]:
+def endpoints(service: Service) -> Iterator[Endpoint]:
     """Give where ``service`` listens; an address that is none is left out."""
     for pointer, listen in (("/listen", service.listen), ("/health", service.health)):
         if listen is not None:

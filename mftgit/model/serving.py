@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mftgit.model.account import Account
 from mftgit.model.names import AccountName, MemberName, Revision
 from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import SftpService
+from mftgit.model.service import AnyService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Everything that a process needs to serve; equal ones serve alike. ``host_keys`` are OpenSSH private keys."""
+    """Everything that a process needs to serve; equal ones serve alike. ``keys`` are those of `Service.proofs`."""
 
     revision: Revision
     member: MemberName
-    service: SftpService
-    host_keys: tuple[SecretValue, ...]
+    service: AnyService
+    keys: tuple[SecretValue, ...]
     accounts: Mapping[AccountName, Served]

@@ -12,7 +12,8 @@ import pytest
 from clocks import SetClock
 from controller_site import Node, Site, controller_site
 from gpg_keys import gpg_home
-from node_site import ONE, TRANSFER, TWO, deliver, restarted, started, until
+from node_site import ONE, TRANSFER, TWO, deliver, restarted, started
+from waiting import until
 
 from mftgit.errors import MftgitError
 from mftgit.member import intake as intake_module

@@ -8,9 +8,8 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from base64 import b64encode
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ import jwt
 import pytest
 from controller_site import NOW, Site, controller_site
 from loguru import logger
+from waiting import until
 
 from mftgit.adapters import pki
 from mftgit.adapters.channel import (
@@ -123,7 +123,7 @@ def test_the_log_tells_who_asked_what_and_of_polls_only_what_went_wrong(site: Si
         site.ask("GET", "/api/head")
         path = "/config.git/info/refs"
         site.ask("GET", f"{path}?service=git-upload-pack", headers=site.basic())
-        until_told(lambda: len(told) == 2)
+        until(lambda: len(told) == 2)
     finally:
         logger.remove(sink)
         logger.disable("mftgit")
@@ -135,13 +135,6 @@ def test_the_log_tells_who_asked_what_and_of_polls_only_what_went_wrong(site: Si
         "200",
     )
     assert site.password not in str(told)
-
-
-def until_told(reached: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 def test_a_failed_login_is_an_event_without_the_password(site: Site) -> None:
@@ -477,13 +470,6 @@ def test_a_member_that_has_nothing_to_say_gives_signs_of_life(
             until(lambda seen=seen: site.last_seen() > seen)  # type: ignore[misc]
         assert site.last_seen(site.folder.read_bootstrap().name) == 0.0  # no member runs there
         member.stop()
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.05)
 
 
 def test_clients_that_say_nothing_keep_nobody_waiting(site: Site) -> None:

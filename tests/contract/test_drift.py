@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from controller_site import Node, Site, controller_site
-from node_site import ONE, TWO, damage, deliver, restarted, started, until
+from node_site import ONE, TWO, damage, deliver, restarted, started
+from waiting import until
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.errors import MftgitError

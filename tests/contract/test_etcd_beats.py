@@ -142,6 +142,18 @@ def test_an_end_whose_reply_was_lost_is_an_end(watched: Watched) -> None:
     assert watched.two.take(T) is not None
 
 
+def test_what_a_session_held_whose_end_stopped_half_way_is_free(watched: Watched) -> None:
+    """Whoever ended it died in between."""
+    name = watched.one.session.id.partition(".")[0]
+    for folder in ("sessions", "beats"):
+        key = base64.b64encode(f"{watched.prefix}/{folder}/{name}".encode()).decode()
+        watched.etcds.etcds[0].ask("/kv/deleterange", {"key": key})
+    view = watched.two.view(T)
+    assert view.handover is not None
+    assert view.handover.why == f"one was silent for {TTL_S:g} s"
+    assert watched.two.take(T) is not None
+
+
 @pytest.mark.parametrize("value", [None, b"x"])
 def test_a_session_without_a_beat_is_left_to_etcd(watched: Watched, value: bytes | None) -> None:
     etcd = watched.etcds.etcds[0]

@@ -2,17 +2,19 @@
 
 import shutil
 import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+from lone_node import lone_node
 from outbound_site import SOURCE, TARGET
 from outbound_site import site as one_run
 from ports import own_port
 from sshd import Sshd, running_sshd
+from waiting import until
 
 from mftgit.adapters.endpoint import (
     EndpointBusyError,
@@ -25,7 +27,6 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.adapters.pgp_home import PgpError
 from mftgit.adapters.s3_errors import SlowDownError
-from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.intents import StateUnavailableError
 from mftgit.member.outbound.lanes import HaltedError
@@ -44,18 +45,9 @@ from mftgit.model.triggers import CronTrigger, Trigger, WatchTrigger
 T, U = TransferName("t"), TransferName("u")
 HERE, THERE, PARTNER = map(LocationName, ("here", "there", "partner"))
 TTL_S = 2.0
-WAIT_S = 60.0
 NEVER = CronTrigger(expression="0 0 1 1 *")
 AT_ONCE = Retry(first_s=0.05, longest_s=0.05, jitter=0.0)
 GIVE_UP = Failover(after_failures=2, cool_down_s=3600.0)
-
-
-def until(reached: Callable[[], object]) -> None:
-    left = WAIT_S
-    while not reached():
-        assert left > 0
-        left -= 0.02
-        Event().wait(0.02)
 
 
 @dataclass
@@ -72,18 +64,7 @@ class Site:
             told = rest.get("each") or [rest.get("facts") or {}]
             self.events.extend((name, event, facts) for facts in told)
 
-        made = Outbound(
-            folder=StateFolder(self.root / name),
-            bootstrap=Bootstrap(
-                name=MemberName(name),
-                role=Role.NODE,
-                cluster_id="c",
-                controller_url="https://127.0.0.1:1",
-                files_root=str(self.root),
-            ),
-            record=record,
-            is_ancestor=lambda _one, _other: True,
-        )
+        made = lone_node(self.root, name, record)
         shutil.copytree(self.server.secrets_dir, self.root / name / "secrets")
         made.start()
         self.members[name] = made

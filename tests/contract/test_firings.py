@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 from clocks import Wall
+from lone_node import lone_node
 from outbound_site import TARGET, Crash, Owner
 from outbound_site import Site as Storage
 from outbound_site import site as storage
+from waiting import WAIT_S, until
 
 from mftgit.adapters.endpoint import EndpointLostError
-from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.firings import Firings
 from mftgit.member.outbound.intents import Intents
 from mftgit.member.outbound.own import OwnershipEndedError
@@ -54,21 +55,12 @@ HERE, THERE = LocationName("here"), LocationName("there")
 REVISION = Revision("a" * 40)
 EIGHT = datetime(2026, 11, 23, 8, tzinfo=UTC)
 DAILY = CronTrigger(expression="0 8 * * *")
-WAIT_S = 60.0
 SLOW = "slow"
 _fork = multiprocessing.get_context("fork")
 
 
 def s(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
-
-
-def wait_for(reached: Callable[[], object]) -> None:
-    left = WAIT_S
-    while not reached():
-        assert left > 0
-        left -= 0.02
-        Event().wait(0.02)
 
 
 def transfer(trigger: Trigger = DAILY) -> Transfer:
@@ -101,19 +93,7 @@ class Members:
                 with (self.root / "events").open("a", encoding="utf-8") as stream:
                     stream.write(line)
 
-        made = Outbound(
-            folder=StateFolder(self.root / name),
-            bootstrap=Bootstrap(
-                name=MemberName(name),
-                role=Role.NODE,
-                cluster_id="c",
-                controller_url="https://127.0.0.1:1",
-                files_root=str(self.root),
-            ),
-            record=record,
-            is_ancestor=lambda _one, _other: True,
-            clock=self.clocks[name],
-        )
+        made = lone_node(self.root, name, record, clock=self.clocks[name])
         made.start()
         self.running[name] = made
         self.apply(name, *(transfers or (transfer(),)), **rest)
@@ -139,8 +119,8 @@ class Members:
 
     def until_owned(self, name: str, *, times: int = 1) -> None:
         """Wait until the member has taken the transfer, and has looked what there is to do."""
-        wait_for(lambda: len(self.told(EventName.OWNERSHIP_TAKEN, by=name)) >= times)
-        wait_for(lambda: self.is_idle(name))
+        until(lambda: len(self.told(EventName.OWNERSHIP_TAKEN, by=name)) >= times)
+        until(lambda: self.is_idle(name))
 
     def is_idle(self, name: str) -> bool:
         line = self.running[name]._lines[T]
@@ -149,7 +129,7 @@ class Members:
     def fire(self, name: str) -> None:
         """Do as the scheduler of the member does when it is time, and wait for what comes of it."""
         self.running[name]._fire(T)
-        wait_for(lambda: not self.running[name]._lines[T].running)
+        until(lambda: not self.running[name]._lines[T].running)
 
     def stop(self, name: str) -> None:
         self.running.pop(name).stop()
@@ -349,7 +329,7 @@ def test_what_was_due_while_a_transfer_was_disabled_is_not_made_up_for(members: 
     members.apply("one", other)
     members.clocks["one"].set(EIGHT + s(100))
     members.apply("one", transfer(), other)
-    wait_for(lambda: members.running["one"].status()[1].owner)
+    until(lambda: members.running["one"].status()[1].owner)
     members.fire("one")
     members.stop("one")
     members.start("two", EIGHT + s(200), transfer(), other)
@@ -391,9 +371,9 @@ def test_an_interval_fires_again_and_again_and_its_slots_are_an_interval_apart(
     members: Members,
 ) -> None:
     members.start("one", EIGHT, transfer(IntervalTrigger(every_s=0.3)))
-    wait_for(lambda: len(members.runs()) >= 4)
+    until(lambda: len(members.runs()) >= 4)
     members.clocks["one"].ahead -= s(3600)
-    wait_for(lambda: len(members.runs()) >= 8)
+    until(lambda: len(members.runs()) >= 8)
     due = [datetime.fromisoformat(str(due_at)) for _, due_at, _ in members.runs()]
     assert all(
         abs((later - one).total_seconds() / 0.3 - 1) < 0.1 for one, later in pairwise(due[:4])
@@ -418,7 +398,7 @@ def test_firings_that_find_the_run_under_way_are_one_run_when_it_ends(members: M
         one._fire(T)
         assert began.wait(WAIT_S)
     go_on.set()
-    wait_for(lambda: members.is_idle("one"))
+    until(lambda: members.is_idle("one"))
     assert members.runs() == [
         ("one", AT_EIGHT, False),
         ("one", "2026-11-23T08:03:00.000Z", False),
@@ -628,7 +608,7 @@ def _serve(root: Path, moved: Transfer, line: Connection) -> None:
             members.clocks["one"].set(EIGHT)
             members.running["one"]._fire(T)
         else:
-            wait_for(lambda: members.is_idle("one"))
+            until(lambda: members.is_idle("one"))
         line.send("done")
 
 
@@ -662,7 +642,7 @@ def test_an_owner_that_is_killed_around_a_firing_leaves_one_run_for_it(
     members.drop("a")
     if killed != "before":
         child.do("begin")
-        wait_for((members.root / "slow").exists)
+        until((members.root / "slow").exists)
     if killed == "after":
         (members.root / "go").touch()
         child.do("wait")

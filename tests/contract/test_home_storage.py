@@ -1,15 +1,18 @@
 """Virtual folders, quotas, room, and what is swept away."""
 
+import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 from clocks import SetClock
 from homes import GO_ON, NEW, HomeSite, refused, rule, send
+from small_disk import small_disk
 
 from mftgit.adapters import home_usage
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.home import Home, Refusal, Traits
+from mftgit.adapters.home import Home, HomeError, Opening, Refusal, Traits
 from mftgit.adapters.home_sweep import Sweep, Swept
 from mftgit.adapters.home_usage import Usages
 from mftgit.model.account import Quota
@@ -251,6 +254,78 @@ def test_a_sweep_follows_no_link_and_enters_no_folder_of_the_clusters_own(site: 
     (site.root / ".mftgit").mkdir()
     assert sweep(site, after_s=10_000).removed == 1
     assert len(outside.hidden()) == 1
+
+
+def test_a_sweep_takes_nothing_from_who_goes_on_just_then(site: HomeSite) -> None:
+    site.open()
+    clock = SetClock(moment=SystemClock().now())
+    clock.pass_s(10_000)
+    sweeping = Sweep([str(site.root)], stalled_s=3600, clock=clock)
+    ended = threading.Event()
+
+    def keep_sweeping() -> None:
+        while not ended.is_set():
+            sweeping.go(1000)
+
+    sweeper = threading.Thread(target=keep_sweeping)
+    sweeper.start()
+    content = b"0123456789" * 100
+    outcomes = []
+    try:
+        for number in range(300):
+            home = site.open()
+            file = home.open_write(f"/{number}", NEW, Traits())
+            file.write(0, content[:500])
+            file.abandon()
+            outcomes.append(go_on(home, f"/{number}", content))
+            home.close()
+    finally:
+        ended.set()
+        sweeper.join()
+    assert set(outcomes) <= {"swept before", "gone on with", Refusal.BUSY}
+    assert "gone on with" in outcomes
+    assert set(site.seen().values()) == {content}
+
+
+def go_on(home: Home, path: str, content: bytes) -> object:
+    """Go on as a client does: from the size that it is told, or from the begin where nothing is left."""
+    try:
+        size_bytes = home.stat(path).size_bytes
+    except HomeError:
+        send(home, path, content)
+        return "swept before"
+    try:
+        send(home, path, content[size_bytes:], Opening(append=True))
+    except HomeError as error:
+        return "swept before" if error.refusal is Refusal.MISSING else error.refusal
+    return "gone on with"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_full_disk_publishes_nothing_and_is_gone_on_with_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", mib=1):
+        site = HomeSite(tmp_path / "disk" / "home")
+        home = site.open(flush=True)
+        send(home, "/room", b"r" * 600_000)
+        file = home.open_write("/a", NEW, Traits())
+        written = 0
+
+        def write_on() -> None:
+            nonlocal written
+            while True:
+                file.write(written, b"x" * 30_000)
+                written += 30_000
+
+        assert refused(write_on) is Refusal.FULL
+        assert refused(file.close) is Refusal.FAILED
+        assert set(site.seen()) == {"room"}
+        home.remove("/room")
+        assert home.stat("/a").size_bytes == written
+        send(home, "/a", b"end", GO_ON)
+        assert site.content("a") == b"x" * written + b"end"
 
 
 def test_a_sweep_is_done_a_part_at_a_time(site: HomeSite) -> None:

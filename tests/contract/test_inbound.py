@@ -5,18 +5,19 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import paramiko
 import pytest
-from inbound_site import InboundSite, inbound_site, until
+from inbound_site import HOMES, InboundSite, inbound_site, until
 from ports import own_port
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.errors import ConfigError
 from mftgit.model.events import EventName
+from mftgit.model.names import AccountName
 from mftgit.model.service_status import ServiceState
 
 pytestmark = [pytest.mark.needs("sftp"), pytest.mark.needs("ssh-keygen")]
@@ -317,3 +318,64 @@ def test_an_account_whose_storage_is_away_is_turned_away_until_it_is_back(
     homes.mkdir()
     assert site.sftp("acme", "mkdir in", "ls").returncode == 0
     assert (site.home("acme") / "in").is_dir()
+
+
+def test_a_download_is_told_of(site: InboundSite) -> None:
+    site.apply(site.documents("acme"))
+    site.home("acme").mkdir()
+    (site.home("acme") / "report").write_bytes(PIECE)
+
+    assert site.sftp("acme", "get report got").returncode == 0
+
+    assert (site.root / "got").read_bytes() == PIECE
+    until("it is told", lambda: site.events(EventName.DOWNLOAD_FINISHED))
+    (download,) = site.events(EventName.DOWNLOAD_FINISHED)
+    assert (download["path"], download["sent_bytes"]) == ("/report", len(PIECE))
+
+
+def test_a_service_that_is_removed_ends_its_sessions(site: InboundSite) -> None:
+    site.apply(site.documents("acme"))
+    with site.client("acme") as client:
+        site.apply(HOMES)
+
+        assert _has_ended(client) or until("the session ends", lambda: _has_ended(client))
+    assert not site.is_open()
+    assert site.inbound.status() == []
+
+
+def test_workers_that_are_too_many_leave_when_their_last_client_has(site: InboundSite) -> None:
+    two = site.service().replace("processes: 1", "processes: 2")
+    site.apply(site.documents("acme") | {"services/sftp.yaml": two})
+    until("both are there", lambda: site.accepting() == 2)
+    before = site.workers()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(site.client("acme")) for _ in range(4)]
+
+        site.apply(site.documents("acme"))
+
+        assert site.workers() == before[:1]
+        assert [client.listdir() for client in clients] == [[]] * 4
+    until("the other has left", lambda: not Path(f"/proc/{before[1]}").exists())
+    assert not site.events(EventName.WORKER_ENDED)
+
+
+def test_an_account_without_its_password_stays_out_and_others_come_in(site: InboundSite) -> None:
+    lacking = "home: {location: homes, path: late}\nlogin: {password: {file: late.hash}}\n"
+    documents = site.documents("acme") | {"accounts/late.yaml": lacking}
+    with pytest.raises(ConfigError, match=r"account late cannot be let in: .*late.hash"):
+        site.prepare(documents)
+
+    site.apply(documents, fresh=False)
+
+    assert site.sftp("acme", "ls").returncode == 0
+
+
+def test_a_one_time_code_is_good_once_on_a_member_whichever_worker_asks(site: InboundSite) -> None:
+    register = site.inbound._register
+    acme, other = AccountName("acme"), AccountName("other")
+
+    assert register.redeem(acme, 7)
+    assert not register.redeem(acme, 7)
+    assert not register.redeem(acme, 6)
+    assert register.redeem(acme, 8)
+    assert register.redeem(other, 7)

@@ -21,7 +21,7 @@ def serving(*sites: HomeSite) -> Serving:
         revision=Revision("1" * 40),
         member=MemberName("node-1"),
         service=SftpService(name=ServiceName("sftp"), listen=Listen(port=22), host_keys=()),
-        host_keys=(),
+        keys=(),
         accounts={each.account.name: each for each in served.values()},
     )
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from controller_site import DOCUMENTS, NODE, NOW, Site, controller_site
-from node_site import ONE, TWO, restarted, started, until
+from node_site import ONE, TWO, restarted, started
 from small_cluster import OUTCOMES
+from waiting import until
 
 from mftgit.adapters.event_store import EventStore
 from mftgit.member.app import Member

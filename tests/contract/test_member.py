@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from controller_site import NOW, Node, Site, controller_site
 from git_cli import git_ok
-from node_site import ONE, TRANSFER, TWO, damage, deliver, restarted, started, until
+from node_site import ONE, TRANSFER, TWO, damage, deliver, restarted, started
+from waiting import until
 
 from mftgit.adapters import pki, scheduler
 from mftgit.adapters.channel import ControllerRefusedError, ControllerUnreachableError

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from cluster import Cluster, cluster
 from controller_site import Node, open_node, open_parts
 from kills import die_before
-from node_site import ONE, TWO, until
+from node_site import ONE, TWO
+from waiting import until
 
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit

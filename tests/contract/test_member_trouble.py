@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from controller_site import Node, Site, controller_site
-from node_site import ONE, TRANSFER, TWO, damage, deliver, restarted, started, until
+from node_site import ONE, TRANSFER, TWO, damage, deliver, restarted, started
+from waiting import until
 
 from mftgit.adapters import scheduler
 from mftgit.adapters.clock import SystemClock

@@ -1,15 +1,15 @@
 """A file that a client uploads is taken on at once, whichever member it reached and whichever owns the transfer."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lone_node import lone_node
+from waiting import until
 
-from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.service import Outbound
 from mftgit.model.config import (
     AfterSuccess,
@@ -79,19 +79,7 @@ class Site:
         def record(_event: EventName, **_rest: Any) -> None:
             pass
 
-        bootstrap = Bootstrap(
-            name=MemberName(name),
-            role=Role.NODE,
-            cluster_id="c",
-            controller_url="https://127.0.0.1:1",
-            files_root=str(self.root),
-        )
-        made = Outbound(
-            folder=StateFolder(self.root / name),
-            bootstrap=bootstrap,
-            record=record,
-            is_ancestor=lambda _one, _other: True,
-        )
+        made = lone_node(self.root, name, record)
         made.start()
         self.members[name] = made
         made.apply(
@@ -122,13 +110,6 @@ class Site:
 
     def arrived(self, name: str) -> bool:
         return (self.root / "there" / name).exists()
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 60.0
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 @pytest.fixture

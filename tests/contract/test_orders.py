@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from controller_site import DOCUMENTS, NOW, Node, Site, controller_site
-from node_site import ONE, TWO, deliver, restarted, started, until
+from node_site import ONE, TWO, deliver, restarted, started
+from waiting import until
 
 from mftgit.cli.main import mftgit
 from mftgit.member.kept import read_orders

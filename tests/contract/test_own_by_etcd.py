@@ -1,7 +1,5 @@
 """Members that own transfers by leases in etcd; the transfers are real, and so is etcd."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +7,10 @@ from typing import Any
 
 import pytest
 from etcd_cluster import Cluster as Etcds
+from lone_node import lone_node
+from waiting import until
 
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, Session, Wish
-from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.coordination import AbsentCoordinator
 from mftgit.member.outbound.service import Outbound
 from mftgit.model.config import (
@@ -55,19 +54,7 @@ class Site:
             if event is EventName.OWNERSHIP_TAKEN:
                 self.taken += [(name, int(epoch)) for epoch in rest["epochs"]]
 
-        bootstrap = Bootstrap(
-            name=MemberName(name),
-            role=Role.NODE,
-            cluster_id="c",
-            controller_url="https://127.0.0.1:1",
-            files_root=str(self.root),
-        )
-        made = Outbound(
-            folder=StateFolder(self.root / name),
-            bootstrap=bootstrap,
-            record=record,
-            is_ancestor=lambda _one, _other: True,
-        )
+        made = lone_node(self.root, name, record)
         made.start()
         self.members.append(made)
         return made
@@ -111,13 +98,6 @@ def generation(etcd: EtcdPlace | None, trigger: WatchTrigger) -> Generation:
         transfers={T: transfer},
         declared=frozenset({T}),
     )
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 60.0
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 @pytest.fixture

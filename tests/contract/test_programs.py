@@ -1,14 +1,13 @@
 """Programs that a transfer names are run before and after its runs and files, and are told what happened."""
 
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from outbound_site import CLOCK, LARGE, Crash, Owner, Site, site
+from waiting import until
 
 from mftgit.adapters.command import CommandFailedError
 from mftgit.adapters.endpoint import EndpointRefusedError
@@ -25,7 +24,6 @@ from mftgit.model.names import MemberName, Revision
 from mftgit.model.run import RunState
 
 TELL = 'env | grep ^MFTGIT_ | sort > "$0.told.$MFTGIT_DELIVERY_ID"'
-WAIT_S = 30.0
 
 
 @pytest.fixture
@@ -69,13 +67,6 @@ def told(path: Path) -> list[dict[str, str]]:
         dict(line.split("=", 1) for line in each.read_text(encoding="utf-8").splitlines())
         for each in sorted(path.parent.glob(f"{path.name}.told.*"))
     ]
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 @pytest.mark.parametrize("content", [b"1", LARGE], ids=["small", "large"])

@@ -1,12 +1,11 @@
 """What moved main is told: an event and a raised head, whatever is in the way."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from controller_site import NOW, Site, controller_site
+from waiting import until
 
 from mftgit.adapters.git_store import GitStore
 
@@ -48,10 +47,3 @@ def test_a_publication_that_a_crash_kept_from_being_told_is_told_at_the_next_sta
     site.stop()
     site.start()
     assert len(site.published(revision)) == 1
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.05)

@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 from controller_site import NOW, Node, Site, controller_site
-from node_site import restarted, started, until
+from node_site import restarted, started
+from waiting import until
 
 from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel

@@ -5,8 +5,7 @@ import os
 import shutil
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import Any
 
 import pytest
 from loguru import logger
+from lone_node import lone_node
 from sshd import running_sshd
+from waiting import WAIT_S, until
 
 from mftgit.adapters.inotify import tells
-from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError
 from mftgit.member.outbound.digests import SMALL_BYTES
 from mftgit.member.outbound.leftover import find_leftovers
@@ -65,7 +65,6 @@ from mftgit.model.windows import DAYS
 HERE, THERE = LocationName("here"), LocationName("there")
 NEVER = CronTrigger(expression="0 0 1 1 *")
 OFTEN = WatchTrigger(every_s=0.1)
-WAIT_S = 60.0
 REVISION = Revision("a" * 40)
 
 
@@ -84,18 +83,8 @@ class Site:
             told = rest.get("each") or [rest.get("facts") or {}]
             self.events.extend((name, event, facts) for facts in told)
 
-        bootstrap = Bootstrap(
-            name=MemberName(name),
-            role=Role.NODE,
-            cluster_id="c",
-            controller_url="https://127.0.0.1:1",
-            files_root=str(self.root),
-        )
-        made = Outbound(
-            folder=StateFolder(self.root / name),
-            bootstrap=bootstrap,
-            record=record,
-            is_ancestor=lambda revision, _active: revision in self.known,
+        made = lone_node(
+            self.root, name, record, is_ancestor=lambda revision, _active: revision in self.known
         )
         made.start()
         self.members.append(made)
@@ -165,13 +154,6 @@ def generation(
         transfers={each.name: each for each in transfers},
         declared=frozenset(each.name for each in transfers),
     )
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 def test_a_watched_folder_is_emptied(site: Site) -> None:

@@ -12,7 +12,8 @@ import pytest
 from config_tree import VALID
 from controller_site import controller_site
 from member_folder import NODE, confirm, leave_status, make_folder, running, say, say_json
-from node_site import ONE, TRANSFER, started, until
+from node_site import ONE, TRANSFER, started
+from waiting import until
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.event_store import EventStore

@@ -1,18 +1,20 @@
 """``mftgit transfer owner``: who owns a transfer and who else could, and moving it by a word on the storage."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 import jsonschema
 import pytest
 from config_tree import VALID
+from lone_node import lone_node
 from member_folder import NODE, confirm, leave_status, make_folder, running, say, say_json
+from waiting import until
 
-from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.transfer.acting import NotHereError
 from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.member.outbound.intents import StateUnavailableError
@@ -50,15 +52,6 @@ OURS = TransferStatus(
     delivered=0,
 )
 WELL: dict[str, Any] = {"draining": False, "aside": []}
-WAIT_S = 60.0
-
-
-def until(reached: Callable[[], object]) -> None:
-    left = WAIT_S
-    while not reached():
-        assert left > 0
-        left -= 0.02
-        Event().wait(0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -226,18 +219,7 @@ class Site:
             told = rest.get("each") or [rest.get("facts") or {}]
             self.events.extend((name, event, facts) for facts in told)
 
-        made = Outbound(
-            folder=StateFolder(self.root / name),
-            bootstrap=Bootstrap(
-                name=MemberName(name),
-                role=Role.NODE,
-                cluster_id="c",
-                controller_url="https://127.0.0.1:1",
-                files_root=str(self.root),
-            ),
-            record=record,
-            is_ancestor=lambda _one, _other: True,
-        )
+        made = lone_node(self.root, name, record)
         made.start()
         self.members[name] = made
         self.apply(name, *transfers)

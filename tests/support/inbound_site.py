@@ -20,6 +20,7 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.home import Finished
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
+from mftgit.member.inbound.crew import Crew
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.inbound.services import Prepared
 from mftgit.model.config import Role
@@ -148,12 +149,17 @@ class InboundSite:
         return self.root / "files" / "homes" / name
 
     def workers(self) -> list[int]:
-        """The process ids of the workers of this site."""
-        return [
-            worker.child.pid
-            for each in self.inbound._services.running.values()
-            for worker in each._crew.workers
-        ]
+        """The process ids of the workers of the service, which are to go on."""
+        return [worker.child.pid for worker in self._crew.workers]
+
+    def accepting(self) -> int:
+        """How many of them take connections."""
+        return self._crew.accepting
+
+    @property
+    def _crew(self) -> Crew:
+        (running,) = self.inbound._services.running.values()
+        return running._crew
 
 
 def until(what: str, reached: Callable[[], Any]) -> Any:

@@ -17,9 +17,10 @@ from ssh_door import Book, Noon
 
 from mftgit.adapters.home import Finished, Home
 from mftgit.adapters.home_account import open_home
+from mftgit.adapters.hosting import Hosting
 from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.adapters.web_login import Passes
-from mftgit.adapters.web_server import Hosting, WebConnection, WebServer
+from mftgit.adapters.web_server import WebConnection, WebServer
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes
 from mftgit.model.names import AccountName
 from mftgit.model.service import ServiceLimits, Uploads
@@ -91,8 +92,9 @@ def open_web(
             tally=Tally(),
         )
 
-        def enter(name: AccountName) -> Home:
-            return open_home(
+        @contextmanager
+        def enter(name: AccountName) -> Iterator[Home]:
+            yield open_home(
                 serving.accounts[name],
                 uploads=Uploads(flush=False),
                 finished=door.finished.append,

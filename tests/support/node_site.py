@@ -1,11 +1,9 @@
 """A node of a controller in this process: what it runs, how it is restarted, how it is broken."""
 
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from controller_site import Node, Site
+from waiting import until
 
 PLACES = {
     "members/node-1.yaml": b"role: node\n",
@@ -20,13 +18,6 @@ active_on: nodes
 """
 ONE = PLACES | {"transfers/one.yaml": TRANSFER}
 TWO = ONE | {"transfers/two.yaml": TRANSFER.replace(b"location: here", b"location: here, path: b")}
-
-
-def until(reached: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < end
-        threading.Event().wait(0.02)
 
 
 def started(site: Site) -> Node:

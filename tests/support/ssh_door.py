@@ -196,7 +196,7 @@ def serving(*who: Served, service: str = "partners") -> Serving:
         service=SftpService(
             name=ServiceName(service), listen=Listen(port=22), host_keys=(), algorithms=Algorithms()
         ),
-        host_keys=(),
+        keys=(),
         accounts={each.account.name: each for each in who},
     )
 

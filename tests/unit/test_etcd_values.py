@@ -20,6 +20,7 @@ from mftgit.model.etcd_values import (
     ToldLease,
     ToldSession,
     epoch_of,
+    find_orphans,
     format_beat,
     format_lease,
     format_session,
@@ -203,6 +204,17 @@ def test_a_lease_that_is_ours_is_missing_where_its_session_goes_on(
     assert know([ours, lease(7)], NOTHING, "s", {T: 6}).missing == missing
     assert know([ours], NOTHING, "s", {T: 7}).missing == missing
     assert not know([ours, lease(7)], NOTHING, "s", {T: 7}).missing
+
+
+def test_a_session_is_an_orphan_whose_leases_are_there_without_it() -> None:
+    def held(key: str, by: str) -> Entry:
+        told = ToldLease(member=ONE, session=by)
+        return Entry(key=f"leases/{key}", value=format_lease(told), created=9, changed=9)
+
+    entries = [session(10), held("a", "10"), held("b", "1f"), held("c", "1f"), held("d", "no name")]
+    assert find_orphans(entries) == {"1f"}
+    damaged = Entry(key="sessions/1f", value=b"{", created=3, changed=3)
+    assert find_orphans([*entries, damaged]) == frozenset()
 
 
 def test_whoever_is_gone_without_a_word_was_silent_until_there_is_another() -> None:

@@ -37,7 +37,7 @@ from mftgit.model.names import (
 from mftgit.model.permission import READ_ONLY, Rule
 from mftgit.model.plain_value import from_plain, to_plain
 from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import Listen, SftpService
+from mftgit.model.service import Listen, ServiceLimits, SftpService
 from mftgit.model.serving import Served, Serving
 
 ACME = AccountName("acme")
@@ -50,7 +50,7 @@ SERVING = Serving(
         host_keys=(SecretRef(secret=SecretName("host-key")),),
         health=Listen(address="::1", port=2223),
     ),
-    host_keys=(SecretValue("the private key"),),
+    keys=(SecretValue("the private key"),),
     accounts={
         ACME: Served(
             account=Account(
@@ -134,6 +134,13 @@ def test_everything_that_is_served_comes_out_as_it_went_in() -> None:
     assert found.serving.accounts[ACME].password == SecretValue("$argon2id$")
 
 
+def test_a_whole_number_of_seconds_is_a_number_of_seconds() -> None:
+    limits = from_plain(ServiceLimits, {"idle_s": 5})
+
+    assert limits.idle_s == 5.0
+    assert type(limits.idle_s) is float
+
+
 def test_a_field_that_is_not_known_is_passed_over() -> None:
     assert from_plain(Listen, {"port": 22, "more": 1}) == Listen(port=22)
 
@@ -167,7 +174,7 @@ def test_what_no_process_says_is_refused(content: bytes) -> None:
 
 def test_no_refusal_holds_a_secret() -> None:
     plain = to_plain(SERVING)
-    plain["host_keys"] = ["a secret" * 10_000]
+    plain["keys"] = ["a secret" * 10_000]
 
     with pytest.raises(ValueError, match="not a secret") as caught:
         from_plain(Serving, plain)

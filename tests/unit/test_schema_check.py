@@ -464,8 +464,8 @@ def transfer(**fields: str) -> str:
         ),
         (
             "service",
-            "type: ftp\nlisten: {port: 22}\nhost_keys: [{file: k}]",
-            "1:7 /type [choice] must be sftp, is 'ftp'",
+            "type: ftp\nlisten: {port: 22}",
+            "1:7 /type [choice] must be one of sftp, https, is 'ftp'",
         ),
     ],
 )

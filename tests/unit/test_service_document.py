@@ -5,7 +5,14 @@ from yaml import safe_load
 from mftgit.model.algorithms import Algorithms
 from mftgit.model.login import SecretRef
 from mftgit.model.names import SecretName, ServiceName
-from mftgit.model.service import Defence, Listen, ServiceLimits, SftpService, Uploads
+from mftgit.model.service import (
+    Defence,
+    HttpsService,
+    Listen,
+    ServiceLimits,
+    SftpService,
+    Uploads,
+)
 from mftgit.model.service_document import build_service
 
 NAME = ServiceName("sftp")
@@ -51,3 +58,18 @@ def test_what_a_service_leaves_out_is_as_the_types_have_it() -> None:
     assert build_service(NAME, safe_load(text)) == SftpService(
         name=NAME, listen=Listen(port=22), host_keys=(SecretRef(file="k"),)
     )
+
+
+def test_a_service_of_https_says_where_its_certificate_is() -> None:
+    text = "type: https\nlisten: {port: 443}\ncertificate: {secret: web}\nsession_s: 60\ndrain_s: 1"
+    service = build_service(NAME, safe_load(text))
+    assert service == HttpsService(
+        name=NAME,
+        listen=Listen(port=443),
+        certificate=SecretRef(secret=SecretName("web")),
+        session_s=60.0,
+        drain_s=1.0,
+    )
+    assert list(service.secrets()) == [("/certificate/secret", "web")]
+    by_file = build_service(NAME, safe_load(text.replace("secret: web", "file: web.pem")))
+    assert list(by_file.secrets()) == []

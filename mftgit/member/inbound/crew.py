@@ -116,17 +116,21 @@ class Crew:
             for worker in leaving:
                 worker.leaving = True
             self._leaving.update(leaving)
+        message = format_message(configure)
         for worker in there:
             if worker.ready:  # otherwise it is told when it is
-                self.tell(worker, configure, listening)
+                self._send(worker, message, listening)
         for worker in leaving:
             self.tell(worker, replace(configure, listens=False))
-        self.tick(set())
+        self._start_due()
 
-    def tell(self, worker: Worker, order: Order, pass_on: socket | None = None) -> None:
+    def tell(self, worker: Worker, order: Order) -> None:
         """Send ``order``; a process that does not take it is ended."""
+        self._send(worker, format_message(order))
+
+    def _send(self, worker: Worker, message: bytes, pass_on: socket | None = None) -> None:
         try:
-            worker.child.line.send(format_message(order), pass_on)
+            worker.child.line.send(message, pass_on)
         except LineEndedError:
             worker.child.kill()
 
@@ -147,6 +151,13 @@ class Crew:
 
     def tick(self, busy: set[int]) -> None:
         """Start what is due; end what leaves and is not ``busy``, by the numbers of processes with clients."""
+        self._start_due()
+        with self._lock:
+            idle = [worker for worker in self._leaving if worker.number not in busy]
+        for worker in idle:
+            worker.child.line.end()
+
+    def _start_due(self) -> None:
         now = self._clock.boottime()
         with self._lock:
             if self._ended or self._configure is None:
@@ -154,9 +165,6 @@ class Crew:
             for index, slot in enumerate(self._slots):
                 if slot.worker is None and slot.at <= now:
                     self._start(index, slot, now)
-            idle = [worker for worker in self._leaving if worker.number not in busy]
-        for worker in idle:
-            worker.child.line.end()
 
     def end(self) -> None:
         """End all processes, and return when they have ended."""
@@ -213,7 +221,7 @@ class Crew:
         with self._lock:
             begins, worker.ready = not worker.ready, True
             if begins and self._configure is not None and not worker.leaving:
-                self.tell(worker, self._configure, self._listening)
+                self._send(worker, format_message(self._configure), self._listening)
 
     def _take_leave(self, worker: Worker, how: str) -> None:
         now = self._clock.boottime()

@@ -6,20 +6,20 @@ from loguru import logger
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.location_secrets import SecretsHere
-from mftgit.adapters.ssh_server import SshServer
 from mftgit.errors import ConfigError, MftgitError
+from mftgit.member.inbound.speaking import make_greeting
 from mftgit.model.account import Account, Place
 from mftgit.model.config import Generation
 from mftgit.model.location import LocalLocation
 from mftgit.model.login import SecretRef
 from mftgit.model.names import Revision
 from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import SftpService
+from mftgit.model.service import AnyService
 from mftgit.model.serving import Served, Serving
 
 
 def make_serving(
-    service: SftpService,
+    service: AnyService,
     generation: Generation,
     *,
     revision: Revision,
@@ -48,21 +48,14 @@ def make_serving(
         revision=revision,
         member=generation.member.name,
         service=service,
-        host_keys=tuple(_secret(secrets, each) for each in service.host_keys),
+        keys=tuple(_secret(secrets, each) for each in service.proofs.values()),
         accounts=accounts,
     )
 
 
 def check_serving(serving: Serving) -> None:
     """See that a server can be made of it; raises ConfigError."""
-    service = serving.service
-    SshServer(
-        host_keys=[each.reveal() for each in serving.host_keys],
-        algorithms=service.algorithms,
-        limits=service.limits,
-        banner=service.banner,
-        monotonic=SystemClock().boottime,
-    ).close()
+    make_greeting(serving, SystemClock())
 
 
 def _served(

@@ -14,7 +14,7 @@ from mftgit.member.inbound.running_service import Doors, RunningService, written
 from mftgit.member.inbound.sockets import Sockets
 from mftgit.model.config import Generation
 from mftgit.model.names import Revision, ServiceName
-from mftgit.model.service import Listen, SftpService
+from mftgit.model.service import AnyService, Listen
 from mftgit.model.service_status import ServiceState, ServiceStatus
 from mftgit.model.serving import Serving
 
@@ -42,7 +42,7 @@ class Services:
         self._files_root = files_root
         self._secrets_dir = secrets_dir
         self._sockets = Sockets()
-        self._failing: dict[ServiceName, tuple[SftpService, str]] = {}
+        self._failing: dict[ServiceName, tuple[AnyService, str]] = {}
         self._prepared: Prepared | None = None
         self.running: dict[ServiceName, RunningService] = {}
         self.closed = False
@@ -139,7 +139,7 @@ class Services:
                 )
 
     def _prepare(
-        self, service: SftpService, generation: Generation, revision: Revision, *, fresh: bool
+        self, service: AnyService, generation: Generation, revision: Revision, *, fresh: bool
     ) -> Serving:
         serving = make_serving(
             service,
@@ -171,7 +171,7 @@ class Services:
             running = self.running[name] = RunningService(serving, self._register)
         running.serve(serving, doors, welcome=self.welcome)
 
-    def _fail(self, name: ServiceName, service: SftpService, why: str) -> None:
+    def _fail(self, name: ServiceName, service: AnyService, why: str) -> None:
         if self._failing.get(name) != (service, why):
             logger.bind(service=name, error=why).error("a service does not run; it is tried again")
         self._failing[name] = service, why
@@ -179,7 +179,7 @@ class Services:
         if running is not None:
             running.stop("the service failed")
 
-    def _wanted(self, services: Iterable[SftpService]) -> set[Listen]:
+    def _wanted(self, services: Iterable[AnyService]) -> set[Listen]:
         found = set()
         for each in services:
             found |= {each.health} if each.health is not None else set()

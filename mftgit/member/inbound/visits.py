@@ -2,7 +2,8 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from socket import socket
 from typing import Final
@@ -14,15 +15,16 @@ from mftgit.adapters.control_line import LineEndedError
 from mftgit.adapters.home import Home, HomeError
 from mftgit.adapters.home_account import open_home
 from mftgit.adapters.home_usage import Usages
+from mftgit.adapters.hosting import Hosting
 from mftgit.adapters.proxy_protocol import visitor_of
-from mftgit.adapters.sftp_serve import serve
 from mftgit.adapters.sftp_serve_requests import Download, Tally
-from mftgit.adapters.ssh_reception import Connection, Session
-from mftgit.adapters.ssh_server import SshServer
+from mftgit.adapters.ssh_reception import Connection
 from mftgit.errors import MftgitError
 from mftgit.member.inbound.asking import Asking, Reception
 from mftgit.member.inbound.login import Logins
+from mftgit.member.inbound.speaking import Greet
 from mftgit.model.inbound_messages import Downloaded, Ended, Traffic, Usage
+from mftgit.model.names import AccountName
 from mftgit.model.serving import Serving
 from mftgit.model.visitor import Visitor, read_visitor
 
@@ -37,7 +39,7 @@ class Servant:
 
     number: int
     serving: Serving
-    server: SshServer
+    greet: Greet
     logins: Logins
 
 
@@ -135,13 +137,8 @@ class Visits:
             sock.close()
             return
         try:
-            connection = servant.server.receive(
-                sock,
-                visitor,
-                doorkeeper=servant.logins.doorkeeper(visitor),
-                reception=reception,
-                serve=self._serving(servant, number, reception, visit),
-            )
+            hosting = self._hosting(servant, number, reception, visit)
+            connection = servant.greet(sock, visitor, servant.logins, reception, hosting)
         except BaseException:
             self._ended(number, "it could not be served")
             raise
@@ -151,11 +148,9 @@ class Visits:
         if why is not None:
             connection.end(why)
 
-    def _serving(
+    def _hosting(
         self, servant: Servant, number: int, reception: Reception, visit: _Visit
-    ) -> Callable[[Session], None]:
-        service = servant.serving.service
-
+    ) -> Hosting:
         def downloaded(download: Download) -> None:
             self._asking.tell(
                 Downloaded(
@@ -167,11 +162,12 @@ class Visits:
                 )
             )
 
-        def serve_session(session: Session) -> None:
+        @contextmanager
+        def enter(account: AccountName) -> Iterator[Home]:
             try:
                 home = open_home(
-                    servant.serving.accounts[session.account],
-                    uploads=service.uploads,
+                    servant.serving.accounts[account],
+                    uploads=servant.serving.service.uploads,
                     finished=reception.uploaded,
                     clock=self._clock,
                     usages=self._usages,
@@ -179,27 +175,19 @@ class Visits:
             except HomeError as error:
                 logger.warning(
                     "the home of an account cannot be opened",
-                    account=session.account,
+                    account=account,
                     why=str(error.__cause__ or error),
                 )
-                return
+                raise
             with self._lock:
                 visit.homes.add(home)
             try:
-                serve(
-                    session.stream,
-                    home,
-                    account=session.account,
-                    downloaded=downloaded,
-                    tally=visit.tally,
-                    clock=self._clock,
-                    work=session.work,
-                )
+                yield home
             finally:
                 with self._lock:
                     visit.homes.discard(home)
 
-        return serve_session
+        return Hosting(enter=enter, downloaded=downloaded, tally=visit.tally, clock=self._clock)
 
     def _ended(self, number: int, why: str) -> None:
         with self._lock:

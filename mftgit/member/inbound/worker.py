@@ -21,9 +21,9 @@ from mftgit.adapters.child_process import open_line
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.control_line import ControlLine, LineEndedError
 from mftgit.adapters.listening import Acceptor
-from mftgit.adapters.ssh_server import SshServer
 from mftgit.member.inbound.asking import Asking
 from mftgit.member.inbound.login import Logins, Passwords
+from mftgit.member.inbound.speaking import make_greeting
 from mftgit.member.inbound.sweeping import Sweeping
 from mftgit.member.inbound.visits import Servant, Visits
 from mftgit.model.inbound_messages import (
@@ -102,20 +102,13 @@ class Serving:
             return Servant(
                 number=order.number,
                 serving=serving,
-                server=before.server,
+                greet=before.greet,
                 logins=before.logins,
             )
-        service = serving.service
         return Servant(
             number=order.number,
             serving=serving,
-            server=SshServer(
-                host_keys=[each.reveal() for each in serving.host_keys],
-                algorithms=service.algorithms,
-                limits=service.limits,
-                banner=service.banner,
-                monotonic=self._clock.boottime,
-            ),
+            greet=make_greeting(serving, self._clock),
             logins=Logins(
                 serving, clock=self._clock, passwords=self._passwords, codes=self._asking
             ),
