@@ -108,6 +108,7 @@ class Acceptor:
             if error.errno in _NO_MORE:
                 with self._lock:
                     self._listening = None if self._listening is listening else self._listening
+                listening.close()
             else:  # no descriptors or no memory just now
                 self._pause.wait(_PAUSE_S)
             return
