@@ -1,20 +1,47 @@
 """Services of real members: pushed, served, refused, stopped and killed."""
 
+import itertools
 import socket
 import subprocess
-from contextlib import closing
+import threading
+from contextlib import closing, suppress
 from pathlib import Path
 
 import jsonschema
 import paramiko
 import pytest
 from cluster import Cluster, cluster, mftgit_json
+from paramiko.sftp import CMD_CLOSE
 from ports import own_port
 from ssh_keys import make_key, program
 
 from mftgit.resources import load_schemas
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("sftp"), pytest.mark.needs("ssh-keygen")]
+
+
+_CONTENT = b"x" * 50_000
+_AT_LEAST = 20
+
+
+class _Sender(threading.Thread):
+    """Sends one file after the other, and notes those that the server said it has, until there is no server."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        super().__init__()
+        self._client = paramiko.SFTPClient.from_transport(transport)
+        self.acknowledged: list[str] = []
+
+    def run(self) -> None:
+        assert self._client is not None
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            for number in itertools.count():
+                path = f"/f{number}"
+                file = self._client.open(path, "w")
+                file.write(_CONTENT)
+                # Its own close hides an error.
+                getattr(self._client, "_request")(CMD_CLOSE, file.handle)  # noqa: B009
+                self.acknowledged.append(path)
 
 
 def _documents(root: Path, port: int) -> dict[str, str]:
@@ -85,9 +112,24 @@ def test_a_service_is_pushed_and_served_and_ends_with_its_member_however_that_en
             assert not any(map(_runs, workers))
         made.start_controller()
         made.until("it serves again", lambda: _service(made).get("state") == "serving")
-        workers = _workers(made)
+        _kill_while_files_come(made, port)
+
+
+def _kill_while_files_come(made: Cluster, port: int) -> None:
+    """Kill the member: every file that it said it has is there and told of, and no worker stays."""
+    workers = _workers(made)
+    with closing(_session(made.root, port)) as transport:
+        sender = _Sender(transport)
+        sender.start()
+        made.until("files are sent", lambda: len(sender.acknowledged) > _AT_LEAST)
         made.kill("controller")
         made.until("the workers are gone", lambda: not any(map(_runs, workers)))
+        sender.join()
+    told = {each["path"] for each in made.events() if each["event"] == "UploadFinished"}
+    assert set(sender.acknowledged) <= told
+    files = list((made.files / "acme").glob("f*"))
+    assert len(files) >= len(sender.acknowledged)
+    assert {file.stat().st_size for file in files} == {len(_CONTENT)}
 
 
 def _end_session(made: Cluster) -> None:
