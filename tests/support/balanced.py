@@ -71,10 +71,12 @@ class Balanced:
         out, _ = process.communicate(timeout=WAIT_S)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout=out)
 
-    def run(self, *commands: str, **where: Any) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *commands: str, options: tuple[str, ...] = (), **where: Any
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a client to its end."""
         return subprocess.run(
-            self.command(**where),
+            self.command(*options, **where),
             input="".join(f"{each}\n" for each in commands),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
