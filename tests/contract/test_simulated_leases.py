@@ -6,17 +6,15 @@ What runs is the product's code, keeper and heartbeat included, call by call (`s
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     rule,
-    run_state_machine_as_test,
 )
-from loguru import logger
 from simulated_leases import KEYS, TTL_S, World, in_the_simulation, world
-from simulation import Fault, Kind, Plan
+from simulation import Fault, Kind, Plan, run_schedules
 
 from mftgit.member.outbound import own
 from mftgit.model.lease import CLOCK_RATE_ERROR
@@ -108,24 +106,8 @@ class Leases(RuleBasedStateMachine):
 def simulate(
     schedules: int, *, phases: tuple[Phase, ...] = tuple(Phase), derandomize: bool = True
 ) -> None:
-    logger.disable("mftgit")
-    try:
-        with in_the_simulation():
-            run_state_machine_as_test(
-                Leases,
-                settings=settings(
-                    max_examples=schedules,
-                    stateful_step_count=8,
-                    derandomize=derandomize,
-                    deadline=None,
-                    database=None,
-                    phases=phases,
-                    suppress_health_check=list(HealthCheck),
-                    report_multiple_bugs=False,
-                ),
-            )
-    finally:
-        logger.enable("mftgit")
+    with in_the_simulation():
+        run_schedules(Leases, schedules, steps=8, phases=phases, derandomize=derandomize)
 
 
 def test_a_key_has_one_owner_at_a_time_and_soon_one_whatever_the_schedule() -> None:

@@ -7,18 +7,16 @@ what every member did in it.
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
-from loguru import logger
 from simulated_transfer import LARGE, SMALL, Shape, World, small_world, world
-from simulation import Fault, Kind, Plan
+from simulation import Fault, Kind, Plan, run_schedules
 
 from mftgit.adapters.endpoint import Endpoint, FileMissingError
 from mftgit.errors import MftgitError
@@ -151,24 +149,8 @@ def simulate(
     derandomize: bool = True,
     phases: tuple[Phase, ...] = tuple(Phase),
 ) -> None:
-    logger.disable("mftgit")
-    try:
-        with small_world():
-            run_state_machine_as_test(
-                machine,
-                settings=settings(
-                    max_examples=schedules,
-                    stateful_step_count=14,
-                    derandomize=derandomize,
-                    deadline=None,
-                    database=None,
-                    phases=phases,
-                    suppress_health_check=list(HealthCheck),
-                    report_multiple_bugs=False,
-                ),
-            )
-    finally:
-        logger.enable("mftgit")
+    with small_world():
+        run_schedules(machine, schedules, steps=14, phases=phases, derandomize=derandomize)
 
 
 def test_owners_lose_and_repeat_no_file_whatever_the_schedule() -> None:

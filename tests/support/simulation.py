@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from loguru import logger
 
 from mftgit.adapters import local_rename
 
@@ -433,3 +436,31 @@ def _of_open(path: Any, flags: int, *_: Any, dir_fd: int | None = None) -> tuple
 
 def _unless_member(real: Callable[[int], None]) -> Callable[[int], None]:
     return lambda descriptor: None if _here.member is not None else real(descriptor)
+
+
+def run_schedules(
+    machine: type[RuleBasedStateMachine],
+    schedules: int,
+    *,
+    steps: int,
+    phases: tuple[Phase, ...] = tuple(Phase),
+    derandomize: bool = True,
+) -> None:
+    """Try so many schedules of at most so many steps, silently, until one fails."""
+    logger.disable("mftgit")
+    try:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=schedules,
+                stateful_step_count=steps,
+                derandomize=derandomize,
+                deadline=None,
+                database=None,
+                phases=phases,
+                suppress_health_check=list(HealthCheck),
+                report_multiple_bugs=False,
+            ),
+        )
+    finally:
+        logger.enable("mftgit")
