@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import jwt
 import pytest
@@ -144,24 +144,28 @@ def test_a_failed_login_is_an_event_without_the_password(site: Site) -> None:
     assert "a-wrong-password" not in str(event)
 
 
+def guesses(site: Site) -> list[tuple[int, Any]]:
+    """Guess until a guess has to wait; each that a busy machine makes too late for that doubles the wait."""
+    answers: list[tuple[int, Any]] = []
+    while not answers or answers[-1][0] != 429:
+        answers.append(site.ask("GET", "/api/head", headers=site.basic(password="guess")))
+    assert [status for status, _ in answers[:-1]] == [401] * max(FREE_TRIES, len(answers) - 1)
+    return answers
+
+
 def test_guessing_becomes_slow_and_who_has_just_logged_in_notices_nothing(site: Site) -> None:
     assert site.ask("GET", "/api/head", headers=site.basic())[0] == 200
-    answers = [
-        site.ask("GET", "/api/head", headers=site.basic(password=f"guess-{number}"))
-        for number in range(FREE_TRIES + 3)
-    ]
-    assert [status for status, _ in answers] == [401] * FREE_TRIES + [429] * 3
+    answers = guesses(site)
     assert "try again in" in answers[-1][1]["error"]
     assert site.ask("GET", "/api/head", headers=site.basic())[0] == 200
     failed = [each for each in events_of(site) if each.event is EventName.LOGIN_FAILED]
-    assert len(failed) == FREE_TRIES  # what is not looked at fills no disk
+    assert len(failed) == len(answers) - 1  # what is not looked at fills no disk
 
 
 def test_a_right_password_after_wrong_ones_waits_like_any_other_try(site: Site) -> None:
-    for number in range(FREE_TRIES):
-        site.ask("GET", "/api/head", headers=site.basic(password=f"guess-{number}"))
+    guesses(site)
     assert site.ask("GET", "/api/head", headers=site.basic())[0] == 429
-    until = SystemClock().boottime() + 30
+    until = SystemClock().boottime() + 60
     while site.ask("GET", "/api/head", headers=site.basic())[0] == 429:
         assert SystemClock().boottime() < until
         threading.Event().wait(0.1)
