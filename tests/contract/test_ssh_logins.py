@@ -2,9 +2,10 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 import argon2
 import paramiko
@@ -419,6 +420,56 @@ def test_keys_of_nobody_are_told_once_when_the_client_leaves(
             client.auth_publickey("keys", _own_key(work, "other"))
     client.close()
     assert door.book().failures == [("keys", Flaw.KEY)]
+
+
+def test_a_client_may_show_twenty_keys_of_nobody(
+    door: Door, client: paramiko.Transport, work: Path
+) -> None:
+    for _ in range(19):
+        with pytest.raises(paramiko.AuthenticationException):
+            client.auth_publickey("keys", _own_key(work, "other"))
+    with pytest.raises((paramiko.SSHException, EOFError)):
+        client.auth_publickey("keys", _own_key(work, "other"))
+    book = door.book()
+    assert book.reason == "too many failed logins"
+    assert book.failures == [("keys", Flaw.KEY)]
+
+
+def test_a_signature_that_is_none_is_refused(
+    door: Door, client: paramiko.Transport, work: Path
+) -> None:
+    class Nonsense(paramiko.Ed25519Key):
+        """Signs with what is no signature."""
+
+        def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> paramiko.Message:  # noqa: ARG002
+            return paramiko.Message(b"nonsense")
+
+    key = Nonsense.from_private_key_file(str(work / "keys" / "ed25519"))
+    with pytest.raises(paramiko.AuthenticationException):
+        client.auth_publickey("keys", key)
+    client.close()
+    assert door.book().failures == [("keys", Flaw.SIGNATURE)]
+
+
+def test_a_delay_ends_with_the_connection(work: Path) -> None:
+    with open_door(work, _accounts(work), book=lambda: Book(delay_s=WAIT_S * 10)) as door:
+        transport = paramiko.Transport(socket.create_connection(("127.0.0.1", door.port)))
+        with closing(transport):
+            transport.start_client(timeout=WAIT_S)
+            trying = Thread(target=_try_in_vain, args=(transport,))
+            trying.start()
+            book = door.books.get(timeout=WAIT_S)
+            while not book.failures:
+                Event().wait(0.01)
+            door.connections.get(timeout=WAIT_S).end("enough")
+            assert book.over.wait(WAIT_S)
+            trying.join(WAIT_S)
+        assert book.reason == "enough"
+
+
+def _try_in_vain(transport: paramiko.Transport) -> None:
+    with suppress(paramiko.SSHException, EOFError):
+        transport.auth_password("either", "x")
 
 
 def test_too_many_tries_end_the_connection(door: Door, client: paramiko.Transport) -> None:
