@@ -13,7 +13,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from mftgit.adapters.ssh_server_keys import HostKeys
 from mftgit.adapters.ssh_server_packets import ServerPackets
 from mftgit.errors import ConfigError
-from mftgit.model.algorithms import Algorithms
+from mftgit.model.algorithms import CIPHERS, KEX, MACS, Algorithms
 from mftgit.model.ssh_user_key import ALGORITHMS
 
 _VERSION: Final = "SSH-2.0-mftgit"
@@ -45,14 +45,14 @@ def agree(algorithms: Algorithms, keys: HostKeys) -> Terms:
         ConfigError: none of a sort is left that a server can have.
     """
     known = paramiko.Transport.__dict__
+    # Group exchange would need primes from a file of the machine.
     kex = tuple(
         name
-        for name in algorithms.kex
-        # Its primes would have to come from a file of the machine.
-        if name in ServerExchange._kex_info and not name.startswith(_GROUP_EXCHANGE)  # noqa: SLF001
+        for name in _both(algorithms.kex, KEX, ServerExchange._kex_info)  # noqa: SLF001
+        if not name.startswith(_GROUP_EXCHANGE)
     )
-    ciphers = tuple(name for name in algorithms.ciphers if name in known["_cipher_info"])
-    macs = tuple(name for name in algorithms.macs if name in known["_mac_info"])
+    ciphers = _both(algorithms.ciphers, CIPHERS, known["_cipher_info"])
+    macs = _both(algorithms.macs, MACS, known["_mac_info"])
     for sort, left, given in (
         ("kex", kex, algorithms.kex),
         ("ciphers", ciphers, algorithms.ciphers),
@@ -61,6 +61,13 @@ def agree(algorithms: Algorithms, keys: HostKeys) -> Terms:
         if not left:
             raise ConfigError(f"no algorithm is left of {sort}: {', '.join(given) or 'none given'}")
     return Terms(keys=keys, kex=kex, ciphers=ciphers, macs=macs)
+
+
+def _both(
+    given: tuple[str, ...], current: tuple[str, ...], known: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Return those of ``given`` that are ``current`` and that paramiko has."""
+    return tuple(name for name in given if name in current and name in known)
 
 
 class ServerExchange(paramiko.Transport):

@@ -8,7 +8,7 @@ from typing import Final
 import paramiko
 
 from mftgit.errors import ConfigError
-from mftgit.model.algorithms import Algorithms
+from mftgit.model.algorithms import HOST_KEYS, Algorithms
 from mftgit.model.ssh_key import MIN_RSA_BITS, RSA, read_strings
 
 ANNOUNCE: Final = "hostkeys-00@openssh.com"
@@ -35,7 +35,8 @@ class HostKeys:
         for kind, names in algorithms.host_keys_by_kind().items():
             first = next((key for key in keys if key.get_name() == kind), None)
             if first is not None:
-                self.shown.update(dict.fromkeys(names, first))
+                current = (name for name in names if name in HOST_KEYS)
+                self.shown.update(dict.fromkeys(current, first))
         if not self.shown:
             raise ConfigError(
                 "no host key can be shown: "

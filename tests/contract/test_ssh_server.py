@@ -17,7 +17,7 @@ from mftgit.adapters.ssh_reception import Session
 from mftgit.adapters.ssh_server import SshServer
 from mftgit.errors import ConfigError
 from mftgit.model.account import Factor
-from mftgit.model.algorithms import CIPHERS, KEX, MACS, Algorithms
+from mftgit.model.algorithms import CIPHERS, KEX, MACS, Algorithms, with_legacy
 from mftgit.model.service import ServiceLimits
 from mftgit.model.serving import Serving
 
@@ -393,9 +393,10 @@ def test_what_cannot_serve_is_refused(tmp_path: Path) -> None:
             _server([texts[name] for name in names], Algorithms())
     for algorithms, wrong in (
         (Algorithms(host_keys=("rsa-sha2-256",)), "no host key can be shown"),
+        (with_legacy(Algorithms(host_keys=())), "no host key can be shown"),
         (Algorithms(kex=("diffie-hellman-group-exchange-sha256",)), "no algorithm is left of kex"),
-        (Algorithms(ciphers=("arcfour",)), "no algorithm is left of ciphers"),
-        (Algorithms(macs=()), "no algorithm is left of macs"),
+        (Algorithms(ciphers=("aes128-cbc",)), "no algorithm is left of ciphers"),
+        (Algorithms(macs=("hmac-sha1",)), "no algorithm is left of macs"),
     ):
         with pytest.raises(ConfigError, match=wrong):
             _server([texts["good"]], algorithms)
