@@ -173,7 +173,7 @@ def test_of_a_transfer_that_each_member_has_for_itself_nobody_else_is_told(site:
     one.drain(on=True)
     until(lambda: one.drained)
     site.upload("a", "one")
-    until(lambda: not one._news._files)
+    until(lambda: not one._news._folders_with_news)
     threading.Event().wait(0.2)
     assert not list(site.news.iterdir())
 
@@ -189,7 +189,7 @@ def test_a_word_waits_for_an_owner_and_storage_that_is_away_ends_nothing(site: S
     shared, aside = site.root / ".mftgit", site.root / "aside"
     shared.rename(aside)
     site.upload("b", "one")
-    until(lambda: not one._news._files)
+    until(lambda: not one._news._folders_with_news)
     assert not shared.exists()
     aside.rename(shared)
     one.drain(on=False)

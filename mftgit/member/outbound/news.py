@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from loguru import logger
@@ -49,7 +49,7 @@ class News:
         self._look = look
         self._watched: WatchedFolders | None = WatchedFolders(())
         self._lock = threading.Lock()
-        self._files: set[str] = set()
+        self._folders_with_news: set[str] = set()
         self._expects = False
         self._due = threading.Event()
         self._stopping = threading.Event()
@@ -77,8 +77,9 @@ class News:
 
         Once this has ended, a word is left here and now.
         """
+        folder = os.path.dirname(file)  # noqa: PTH120  called for each of thousands a second
         with self._lock:
-            self._files.add(file)
+            self._folders_with_news.add(folder)
         self._due.set()
         if self._stopping.is_set():
             with suppress(OSError):
@@ -108,13 +109,14 @@ class News:
         with self._lock:
             if self._watched is None:
                 self._watched = WatchedFolders(self._folders())
-            watched, files, self._files = self._watched, self._files, set()
-        for key in {key for each in files for key in watched.of(PurePosixPath(each))}:
+            watched, news = self._watched, self._folders_with_news
+            self._folders_with_news = set()
+        for key in {key for each in news for key in watched.of(each)}:
             if not self._look(key):
                 self._leave(key)
         return bool(watched)
 
-    def _folders(self) -> Iterator[tuple[TransferName, PurePosixPath, float]]:
+    def _folders(self) -> Iterator[tuple[TransferName, str, float]]:
         with self._lines.lock:
             lines = [line for line in self._lines.values() if line.wanted]
         for line in lines:
@@ -122,7 +124,7 @@ class News:
             if folder is not None and line.transfer is not None:
                 yield line.key, folder, deepest(line.transfer.source)
 
-    def _source(self, line: Line) -> PurePosixPath | None:
+    def _source(self, line: Line) -> str | None:
         """Return the folder that is watched for a transfer, None where it is none of this machine."""
         transfer = line.transfer
         if transfer is None or not isinstance(transfer.trigger, WatchTrigger):
@@ -130,9 +132,7 @@ class News:
         location = line.basis.generation.locations[transfer.source.location]
         if not isinstance(location, LocalLocation):
             return None
-        return PurePosixPath(
-            os.path.normpath(self._files_root / location.path / transfer.source.path)
-        )
+        return os.path.normpath(self._files_root / location.path / transfer.source.path)
 
     def _leave(self, key: TransferName) -> None:
         """Leave a word for the owner; where there is one it has yet to be taken, and the look comes after that."""
