@@ -97,14 +97,19 @@ def reanchor(rev: str, folder: StateFolder, as_json: bool) -> None:
 @dir_option
 @json_option
 def drain(end: bool, folder: StateFolder, as_json: bool) -> None:
-    """Let this member end its runs, hand its transfers over, and begin nothing; also after a restart.
+    """Let this member end its runs, hand its transfers over, take no clients, and begin nothing; also after a restart.
 
     `mftgit status` says drained when nothing is under way any more.
     """
     if end:
         _give(folder, Verb.END_DRAIN, "takes part in the work again", as_json=as_json)
     else:
-        _give(folder, Verb.DRAIN, "ends its runs and hands its transfers over", as_json=as_json)
+        _give(
+            folder,
+            Verb.DRAIN,
+            "ends its runs, hands its transfers over and takes no new clients",
+            as_json=as_json,
+        )
 
 
 def give_order(

@@ -155,7 +155,7 @@ class MemberState(Enum):
 
 @unique
 class Drain(Enum):
-    """How far a member that was drained is: it ends its runs, or has none and holds no lease."""
+    """How far a member that was drained is: it ends its runs and sessions, or has none and holds no lease."""
 
     DRAINING = "draining"
     DRAINED = "drained"

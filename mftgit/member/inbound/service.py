@@ -32,6 +32,7 @@ _TICK_S: Final = 0.5
 _TIDY_EVERY_S: Final = 5.0
 _SWEEP_EVERY_S: Final = 300.0
 _OFFERED_S: Final = 10.0
+_LEAVE_EVERY_S: Final = 1.0
 
 
 class Inbound:
@@ -208,7 +209,7 @@ class Inbound:
     # The thread
 
     def _tick_on(self) -> None:
-        tidy_at = sweep_at = self._clock.boottime()
+        tidy_at = sweep_at = leave_at = self._clock.boottime()
         while not self._stopping.wait(_TICK_S):
             now = self._clock.boottime()
             tidies, sweeps = now >= tidy_at, now >= sweep_at
@@ -217,7 +218,9 @@ class Inbound:
             try:
                 with self._lock:
                     self._tick(tidies=tidies, sweeps=sweeps)
-                self._leave_sessions()
+                if now >= leave_at:
+                    leave_at = now + _LEAVE_EVERY_S
+                    self._leave_sessions()
             except Exception:  # noqa: BLE001  the services have to be looked after
                 logger.opt(exception=True).error("unexpected failure while looking after services")
 
