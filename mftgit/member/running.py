@@ -1,7 +1,6 @@
 """What runs on this member: prepare everything of a generation that can fail, then swap."""
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mftgit.member.inbound.service import Inbound
@@ -59,11 +58,13 @@ class Running:
         """Tell what was applied and is not told yet; raises MftgitError, and is to be called again."""
         while self._untold:
             steps, revision = self._untold[0]
-            facts: Mapping[str, Fact] = {
+            facts: dict[str, Fact] = {
                 "started": [each.transfer.name for each in steps.start],
                 "changed": [each.transfer.name for each in steps.change],
                 "stopped": list(steps.stop),
             }
+            if steps.services or steps.accounts:
+                facts |= {"services": list(steps.services), "accounts": list(steps.accounts)}
             self._told(EventName.PLAN_APPLIED, revision=revision, facts=facts)
             self._untold.popleft()
 

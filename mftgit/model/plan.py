@@ -1,14 +1,17 @@
 """Work out what a member has to start, change and stop to run another generation."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from mftgit.model.account import Account
 from mftgit.model.config import Generation, Transfer
 from mftgit.model.location import Location
-from mftgit.model.names import SecretName, TransferName
+from mftgit.model.names import AccountName, LocationName, SecretName, ServiceName, TransferName
 from mftgit.model.needs import secrets_of, secrets_of_transfer
 from mftgit.model.secret_value import SecretValue
+from mftgit.model.service import AnyService
 
 _Name = TypeVar("_Name")
 _T = TypeVar("_T")
@@ -30,19 +33,24 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to start, to change and to stop, each in name order."""
+    """What to start, to change and to stop, each in name order.
+
+    ``services`` and ``accounts`` are those that are new, other than before, or gone; secrets and folders count too.
+    """
 
     start: tuple[Job, ...] = ()
     change: tuple[Job, ...] = ()
     stop: tuple[TransferName, ...] = ()
+    services: tuple[ServiceName, ...] = ()
+    accounts: tuple[AccountName, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.start or self.change or self.stop)
+        return bool(self.start or self.change or self.stop or self.services or self.accounts)
 
 
 def plan(active: Generation | None, wanted: Generation) -> Plan:
     """Return what takes a member from ``active`` (None: nothing runs) to ``wanted``."""
-    had = active or replace(wanted, transfers={}, locations={})
+    had = active or replace(wanted, transfers={}, locations={}, services={}, accounts={})
     moved = _other(had.locations, wanted.locations)
     secrets = _other(had.secrets, wanted.secrets) | (had.secrets.keys() - wanted.secrets.keys())
     if secrets:
@@ -66,7 +74,26 @@ def plan(active: Generation | None, wanted: Generation) -> Plan:
         start=tuple(_job(wanted, name) for name in sorted(changed - had.transfers.keys())),
         change=tuple(_job(wanted, name) for name in sorted(changed & had.transfers.keys())),
         stop=tuple(sorted(had.transfers.keys() - wanted.transfers.keys())),
+        services=_differing(had.services, wanted.services, secrets, frozenset()),
+        accounts=_differing(had.accounts, wanted.accounts, secrets, moved),
     )
+
+
+def _differing(
+    had: Mapping[_Name, AnyService | Account],
+    wanted: Mapping[_Name, AnyService | Account],
+    secrets: AbstractSet[SecretName],
+    moved: AbstractSet[LocationName],
+) -> tuple[_Name, ...]:
+    """Return the names under which something is new, other, or gone."""
+    found = _other(had, wanted) | (had.keys() - wanted.keys())
+    for name, each in wanted.items():
+        places = each.locations if isinstance(each, Account) else ()
+        if not (
+            secrets.isdisjoint(secret for _, secret in each.secrets()) and moved.isdisjoint(places)
+        ):
+            found.add(name)
+    return tuple(sorted(found, key=str))
 
 
 def _other(had: Mapping[_Name, _T], wanted: Mapping[_Name, _T]) -> set[_Name]:

@@ -1,10 +1,13 @@
 """What a member changes follows from the two generations alone."""
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mftgit.model.account import Account, Factor, Login, Place
 from mftgit.model.config import (
     Cluster,
     Destination,
@@ -18,9 +21,17 @@ from mftgit.model.config import (
 from mftgit.model.content import PgpDecrypt
 from mftgit.model.location import LocalLocation, SftpLocation
 from mftgit.model.login import PasswordAuth, SecretRef
-from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
+from mftgit.model.names import (
+    AccountName,
+    LocationName,
+    MemberName,
+    SecretName,
+    ServiceName,
+    TransferName,
+)
 from mftgit.model.plan import jobs, plan
 from mftgit.model.secret_value import SecretValue
+from mftgit.model.service import Listen, SftpService
 from mftgit.model.triggers import WatchTrigger
 
 HERE, THERE = LocationName("here"), LocationName("there")
@@ -135,3 +146,52 @@ def test_a_fallback_that_changes_changes_the_transfers_that_may_go_there() -> No
 
     (job,) = plan(made("a"), made("b")).change
     assert (job.transfer.name, job.fallback) == ("one", LocalLocation(name=name, path="b"))
+
+
+HOST, HASH = SecretName("host"), SecretName("hash")
+SERVICE = SftpService(
+    name=ServiceName("sftp"), listen=Listen(port=22), host_keys=(SecretRef(secret=HOST),)
+)
+ACCOUNT = Account(
+    name=AccountName("acme"),
+    home=Place(location=HERE),
+    login=Login(require=(frozenset({Factor.PASSWORD}),), password=SecretRef(secret=HASH)),
+)
+
+
+def served(**changes: Any) -> Generation:
+    made = replace(
+        generation(),
+        services={SERVICE.name: SERVICE},
+        accounts={ACCOUNT.name: ACCOUNT},
+        secrets={HOST: SecretValue("a"), HASH: SecretValue("b")},
+    )
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "services", "accounts"),
+    [
+        ({}, (), ()),
+        ({"services": {}}, ("sftp",), ()),
+        ({"accounts": {}}, (), ("acme",)),
+        ({"services": {SERVICE.name: replace(SERVICE, banner="hello")}}, ("sftp",), ()),
+        ({"accounts": {ACCOUNT.name: replace(ACCOUNT, max_sessions=1)}}, (), ("acme",)),
+        ({"secrets": {HOST: SecretValue("c"), HASH: SecretValue("b")}}, ("sftp",), ()),
+        ({"secrets": {HOST: SecretValue("a"), HASH: SecretValue("c")}}, (), ("acme",)),
+        ({"locations": {HERE: LocalLocation(name=HERE, path="moved")}}, (), ("acme",)),
+    ],
+)
+def test_services_and_accounts_differ_by_their_documents_secrets_and_folders(
+    changes: dict[str, Any], services: tuple[str, ...], accounts: tuple[str, ...]
+) -> None:
+    steps = plan(served(), served(**changes))
+
+    assert (steps.services, steps.accounts) == (services, accounts)
+    assert bool(steps) == bool(services or accounts)
+
+
+def test_where_nothing_runs_all_services_and_accounts_are_new() -> None:
+    steps = plan(None, served())
+
+    assert (steps.services, steps.accounts) == (("sftp",), ("acme",))
