@@ -225,7 +225,7 @@ def test_an_owner_that_was_stopped_and_wakes_spoils_nothing_of_its_successor(
     left = 1 if after is AfterSuccess.KEEP else 0
     try:
         assert line.stuck.wait(30)
-        Event().wait(0.2)  # for it to send on, until all that it can is on the way
+        line.filled()
         os.kill(process.pid, signal.SIGSTOP)
         assert there.run(2).files == 1
         (told,) = there.happened(EventName.DELIVERY_SUCCEEDED)

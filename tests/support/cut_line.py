@@ -1,7 +1,10 @@
 """A line to a server on loopback that counts what goes over it, and breaks after so many bytes."""
 
+import fcntl
 import socket
 import struct
+import sys
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +34,7 @@ class CutLine(ThreadingTCPServer):
         self._cut_up: int | None = None
         self._cut_down: int | None = None
         self._hang_up: int | None = None
-        self._hung: object = None
+        self._hung: BaseRequestHandler | None = None
 
     @property
     def port(self) -> int:
@@ -63,12 +66,21 @@ class CutLine(ThreadingTCPServer):
         self._hang_up = self._hung = None
         self.free.set()
 
+    def filled(self) -> None:
+        """Wait until a client has sent on into the connection that hangs, and can send no more."""
+        before, waiting = 0, 0
+        while waiting == 0 or waiting != before:
+            Event().wait(0.2)
+            assert self._hung is not None
+            asked = fcntl.ioctl(self._hung.request, termios.FIONREAD, bytes(4))
+            before, waiting = waiting, int.from_bytes(asked, sys.byteorder)
+
     def emptied(self) -> None:
         """Wait until no connection is left."""
         for thread in list(self.connections):
             thread.join()
 
-    def passed(self, connection: object, *, up: int = 0, down: int = 0) -> bool:
+    def passed(self, connection: BaseRequestHandler, *, up: int = 0, down: int = 0) -> bool:
         """Take note of bytes of a connection; return whether they may go on."""
         self.up += up
         self.down += down
