@@ -13,6 +13,15 @@ from haproxy import FROM, Balancer, running_haproxy
 from ports import own_port
 from ssh_keys import make_key, program
 
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.pki import fingerprint
+from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.records import open_records
+from mftgit.member.join import join
+from mftgit.model.config import Role
+from mftgit.model.names import MemberName
+from mftgit.model.token import JoinToken
+
 NODES = ("node-1", "node-2", "node-3")
 ACCOUNT = "acme"
 CLIENT = "127.0.0.5"
@@ -141,7 +150,7 @@ def balanced(root: Path, *, defence: str = "") -> Iterator[Balanced]:
         made.start_controller()
         (made.files / "homes").mkdir()
         for name in NODES:
-            made.join(name)
+            _join(made, name)
             secret = made.dir(name) / "secrets" / "host"
             secret.write_bytes((root / "host").read_bytes())
             secret.chmod(0o600)
@@ -152,6 +161,20 @@ def balanced(root: Path, *, defence: str = "") -> Iterator[Balanced]:
         for name in NODES:
             made.until(f"{name} serves", lambda name=name: balancer.is_up(name))  # type: ignore[misc]
         yield site
+
+
+def _join(made: Cluster, name: str) -> None:
+    """Let a node join by what the commands call, which takes a tenth of the time of two processes."""
+    with open_records(StateFolder(made.dir("controller"))) as records:
+        secret = records.registry.invite(MemberName(name), Role.NODE)
+    authority = fingerprint(Path(made.access["ca_file"]).read_bytes())
+    join(
+        StateFolder(made.dir(name)),
+        controller_url=made.access["url"],
+        token=JoinToken(member=MemberName(name), ca_sha256=authority, secret=secret),
+        files_root=made.files,
+        now=SystemClock().now,
+    )
 
 
 def _documents(
