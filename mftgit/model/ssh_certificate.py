@@ -99,6 +99,9 @@ def read_certificate(blob: bytes) -> Certificate:
     after_s, at = _number(blob, at, 8)
     before_s, at = _number(blob, at, 8)
     options, at = read_string(blob, at)
+    named = read_strings(options)
+    if len(named) % 2:
+        raise ValueError("an option without a value")
     _, at = read_string(blob, at)  # extensions, which are for the server
     _, at = read_string(blob, at)  # reserved
     authority, at = read_string(blob, at)
@@ -114,8 +117,8 @@ def read_certificate(blob: bytes) -> Certificate:
         principals=tuple(map(_text, read_strings(principals))),
         after_s=after_s,
         before_s=before_s,
-        options=tuple(map(_text, read_strings(options)[::2])),
-        option_values=read_strings(options)[1::2],
+        options=tuple(map(_text, named[::2])),
+        option_values=named[1::2],
         authority=read_key(authority),
         signed=signed,
         signature=signature,

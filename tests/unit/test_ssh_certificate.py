@@ -80,6 +80,15 @@ def test_what_is_no_certificate_is_told(line: str, told: str) -> None:
         read_certificate_line(line)
 
 
+def test_an_option_without_a_value_makes_no_certificate() -> None:
+    whole, name = blob(RSA_LINE), b"\0\0\0\x0dforce-command"
+    at = whole.index(name)
+    size = int.from_bytes(whole[at - 4 : at])
+    cut = whole[: at - 4] + len(name).to_bytes(4) + name + whole[at + size :]
+    with pytest.raises(ValueError, match="an option without a value"):
+        read_certificate(cut)
+
+
 @given(st.integers(0, 2000), st.sampled_from([USER_LINE, HOST_LINE, RSA_LINE]))
 def test_a_certificate_that_is_cut_off_anywhere_is_none(length: int, line: str) -> None:
     whole = blob(line)
