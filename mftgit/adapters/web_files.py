@@ -102,9 +102,9 @@ class Files:
         if not _is_folder(found):
             return self._file(path, asked)
         if not path.endswith("/"):
-            return said(
-                HTTPStatus.MOVED_PERMANENTLY, "it is a folder", {"Location": f"{_url(path)}/"}
-            )
+            # Not the path as it was asked for: //host/ would lead a browser to another site.
+            location = f"{_url(self._home.resolve(path)).rstrip('/')}/"
+            return said(HTTPStatus.MOVED_PERMANENTLY, "it is a folder", {"Location": location})
         entries = self._home.list(path)
         if "application/json" in asked.headers.get("accept", ""):
             return Told(

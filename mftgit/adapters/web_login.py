@@ -19,6 +19,7 @@ from mftgit.adapters.web_wire import Asked, Told
 from mftgit.model.account import Factor
 from mftgit.model.login_steps import Flaw
 from mftgit.model.names import AccountName
+from mftgit.model.printable import printable
 from mftgit.model.serving import Served
 from mftgit.model.web_pass import Pass, account_of, format_pass, key_of, read_pass
 
@@ -29,8 +30,14 @@ CODE: Final = "one-time-code"
 PAGE: Final = "mftgit-page"
 """The header that our own page sends and no page of another site can: so none changes files by a browser's pass."""
 
+_FROM: Final = "sec-fetch-site"
+_OWN_SITE: Final = frozenset({"same-origin", "none"})
+"""What browsers say of a request that no other site had them send (Fetch Metadata); other clients say nothing."""
+
 _MAX_FORM_BYTES: Final = 8 << 10
+_MAX_FIELDS: Final = 10
 _MAX_NAME: Final = 64
+_MAX_CLIENT: Final = 60  # characters
 _CHANGING: Final = frozenset({"PUT", "DELETE", "MKCOL"})
 
 Body = Callable[[], Iterator[bytes]]
@@ -140,6 +147,8 @@ class Entrance:
     def _own(self, what: str, asked: Asked, body: Body) -> Told:
         if asked.method != "POST" or what not in {"login", "logout"}:
             return said(HTTPStatus.NOT_FOUND, "there is no such page")
+        if asked.headers.get(_FROM, "none") not in _OWN_SITE:
+            return said(HTTPStatus.FORBIDDEN, "this was sent by the page of another site")
         if what == "logout":
             return _sent_on("/", _set_cookie("", lasts_s=0))
         form = _form(body)
@@ -170,7 +179,7 @@ class Entrance:
         if account is None:
             raise _unknown(asked)
         if self.account is None:
-            client = asked.headers.get("user-agent", "")
+            client = printable(asked.headers.get("user-agent", ""))[:_MAX_CLIENT]
             if not self._reception.logged_in(account, factors, client):
                 text = "this account has too many connections"
                 raise _RefusedError(replace(said(HTTPStatus.SERVICE_UNAVAILABLE, text), ends=True))
@@ -216,7 +225,13 @@ def _form(body: Body) -> Mapping[str, str]:
         if len(content) > _MAX_FORM_BYTES:
             told = said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too large")
             raise _RefusedError(replace(told, ends=True))
-    found = parse_qs(content.decode("utf-8", "replace"), max_num_fields=10, errors="replace")
+    try:
+        found = parse_qs(
+            content.decode("utf-8", "replace"), max_num_fields=_MAX_FIELDS, errors="replace"
+        )
+    except ValueError:
+        told = said(HTTPStatus.BAD_REQUEST, f"the form has more than {_MAX_FIELDS} fields")
+        raise _RefusedError(told) from None
     return {name: values[0] for name, values in found.items()}
 
 

@@ -118,6 +118,7 @@ class WebConnection:
         forget: Callable[["WebConnection"], None],
     ) -> None:
         self._sock = sock
+        self._taking = threading.Lock()
         self._context = context
         self.visitor = visitor
         self._entrance = entrance
@@ -149,7 +150,8 @@ class WebConnection:
     def end(self, reason: str) -> None:
         """See `Connection.end`; HTTP has no word for it in the middle of an answer."""
         self._why = reason
-        hang_up(self._sock)
+        with self._taking:
+            hang_up(self._sock)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """See `Connection.wait`."""
@@ -163,9 +165,10 @@ class WebConnection:
     def _run(self) -> None:
         try:
             self._sock.settimeout(self._patience())
-            with closing(self._context.wrap_socket(self._sock, server_side=True)) as secured:
-                self._sock = secured
-                self._converse(Wire(secured, patience=self._patience))
+            with closing(self._take()) as secured:
+                secured.do_handshake()
+                clock = self._hosting.clock
+                self._converse(Wire(secured, patience=self._patience, monotonic=clock.boottime))
         except OSError as error:
             logger.debug("a connection of HTTPS breaks off", why=error.strerror or "")
         except Exception:  # noqa: BLE001  what an outsider sends must end its connection alone
@@ -177,6 +180,14 @@ class WebConnection:
             self._ended.set()
             self._forget(self)
             self._reception.ended(self._why)
+
+    def _take(self) -> ssl.SSLSocket:
+        """Go on with the socket under TLS: from now on it is that one which is to be hung up on."""
+        with self._taking:
+            self._sock = secured = self._context.wrap_socket(
+                self._sock, server_side=True, do_handshake_on_connect=False
+            )
+        return secured
 
     def _converse(self, wire: Wire) -> None:
         try:

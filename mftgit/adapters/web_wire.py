@@ -16,7 +16,7 @@ _READ_BYTES: Final = 256 << 10
 _MAX_WASTE_BYTES: Final = 256 << 10
 """So much of a body that nobody wants is read, so that the connection can go on; after that it is closed."""
 
-_LINGER_S: Final = 1.0
+_LINGER_S: Final = 2.0
 _MAX_LINGER_BYTES: Final = 16 << 20
 
 
@@ -51,10 +51,17 @@ class Told:
 class Wire:
     """A connection under TLS; used by one thread."""
 
-    def __init__(self, sock: ssl.SSLSocket, *, patience: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        sock: ssl.SSLSocket,
+        *,
+        patience: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
         """``patience`` gives the seconds that the other side has for its next byte."""
         self._sock = sock
         self._patience = patience
+        self._monotonic = monotonic
         self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
 
     def next_request(self) -> Asked | None:
@@ -127,6 +134,7 @@ class Wire:
 
     def _linger(self) -> None:
         """Say that this is the end, and let the client read that before what it still sends has all of it reset."""
+        until = self._monotonic() + _LINGER_S
         self._sock.settimeout(_LINGER_S)
         with suppress(OSError):
             self._sock.unwrap()
@@ -134,7 +142,11 @@ class Wire:
         wasted = 0
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
-            while wasted < _MAX_LINGER_BYTES and (piece := self._sock.recv(_READ_BYTES)):
+            while wasted < _MAX_LINGER_BYTES and (left_s := until - self._monotonic()) > 0:
+                self._sock.settimeout(left_s)
+                piece = self._sock.recv(_READ_BYTES)
+                if not piece:
+                    return
                 wasted += len(piece)
 
     def _drop_body(self) -> bool:
@@ -194,9 +206,12 @@ class _Telling:
 
 
 def hang_up(sock: socket.socket) -> None:
-    """End a connection, also while another thread reads from it."""
+    """End a connection, also while another thread reads from it or writes.
+
+    The shutdown of a socket under TLS would first let go of its keys, and that thread would send in the clear.
+    """
     with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def tls_context(certificate: str) -> ssl.SSLContext:
