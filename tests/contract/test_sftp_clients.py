@@ -1,16 +1,24 @@
 """Clients that people have do with our SFTP server what they do with OpenSSH's."""
 
+import hashlib
 import os
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import paramiko
 import pytest
 from inbound_sftp import Inbound, inbound_sftp
 from ssh_keys import program
+
+from mftgit.adapters.endpoint import Digest
+from mftgit.adapters.sftp import connect
+from mftgit.model.location import SftpLocation
+from mftgit.model.login import PasswordAuth
+from mftgit.model.names import LocationName
 
 CONTENT = bytes(range(256)) * 5000
 LATER = b"and the rest of it" * 1000
@@ -274,6 +282,36 @@ def test_paramiko_confirms_what_it_sent_and_reads_ahead(
     assert (folder / "b.csv").read_bytes() == CONTENT[:1000]
     assert client.normalize(f"/{folder.name}/../nothing/./there") == "/nothing/there"
     assert not server.site.hidden()
+
+
+def test_another_cluster_delivers_and_has_digests_worked_out(
+    server: Inbound, folder: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("any", encoding="ascii")
+    secret.chmod(0o600)
+    location = SftpLocation(
+        name=LocationName("other"),
+        host="127.0.0.1",
+        port=server.port,
+        username="acme",
+        path=f"/{folder.name}",
+        host_keys=(paramiko.Ed25519Key.from_private_key_file(str(server.host_key)).fingerprint,),
+        auth=(PasswordAuth(file=secret.name),),
+    )
+    with closing(connect(location, secrets_dir=tmp_path)) as endpoint:
+        sent = endpoint.write_all([(f".{n}.part", b"%d" % n * 5000) for n in range(60)])
+        assert sent == [len(b"%d" % n * 5000) for n in range(60)]
+        names = [(f".{n}.part", f"{n}.csv") for n in range(60)]
+        assert endpoint.rename_all(names, replace=False) == [None] * 60
+        chunks = iter([CONTENT[:700_000], CONTENT[700_000:]])
+        assert endpoint.write("big", chunks, on_chunk=lambda _: None) == len(CONTENT)
+        told = endpoint.digest_all(["big", "7.csv"])
+        assert told == [
+            Digest(sha256=hashlib.sha256(content).hexdigest(), by="check-file")
+            for content in (CONTENT, b"7" * 5000)
+        ]
+    assert len(list(folder.iterdir())) == 61
 
 
 def test_the_order_of_a_graphical_client_is_served(

@@ -76,11 +76,12 @@ class _Blank:
 
 @dataclass(kw_only=True)
 class Inbound:
-    """A running server over ``site``, and what its sessions have done; ``key`` is a client's."""
+    """A running server over ``site``, and what its sessions have done; ``key`` is a client's, ``host_key`` its own."""
 
     port: int
     site: HomeSite
     key: Path
+    host_key: Path
     downloads: list[Download] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
     ended: "queue.Queue[str]" = field(default_factory=queue.Queue)
@@ -116,7 +117,10 @@ def inbound_sftp(work: Path, *, limits: ServiceLimits | None = None) -> Iterator
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         inbound = Inbound(
-            port=listener.getsockname()[1], site=HomeSite(work / "home"), key=work / "client"
+            port=listener.getsockname()[1],
+            site=HomeSite(work / "home"),
+            key=work / "client",
+            host_key=work / "host",
         )
 
         def accept() -> None:
