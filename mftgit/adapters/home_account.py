@@ -134,14 +134,20 @@ class AccountHome:
         self._session.close()
 
     def _resize(self, path: str, size_bytes: int) -> None:
-        """Cut or grow a visible file in one step, as an upload that begins with a copy of it."""
+        """Cut or grow a visible file in one step, as an upload that begins with a copy of it.
+
+        What is unfinished stays so.
+        """
         file = self._opener.open_write(path, Opening(), Traits())
         try:
             file.resize(size_bytes)
         except BaseException:
             file.abandon()
             raise
-        file.close()
+        if file.terms.basis is None:
+            file.abandon()
+        else:
+            file.close()
 
 
 def _make(folder: str) -> None:

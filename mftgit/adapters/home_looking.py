@@ -78,7 +78,9 @@ class Looking:
             if not over:
                 raise meaning(error, spot.path) from error
             return self._named(spot, over)
-        return self._entries(spot, descriptor, over)
+        entries = self._entries(spot, descriptor, over)
+        next(entries)  # begun, so that the folder is closed also where nobody takes anything
+        return entries
 
     def space(self, path: str) -> Space:
         """See `Home.space`."""
@@ -141,8 +143,12 @@ class Looking:
     def _entries(
         self, spot: Spot, descriptor: int, over: Collection[str]
     ) -> Iterator[tuple[str, Attributes]]:
-        """Give what is in the open folder ``descriptor``, which is closed in the end, and the names ``over`` it."""
+        """Give what is in the open folder ``descriptor``, which is closed in the end, and the names ``over`` it.
+
+        The first is the folder itself.
+        """
         try:
+            yield ".", _MADE_UP
             with os.scandir(descriptor) as entries:
                 for entry in entries:
                     if entry.name in over or not self._is_listed(spot, entry.name):

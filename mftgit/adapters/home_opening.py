@@ -12,7 +12,7 @@ from mftgit.adapters.home_reach import Reach, missing
 from mftgit.adapters.home_reading import ReadFile
 from mftgit.adapters.home_session import Session
 from mftgit.adapters.home_spots import Spot
-from mftgit.adapters.home_temporary import Partial, begin, copied, go_on, is_held
+from mftgit.adapters.home_temporary import Partial, begin, copied, drop, go_on, is_held
 from mftgit.adapters.home_traits import kept_mode, new_mode, set_traits
 from mftgit.adapters.home_upload import Terms, Upload
 from mftgit.adapters.home_walk import READ, open_regular, require_regular, status
@@ -107,6 +107,7 @@ class Opener:
                 return partial, replace(terms, resumed=partial.size_bytes > 0)
         if not opening.create:
             raise missing(spot)
+        _forget_unfinished(folder, terms)
         terms.usage.take(files=1)
         return begin(folder, terms.temporary, mode), terms
 
@@ -117,6 +118,7 @@ class Opener:
         mode = kept_mode(there.st_mode, folder=False)
         if opening.truncate:
             self._reach.require(terms.spot, Act.OVERWRITE)
+            _forget_unfinished(folder, terms)
             terms.usage.take(files=1)
             partial = begin(folder, terms.temporary, mode)
         else:
@@ -131,6 +133,7 @@ class Opener:
         source = open_regular(folder, terms.spot.name, READ)
         try:
             found = os.fstat(source)
+            _forget_unfinished(folder, terms)
             terms.usage.take(size_bytes=found.st_size, files=1)
             partial = copied(folder, terms.temporary, source, mode, found.st_size)
         finally:
@@ -146,3 +149,10 @@ class Opener:
     def _finish(self, done: Finished) -> None:
         self._session.note_sent(done.path)
         self._tell(done)
+
+
+def _forget_unfinished(folder: int, terms: Terms) -> None:
+    """Remove what an earlier session has left of it, or sends still, so that it takes no room any more."""
+    dropped = drop(folder, terms.temporary)
+    if dropped is not None:
+        terms.usage.give_back(size_bytes=dropped.st_size, files=1)

@@ -78,7 +78,9 @@ def go_on(folder: int, name: str, mode: int, told: int | None = None) -> Partial
             if found.st_nlink != 1:  # it has its visible name, or was taken away
                 continue
             if not _lock(descriptor):
-                return copied(folder, name, descriptor, mode, _from(sound_bytes(descriptor), told))
+                made = copied(folder, name, descriptor, mode, _from(sound_bytes(descriptor), told))
+                _empty(descriptor)
+                return made
             if is_same(found, status(folder, name)):
                 size_bytes = _from(sound_bytes(descriptor), told)
                 os.ftruncate(descriptor, size_bytes)
@@ -144,7 +146,7 @@ def give_back(folder: int, own: str, name: str) -> None:
 
 
 def drop(folder: int, name: str, *, idle_since_s: float | None = None) -> os.stat_result | None:
-    """Remove the temporary ``name``, and return what it was; None where there is none.
+    """Remove the temporary ``name`` with its content, and return what it was; None where there is none.
 
     With ``idle_since_s``, in seconds since 1970, only where no session writes to it and nobody did since.
     """
@@ -164,6 +166,7 @@ def drop(folder: int, name: str, *, idle_since_s: float | None = None) -> os.sta
         if own is None:
             return None
         os.unlink(own, dir_fd=folder)
+        _empty(descriptor)
         return found
     finally:
         os.close(descriptor)
@@ -193,6 +196,12 @@ def sound_bytes(descriptor: int) -> int:
         return min(size_bytes, os.lseek(descriptor, 0, os.SEEK_HOLE))
     except OSError:  # storage that cannot tell
         return size_bytes
+
+
+def _empty(descriptor: int) -> None:
+    """Free at once what a session may still have open of a file that has no name any more."""
+    if os.fstat(descriptor).st_nlink == 0:
+        os.ftruncate(descriptor, 0)
 
 
 def _own(name: str) -> str:

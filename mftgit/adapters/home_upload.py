@@ -101,6 +101,7 @@ class Upload:
         end = start + len(data)
         if end == start:
             return
+        again = start in self._lacks
         if len(self._lacks) < _MAX_LACKS:
             self._lacks.add(start)
         else:
@@ -116,7 +117,8 @@ class Upload:
                 raise
             self._size = max(self._size, end)
             self._digest.add(start, end, data)
-        self._lacks.discard(start)
+        if not (again and self.terms.append):  # there, it may be what was to follow
+            self._lacks.discard(start)
 
     def attributes(self) -> Attributes:
         """See `OpenFile.attributes`."""
@@ -153,6 +155,11 @@ class Upload:
     def close(self) -> Finished | None:
         """See `OpenFile.close`. Where a write was refused and not done again, the file has no visible name to get."""
         descriptor = self.descriptor
+        try:
+            self._require_name()
+        except HomeError:
+            self._end()
+            raise
         if self._is_lost or self._lacks or self._lacks_more:
             self.abandon()
             raise HomeError(
@@ -199,6 +206,8 @@ class Upload:
 
     def _leave(self, descriptor: int) -> None:
         """Keep what can be gone on with: what is whole from the begin on, of what is no copy of a visible file."""
+        if os.fstat(descriptor).st_nlink == 0:
+            return
         whole_bytes = 0 if self._is_lost else self._digest.whole_bytes
         if whole_bytes and self.terms.basis is None:
             if whole_bytes < self._size:
@@ -222,7 +231,14 @@ class Upload:
         if end > self._digest.whole_bytes + _MAX_GAP_BYTES:
             raise HomeError(Refusal.TOO_LARGE, f"{path!r}: that is too far behind what was written")
         if end > self._size:
+            self._require_name()  # nobody would see how much it takes
             self.terms.usage.take(size_bytes=end - self._size)
+
+    def _require_name(self) -> None:
+        if os.fstat(self.descriptor).st_nlink == 0:
+            raise HomeError(
+                Refusal.BUSY, f"{self.terms.spot.path!r} was removed, or another session sends it"
+            )
 
     def _publish(self) -> bool:
         """Give the temporary its visible name; tell whether a file was there before."""

@@ -52,16 +52,26 @@ def text_of(parts: Parts) -> str:
 
 def is_reserved(name: str) -> bool:
     """Tell whether ``name`` is the cluster's own, also where storage tells no case or invisible signs apart."""
-    if not name.isascii():
-        plain = unicodedata.normalize("NFKD", name)
-        name = "".join(each for each in plain if unicodedata.category(each) != "Cf")
-    return name.casefold().startswith(RESERVED)
+    return _folded_name(name).startswith(RESERVED)
+
+
+@lru_cache(maxsize=4096)
+def folded(path: str) -> str:
+    """Return what all spellings of ``path`` have in common that some storage takes for one."""
+    return "/".join(_folded_name(each) for each in path.split("/"))
 
 
 def temporary_name(account: AccountName, name: str) -> str:
     """Return what an upload of ``account`` to ``name`` is called until it is finished: the same each time."""
     text = f"{account}\0{name}".encode("utf-8", "surrogateescape")
     return f"{TEMPORARY}{hashlib.sha256(text).hexdigest()[:32]}"
+
+
+def _folded_name(name: str) -> str:
+    if not name.isascii():
+        plain = unicodedata.normalize("NFKD", name)
+        name = "".join(each for each in plain if unicodedata.category(each) != "Cf")
+    return name.casefold().rstrip(". ") or name  # Windows drops dots and blanks at the end
 
 
 def _require_bounds(parts: list[str]) -> None:

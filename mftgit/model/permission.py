@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
+from mftgit.model.account_path import folded
+
 
 @unique
 class Act(Enum):
@@ -41,11 +43,15 @@ class Rule:
 def allowed(rules: Iterable[Rule], path: str) -> frozenset[Act]:
     """Return what is allowed at ``path``, absolute and without ``.`` and ``..``: the rule of the longest path counts.
 
-    Of two rules for one path the first counts; where no rule is, nothing is allowed.
+    Of two rules for one path the first counts; where no rule is, nothing is allowed. Another spelling of a path, which
+    storage that tells no case apart takes for the same, is allowed no more than the path.
     """
-    fitting = [rule for rule in rules if _is_below(path, rule.path)]
-    longest = max(fitting, key=lambda rule: len(rule.path.rstrip("/")), default=None)
-    return frozenset() if longest is None else longest.allow
+    known = tuple(rules)
+    rule = _longest(rule for rule in known if _is_below(path, rule.path))
+    alike = _longest(rule for rule in known if _is_below(folded(path), folded(rule.path)))
+    if rule is None or alike is None:
+        return frozenset()
+    return rule.allow & alike.allow if _depth(alike) > _depth(rule) else rule.allow
 
 
 def is_seen(rules: Iterable[Rule], path: str) -> bool:
@@ -67,20 +73,45 @@ def gained(rules: Iterable[Rule], old: str, new: str) -> frozenset[Act]:
     known = tuple(rules)
     tails = {""}
     for top in (old, new):
-        tails |= {each.path.rstrip("/")[len(top) :] for each in _rules_below(known, top)}
+        depth = len(top.rstrip("/").split("/"))
+        tails |= {
+            "/".join(("", *each.path.rstrip("/").split("/")[depth:]))
+            for each in _rules_alike_below(known, top)
+        }
     return frozenset[Act]().union(
-        *(allowed(known, new + tail) - allowed(known, old + tail) for tail in tails)
+        *(
+            allowed(known, new.rstrip("/") + tail) - allowed(known, old.rstrip("/") + tail)
+            for tail in tails
+        )
     )
 
 
 def kept_below(rules: Iterable[Rule], path: str, act: Act) -> bool:
     """Tell whether somewhere below ``path`` ``act`` is not allowed."""
-    return any(act not in each.allow for each in _rules_below(rules, path))
+    return any(act not in each.allow for each in _rules_alike_below(rules, path))
 
 
 def _rules_below(rules: Iterable[Rule], path: str) -> Iterable[Rule]:
     top = path.rstrip("/")
     return (each for each in rules if each.path.rstrip("/") != top and _is_below(each.path, path))
+
+
+def _rules_alike_below(rules: Iterable[Rule], path: str) -> Iterable[Rule]:
+    """Give the rules below ``path``, or below another spelling of it."""
+    top = folded(path).rstrip("/")
+    return (
+        each
+        for each in rules
+        if folded(each.path).rstrip("/") != top and _is_below(folded(each.path), top)
+    )
+
+
+def _longest(rules: Iterable[Rule]) -> Rule | None:
+    return max(rules, key=_depth, default=None)
+
+
+def _depth(rule: Rule) -> int:
+    return rule.path.rstrip("/").count("/")
 
 
 def _is_below(path: str, top: str) -> bool:

@@ -126,7 +126,8 @@ def test_who_goes_on_while_the_older_session_still_writes_goes_on_with_a_copy(
     older.write(4, b"45")
     newer = second.open_write("/a", GO_ON, Traits())
     assert newer.attributes().size_bytes == 4  # what the client was told, and not what came since
-    older.write(6, b"ZZZZ")
+    older.write(0, b"Z")
+    assert refused(lambda: older.write(6, b"ZZZZ")) is Refusal.BUSY
     newer.write(4, b"4567")
     assert refused(older.close) is Refusal.BUSY
     newer.close()

@@ -76,3 +76,23 @@ def test_what_a_rename_gains_is_found_however_deep_it_lies(
 def test_what_may_not_be_moved_keeps_the_folders_above_it(path: str, *, kept: bool) -> None:
     rules = [Rule(path="/", allow=FULL), Rule(path="/a/b", allow=READ_ONLY)]
     assert kept_below(rules, path, Act.RENAME) == kept
+
+
+@pytest.mark.parametrize(
+    "path", ["/SHUT", "/shut.", "/shut ", "/Shut/x", "/\uff33hut", "/sh\u200but"]
+)
+def test_another_spelling_is_allowed_no_more_than_the_path(path: str) -> None:
+    rules = [
+        Rule(path="/", allow=READ_ONLY),
+        Rule(path="/shut", allow=frozenset({Act.READ, Act.WRITE})),
+        Rule(path="/A/x", allow=frozenset()),
+        Rule(path="/B", allow=READ_ONLY),
+        Rule(path="/b", allow=UPLOAD_ONLY),
+    ]
+    assert allowed(rules, path) == {Act.READ}
+    assert allowed(rules, "/shut/x") == {Act.READ, Act.WRITE}
+    assert allowed(rules, "/shuts") == READ_ONLY
+    assert allowed(rules, "/b") == UPLOAD_ONLY  # both are named: they are two
+    assert kept_below(rules, "/a", Act.READ)
+    assert not kept_below(rules, "/c", Act.READ)
+    assert gained(rules, "/a", "/c") == READ_ONLY

@@ -1,0 +1,109 @@
+"""Clients that mean harm, or whose requests come at the worst moment: nothing half, hidden or uncounted comes of it."""
+
+from pathlib import Path
+
+import pytest
+from clocks import SetClock
+from homes import GO_ON, NEW, HomeSite, refused, rule, send
+
+from mftgit.adapters.home import Opening, Refusal, Traits
+from mftgit.adapters.home_usage import Usages
+from mftgit.model.account import Quota
+from mftgit.model.permission import FULL, READ_ONLY, Rule
+
+OPEN = Path("/proc/self/fd")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> HomeSite:
+    return HomeSite(tmp_path / "home")
+
+
+def test_setting_the_size_of_what_broke_off_makes_no_half_file_visible(site: HomeSite) -> None:
+    first = site.open()
+    first.open_write("/a", NEW, Traits()).write(0, b"first half")
+    first.close()
+    home = site.open()
+    home.stat("/a")
+    home.set("/a", Traits(size_bytes=5))
+    assert site.seen() == {}
+    assert site.finished == []
+    assert home.stat("/a").size_bytes == 5
+
+
+def test_what_was_refused_in_the_middle_of_appended_pieces_is_not_forgotten(
+    site: HomeSite,
+) -> None:
+    home = site.open(quota=Quota(size_bytes=100))
+    file = home.open_write("/a", Opening(create=True, append=True), Traits())
+    file.write(0, b"a" * 60)
+    assert refused(lambda: file.write(60, b"b" * 60)) is Refusal.OVER_QUOTA
+    file.write(120, b"c" * 40)
+    assert refused(file.close) is Refusal.FAILED
+    assert site.seen() == {}
+
+
+def test_what_nobody_can_see_any_more_takes_no_room_beside_the_quota(site: HomeSite) -> None:
+    clock = SetClock()
+    home = site.open(quota=Quota(size_bytes=100), usages=Usages(clock), clock=clock)
+    files = []
+    for _ in range(3):
+        clock.pass_s(31)
+        file = home.open_write("/a", NEW, Traits())
+        file.write(0, b"x" * 80)
+        files.append(file)
+    clock.pass_s(31)
+    home.remove("/a")
+    assert sum(each.attributes().size_bytes for each in files) == 0
+    for each in files:
+        assert refused(lambda each=each: each.write(80, b"x" * 10)) is Refusal.BUSY  # type: ignore[misc]
+        assert refused(each.close) in {Refusal.BUSY, Refusal.FAILED}
+
+
+def test_who_begins_anew_gets_the_room_back_of_what_broke_off(site: HomeSite) -> None:
+    first = site.open(quota=Quota(size_bytes=100))
+    first.open_write("/a", NEW, Traits()).write(0, b"x" * 80)
+    first.close()
+    home = site.open(quota=Quota(size_bytes=100))
+    send(home, "/a", b"y" * 90)
+    assert site.seen() == {"a": b"y" * 90}
+
+
+def test_who_goes_on_beside_the_older_session_leaves_it_nothing(site: HomeSite) -> None:
+    older = site.open()
+    file = older.open_write("/a", NEW, Traits())
+    file.write(0, b"half")
+    newer = site.open().open_write("/a", GO_ON, Traits())
+    assert file.attributes().size_bytes == 0
+    newer.write(4, b" done")
+    newer.close()
+    assert site.seen() == {"a": b"half done"}
+    assert refused(file.close) in {Refusal.BUSY, Refusal.FAILED}
+
+
+def test_another_spelling_of_a_path_that_storage_may_fold_gets_round_no_rule(
+    site: HomeSite,
+) -> None:
+    home = site.open(
+        Rule(path="/", allow=FULL), rule("/private"), Rule(path="/Ärger", allow=READ_ONLY)
+    )
+    for spelling in (
+        "/PRIVATE",
+        "/Private.",
+        "/private ",
+        "/\uff50rivate",
+        "/priv\u200bate",
+        "/PRIVATE/x",
+    ):
+        assert refused(lambda path=spelling: home.stat(path)) is Refusal.MISSING  # type: ignore[misc]
+        assert refused(lambda path=spelling: send(home, path, b"")) is Refusal.MISSING  # type: ignore[misc]
+    assert refused(lambda: send(home, "/A\u0308rger/x", b"")) is Refusal.DENIED
+    send(home, "/privates", b"x")
+
+
+def test_a_listing_that_nobody_takes_leaves_no_folder_open(site: HomeSite) -> None:
+    home = site.open()
+    before = len(list(OPEN.iterdir()))
+    for _ in range(3):
+        home.list("/")
+    assert len(list(OPEN.iterdir())) == before
