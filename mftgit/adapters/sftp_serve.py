@@ -1,13 +1,14 @@
 """An SFTP session of a client: its requests are read, done and answered in their order, until it ends."""
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from loguru import logger
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.home import Home
+from mftgit.adapters.home import Home, HomeError
 from mftgit.adapters.sftp_serve_requests import Download, Pieces, Requests, Tally
-from mftgit.adapters.sftp_serve_stream import ServedStream
+from mftgit.adapters.sftp_serve_stream import Answers
 from mftgit.model import sftp_answer
 from mftgit.model.names import AccountName
 from mftgit.model.sftp_asked import Init
@@ -16,8 +17,15 @@ from mftgit.model.sftp_frames import Frames
 from mftgit.model.sftp_request import decode
 
 
+class Attended(Protocol):
+    """What a client sends, and what goes back to it."""
+
+    def attend(self, answers: Answers) -> None:
+        """See `mftgit.adapters.sftp_serve_stream.ServedStream.attend`."""
+
+
 def serve(
-    stream: ServedStream,
+    stream: Attended,
     home: Home,
     *,
     account: AccountName,
@@ -41,7 +49,12 @@ def serve(
         why = f"the client does not speak SFTP: {error}"
     finally:
         requests.close()
-        home.close()
+        try:
+            home.close()
+        except HomeError as error:
+            logger.warning(
+                "{account}: not all was left in order: {why}", account=account, why=error
+            )
     logger.debug("{account}: an SFTP session has ended: {why}", account=account, why=why)
     return why
 

@@ -3,14 +3,21 @@
 import hashlib
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import paramiko
 import pytest
+from homes import HomeSite
 from inbound_sftp import Inbound, inbound_sftp
 from raw_sftp import RawSftp, raw_session
-from sftp_requests import request, text, u32, u64
+from sftp_requests import framed, hostile, request, text, u32, u64
+
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.sftp_serve import serve
+from mftgit.adapters.sftp_serve_requests import Tally
+from mftgit.adapters.sftp_serve_stream import Answers
+from mftgit.model.names import AccountName
 
 CONTENT = bytes(range(256)) * 4000
 MODE_600 = u32(4) + u32(0o600)
@@ -308,3 +315,41 @@ def test_two_sessions_of_one_connection_do_not_wait_for_each_other(
     assert [stuck.receive().number for _ in flood] == list(range(100))
     for each in (stuck, other):
         each.channel.close()
+
+
+class Hostile:
+    """A client that sends one packet after the other, whatever it is answered."""
+
+    def __init__(self, packets: Iterable[bytes]) -> None:
+        self.packets = packets
+        self.answered = 0
+
+    def attend(self, answers: Answers) -> None:
+        for packet in (request(1, number=3), *self.packets):
+            for pieces in answers(framed(packet)):
+                answer = b"".join(pieces)
+                assert int.from_bytes(answer[:4], "big") == len(answer) - 4
+                self.answered += 1
+
+
+def test_whatever_can_be_read_is_answered(tmp_path: Path) -> None:
+    site = HomeSite(tmp_path / "home")
+    (site.root / "in").mkdir(parents=True)
+    (site.root / "in" / "a.csv").write_bytes(CONTENT[:1000])
+    # Handles are counted, so that some of these are of what is open. The first byte of 1 is that of another INIT.
+    handle = text((3).to_bytes(8, "big"))
+    spoilt = (each.replace(text(b"\0\0\0\1"), handle) for each in hostile(7, 8000))
+    packets = [each for each in spoilt if len(each) >= 5 and each[0] != 1]
+    client = Hostile(packets)
+    why = serve(
+        client,
+        site.open(),
+        account=AccountName("acme"),
+        downloaded=lambda _: None,
+        tally=Tally(),
+        clock=SystemClock(),
+        work=lambda: None,
+    )
+    assert (why, client.answered) == ("the client left", len(packets) + 1)
+    assert len(packets) > 7000
+    assert len(site.finished) > 0
