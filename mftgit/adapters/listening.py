@@ -68,9 +68,12 @@ class Acceptor:
     ``met`` is called with each, and owns it; it must not wait.
     """
 
-    def __init__(self, met: Callable[[socket.socket, str, int], None]) -> None:
-        """Take nothing yet."""
+    def __init__(
+        self, met: Callable[[socket.socket, str, int], None], courtesy_s: Callable[[], float]
+    ) -> None:
+        """Take nothing yet. Each is left to the other processes for ``courtesy_s()``."""
         self._met = met
+        self._courtesy_s = courtesy_s
         self._lock = threading.Lock()
         self._listening: socket.socket | None = None
         self._wake, self._woken = socket.socketpair()
@@ -97,6 +100,8 @@ class Acceptor:
             if any(descriptor == self._woken.fileno() for descriptor, _ in look.poll()):
                 self._woken.recv(1)
             elif listening is not None:
+                if (courtesy_s := self._courtesy_s()) > 0:
+                    self._pause.wait(courtesy_s)
                 self._accept(listening)
 
     def _accept(self, listening: socket.socket) -> None:

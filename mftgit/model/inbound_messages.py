@@ -163,12 +163,16 @@ class Noted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The answer to a request, to be acted on after ``delay_s``. ``why`` says why not, for the log."""
+    """The answer to a request, to be acted on after ``delay_s``. ``why`` says why not, for the log.
+
+    To `Admit`, ``ahead`` says how many connections more the process has than the one that has fewest.
+    """
 
     request: int
     granted: bool
     delay_s: float = 0.0
     why: str | None = None
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

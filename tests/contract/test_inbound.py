@@ -352,6 +352,7 @@ def test_workers_that_are_too_many_leave_when_their_last_client_has(site: Inboun
         clients = [stack.enter_context(site.client("acme")) for _ in range(4)]
 
         site.apply(site.documents("acme"))
+        site.inbound._tick(tidies=False, sweeps=False)
 
         assert site.workers() == before[:1]
         assert [client.listdir() for client in clients] == [[]] * 4

@@ -77,7 +77,7 @@ def test_all_addresses_of_ipv6_are_all_of_ipv4_too() -> None:
         met.append(address)
 
     with own_port() as port, closing(listen_on(Listen(address="::", port=port))) as made:
-        acceptor = Acceptor(meet)
+        acceptor = Acceptor(meet, lambda: 0.0)
         acceptor.take_from(made.dup())
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port)).close()

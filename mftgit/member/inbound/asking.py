@@ -26,6 +26,8 @@ from mftgit.model.names import AccountName
 from mftgit.model.visitor import Visitor
 
 _MAX_CLIENT: Final = 255
+_COURTESY_S: Final = 0.0005
+_MOST_AHEAD: Final = 10
 _MAX_ASKED: Final = 4096
 """More questions at once are not asked: they are refused here."""
 
@@ -51,6 +53,16 @@ class Asking:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
         self._lock = threading.Lock()
+        self._ahead = 0
+
+    @property
+    def courtesy_s(self) -> float:
+        """How long to leave the next connection to processes that have fewer; they wait less for it."""
+        return min(self._ahead, _MOST_AHEAD) * _COURTESY_S
+
+    def note_ahead(self, ahead: int) -> None:
+        """Note how many connections more this process has than others."""
+        self._ahead = ahead
 
     def tell(self, told: Telling) -> None:
         """Say what needs no answer; raises LineEndedError."""
@@ -97,14 +109,16 @@ class Reception:
 
     def admit(self, visitor: Visitor) -> bool:
         """Tell whether ``visitor`` is let on to the handshake; asked once, and first of all."""
-        return self._asking.ask(
+        verdict = self._asking.ask(
             lambda request: Admit(
                 request=request,
                 connection=self._connection,
                 number=self._number,
                 source=visitor.source,
             )
-        ).granted
+        )
+        self._asking.note_ahead(verdict.ahead)
+        return verdict.granted
 
     def failed(self, account: str, flaw: Flaw) -> float | None:
         """See `ssh_reception.Reception.failed`."""

@@ -94,9 +94,8 @@ class Crew:
 
     @property
     def workers(self) -> list[Worker]:
-        """The processes that run and are to go on."""
-        with self._lock:
-            return [slot.worker for slot in self._slots if slot.worker is not None]
+        """The processes that run and are to go on; nobody waits for this."""
+        return [worker for slot in self._slots if (worker := slot.worker) is not None]
 
     @property
     def accepting(self) -> int:

@@ -1,6 +1,7 @@
 """What one service answers its processes: who is let on, who is let in, and that a file is written down."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from loguru import logger
 
 from mftgit.adapters.home import Finished
-from mftgit.member.inbound.guest import Guest, Place
+from mftgit.member.inbound.guest import Guest, Place, closed, downloaded, opened, uploaded
 from mftgit.member.inbound.register import Register
 from mftgit.model.admission import Crowd, Turned, has_expired
 from mftgit.model.barrier import source_of
@@ -43,10 +44,14 @@ class Desk:
         serving: Serving,
         register: Register,
         hang_up: Callable[[Mapping[int, list[int]], str], None],
+        *,
+        workers: Callable[[], Collection[int]],
     ) -> None:
-        """Let nobody in yet."""
+        """Let nobody in yet. ``workers`` are the numbers of the processes that may take more clients."""
         self._register = register
         self._hang_up = hang_up
+        self._workers = workers
+        self._loads: Counter[int] = Counter()
         self._crowd = Crowd()
         self._guests: dict[Place, Guest] = {}
         self._servings: dict[int, Serving] = {}
@@ -152,6 +157,7 @@ class Desk:
                 self._complain(turned, now)
                 return _refused(asked.request, turned.value)
             place = process, asked.connection
+            self._loads[process] += 1
             self._guests[place] = Guest(
                 session=next(self._register.numbers),
                 place=place,
@@ -161,7 +167,9 @@ class Desk:
                 since=clock.now(),
                 began_at=now,
             )
-        return Verdict(request=asked.request, granted=True)
+        fewest = min((self._loads[each] for each in self._workers()), default=0)
+        ahead = max(0, self._loads[process] - fewest)
+        return Verdict(request=asked.request, granted=True, ahead=ahead)
 
     def _turned(self, address: str, source: str, serving: Serving, now: float) -> Turned | None:
         service = serving.service
@@ -214,11 +222,7 @@ class Desk:
             facts["why"] = turned.value
             register.tell_refused(self.serving.service.name, guest.address, facts)
             return _refused(asked.request, turned.value)
-        factors: Fact = sorted(each.value for each in asked.factors)
-        register.recorder.put(
-            EventName.SESSION_OPENED,
-            {**self._about(guest), "factors": factors, "client": asked.client},
-        )
+        register.recorder.put(EventName.SESSION_OPENED, opened(guest))
         return Verdict(request=asked.request, granted=True)
 
     def _let_in(self, guest: Guest, asked: LoggedIn) -> Turned | None:
@@ -247,18 +251,8 @@ class Desk:
             overwrote=told.overwrote,
             resumed=told.resumed,
         )
-        facts: dict[str, Fact] = {
-            **self._about(guest),
-            "path": told.path,
-            "file": told.file,
-            "size_bytes": told.size_bytes,
-            "sha256": told.digest,
-            "duration_s": round(told.duration_s, 3),
-            "overwrote": told.overwrote,
-            "resumed": told.resumed,
-        }
         then = partial(self._written, told.request, finished, answer)
-        self._register.recorder.put(EventName.UPLOAD_FINISHED, facts, then)
+        self._register.recorder.put(EventName.UPLOAD_FINISHED, uploaded(guest, told), then)
 
     def _written(self, request: int, finished: Finished, answer: Answer, written: bool) -> None:  # noqa: FBT001  the last of a call back
         answer(Verdict(request=request, granted=written))
@@ -272,14 +266,7 @@ class Desk:
         guest = self._guests.get((process, told.connection))
         if guest is None or guest.account is None:
             return
-        facts: dict[str, Fact] = {
-            **self._about(guest),
-            "path": told.path,
-            "size_bytes": told.size_bytes,
-            "sent_bytes": told.sent_bytes,
-            "duration_s": round(told.duration_s, 3),
-        }
-        self._register.recorder.put(EventName.DOWNLOAD_FINISHED, facts)
+        self._register.recorder.put(EventName.DOWNLOAD_FINISHED, downloaded(guest, told))
 
     def used(self, process: int, usages: Iterable[Usage]) -> None:
         """Take note of what guests have done by now."""
@@ -297,20 +284,15 @@ class Desk:
             if guest is None:
                 return
             self._crowd.go(guest.source, logged_in=guest.account is not None)
+            self._loads[process] -= 1
+            if not self._loads[process]:
+                del self._loads[process]
             if guest.account is None:
                 return
             register.sessions.end(guest.account)
-        usage = told.usage
-        facts: dict[str, Fact] = {
-            **self._about(guest),
-            "why": guest.why or told.why,
-            "duration_s": round(register.clock.boottime() - guest.began_at, 3),
-            "received_bytes": usage.received_bytes,
-            "sent_bytes": usage.sent_bytes,
-            "uploads": usage.uploads,
-            "downloads": usage.downloads,
-        }
-        register.recorder.put(EventName.SESSION_CLOSED, facts)
+        register.recorder.put(
+            EventName.SESSION_CLOSED, closed(guest, told, register.clock.boottime())
+        )
 
     def lost(self, process: int) -> None:
         """Count all of a process out that has ended."""
@@ -318,14 +300,6 @@ class Desk:
             if guest.place[0] == process:
                 usage = replace(guest.usage, connection=guest.place[1])
                 self.ended(process, Ended(usage=usage, why="its process has ended"))
-
-    def _about(self, guest: Guest) -> dict[str, Fact]:
-        return {
-            "session": guest.session,
-            "service": self.serving.service.name,
-            "account": guest.account,
-            "source": guest.address,
-        }
 
 
 def _refused(request: int, why: str) -> Verdict:

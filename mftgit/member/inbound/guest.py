@@ -6,7 +6,7 @@ from datetime import datetime
 from mftgit.adapters.clock import rfc3339
 from mftgit.model.account import Factor
 from mftgit.model.events import Fact
-from mftgit.model.inbound_messages import Usage
+from mftgit.model.inbound_messages import Downloaded, Ended, Uploaded, Usage
 from mftgit.model.names import AccountName
 from mftgit.model.serving import Served, Serving
 
@@ -47,4 +47,58 @@ def tell(guest: Guest) -> dict[str, Fact]:
         "sent_bytes": guest.usage.sent_bytes,
         "uploads": guest.usage.uploads,
         "downloads": guest.usage.downloads,
+    }
+
+
+def opened(guest: Guest) -> dict[str, Fact]:
+    """Return the facts of ``SessionOpened``."""
+    factors: Fact = sorted(each.value for each in guest.factors)
+    return {**_about(guest), "factors": factors, "client": guest.client}
+
+
+def closed(guest: Guest, told: Ended, now: float) -> dict[str, Fact]:
+    """Return the facts of ``SessionClosed``."""
+    usage = told.usage
+    return {
+        **_about(guest),
+        "why": guest.why or told.why,
+        "duration_s": round(now - guest.began_at, 3),
+        "received_bytes": usage.received_bytes,
+        "sent_bytes": usage.sent_bytes,
+        "uploads": usage.uploads,
+        "downloads": usage.downloads,
+    }
+
+
+def uploaded(guest: Guest, told: Uploaded) -> dict[str, Fact]:
+    """Return the facts of ``UploadFinished``."""
+    return {
+        **_about(guest),
+        "path": told.path,
+        "file": told.file,
+        "size_bytes": told.size_bytes,
+        "sha256": told.digest,
+        "duration_s": round(told.duration_s, 3),
+        "overwrote": told.overwrote,
+        "resumed": told.resumed,
+    }
+
+
+def downloaded(guest: Guest, told: Downloaded) -> dict[str, Fact]:
+    """Return the facts of ``DownloadFinished``."""
+    return {
+        **_about(guest),
+        "path": told.path,
+        "size_bytes": told.size_bytes,
+        "sent_bytes": told.sent_bytes,
+        "duration_s": round(told.duration_s, 3),
+    }
+
+
+def _about(guest: Guest) -> dict[str, Fact]:
+    return {
+        "session": guest.session,
+        "service": guest.serving.service.name,
+        "account": guest.account,
+        "source": guest.address,
     }

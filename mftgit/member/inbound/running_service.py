@@ -52,7 +52,7 @@ class RunningService:
         """Nobody is let in yet."""
         self.serving = serving
         self._register = register
-        self._desk = Desk(serving, register, self._hang_up)
+        self._desk = Desk(serving, register, self._hang_up, workers=self._numbers_of_workers)
         self._crew = Crew(
             serving.service.name,
             register.clock,
@@ -179,6 +179,9 @@ class RunningService:
                 "again_in_s": lost.again_in_s,
             },
         )
+
+    def _numbers_of_workers(self) -> list[int]:
+        return [worker.number for worker in self._crew.workers]
 
     def _hang_up(self, places: Mapping[int, list[int]], why: str) -> None:
         for number, connections in places.items():

@@ -57,7 +57,7 @@ class Serving:
         self._passwords = Passwords()
         self._visits = Visits(asking, self._clock)
         self._sweeping = Sweeping(self._clock)
-        self._acceptor = Acceptor(self._visits.meet)
+        self._acceptor = Acceptor(self._visits.meet, lambda: asking.courtesy_s)
 
     def obey(self) -> None:
         """Do as the member says, until the line ends; raises LineEndedError."""
