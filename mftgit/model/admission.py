@@ -3,10 +3,13 @@
 from collections import Counter
 from datetime import datetime
 from enum import Enum, unique
+from typing import TypeVar
 
 from mftgit.model.names import AccountName
 from mftgit.model.service import ServiceLimits
 from mftgit.model.serving import Served
+
+T = TypeVar("T")
 
 
 @unique
@@ -30,8 +33,13 @@ class Crowd:
     def __init__(self) -> None:
         """Nobody is there."""
         self._sources: Counter[str] = Counter()
+        self._strangers: Counter[str] = Counter()
         self.connections = 0
-        self.unauthenticated = 0
+
+    @property
+    def unauthenticated(self) -> int:
+        """How many have not logged in."""
+        return self._strangers.total()
 
     def come(self, source: str, limits: ServiceLimits) -> Turned | None:
         """Count one of ``source`` in that has not logged in; or return why not."""
@@ -44,21 +52,28 @@ class Crowd:
             turned = Turned.CROWDED
         if turned is None:
             self._sources[source] += 1
+            self._strangers[source] += 1
             self.connections += 1
-            self.unauthenticated += 1
         return turned
 
-    def log_in(self) -> None:
-        """Note that one of them has logged in."""
-        self.unauthenticated -= 1
+    def crowding(self, source: str) -> str | None:
+        """Return the source that has most of those who have not logged in; None where ``source`` has about as many.
+
+        One that holds all there may be shuts nobody else out: one of its own goes where another source comes.
+        """
+        most, count = max(self._strangers.items(), key=lambda each: each[1], default=("", 0))
+        return most if count > self._strangers[source] + 1 else None
+
+    def log_in(self, source: str) -> None:
+        """Note that one of ``source`` has logged in."""
+        _take_one(self._strangers, source)
 
     def go(self, source: str, *, logged_in: bool) -> None:
         """Count one of ``source`` out."""
         self.connections -= 1
-        self.unauthenticated -= not logged_in
-        self._sources[source] -= 1
-        if not self._sources[source]:
-            del self._sources[source]
+        if not logged_in:
+            _take_one(self._strangers, source)
+        _take_one(self._sources, source)
 
 
 class Sessions:
@@ -80,12 +95,16 @@ class Sessions:
 
     def end(self, account: AccountName) -> None:
         """Count one less."""
-        self._counts[account] -= 1
-        if not self._counts[account]:
-            del self._counts[account]
+        _take_one(self._counts, account)
 
 
 def has_expired(served: Served, now: datetime) -> bool:
     """Tell whether an account may not come in any more."""
     expires_at = served.account.expires_at
     return expires_at is not None and expires_at <= now
+
+
+def _take_one(counts: Counter[T], key: T) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

@@ -258,6 +258,37 @@ def test_a_source_that_fails_too_often_is_banned_by_all_workers(site: InboundSit
     assert site.sftp("acme", "ls").returncode != 0
 
 
+def test_a_source_that_only_connects_shuts_nobody_else_out(site: InboundSite) -> None:
+    site.apply(site.documents("acme", service="limits: {unauthenticated: 3}\n"))
+    until("it serves", lambda: site.status().state is ServiceState.SERVING)
+    with ExitStack() as held:
+        silent = [
+            held.enter_context(
+                socket.create_connection(
+                    ("127.0.0.1", site.port), timeout=60, source_address=("127.0.0.2", 0)
+                )
+            )
+            for _ in range(3)
+        ]
+        assert all(each.recv(4) == b"SSH-" for each in silent)
+        assert site.sftp("acme", "ls").returncode == 0
+        while silent[0].recv(4096):
+            pass  # the oldest one has been hung up on
+        until("nobody is left of those", lambda: site.status().sessions == 0)
+        again = held.enter_context(
+            socket.create_connection(
+                ("127.0.0.1", site.port), timeout=60, source_address=("127.0.0.2", 0)
+            )
+        )
+        assert again.recv(4) == b"SSH-"
+        more = held.enter_context(
+            socket.create_connection(
+                ("127.0.0.1", site.port), timeout=60, source_address=("127.0.0.2", 0)
+            )
+        )
+        assert more.recv(4) == b""  # its own do not go for another one of it
+
+
 def test_an_account_has_no_more_sessions_than_it_may_and_one_can_be_ended(
     site: InboundSite,
 ) -> None:

@@ -54,11 +54,28 @@ def test_there_are_never_more_connections_than_the_limits_allow(
             if step == "go" or inside:
                 crowd.go(source, logged_in=inside)
             else:
-                crowd.log_in()
+                crowd.log_in(source)
                 there.append((source, True))
         assert crowd.connections == len(there)
         assert crowd.unauthenticated == sum(not inside for _, inside in there)
         assert crowd._sources == Counter(source for source, _ in there)
+
+
+def test_a_source_with_all_there_may_be_that_have_not_logged_in_gives_way_to_others() -> None:
+    crowd, limits = Crowd(), ServiceLimits(connections=9, per_source=4, unauthenticated=4)
+    assert crowd.crowding("one") is None
+    assert [crowd.come("one", limits) for _ in range(4)] == [None] * 4
+    assert crowd.come("two", limits) is Turned.CROWDED
+    assert crowd.crowding("one") is None  # its own next one is turned away
+    assert crowd.crowding("two") == "one"
+    crowd.go("one", logged_in=False)
+    assert crowd.come("two", limits) is None
+    crowd.go("one", logged_in=False)
+    assert crowd.come("two", limits) is None
+    assert (crowd.crowding("one"), crowd.crowding("two")) == (None, None)
+    crowd.log_in("one")
+    assert crowd.unauthenticated == 3
+    assert crowd.crowding("three") == "two"
 
 
 def test_an_account_has_no_more_sessions_than_it_may() -> None:

@@ -142,34 +142,46 @@ class Desk:
                 self._uploaded(process, request, answer)
 
     def _admit(self, process: int, asked: Admit) -> Verdict:
+        leaving: list[Guest] = []
+        with self._register.lock:
+            verdict = self._decide(process, asked, leaving)
+        for guest in leaving:
+            self._hang_up({guest.place[0]: [guest.place[1]]}, Turned.CROWDED.value)
+        if not verdict.granted:
+            return verdict
+        fewest = min((self._loads[each] for each in self._workers()), default=0)
+        return replace(verdict, ahead=max(0, self._loads[process] - fewest))
+
+    def _decide(self, process: int, asked: Admit, leaving: list[Guest]) -> Verdict:
+        """Answer ``asked``; who has to go for it is added to ``leaving``."""
         clock = self._register.clock
         now = clock.boottime()
-        with self._register.lock:
-            serving = self._servings.get(asked.number)
-            if serving is None:
-                return _refused(asked.request, Turned.CHANGED.value)
-            try:
-                source = source_of(asked.source)
-                turned = self._turned(asked.source, source, serving, now)
-            except ValueError:
-                return _refused(asked.request, "no address")
-            if turned is not None:
-                self._complain(turned, now)
-                return _refused(asked.request, turned.value)
-            place = process, asked.connection
-            self._loads[process] += 1
-            self._guests[place] = Guest(
-                session=next(self._register.numbers),
-                place=place,
-                address=asked.source,
-                source=source,
-                serving=serving,
-                since=clock.now(),
-                began_at=now,
-            )
-        fewest = min((self._loads[each] for each in self._workers()), default=0)
-        ahead = max(0, self._loads[process] - fewest)
-        return Verdict(request=asked.request, granted=True, ahead=ahead)
+        serving = self._servings.get(asked.number)
+        if serving is None:
+            return _refused(asked.request, Turned.CHANGED.value)
+        try:
+            source = source_of(asked.source)
+            turned = self._turned(asked.source, source, serving, now)
+            if turned is Turned.CROWDED and (guest := self._make_room(source)) is not None:
+                leaving.append(guest)
+                turned = self._crowd.come(source, serving.service.limits)
+        except ValueError:
+            return _refused(asked.request, "no address")
+        if turned is not None:
+            self._complain(turned, now)
+            return _refused(asked.request, turned.value)
+        place = process, asked.connection
+        self._loads[process] += 1
+        self._guests[place] = Guest(
+            session=next(self._register.numbers),
+            place=place,
+            address=asked.source,
+            source=source,
+            serving=serving,
+            since=clock.now(),
+            began_at=now,
+        )
+        return Verdict(request=asked.request, granted=True)
 
     def _turned(self, address: str, source: str, serving: Serving, now: float) -> Turned | None:
         service = serving.service
@@ -178,6 +190,30 @@ class Desk:
         if self._register.barrier.keeps_out(address, now, service.defence.exempt) is not None:
             return Turned.BANNED
         return self._crowd.come(source, service.limits)
+
+    def _make_room(self, source: str) -> Guest | None:
+        """Count the oldest one out that has not logged in, of the source that has most of them, if ``source`` has few.
+
+        Whoever that is cannot log in any more: it is no guest.
+        """
+        crowding = self._crowd.crowding(source)
+        if crowding is None:
+            return None
+        leaves = next(  # guests stand in the order in which they came
+            guest
+            for guest in self._guests.values()
+            if guest.account is None and guest.source == crowding
+        )
+        del self._guests[leaves.place]
+        self._count_out(leaves)
+        return leaves
+
+    def _count_out(self, guest: Guest) -> None:
+        self._crowd.go(guest.source, logged_in=guest.account is not None)
+        process = guest.place[0]
+        self._loads[process] -= 1
+        if not self._loads[process]:
+            del self._loads[process]
 
     def _complain(self, turned: Turned, now: float) -> None:
         """Tell operators that clients are turned away, now and then."""
@@ -213,7 +249,7 @@ class Desk:
                 return _refused(asked.request, "no such connection, or it has logged in")
             turned = self._let_in(guest, asked)
             if turned is None:
-                self._crowd.log_in()
+                self._crowd.log_in(guest.source)
                 guest.account, guest.factors = asked.account, asked.factors
                 guest.client = asked.client
                 guest.served = self.serving.accounts[asked.account]
@@ -283,10 +319,7 @@ class Desk:
             guest = self._guests.pop((process, told.usage.connection), None)
             if guest is None:
                 return
-            self._crowd.go(guest.source, logged_in=guest.account is not None)
-            self._loads[process] -= 1
-            if not self._loads[process]:
-                del self._loads[process]
+            self._count_out(guest)
             if guest.account is None:
                 return
             register.sessions.end(guest.account)
