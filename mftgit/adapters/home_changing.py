@@ -13,7 +13,7 @@ from mftgit.adapters.home_session import Session
 from mftgit.adapters.home_spots import Spot
 from mftgit.adapters.home_temporary import drop
 from mftgit.adapters.home_traits import new_mode, set_traits
-from mftgit.adapters.home_walk import below, status
+from mftgit.adapters.home_walk import below, is_same, status
 from mftgit.adapters.local_rename import rename_to_free_name
 from mftgit.model.account_path import TEMPORARY, temporary_name
 from mftgit.model.permission import Act, gained, kept_below
@@ -105,8 +105,9 @@ class Changing:
                 os.rename(source.name, target.name, src_dir_fd=here, dst_dir_fd=there)
             elif replace and replaced is not None:
                 os.rename(source.name, target.name, src_dir_fd=here, dst_dir_fd=there)
-                usage = self._reach.usage_of(target)
-                usage.give_back(size_bytes=replaced.st_size, files=1)
+                if not is_same(moved, replaced):  # of two names of one file, both stay (rename(2))
+                    usage = self._reach.usage_of(target)
+                    usage.give_back(size_bytes=replaced.st_size, files=1)
             else:
                 rename_to_free_name(here, source.name, there, target.name)
             self._reach.sync(there)

@@ -105,7 +105,7 @@ class Opener:
             partial = go_on(folder, terms.temporary, mode, told)
             if partial is not None:
                 return partial, replace(terms, resumed=partial.size_bytes > 0)
-        if not opening.create:
+        if not opening.create and told is None:
             raise missing(spot)
         _forget_unfinished(folder, terms)
         terms.usage.take(files=1)

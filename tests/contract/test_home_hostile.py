@@ -107,3 +107,22 @@ def test_a_listing_that_nobody_takes_leaves_no_folder_open(site: HomeSite) -> No
     for _ in range(3):
         home.list("/")
     assert len(list(OPEN.iterdir())) == before
+
+
+def test_a_file_that_is_renamed_to_its_own_name_counts_as_before(site: HomeSite) -> None:
+    home = site.open(quota=Quota(size_bytes=100))
+    send(home, "/a", b"x" * 90)
+    home.rename("/a", "/a", replace=True)
+    assert refused(lambda: send(home, "/b", b"x" * 90)) is Refusal.OVER_QUOTA
+    assert site.seen() == {"a": b"x" * 90}
+
+
+def test_what_the_client_was_told_of_is_begun_anew_also_without_create(site: HomeSite) -> None:
+    """As sshfs does, for which there is a file already."""
+    first = site.open()
+    first.open_write("/a", NEW, Traits()).write(0, b"first half")
+    first.close()
+    home = site.open()
+    home.stat("/a")
+    send(home, "/a", b"anew", Opening(truncate=True))
+    assert site.seen() == {"a": b"anew"}

@@ -411,3 +411,19 @@ def test_a_one_time_code_is_good_once_on_a_member_whichever_worker_asks(site: In
     assert not register.redeem(acme, 6)
     assert register.redeem(acme, 8)
     assert register.redeem(other, 7)
+
+
+def test_a_name_that_is_no_utf_8_is_told_in_words_that_every_output_takes(
+    site: InboundSite,
+) -> None:
+    site.apply(site.documents("acme"))
+    name = b"a\xff".decode(errors="surrogateescape")
+    with site.client("acme") as client:
+        with client.open(name.encode(errors="surrogateescape"), "w") as file:
+            file.write(b"content")
+        with client.open(name.encode(errors="surrogateescape"), "r") as file:
+            assert file.read() == b"content"
+
+    (uploaded,) = site.events(EventName.UPLOAD_FINISHED)
+    (downloaded,) = until("it is told", lambda: site.events(EventName.DOWNLOAD_FINISHED))
+    assert uploaded["path"] == downloaded["path"] == "/a\\xff"

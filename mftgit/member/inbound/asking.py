@@ -157,8 +157,8 @@ class Reception:
                 request=request,
                 connection=self._connection,
                 account=finished.account,
-                path=_written(finished.path),
-                file=_written(finished.file),
+                path=told_path(finished.path),
+                file=told_path(finished.file),
                 size_bytes=finished.size_bytes,
                 digest=finished.digest,
                 duration_s=finished.duration_s,
@@ -173,6 +173,6 @@ class Reception:
             )
 
 
-def _written(path: str) -> str:
+def told_path(path: str) -> str:
     """Return ``path`` as UTF-8 can hold it, with bytes that are none written out."""
     return path.encode(errors="surrogateescape").decode(errors="backslashreplace")[:MAX_PATH]

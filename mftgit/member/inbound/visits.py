@@ -20,7 +20,7 @@ from mftgit.adapters.proxy_protocol import visitor_of
 from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.adapters.ssh_reception import Connection
 from mftgit.errors import MftgitError
-from mftgit.member.inbound.asking import Asking, Reception
+from mftgit.member.inbound.asking import Asking, Reception, told_path
 from mftgit.member.inbound.login import Logins
 from mftgit.member.inbound.speaking import Greet
 from mftgit.model.inbound_messages import Downloaded, Ended, Traffic, Usage
@@ -155,7 +155,7 @@ class Visits:
             self._asking.tell(
                 Downloaded(
                     connection=number,
-                    path=download.path,
+                    path=told_path(download.path),
                     size_bytes=download.size_bytes,
                     sent_bytes=download.sent_bytes,
                     duration_s=download.duration_s,
