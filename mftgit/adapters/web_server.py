@@ -87,7 +87,11 @@ class WebServer:
         )
         with self._lock:
             self._connections.add(connection)
-        connection.begin()
+        try:
+            connection.begin()
+        except RuntimeError:  # there are too many threads already
+            self._forget(connection)
+            raise
         return connection
 
     def close(self) -> None:

@@ -74,9 +74,14 @@ class Visits:
         if servant is None or not self._meeting.acquire(blocking=False):
             sock.close()
             return
-        threading.Thread(
+        thread = threading.Thread(
             target=self._receive, args=(servant, sock, address, port), name="meet", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # there are too many already; whoever accepts has to go on
+            self._meeting.release()
+            sock.close()
 
     def end(self, numbers: Collection[int] | None, why: str, *, idle: bool) -> None:
         """Hang up on these connections, None: on all; with ``idle`` only on those that have no file open."""
@@ -91,7 +96,11 @@ class Visits:
                 visit.end_why = why
             connections = [each.connection for each in visits if each.connection is not None]
         for connection in connections:
-            threading.Thread(target=connection.end, args=(why,), name="end", daemon=True).start()
+            thread = threading.Thread(target=connection.end, args=(why,), name="end", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # there are too many already
+                connection.end(why)
 
     def tell_traffic(self) -> None:
         """Tell what connections have done, of those that did something; raises LineEndedError."""
