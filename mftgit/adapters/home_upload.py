@@ -230,8 +230,8 @@ class Upload:
             raise HomeError(Refusal.TOO_LARGE, f"{path!r}: files may have {limit:,} bytes at most")
         if end > self._digest.whole_bytes + _MAX_GAP_BYTES:
             raise HomeError(Refusal.TOO_LARGE, f"{path!r}: that is too far behind what was written")
+        self._require_name()  # nobody would see how much it takes
         if end > self._size:
-            self._require_name()  # nobody would see how much it takes
             self.terms.usage.take(size_bytes=end - self._size)
 
     def _require_name(self) -> None:

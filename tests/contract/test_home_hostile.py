@@ -56,7 +56,7 @@ def test_what_nobody_can_see_any_more_takes_no_room_beside_the_quota(site: HomeS
     home.remove("/a")
     assert sum(each.attributes().size_bytes for each in files) == 0
     for each in files:
-        assert refused(lambda each=each: each.write(80, b"x" * 10)) is Refusal.BUSY  # type: ignore[misc]
+        assert refused(lambda each=each: each.write(0, b"x" * 10)) is Refusal.BUSY  # type: ignore[misc]
         assert refused(each.close) in {Refusal.BUSY, Refusal.FAILED}
 
 
