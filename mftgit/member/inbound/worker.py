@@ -6,6 +6,7 @@ The words after the descriptor are for people who look at processes.
 
 import logging
 import os
+import queue
 import resource
 import signal
 import sys
@@ -44,10 +45,12 @@ if TYPE_CHECKING:
 
 _TELL_EVERY_S: Final = 2.0
 _MOST_TOLD: Final = 8000
+_SHORT_BYTES: Final = 4096
+"""An order of so many bytes is understood at once; a verdict has fewer."""
 
 
 class Serving:
-    """One process, from its first order on."""
+    """One process, from its first order on. One thread calls each of `obey`, `carry_out` and `tell`."""
 
     def __init__(self, line: ControlLine, asking: Asking) -> None:
         """Serve nobody yet."""
@@ -58,12 +61,26 @@ class Serving:
         self._visits = Visits(asking, self._clock)
         self._sweeping = Sweeping(self._clock)
         self._acceptor = Acceptor(self._visits.meet, lambda: asking.courtesy_s)
+        self._orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def obey(self) -> None:
-        """Do as the member says, until the line ends; raises LineEndedError."""
+        """Hear what the member says, until the line ends; raises LineEndedError.
+
+        Nothing here waits for the member, which may wait for us to hear its verdicts.
+        """
+        while True:
+            content = self._line.receive()
+            order = parse_order(content) if len(content) <= _SHORT_BYTES else None
+            if isinstance(order, Verdict):
+                self._asking.answer(order)
+            else:
+                self._orders.put(content)
+
+    def carry_out(self) -> None:
+        """Do as the member says, one order after the other; raises LineEndedError."""
         self._asking.tell(Serves(number=0, accepting=False))
         while True:
-            self._carry_out(parse_order(self._line.receive()))
+            self._carry_out(parse_order(self._orders.get()))
 
     def tell(self) -> None:
         """Tell now and then what connections do; raises LineEndedError."""
@@ -126,7 +143,8 @@ def main() -> None:
     asking = Asking(line)
     _log_to(asking)
     serving = Serving(line, asking)
-    threading.Thread(target=_end_after, args=(serving.tell,), name="tell", daemon=True).start()
+    for work in (serving.tell, serving.carry_out):
+        threading.Thread(target=_end_after, args=(work,), name=work.__name__, daemon=True).start()
     _end_after(serving.obey)
 
 
