@@ -100,13 +100,14 @@ def measure(work: Path, *, quick: bool) -> list[Table]:
     handshakes: list[Handshakes] = []
     loads: list[Load] = []
     with _all(makers) as servers:
+        # First of all: memory that was freed before is not counted when it is used again.
+        idle = [_hold(server, amount) for server in servers[:2]]
         for _ in range(amount.rounds):
             handshakes += [_shake_hands(server, amount) for server in servers]
         for clients, large_bytes in amount.loads:
             (work / "source" / "large").write_bytes(os.urandom(large_bytes))
             for _, server in itertools.product(range(amount.rounds), servers):
                 loads += _load(server, work / "source", clients, amount.files)
-        idle = [_hold(server, amount) for server in servers[:2]]
     return [_handshake_table(handshakes), *_load_tables(loads, amount), _idle_table(idle)]
 
 
@@ -206,7 +207,7 @@ def _hold(server: Server, amount: Amount) -> Idle:
     server.empty(amount.at_once)
     server.settle()
     before_mib = server.pss_mib()
-    users = [server.user(number) for number in range(amount.at_once)]
+    users = [f"{server.user(one)}={server.remote(one)}" for one in range(amount.at_once)]
     share = amount.idle // _HOLDERS
     command = [
         sys.executable, str(Path(__file__).with_name("inbound_holder.py")), str(server.port),
@@ -318,7 +319,7 @@ def _idle_table(found: Sequence[Idle]) -> Table:
             for each in found
         ],
         notes=(
-            "PSS: shared pages are divided among who shares them; each has logged in and asked for one stat",
+            "PSS: shared pages are divided; each has logged in, sent a file of 256 KiB and fetched it",
         ),
         raw=[asdict(each) for each in found],
     )
