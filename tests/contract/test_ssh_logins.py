@@ -204,9 +204,9 @@ def test_everybody_is_refused_at_the_same_cost(work: Path) -> None:
 
         costs: list[Cost]
 
-        def check(self, password: str, encoded: str) -> bool:
+        def check(self, password: str, encoded: str, source: str) -> bool:
             self.costs.append(cost_of(encoded))
-            return super().check(password, encoded)
+            return super().check(password, encoded, source)
 
     passwords = Counted()
     passwords.costs = []
@@ -220,6 +220,28 @@ def test_everybody_is_refused_at_the_same_cost(work: Path) -> None:
         assert doorkeeper.answered(name, "battery staple") == doorkeeper.password(name, "x")
     assert len(passwords.costs) == 3 * len(names)
     assert set(passwords.costs) == {cost_of(HASHED)}
+
+
+def test_who_guesses_on_many_connections_has_nobody_else_wait_for_all_of_them() -> None:
+    costly = argon2.PasswordHasher(time_cost=2, memory_cost=32_768, parallelism=1).hash(SECRET)
+    what = serving(served(account("ann", (frozenset({PASSWORD}),)), password=costly))
+    passwords = Passwords()
+    logins = Logins(what, clock=SystemClock(), passwords=passwords, codes=TakenCodes())
+    order: list[str] = []
+
+    def try_from(source: str) -> None:
+        doorkeeper = logins.doorkeeper(read_visitor(source, 1))
+        doorkeeper.password("ann", SECRET if source == "192.0.2.1" else "a guess")
+        order.append(source)
+
+    guesses = [f"2001:db8::{number:x}" for number in range(1, 15)]  # one network, one source
+    threads = [Thread(target=try_from, args=(each,)) for each in (*guesses, "192.0.2.1")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert order.index("192.0.2.1") < len(guesses) // 2
+    assert not passwords._queues
 
 
 def test_a_hash_that_would_take_too_much_opens_nothing() -> None:

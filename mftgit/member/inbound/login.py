@@ -6,8 +6,9 @@ it; and it takes as long to be refused.
 
 import secrets
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from loguru import logger
@@ -17,6 +18,7 @@ from mftgit.adapters.passwords import PasswordChecker
 from mftgit.adapters.ssh_reception import Answer, Question, Verdict
 from mftgit.adapters.ssh_verify import is_certified
 from mftgit.model.account import Factor
+from mftgit.model.barrier import source_of
 from mftgit.model.host_authority import read_authority
 from mftgit.model.login_steps import (
     Flaw,
@@ -67,19 +69,47 @@ class TakenCodes:
             return True
 
 
+@dataclass(slots=True, kw_only=True)
+class _Queue:
+    """Those of one source whose passwords are to be checked."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    length: int = 0
+
+
 class Passwords:
-    """Checks passwords, ``at_once`` at a time: argon2 takes much memory. One for each process, over all revisions."""
+    """Checks passwords, ``at_once`` at a time: argon2 takes much memory. One for each process, over all revisions.
+
+    Those of one source are checked one after the other: who guesses on many connections has no one else wait for all
+    of them.
+    """
 
     def __init__(self, *, at_once: int = 2) -> None:
         self._checker = PasswordChecker()
         self._turns = threading.BoundedSemaphore(at_once)
+        self._lock = threading.Lock()
+        self._queues: dict[str, _Queue] = {}
 
-    def check(self, password: str, encoded: str) -> bool:
+    def check(self, password: str, encoded: str, source: str) -> bool:
         """Tell whether ``password`` is the one of ``encoded``; one that was good lately costs next to nothing."""
         if self._checker.remembers(password, encoded):
             return True
-        with self._turns:
+        with self._in_turn(source), self._turns:
             return self._checker.check(password, encoded)
+
+    @contextmanager
+    def _in_turn(self, source: str) -> Iterator[None]:
+        with self._lock:
+            queue = self._queues.setdefault(source, _Queue())
+            queue.length += 1
+        try:
+            with queue.lock:
+                yield
+        finally:
+            with self._lock:
+                queue.length -= 1
+                if not queue.length:
+                    del self._queues[source]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +214,8 @@ class AccountDoorkeeper:
         self._asked = None
         proofs, flaw = self._find(account, Factor.PASSWORD)
         encoded = proofs.password if proofs is not None and flaw is None else None
-        if not self._logins.passwords.check(password, encoded or self._logins.decoy):
+        source = source_of(self._visitor.source)
+        if not self._logins.passwords.check(password, encoded or self._logins.decoy, source):
             return self._refuse(flaw or Flaw.PASSWORD)
         return self._pass(account, Factor.PASSWORD)
 
