@@ -101,10 +101,10 @@ class Files:
         found = self._home.stat(path)
         if not _is_folder(found):
             return self._file(path, asked)
-        if not path.endswith("/"):
-            # Not the path as it was asked for: //host/ would lead a browser to another site.
-            location = f"{_url(self._home.resolve(path)).rstrip('/')}/"
-            return said(HTTPStatus.MOVED_PERMANENTLY, "it is a folder", {"Location": location})
+        place = f"{self._home.resolve(path).rstrip('/')}/"
+        if path != place:  # what is relative to //host/ would be at another site
+            headers = {"Location": _url(place)}
+            return said(HTTPStatus.MOVED_PERMANENTLY, "it is a folder", headers)
         entries = self._home.list(path)
         if "application/json" in asked.headers.get("accept", ""):
             return Told(

@@ -84,12 +84,14 @@ def test_a_form_of_many_fields_is_answered(door: WebDoor) -> None:
     assert door.curl("-d", form, f"{door.url}/.mftgit/login")[0] == 400
 
 
-@pytest.mark.parametrize("path", ["//evil.example/..", "//sub", "/./sub", "/sub/../sub"])
+@pytest.mark.parametrize(
+    "path", ["//evil.example/..", "//evil.example/../", "//sub", "//sub/", "/./sub", "/sub/../sub"]
+)
 def test_no_name_sends_a_browser_to_another_site(door: WebDoor, home: Path, path: str) -> None:
     (home / "sub").mkdir()
     status, answer = door.curl(*ME, "-i", "--path-as-is", f"{door.url}{path}")
     assert status == 301
-    assert header(answer, "Location") == ["/" if path.endswith("..") else "/sub/"]
+    assert header(answer, "Location") == ["/sub/" if "sub" in path else "/"]
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
