@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -148,6 +149,7 @@ class Wire:
                 if not piece:
                     return
                 wasted += len(piece)
+        reset_when_closed(self._sock)
 
     def _drop_body(self) -> bool:
         """Read what is left of a body that nobody wanted; tell whether the connection can go on."""
@@ -210,8 +212,15 @@ def hang_up(sock: socket.socket) -> None:
 
     The shutdown of a socket under TLS would first let go of its keys, and that thread would send in the clear.
     """
+    reset_when_closed(sock)
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def reset_when_closed(sock: socket.socket) -> None:
+    """Have the other side hear of the end at once: one that waits to send more would ask for room for a minute."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def tls_context(certificate: str) -> ssl.SSLContext:

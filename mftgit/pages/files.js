@@ -13,10 +13,13 @@ if (drop) {
     });
   }
 }
+let sending = 0;
+let failed = false;
 async function send(files) {
-  let failed = false;
+  sending += 1;
   for (const file of files) failed = !(await upload(file)) || failed;
-  if (!failed) location.reload();
+  sending -= 1;
+  if (sending === 0 && !failed) location.reload(); // which would break off what is being sent
 }
 async function upload(file) {
   const row = document.createElement("li");
