@@ -12,7 +12,7 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.confined import sync_folder
 from mftgit.adapters.home import Attributes, Finished, HomeError, Refusal, Traits
 from mftgit.adapters.home_digest import WrittenDigest
-from mftgit.adapters.home_errors import telling
+from mftgit.adapters.home_errors import meaning, telling
 from mftgit.adapters.home_mark import mark
 from mftgit.adapters.home_reading import MAX_OFFSET, read_at
 from mftgit.adapters.home_spots import Spot
@@ -235,10 +235,13 @@ class Upload:
             self.terms.usage.take(size_bytes=end - self._size)
 
     def _require_name(self) -> None:
-        if os.fstat(self.descriptor).st_nlink == 0:
-            raise HomeError(
-                Refusal.BUSY, f"{self.terms.spot.path!r} was removed, or another session sends it"
-            )
+        path, descriptor = self.terms.spot.path, self.descriptor
+        try:
+            links = os.fstat(descriptor).st_nlink
+        except OSError as error:
+            raise meaning(error, path) from error
+        if links == 0:
+            raise HomeError(Refusal.BUSY, f"{path!r} was removed, or another session sends it")
 
     def _publish(self) -> bool:
         """Give the temporary its visible name; tell whether a file was there before."""

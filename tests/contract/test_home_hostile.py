@@ -1,5 +1,7 @@
 """Clients that mean harm, or whose requests come at the worst moment: nothing half, hidden or uncounted comes of it."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,18 @@ def test_what_the_client_was_told_of_is_begun_anew_also_without_create(site: Hom
     home.stat("/a")
     send(home, "/a", b"anew", Opening(truncate=True))
     assert site.seen() == {"a": b"anew"}
+
+
+def test_a_file_that_another_machine_has_removed_ends_no_session(
+    site: HomeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS says so of a file that is open (ESTALE)."""
+
+    def fail(_descriptor: int) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    file = site.open().open_write("/a", NEW, Traits())
+    for call in (lambda: file.write(0, b"x"), lambda: file.set(Traits(size_bytes=1)), file.close):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fstat", fail)
+            assert refused(call) is Refusal.BUSY
