@@ -89,8 +89,11 @@ class Entrance:
         passes: Passes,
         reception: Reception,
         clock: Clock,
+        *,
+        attempts: int,
     ) -> None:
-        """``doorkeeper`` makes one for each try."""
+        """``doorkeeper`` makes one for each try; after ``attempts`` that were refused the connection ends."""
+        self._attempts_left = attempts
         self._doorkeeper = doorkeeper
         self._passes = passes
         self._reception = reception
@@ -170,7 +173,11 @@ class Entrance:
                 replace(said(HTTPStatus.TOO_MANY_REQUESTS, "too many tries"), ends=True)
             )
         self._pause.wait(delay_s)
-        raise refusal()
+        refused = refusal()
+        self._attempts_left -= 1
+        if self._attempts_left <= 0:
+            refused.told = replace(refused.told, ends=True)
+        raise refused
 
     def _enter(
         self, account: AccountName | None, factors: frozenset[Factor], asked: Asked

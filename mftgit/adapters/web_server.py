@@ -74,7 +74,9 @@ class WebServer:
         hosting: Hosting,
     ) -> "WebConnection":
         """Begin to speak with the client at the other end of ``sock``, and return at once; ``sock`` is closed later."""
-        entrance = Entrance(doorkeeper, self._passes, reception, hosting.clock)
+        entrance = Entrance(
+            doorkeeper, self._passes, reception, hosting.clock, attempts=self._limits.attempts
+        )
         connection = WebConnection(
             sock,
             visitor,

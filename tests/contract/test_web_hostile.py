@@ -105,6 +105,18 @@ def test_another_site_logs_nobody_in_or_out(door: WebDoor, site: str, what: str)
     assert door.curl(*own, f"{door.url}/.mftgit/{what}")[0] == 303
 
 
+def test_a_connection_has_so_many_tries_as_the_limits_say(door: WebDoor) -> None:
+    wrong = "Basic YWNtZTp3cm9uZw=="
+    with closing(door.connect()) as connection:
+        ends = []
+        for _ in range(6):
+            connection.request("GET", "/", headers={"Authorization": wrong})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read() != b"") == (401, True)
+            ends.append(answer.will_close)
+    assert ends == [False] * 5 + [True]
+
+
 def test_what_a_client_calls_itself_does_nothing_to_a_terminal(door: WebDoor) -> None:
     with closing(door.connect()) as connection:
         connection.request(
