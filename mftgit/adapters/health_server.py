@@ -19,14 +19,17 @@ _STATUS: Final = {
 
 
 class HealthServer:
-    """One listening socket, in a thread of its own; each connection has one answer, within 5 s."""
+    """One listening socket, in a thread of its own; each connection has one answer, within 5 s.
+
+    Of many that ask nothing, the oldest one goes: a balancer that is not answered would take the member for dead.
+    """
 
     def __init__(self, listening: socket.socket, ready: Callable[[], bool]) -> None:
         """``ready`` says whether new clients are welcome; it must not wait. The socket stays its owner's."""
         self._listening = listening
         self._ready = ready
         self._loop = asyncio.new_event_loop()
-        self._at_once = 0
+        self._asking: dict[asyncio.Task[None] | None, None] = {}
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
 
@@ -56,17 +59,22 @@ class HealthServer:
             task.cancel()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._at_once += 1
+        task = asyncio.current_task()
+        if len(self._asking) >= _MOST_AT_ONCE:
+            oldest = next(iter(self._asking))
+            del self._asking[oldest]
+            if oldest is not None:
+                oldest.cancel()
+        self._asking[task] = None
         try:
-            if self._at_once <= _MOST_AT_ONCE:
-                async with asyncio.timeout(_WITHIN_S):
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._answer(head.split(b"\r\n", 1)[0]))
-                    await writer.drain()
+            async with asyncio.timeout(_WITHIN_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._answer(head.split(b"\r\n", 1)[0]))
+                await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
-            self._at_once -= 1
+            self._asking.pop(task, None)
             writer.close()
 
     def _answer(self, request_line: bytes) -> bytes:

@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from inbound_site import until
@@ -66,6 +66,14 @@ def test_a_question_without_an_end_is_not_answered_and_keeps_nobody_else_waiting
 
         assert endless == b""
         assert _ask(address, b"HEAD /readyz HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n")
+
+
+def test_who_only_connects_keeps_no_balancer_from_its_answer() -> None:
+    with _health(ready=True) as address, ExitStack() as held:
+        silent = [held.enter_context(socket.create_connection(address)) for _ in range(70)]
+
+        assert _ask(address, b"GET /readyz HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        assert silent[0].recv(1) == b""  # the oldest one went for it
 
 
 def test_all_addresses_of_ipv6_are_all_of_ipv4_too() -> None:
