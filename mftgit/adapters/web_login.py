@@ -128,6 +128,7 @@ class Entrance:
         if self._shown is not None and hmac.compare_digest(shown, self._shown):
             return
         name, password = _basic(authorization)
+        self._require_owner(name)
         doorkeeper = self._doorkeeper()
         answer = _try(doorkeeper, name, password, asked.headers.get(CODE))
         self._require_in(answer, name, lambda: _unknown(asked))
@@ -157,6 +158,7 @@ class Entrance:
         form = _form(body)
         path = _safe(form.get("path", "/"))
         name, doorkeeper = form.get("name", ""), self._doorkeeper()
+        self._require_owner(name)
         answer = _try(doorkeeper, name, form.get("password", ""), form.get("code"))
         self._require_in(answer, name, lambda: _RefusedError(_login(path, refused=True)))
         account = self._enter(doorkeeper.account, doorkeeper.passed, asked)
@@ -191,12 +193,17 @@ class Entrance:
                 text = "this account has too many connections"
                 raise _RefusedError(replace(said(HTTPStatus.SERVICE_UNAVAILABLE, text), ends=True))
             self.account = account
-        if (
-            self.account != account
-        ):  # a proxy mixes clients: RFC 9110, 15.5.20 has it try another connection
+        self._require_owner(account)
+        return account
+
+    def _require_owner(self, account: str) -> None:
+        """Refuse another account than the one whose connection it is, without a look at its password.
+
+        A proxy mixes clients: RFC 9110, 15.5.20 has it try another connection.
+        """
+        if self.account not in {None, account}:
             text = "this connection is somebody else's"
             raise _RefusedError(replace(said(HTTPStatus.MISDIRECTED_REQUEST, text), ends=True))
-        return account
 
 
 def _try(doorkeeper: WebDoorkeeper, name: str, password: str, code: str | None) -> Answer:

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -34,10 +35,13 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def door(tmp_path: Path, home: Path) -> Iterator[WebDoor]:
-    acme = served(account("acme", (frozenset({Factor.PASSWORD}),)), password=HASHED)
-    acme = Served(account=acme.account, home=str(home), password=acme.password)
+    both = (
+        served(account(name, (frozenset({Factor.PASSWORD}),)), password=HASHED)
+        for name in ("acme", "other")
+    )
+    homes = [Served(account=each.account, home=str(home), password=each.password) for each in both]
     # A login may take ten minutes here: what ends sooner does not end by that.
-    with open_web(tmp_path, serving(acme), limits=ServiceLimits(login_s=600)) as door:
+    with open_web(tmp_path, serving(*homes), limits=ServiceLimits(login_s=600)) as door:
         yield door
 
 
@@ -115,6 +119,19 @@ def test_a_connection_has_so_many_tries_as_the_limits_say(door: WebDoor) -> None
             assert (answer.status, answer.read() != b"") == (401, True)
             ends.append(answer.will_close)
     assert ends == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize("password", [SECRET, "a guess"])
+def test_a_connection_of_one_account_tells_no_password_of_another(
+    door: WebDoor, password: str
+) -> None:
+    with closing(door.connect()) as connection:
+        for name, guess, expected in (("acme", SECRET, 200), ("other", password, 421)):
+            value = b64encode(f"{name}:{guess}".encode()).decode()
+            connection.request("GET", "/", headers={"Authorization": f"Basic {value}"})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read() != b"") == (expected, True)
+    assert door.failures() == []
 
 
 def test_what_a_client_calls_itself_does_nothing_to_a_terminal(door: WebDoor) -> None:
