@@ -1,6 +1,6 @@
 """Which sources are slowed and kept out, because they failed to log in too often. Times are seconds that never jump."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -57,6 +57,7 @@ class Barrier:
         self._most = most
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
         self._bans: dict[Network, Ban] = {}
+        self._lengths: Counter[tuple[int, int]] = Counter()  # of bans, by version and prefix
 
     def failed(self, address: str, defence: Defence, now: float) -> Judgement:
         """Count a failed try of ``address``."""
@@ -92,7 +93,11 @@ class Barrier:
             ValueError: it is no network.
         """
         self._failures.pop(source, None)
-        return self._bans.pop(ip_network(source, strict=False), None) is not None
+        network = ip_network(source, strict=False)
+        if network not in self._bans:
+            return False
+        self._forget(network)
+        return True
 
     def keeps_out(self, address: str, now: float, exempt: Iterable[str] = ()) -> Ban | None:
         """Return the ban that keeps ``address`` out, unless it is in one of the networks ``exempt``.
@@ -108,7 +113,7 @@ class Barrier:
         """Forget the bans that are over by ``now``, and return them."""
         over = {network: ban for network, ban in self._bans.items() if ban.until <= now}
         for network in over:
-            del self._bans[network]
+            self._forget(network)
         return tuple(over.values())
 
     def bans(self) -> tuple[Ban, ...]:
@@ -120,16 +125,24 @@ class Barrier:
         if before is not None and before.until >= ban.until:
             return
         self._bans[network] = ban
+        self._lengths[network.version, network.prefixlen] += before is None
         if len(self._bans) > self._most:
             self.expire(now)
         if len(self._bans) > self._most:
             first = min(self._bans, key=lambda each: self._bans[each].until)
-            del self._bans[first]
+            self._forget(first)
+
+    def _forget(self, network: Network) -> None:
+        del self._bans[network]
+        self._lengths[network.version, network.prefixlen] -= 1
 
     def _around(self, address: IPv4Address | IPv6Address) -> Iterator[Network]:
         """Give the networks around ``address`` that a ban may be of."""
-        prefixes = {each.prefixlen for each in self._bans if each.version == address.version}
-        return (ip_network((address, prefix), strict=False) for prefix in prefixes)
+        return (
+            ip_network((address, prefix), strict=False)
+            for (version, prefix), count in self._lengths.items()
+            if count and version == address.version
+        )
 
 
 def _plain(address: str) -> IPv4Address | IPv6Address:

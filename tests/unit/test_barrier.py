@@ -123,3 +123,29 @@ def test_where_there_is_no_room_the_ban_that_ends_first_goes() -> None:
 def test_what_is_no_address_is_no_source(text: str) -> None:
     with pytest.raises(ValueError, match=r"address|network"):
         source_of(text)
+
+
+BANNED = ("192.0.2.1/32", "192.0.2.0/24", "2001:db8::/64", "2001:db8::/32")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["ban", "lift", "expire"]), st.sampled_from(BANNED)), max_size=30
+    )
+)
+def test_who_is_kept_out_is_who_has_a_ban_around_whatever_came_and_went(
+    steps: list[tuple[str, str]],
+) -> None:
+    barrier = Barrier("node-1", most=3)
+    for now, (step, source) in enumerate(steps):
+        if step == "ban":
+            barrier.ban(source, until=now + 4.0, by="node-2", now=now)
+        elif step == "lift":
+            barrier.lift(source)
+        else:
+            barrier.expire(now)
+        bans = [ip_network(each.source) for each in barrier.bans() if each.until > now]
+        for address in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:1::1", "10.0.0.1"):
+            around = any(ip_address(address) in network for network in bans)
+            assert (barrier.keeps_out(address, now) is not None) == around
+        assert barrier._lengths.total() == len(barrier.bans())
