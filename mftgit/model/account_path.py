@@ -55,7 +55,7 @@ def is_reserved(name: str) -> bool:
     return _folded_name(name).startswith(RESERVED)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # of a rule's path; signs of one client may fold to many times as many
 def folded(path: str) -> str:
     """Return what all spellings of ``path`` have in common that some storage takes for one."""
     return "/".join(_folded_name(each) for each in path.split("/"))

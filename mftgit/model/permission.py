@@ -48,9 +48,12 @@ def allowed(rules: Iterable[Rule], path: str) -> frozenset[Act]:
     """
     known = tuple(rules)
     rule = _longest(rule for rule in known if _is_below(path, rule.path))
-    alike = _longest(rule for rule in known if _is_below(folded(path), folded(rule.path)))
-    if rule is None or alike is None:
+    if rule is None:
         return frozenset()
+    if len(known) == 1:
+        return rule.allow
+    same = folded(path)
+    alike = _longest(each for each in known if _is_below(same, folded(each.path))) or rule
     return rule.allow & alike.allow if _depth(alike) > _depth(rule) else rule.allow
 
 
