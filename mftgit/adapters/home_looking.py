@@ -41,6 +41,7 @@ class Looking:
                 return self._stat_unfinished(spot, folder)
             if found is None or not self.shows(folder, spot, found):
                 raise missing(spot)
+            self._session.forget_told(spot.path)
             return attributes_of(found)
 
     def unfinished(self, path: str) -> int | None:

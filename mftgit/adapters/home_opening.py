@@ -105,11 +105,26 @@ class Opener:
             partial = go_on(folder, terms.temporary, mode, told)
             if partial is not None:
                 return partial, replace(terms, resumed=partial.size_bytes > 0)
+            self._require_whole(spot, told)
         if not opening.create and told is None:
             raise missing(spot)
         _forget_unfinished(folder, terms)
         terms.usage.take(files=1)
         return begin(folder, terms.temporary, mode), terms
+
+    def _require_seen(self, spot: Spot) -> None:
+        """Let nobody add to a file who was told of an unfinished upload in its place."""
+        if self._session.told(spot.path) is not None:
+            self._session.forget_told(spot.path)
+            raise HomeError(Refusal.EXISTS, f"{spot.path!r} is there by now: look at it again")
+
+    def _require_whole(self, spot: Spot, told: int | None) -> None:
+        """Let nobody go on from ``told`` bytes that are not there any more: the rest would pass for all of it."""
+        self._session.forget_told(spot.path)
+        if told:
+            raise HomeError(
+                Refusal.MISSING, f"what was sent of {spot.path!r} is gone: send all of it"
+            )
 
     def _over(
         self, folder: int, terms: Terms, opening: Opening, there: os.stat_result
@@ -122,6 +137,7 @@ class Opener:
             terms.usage.take(files=1)
             partial = begin(folder, terms.temporary, mode)
         else:
+            self._require_seen(terms.spot)
             partial, terms = self._copy(folder, terms, mode)
         with suppress(OSError):  # storage without modes
             os.fchmod(partial.descriptor, mode)

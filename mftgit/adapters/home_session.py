@@ -70,6 +70,10 @@ class Session:
         if len(self._told) > _MAX_KNOWN:
             self._told.popitem(last=False)
 
+    def forget_told(self, path: str) -> None:
+        """Note that the client knows, or hears now, that it cannot go on from what it was told."""
+        self._told.pop(path, None)
+
     def told(self, path: str) -> int | None:
         """Return what the client was told of the unfinished upload to ``path``, if it was."""
         return self._told.get(path)

@@ -143,3 +143,35 @@ def test_a_file_that_another_machine_has_removed_ends_no_session(
         with monkeypatch.context() as patched:
             patched.setattr(os, "fstat", fail)
             assert refused(call) is Refusal.BUSY
+
+
+@pytest.mark.parametrize("opening", [Opening(append=True), GO_ON, Opening(create=True)])
+def test_nobody_goes_on_with_what_was_swept_after_it_was_told(
+    site: HomeSite, opening: Opening
+) -> None:
+    home = site.open()
+    begun = home.open_write("/a", NEW, Traits())
+    begun.write(0, b"first half")
+    begun.abandon()
+    assert home.stat("/a").size_bytes == 10
+    for name in site.hidden():
+        (site.root / name).unlink()
+    assert refused(lambda: home.open_write("/a", opening, Traits())) is Refusal.MISSING
+    assert site.seen() == {}
+    send(home, "/a", b"all of it", Opening(create=True))
+    assert site.content("a") == b"all of it"
+
+
+def test_nobody_goes_on_with_a_file_that_another_session_finished_after_its_size_was_told(
+    site: HomeSite,
+) -> None:
+    home, other = site.open(), site.open()
+    begun = home.open_write("/a", NEW, Traits())
+    begun.write(0, b"first half")
+    begun.abandon()
+    assert home.stat("/a").size_bytes == 10
+    send(other, "/a", b"first half and the second")
+    assert refused(lambda: home.open_write("/a", GO_ON, Traits())) is Refusal.EXISTS
+    assert home.stat("/a").size_bytes == 25
+    send(home, "/a", b", added", GO_ON)
+    assert site.content("a") == b"first half and the second, added"
