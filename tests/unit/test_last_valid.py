@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from config_tree import VALID, entry, tree
@@ -139,7 +140,32 @@ def whole_plan(active: Generation | None, wanted: Generation) -> Plan:
             job for name, job in sorted(after.items()) if name in before and before[name] != job
         ),
         stop=tuple(sorted(name for name in before if name not in after)),
+        services=_differing(active, wanted, "services"),
+        accounts=_differing(active, wanted, "accounts"),
     )
+
+
+def _differing(active: Generation | None, wanted: Generation, what: str) -> Any:
+    """Return the names of services or accounts of which something differs, secrets and folders included."""
+    sides = [
+        {
+            name: (
+                each,
+                [one.secrets.get(secret) for _, secret in each.secrets()],
+                _places(one, each),
+            )
+            for name, each in getattr(one, what).items()
+        }
+        if one
+        else {}
+        for one in (active, wanted)
+    ]
+    names = sides[0].keys() | sides[1].keys()
+    return tuple(sorted(name for name in names if sides[0].get(name) != sides[1].get(name)))
+
+
+def _places(generation: Generation, each: Any) -> list[object]:
+    return [generation.locations.get(name) for name in getattr(each, "locations", ())]
 
 
 def compare(known: Validation, whole: Validation) -> None:
