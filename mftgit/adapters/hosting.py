@@ -1,4 +1,4 @@
-"""What a connection needs of its process once an account has logged in, whatever protocol it speaks."""
+"""What a connection needs of its process once an account has logged in, and tells it, whatever protocol it speaks."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -6,8 +6,27 @@ from dataclasses import dataclass
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.home import Home
-from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.model.names import AccountName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A file that was read and closed again; ``sent_bytes`` of it went to the client. ``path`` is the account's."""
+
+    path: str
+    size_bytes: int
+    sent_bytes: int
+    duration_s: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a session has done by now; other threads may look at it."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    uploads: int = 0
+    downloads: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

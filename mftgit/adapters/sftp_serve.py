@@ -7,7 +7,8 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.home import Home, HomeError
-from mftgit.adapters.sftp_serve_requests import Download, Pieces, Requests, Tally
+from mftgit.adapters.hosting import Download, Tally
+from mftgit.adapters.sftp_serve_requests import Pieces, Requests
 from mftgit.adapters.sftp_serve_stream import Answers
 from mftgit.model import sftp_answer
 from mftgit.model.names import AccountName

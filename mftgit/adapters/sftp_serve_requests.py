@@ -1,7 +1,6 @@
 """Requests of an SFTP client, answered one by one out of an account's home."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from mftgit.adapters.clock import Clock
@@ -14,6 +13,7 @@ from mftgit.adapters.home import (
     Refusal,
     Traits,
 )
+from mftgit.adapters.hosting import Download, Tally
 from mftgit.adapters.sftp_serve_content import copy, digests, pick_algorithm
 from mftgit.adapters.sftp_serve_handles import (
     MOST_HANDLES,
@@ -44,26 +44,6 @@ _CODES: Final = {
 
 Pieces = tuple[bytes, ...]
 """An answer, in pieces that follow each other."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
-    """A file that was read and closed again; ``sent_bytes`` of it went to the client. ``path`` is the account's."""
-
-    path: str
-    size_bytes: int
-    sent_bytes: int
-    duration_s: float
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a session has done by now; other threads may look at it."""
-
-    received_bytes: int = 0
-    sent_bytes: int = 0
-    uploads: int = 0
-    downloads: int = 0
 
 
 class Requests:

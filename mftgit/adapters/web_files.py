@@ -20,7 +20,7 @@ from mftgit.adapters.home import (
     Refusal,
     Traits,
 )
-from mftgit.adapters.sftp_serve_requests import Download, Tally
+from mftgit.adapters.hosting import Download, Tally
 from mftgit.adapters.web_page import MAX_SHOWN, render_folder
 from mftgit.adapters.web_wire import Asked, Told
 from mftgit.model.names import AccountName

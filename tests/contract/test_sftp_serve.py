@@ -14,8 +14,8 @@ from raw_sftp import RawSftp, raw_session
 from sftp_requests import framed, hostile, request, text, u32, u64
 
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.hosting import Tally
 from mftgit.adapters.sftp_serve import serve
-from mftgit.adapters.sftp_serve_requests import Tally
 from mftgit.adapters.sftp_serve_stream import Answers
 from mftgit.model.names import AccountName
 

@@ -13,8 +13,8 @@ from homes import HomeSite
 from ssh_keys import make_key
 
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.hosting import Download, Tally
 from mftgit.adapters.sftp_serve import serve
-from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.adapters.ssh_reception import Answer, Connection, Question, Session, Verdict
 from mftgit.adapters.ssh_server import SshServer
 from mftgit.model.account import Factor

@@ -17,8 +17,7 @@ from ssh_door import Book, Noon
 
 from mftgit.adapters.home import Finished, Home
 from mftgit.adapters.home_account import open_home
-from mftgit.adapters.hosting import Hosting
-from mftgit.adapters.sftp_serve_requests import Download, Tally
+from mftgit.adapters.hosting import Download, Hosting, Tally
 from mftgit.adapters.web_login import Passes
 from mftgit.adapters.web_server import WebConnection, WebServer
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes

@@ -16,8 +16,8 @@ from homes import HomeSite
 from ssh_keys import make_key, program
 
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.hosting import Tally
 from mftgit.adapters.sftp_serve import serve as serve_sftp
-from mftgit.adapters.sftp_serve_requests import Tally
 from mftgit.adapters.ssh_reception import Connection, Session
 from mftgit.adapters.ssh_server import SshServer
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes

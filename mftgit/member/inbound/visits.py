@@ -15,9 +15,8 @@ from mftgit.adapters.control_line import LineEndedError
 from mftgit.adapters.home import Home, HomeError
 from mftgit.adapters.home_account import open_home
 from mftgit.adapters.home_usage import Usages
-from mftgit.adapters.hosting import Hosting
+from mftgit.adapters.hosting import Download, Hosting, Tally
 from mftgit.adapters.proxy_protocol import visitor_of
-from mftgit.adapters.sftp_serve_requests import Download, Tally
 from mftgit.adapters.ssh_reception import Connection
 from mftgit.errors import MftgitError
 from mftgit.member.inbound.asking import Asking, Reception, told_path
