@@ -243,10 +243,14 @@ def test_a_node_that_stood_still_while_its_time_to_confirm_ended_goes_back_and_s
     threading.Event().wait(5)
     small.made.signal(NODE, signal.SIGCONT)
     small.until_says("rolled back", old)
+
+    def told() -> list[EventName]:
+        return [each.event for each in small.told(at="controller") if each.revision == slow]
+
+    small.made.until("it is told", lambda: EventName.REVISION_ROLLED_BACK in told())
     small.until_reported()
-    told = [each.event for each in small.told(at="controller") if each.revision == slow]
-    assert told.count(EventName.REVISION_ROLLED_BACK) == 1
-    assert EventName.REVISION_ACTIVATED not in told
+    assert told().count(EventName.REVISION_ROLLED_BACK) == 1
+    assert EventName.REVISION_ACTIVATED not in told()
     small.until_says("active", push(small))
 
 

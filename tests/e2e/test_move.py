@@ -71,9 +71,13 @@ def test_a_cluster_follows_its_controller_to_another_address(
             for each in map(made.member, everybody)
         ),
     )
-    told = [each for each in made.events() if each["event"] == "RevisionRolledBack"]
-    assert {each["member"] for each in told if each["revision"] == bad} == set(everybody)
-    assert all(gone in each["reason"] for each in told)
+
+    def told() -> dict[str, str]:
+        back = [each for each in made.events() if each["event"] == "RevisionRolledBack"]
+        return {each["member"]: each["reason"] for each in back if each["revision"] == bad}
+
+    made.until("every member tells of it", lambda: told().keys() == set(everybody))
+    assert all(gone in reason for reason in told().values())
     assert {written(made, name) for name in everybody} == {old}
 
     made.kill("node-2")

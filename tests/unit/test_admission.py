@@ -61,6 +61,16 @@ def test_there_are_never_more_connections_than_the_limits_allow(
         assert crowd._sources == Counter(source for source, _ in there)
 
 
+def test_whom_there_is_no_room_for_is_told_apart() -> None:
+    crowd, limits = Crowd(), ServiceLimits(connections=3, per_source=2, unauthenticated=2)
+    assert [crowd.come("one", limits) for _ in range(2)] == [None, None]
+    assert crowd.come("one", limits) is Turned.SOURCE_FULL
+    assert crowd.come("two", limits) is Turned.CROWDED
+    crowd.log_in("one")
+    assert crowd.come("two", limits) is None
+    assert crowd.come("three", limits) is Turned.FULL
+
+
 def test_a_source_with_all_there_may_be_that_have_not_logged_in_gives_way_to_others() -> None:
     crowd, limits = Crowd(), ServiceLimits(connections=9, per_source=4, unauthenticated=4)
     assert crowd.crowding("one") is None

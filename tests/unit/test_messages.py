@@ -106,6 +106,8 @@ def test_a_run_that_an_older_member_tells_of_is_for_no_firing() -> None:
         {"controller": {"url": "https://mft.example"}},
         {"controller": {"url": "https://mft.example", "ca": ["0" * 64] * 9}},
         {"transfers": [TRANSFER | {"epoch": float("inf")}]},
+        {"services": None},
+        {"services": [{"name": "sftp"}]},
     ],
 )
 def test_a_status_of_another_shape_is_refused(change: dict[str, Any]) -> None:
