@@ -23,6 +23,8 @@ SLOW = ("-l", "1600")  # kbit/s: five seconds for that
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Balanced]:
     root = tmp_path_factory.mktemp("balanced")
     with balanced(root, defence="failures: 2, delay_s: 0, ban_s: 600") as made:
+        for name in FILES:
+            (made.made.root / name).write_bytes(b"x")
         yield made
 
 
@@ -35,9 +37,6 @@ def is_ready(site: Balanced, name: str) -> bool:
 
 
 def test_every_member_serves_the_same_and_tells_the_client_s_own_address(site: Balanced) -> None:
-    for name in FILES:
-        (site.made.root / name).write_bytes(b"x")
-
     def every_member_was_met() -> bool:
         for client in [site.start(f"put {name}") for name in FILES]:  # all at once
             done = site.end(client)

@@ -70,7 +70,10 @@ class Relay:
                 self._write("outcome", str(status))
                 self._told = None
                 self._answered.set()
-            _send(target, packet)
+            with suppress(
+                OSError
+            ):  # a client that is gone; what the server says of a held rename is told all the same
+                _send(target, packet)
 
     def _before(self, number: bytes) -> None:
         if (self._control / "slow").exists():
