@@ -11,7 +11,7 @@ from enum import Enum, unique
 from typing import Protocol
 
 from mftgit.errors import MftgitError
-from mftgit.model.names import AccountName
+from mftgit.model.finished import Finished
 
 
 @unique
@@ -72,23 +72,6 @@ class Space:
     blocks_free: int
     files: int
     files_free: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """An upload that is under its visible name. ``digest`` is the SHA-256 of all of it, in hexadecimal.
-
-    ``path`` is the account's, ``file`` the machine's. ``duration_s`` is from the opening on.
-    """
-
-    account: AccountName
-    path: str
-    file: str
-    size_bytes: int
-    digest: str
-    duration_s: float
-    overwrote: bool
-    resumed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ from contextlib import suppress
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.home import (
     Attributes,
-    Finished,
     Home,
     HomeError,
     OpenFile,
@@ -23,6 +22,7 @@ from mftgit.adapters.home_reach import Reach
 from mftgit.adapters.home_session import Session
 from mftgit.adapters.home_usage import Usages
 from mftgit.model.account_path import parts_of, text_of
+from mftgit.model.finished import Finished
 from mftgit.model.service import Uploads
 from mftgit.model.serving import Served
 

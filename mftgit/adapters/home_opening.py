@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.home import Finished, HomeError, OpenFile, Opening, Refusal, Traits
+from mftgit.adapters.home import HomeError, OpenFile, Opening, Refusal, Traits
 from mftgit.adapters.home_looking import SENDS, hides_files
 from mftgit.adapters.home_reach import Reach, missing
 from mftgit.adapters.home_reading import ReadFile
@@ -17,6 +17,7 @@ from mftgit.adapters.home_traits import kept_mode, new_mode, set_traits
 from mftgit.adapters.home_upload import Terms, Upload
 from mftgit.adapters.home_walk import READ, open_regular, require_regular, status
 from mftgit.model.account_path import temporary_name
+from mftgit.model.finished import Finished
 from mftgit.model.permission import Act
 
 

@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from mftgit.adapters.home import Attributes, Finished, HomeError, Refusal, Traits
+from mftgit.adapters.home import Attributes, HomeError, Refusal, Traits
 from mftgit.adapters.home_errors import telling
 from mftgit.adapters.home_walk import attributes_of
+from mftgit.model.finished import Finished
 
 MAX_OFFSET: Final = 2**63 - 1
 """Behind that no file can have a byte (off_t)."""

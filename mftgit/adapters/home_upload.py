@@ -10,7 +10,7 @@ from typing import Final
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.confined import sync_folder
-from mftgit.adapters.home import Attributes, Finished, HomeError, Refusal, Traits
+from mftgit.adapters.home import Attributes, HomeError, Refusal, Traits
 from mftgit.adapters.home_digest import WrittenDigest
 from mftgit.adapters.home_errors import meaning, telling
 from mftgit.adapters.home_mark import mark
@@ -20,6 +20,7 @@ from mftgit.adapters.home_temporary import Partial, give_back, take
 from mftgit.adapters.home_usage import Usage
 from mftgit.adapters.home_walk import attributes_of, below, is_same, status
 from mftgit.adapters.local_rename import rename_to_free_name
+from mftgit.model.finished import Finished
 from mftgit.model.names import AccountName
 
 _MAX_GAP_BYTES: Final = 4 * 1024 * 1024 * 1024

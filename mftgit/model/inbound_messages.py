@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mftgit.model.account import Factor
+from mftgit.model.finished import Finished
 from mftgit.model.login_steps import Flaw
 from mftgit.model.names import AccountName
 from mftgit.model.plain_value import from_plain, to_plain
@@ -88,21 +89,11 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploaded:
-    """A file is under its visible name; granted once that is written down, and told to the client only then.
-
-    The fields are those of `mftgit.adapters.home.Finished`.
-    """
+    """A file is under its visible name; granted once that is written down, and told to the client only then."""
 
     request: int
     connection: int
-    account: AccountName
-    path: str
-    file: str
-    size_bytes: int
-    digest: str
-    duration_s: float
-    overwrote: bool
-    resumed: bool
+    finished: Finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

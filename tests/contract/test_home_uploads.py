@@ -13,9 +13,10 @@ import pytest
 from homes import GO_ON, NEW, HomeSite, refused, send
 
 from mftgit.adapters import local_rename
-from mftgit.adapters.home import Finished, HomeError, OpenFile, Opening, Refusal, Traits
+from mftgit.adapters.home import HomeError, OpenFile, Opening, Refusal, Traits
 from mftgit.adapters.home_session import MAX_OPEN
 from mftgit.adapters.local import LocalEndpoint
+from mftgit.model.finished import Finished
 from mftgit.model.permission import FULL, Act, Rule
 
 

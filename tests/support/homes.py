@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.adapters.home import Finished, Home, HomeError, Opening, Refusal, Traits
+from mftgit.adapters.home import Home, HomeError, Opening, Refusal, Traits
 from mftgit.adapters.home_account import open_home
 from mftgit.adapters.home_usage import Usages
 from mftgit.model.account import Account, Login, Place, Quota
+from mftgit.model.finished import Finished
 from mftgit.model.names import AccountName, LocationName
 from mftgit.model.permission import FULL, Act, Rule
 from mftgit.model.service import Uploads

@@ -17,7 +17,6 @@ from ports import own_port
 from ssh_keys import make_key, program
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.home import Finished
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
 from mftgit.member.inbound.crew import Crew
@@ -25,6 +24,7 @@ from mftgit.member.inbound.service import Inbound
 from mftgit.member.inbound.services import Prepared
 from mftgit.model.config import Role
 from mftgit.model.events import EventName, Fact
+from mftgit.model.finished import Finished
 from mftgit.model.names import Revision, ServiceName
 from mftgit.model.render import render
 from mftgit.model.service_status import ServiceStatus

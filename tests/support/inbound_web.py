@@ -15,12 +15,13 @@ from threading import Thread
 from ftps_server import Certificates, make_certificates
 from ssh_door import Book, Noon
 
-from mftgit.adapters.home import Finished, Home
+from mftgit.adapters.home import Home
 from mftgit.adapters.home_account import open_home
 from mftgit.adapters.hosting import Download, Hosting, Tally
 from mftgit.adapters.web_login import Passes
 from mftgit.adapters.web_server import WebConnection, WebServer
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes
+from mftgit.model.finished import Finished
 from mftgit.model.names import AccountName
 from mftgit.model.service import ServiceLimits, Uploads
 from mftgit.model.serving import Serving

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.account import Account, Factor, Login, Place, Quota, VirtualFolder
+from mftgit.model.finished import Finished
 from mftgit.model.inbound_messages import (
     LENGTH_BYTES,
     Admit,
@@ -94,7 +95,7 @@ def _tellings() -> st.SearchStrategy[Any]:
         "Failed": {"flaw": st.sampled_from(Flaw)},
         "Redeem": {"account": _NAMED},
         "LoggedIn": {"account": _NAMED, "factors": _FACTORS},
-        "Uploaded": {"account": _NAMED},
+        "Uploaded": {"finished": _of(Finished, account=_NAMED)},
         "Traffic": {"usages": st.lists(_USAGES, max_size=3).map(tuple)},
         "Ended": {"usage": _USAGES},
         "Noted": {"fields": st.dictionaries(_TEXT, _TEXT, max_size=3)},

@@ -3,11 +3,13 @@
 import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from mftgit.adapters.control_line import ControlLine, LineEndedError
-from mftgit.adapters.home import Finished, HomeError, Refusal
+from mftgit.adapters.home import HomeError, Refusal
 from mftgit.model.account import Factor
+from mftgit.model.finished import Finished
 from mftgit.model.inbound_messages import (
     MAX_PATH,
     MAX_TOLD_ACCOUNT,
@@ -152,19 +154,9 @@ class Reception:
         Raises:
             HomeError: it could not be; the client is to be told that its upload failed.
         """
+        told = replace(finished, path=told_path(finished.path), file=told_path(finished.file))
         verdict = self._asking.ask(
-            lambda request: Uploaded(
-                request=request,
-                connection=self._connection,
-                account=finished.account,
-                path=told_path(finished.path),
-                file=told_path(finished.file),
-                size_bytes=finished.size_bytes,
-                digest=finished.digest,
-                duration_s=finished.duration_s,
-                overwrote=finished.overwrote,
-                resumed=finished.resumed,
-            )
+            lambda request: Uploaded(request=request, connection=self._connection, finished=told)
         )
         if not verdict.granted:
             raise HomeError(

@@ -8,12 +8,12 @@ from typing import Final
 
 from loguru import logger
 
-from mftgit.adapters.home import Finished
 from mftgit.member.inbound.guest import Guest, Place, closed, downloaded, opened, uploaded
 from mftgit.member.inbound.register import Register
 from mftgit.model.admission import Crowd, Turned, has_expired
 from mftgit.model.barrier import source_of
 from mftgit.model.events import EventName, Fact
+from mftgit.model.finished import Finished
 from mftgit.model.inbound_messages import (
     Admit,
     Downloaded,
@@ -273,22 +273,12 @@ class Desk:
         return self._register.sessions.begin(now, self._register.clock.now())
 
     def _uploaded(self, process: int, told: Uploaded, answer: Answer) -> None:
-        guest = self._guests.get((process, told.connection))
-        if guest is None or guest.account != told.account:
+        guest, finished = self._guests.get((process, told.connection)), told.finished
+        if guest is None or guest.account != finished.account:
             answer(_refused(told.request, "no such session"))
             return
-        finished = Finished(
-            account=told.account,
-            path=told.path,
-            file=told.file,
-            size_bytes=told.size_bytes,
-            digest=told.digest,
-            duration_s=told.duration_s,
-            overwrote=told.overwrote,
-            resumed=told.resumed,
-        )
         then = partial(self._written, told.request, finished, answer)
-        self._register.recorder.put(EventName.UPLOAD_FINISHED, uploaded(guest, told), then)
+        self._register.recorder.put(EventName.UPLOAD_FINISHED, uploaded(guest, finished), then)
 
     def _written(self, request: int, finished: Finished, answer: Answer, written: bool) -> None:  # noqa: FBT001  the last of a call back
         answer(Verdict(request=request, granted=written))

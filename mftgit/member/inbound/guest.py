@@ -6,7 +6,8 @@ from datetime import datetime
 from mftgit.adapters.clock import rfc3339
 from mftgit.model.account import Factor
 from mftgit.model.events import Fact
-from mftgit.model.inbound_messages import Downloaded, Ended, Uploaded, Usage
+from mftgit.model.finished import Finished
+from mftgit.model.inbound_messages import Downloaded, Ended, Usage
 from mftgit.model.names import AccountName
 from mftgit.model.serving import Served, Serving
 
@@ -70,7 +71,7 @@ def closed(guest: Guest, told: Ended, now: float) -> dict[str, Fact]:
     }
 
 
-def uploaded(guest: Guest, told: Uploaded) -> dict[str, Fact]:
+def uploaded(guest: Guest, told: Finished) -> dict[str, Fact]:
     """Return the facts of ``UploadFinished``."""
     return {
         **_about(guest),

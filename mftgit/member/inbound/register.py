@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.home import Finished
 from mftgit.member.inbound.recording import Recorder
 from mftgit.model.admission import Sessions
 from mftgit.model.barrier import Ban, Barrier
 from mftgit.model.event_brake import EventBrake
 from mftgit.model.events import EventName, Fact
+from mftgit.model.finished import Finished
 from mftgit.model.names import AccountName, MemberName, ServiceName
 from mftgit.model.service import Defence
 

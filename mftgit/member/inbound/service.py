@@ -9,7 +9,6 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.durable import replace_file
-from mftgit.adapters.home import Finished
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.inbound.guest import Guest, tell
 from mftgit.member.inbound.recording import Recorder, Write
@@ -17,6 +16,7 @@ from mftgit.member.inbound.register import Arrived, Register
 from mftgit.member.inbound.services import Prepared, Services
 from mftgit.model.barrier import Ban
 from mftgit.model.config import Generation
+from mftgit.model.finished import Finished
 from mftgit.model.names import Revision, ServiceName
 from mftgit.model.service_status import ServiceStatus
 
