@@ -5,6 +5,7 @@ worked out in the text and never lead above ``/``. Names that begin with ``.mftg
 are shown and removed, and never followed. Every method raises `HomeError`, and nothing else that is not a defect.
 """
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -51,6 +52,11 @@ class Attributes:
     mode: int
     atime_s: int
     mtime_s: int
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return stat.S_ISDIR(self.mode)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,12 @@ from mftgit.adapters.http_connections import (
 )
 from mftgit.adapters.http_doors import Door, Doorkeeper
 from mftgit.adapters.http_protocol import protocol_of
+from mftgit.adapters.tls_server import restrict
 from mftgit.errors import ConfigError, MftgitError
 
 _BACKLOG = 2048
 _GRACE_S = 3
 _TLS_BUFFER_BYTES = 32 << 10  # each connection holds one; asyncio's own size is 256 KiB
-_TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Forward secrecy and authenticated encryption only (RFC 9325, 4.2); those of TLS 1.3 are all of that kind."""
 
 
 class HttpServer:
@@ -153,12 +152,10 @@ def _config(
         proxy_headers=False,
         ssl_certfile=str(certificate),
         ssl_keyfile=str(key),
-        ssl_ciphers=_TLS_1_2_CIPHERS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
     config.load()
     if config.ssl is not None:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-        config.ssl.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        restrict(config.ssl)
     return config

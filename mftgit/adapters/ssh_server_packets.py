@@ -25,7 +25,7 @@ _MESSAGES: Final = 128
 
 
 class ServerPackets(Packets):
-    """See the module. Times are kept by `ssh_server_watch`, and not by a thread for each handshake."""
+    """See the module. Times are kept by `ssh_server`, and not by a thread for each handshake."""
 
     largest_bytes = _BEFORE_LOGIN_BYTES
     receive_bytes = 64 << 10  # more is hardly faster, and is kept several times over

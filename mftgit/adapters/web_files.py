@@ -1,9 +1,7 @@
 """The files of one account over HTTP: GET, HEAD, PUT, DELETE and MKCOL, with ranges, and uploads that go on."""
 
 import json
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from itertools import islice
@@ -99,9 +97,10 @@ class Files:
 
     def _get(self, path: str, asked: Asked, _body: Body) -> Told:
         found = self._home.stat(path)
-        if not _is_folder(found):
+        if not found.is_folder:
             return self._file(path, asked)
-        place = f"{self._home.resolve(path).rstrip('/')}/"
+        here = self._home.resolve(path)
+        place = f"{here.rstrip('/')}/"
         if path != place:  # what is relative to //host/ would be at another site
             headers = {"Location": _url(place)}
             return said(HTTPStatus.MOVED_PERMANENTLY, "it is a folder", headers)
@@ -114,7 +113,7 @@ class Files:
                 length=None,
             )
         shown = list(islice(entries, MAX_SHOWN + 1))
-        return page(HTTPStatus.OK, render_folder(self._account, self._home.resolve(path), shown))
+        return page(HTTPStatus.OK, render_folder(self._account, here, shown))
 
     def _file(self, path: str, asked: Asked) -> Told:
         file = self._home.open_read(path)
@@ -150,18 +149,13 @@ class Files:
         return Told(status=status, headers=headers, body=body, length=span.length)
 
     def _read(self, file: OpenFile, path: str, span: Span, size_bytes: int) -> Iterator[bytes]:
-        began, sent, end = self._clock.boottime(), 0, span.first + span.length
+        began, sent = self._clock.boottime(), 0
         try:
-            for at in range(span.first, end, _CHUNK_BYTES):
-                data = file.read(at, min(_CHUNK_BYTES, end - at))
-                while data and at + len(data) < min(at + _CHUNK_BYTES, end):
-                    more = file.read(at + len(data), min(at + _CHUNK_BYTES, end) - at - len(data))
-                    if not more:
-                        break
-                    data += more
+            # A file that has become shorter ends the connection, for the length was told.
+            while data := file.read(span.first + sent, min(_CHUNK_BYTES, span.length - sent)):
                 sent += len(data)
                 self._tally.sent_bytes += len(data)
-                yield data  # too little of it ends the connection: the length was told
+                yield data
         finally:
             file.close()
             self._tally.downloads += 1
@@ -226,7 +220,7 @@ class Files:
         return said(status, f"{done.size_bytes} bytes, SHA-256 {done.digest}", digest)
 
     def _delete(self, path: str, _asked: Asked, _body: Body) -> Told:
-        if _is_folder(self._home.stat(path)):
+        if self._home.stat(path).is_folder:
             self._home.remove_folder(path)
         else:
             self._home.remove(path)
@@ -259,10 +253,6 @@ def page(status: HTTPStatus, html: str, headers: Mapping[str, str] | None = None
     return Told(status=status, headers={**fixed, **(headers or {})}, body=(body,), length=len(body))
 
 
-def _is_folder(found: Attributes) -> bool:
-    return stat.S_ISDIR(found.mode)
-
-
 def _wanted(asked: Asked, found: Attributes, tag: str) -> Span | None:
     value = asked.headers.get("range")
     if value is None or asked.headers.get("if-range", tag) != tag:
@@ -272,17 +262,16 @@ def _wanted(asked: Asked, found: Attributes, tag: str) -> Span | None:
 
 def _as_json(entries: Iterable[tuple[str, Attributes]]) -> Iterator[bytes]:
     comma = "["
-    with suppress(GeneratorExit):
-        for name, each in entries:
-            entry = {
-                "name": name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
-                "folder": _is_folder(each),
-                "size_bytes": each.size_bytes,
-                "mtime_s": each.mtime_s,
-            }
-            yield f"{comma}{json.dumps(entry)}".encode()
-            comma = ",\n"
-        yield b"]\n" if comma != "[" else b"[]\n"
+    for name, each in entries:
+        entry = {
+            "name": name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+            "folder": each.is_folder,
+            "size_bytes": each.size_bytes,
+            "mtime_s": each.mtime_s,
+        }
+        yield f"{comma}{json.dumps(entry)}".encode()
+        comma = ",\n"
+    yield b"]\n" if comma != "[" else b"[]\n"
 
 
 def _url(path: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from stat import S_ISDIR
 from typing import Final
 from urllib.parse import quote
 
@@ -51,7 +50,7 @@ def render_login(*, refused: bool, path: str) -> str:
 
 def render_folder(account: str, path: str, entries: Sequence[tuple[str, Attributes]]) -> str:
     """Return the page of the folder ``path`` with up to `MAX_SHOWN` of its ``entries``."""
-    shown = sorted(entries[:MAX_SHOWN], key=lambda each: (not _is_folder(each[1]), each[0]))
+    shown = sorted(entries[:MAX_SHOWN], key=lambda each: (not each[1].is_folder, each[0]))
     rows = "\n".join(_row(name, each) for name, each in shown)
     more = ""
     if len(entries) > MAX_SHOWN:
@@ -75,11 +74,10 @@ def render_folder(account: str, path: str, entries: Sequence[tuple[str, Attribut
 
 
 def _row(name: str, found: Attributes) -> str:
-    is_folder = _is_folder(found)
-    link = f"./{_url(name)}{'/' if is_folder else ''}"
-    size = "" if is_folder else _size(found.size_bytes)
+    link = f"./{_url(name)}{'/' if found.is_folder else ''}"
+    size = "" if found.is_folder else _size(found.size_bytes)
     when = datetime.fromtimestamp(found.mtime_s, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
-    label = f"{_text(name)}{'/' if is_folder else ''}"
+    label = f"{_text(name)}{'/' if found.is_folder else ''}"
     return f'<tr><td><a href="{link}">{label}</a></td><td>{size}</td><td>{when}</td></tr>'
 
 
@@ -97,10 +95,6 @@ def _size(size_bytes: int) -> str:
     while amount >= 1024 and unit < len(_UNITS) - 1:  # noqa: PLR2004
         amount, unit = amount / 1024, unit + 1
     return f"{size_bytes} bytes" if unit == 0 else f"{amount:.1f} {_UNITS[unit]}"
-
-
-def _is_folder(found: Attributes) -> bool:
-    return S_ISDIR(found.mode)
 
 
 def _text(value: str) -> str:

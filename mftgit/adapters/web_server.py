@@ -32,7 +32,6 @@ from mftgit.model.service import ServiceLimits
 from mftgit.model.visitor import Visitor
 from mftgit.pages import read_page_part
 
-_END_S: Final = 1.0
 _FIXED: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

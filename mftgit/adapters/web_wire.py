@@ -5,12 +5,14 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
 import h11
+
+from mftgit.adapters.tls_server import restrict
 
 MAX_HEAD_BYTES: Final = 32 << 10
 _READ_BYTES: Final = 256 << 10
@@ -72,7 +74,7 @@ class Wire:
             WireError: what comes is no request, or does not come.
         """
         if self._wire.our_state is h11.DONE:
-            with self._told("a request cannot follow"):
+            with _telling("a request cannot follow"):
                 self._wire.start_next_cycle()
         event = self._event()
         if isinstance(event, h11.ConnectionClosed):
@@ -116,7 +118,7 @@ class Wire:
         head = h11.Response(
             status_code=told.status, headers=headers, reason=told.status.phrase.encode()
         )
-        with self._told("an answer cannot be sent"):
+        with _telling("an answer cannot be sent"):
             self._send(self._wire.send(head))
             if not head_only:
                 for piece in told.body:
@@ -167,7 +169,7 @@ class Wire:
         return self._wire.their_state is h11.DONE
 
     def _event(self) -> object:
-        with self._told("what came is no HTTP/1.1"):
+        with _telling("what came is no HTTP/1.1"):
             while (event := self._wire.next_event()) is h11.NEED_DATA:
                 self._sock.settimeout(self._left())
                 self._wire.receive_data(self._sock.recv(_READ_BYTES))
@@ -184,27 +186,16 @@ class Wire:
             raise WireError("the client is too slow")
         return patience
 
-    @staticmethod
-    def _told(what: str) -> "_Telling":
-        return _Telling(what)
 
-
-class _Telling:
-    """Turns what h11 and sockets raise into `WireError`."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, h11.ProtocolError):
-            raise NoRequestError(f"{self._what}: {error}") from error
-        if isinstance(error, OSError):
-            raise WireError(
-                f"{self._what}: {error.strerror or 'the connection is gone'}"
-            ) from error
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Turn what h11 and sockets raise into `WireError`."""
+    try:
+        yield
+    except h11.ProtocolError as error:
+        raise NoRequestError(f"{what}: {error}") from error
+    except OSError as error:
+        raise WireError(f"{what}: {error.strerror or 'the connection is gone'}") from error
 
 
 def hang_up(sock: socket.socket) -> None:
@@ -230,9 +221,7 @@ def tls_context(certificate: str) -> ssl.SSLContext:
         ssl.SSLError: it is none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    restrict(context)
     context.set_alpn_protocols(["http/1.1"])
     with os.fdopen(os.memfd_create("certificate"), "w+", encoding="ascii") as memory:
         memory.write(certificate)
