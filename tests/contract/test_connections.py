@@ -186,14 +186,16 @@ def test_many_addresses_together_get_no_more_than_there_is(served: Served) -> No
 def test_a_client_that_comes_again_from_its_port_before_its_end_was_seen_is_counted_once(
     served: Served,
 ) -> None:
-    with socket.create_server((ELSEWHERE, 0)) as holder:
-        port = holder.getsockname()[1]
     reset = struct.pack("ii", 1, 0)
-    for _ in range(200):
-        with socket.socket() as wire:
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-            wire.bind((ELSEWHERE, port))
-            wire.connect((HERE, served.port))
+    with socket.socket() as holder:  # nobody else gets the port meanwhile
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((ELSEWHERE, 0))
+        for _ in range(200):
+            with socket.socket() as wire:
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                wire.bind(holder.getsockname())
+                wire.connect((HERE, served.port))
     connections = served.server._connections
     assert served.ask() == b"fast"
     until(lambda: not connections._all)
