@@ -19,10 +19,11 @@ from dulwich.pack import PackFileDisappeared
 from dulwich.protocol import ReceivableProtocol
 from loguru import logger
 
+from mftgit.adapters.git_admission import Door, Gate, Pusher, Settled
 from mftgit.adapters.git_answers import Answers
 from mftgit.adapters.git_brought import History
 from mftgit.adapters.git_damage import Damage
-from mftgit.adapters.git_receive import Door, Gate, GuardedReceivePack, Pusher, PushWire, Settled
+from mftgit.adapters.git_receive import GuardedReceivePack, PushWire
 from mftgit.adapters.git_refs import Refs, SeenRefs
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.git_upload import UploadPack
@@ -93,7 +94,7 @@ class GitHttp:
         self._store = store
         self._limits = limits
         self.damage = Damage(store.path)
-        self._door = Door(
+        self.door = Door(
             store=store,
             gate=_own(gate),
             settled=_own(settled),
@@ -214,7 +215,7 @@ class GitHttp:
             with self._store.repo() as repo:
                 Refs.of(repo, Kind.OPERATOR)  # dulwich would tell garbage as it is
                 GuardedReceivePack(
-                    repo, proto, self._door, pusher=pusher, advertise=advertise
+                    repo, proto, self.door, pusher=pusher, advertise=advertise
                 ).handle()
 
         return _talk(body, talk)
