@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.sqlite import Connection, Database
+from mftgit.model.event_query import EventQuery
+from mftgit.model.event_text import as_written
 from mftgit.model.events import Event, EventName, Fact, parse_event
 from mftgit.model.names import Epoch, MemberName, Revision
 
@@ -20,6 +22,8 @@ CREATE TABLE IF NOT EXISTS progress (name TEXT PRIMARY KEY, value INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS once (name TEXT PRIMARY KEY, position INTEGER NOT NULL);
 """
 
+_MAX = 2**63 - 1
+_LOOKED = 1000
 _FLOOR = "seq_floor"
 _INSERT = "INSERT INTO events (member, seq, body) VALUES (?, ?, ?)"
 
@@ -159,6 +163,41 @@ class EventStore:
             ).fetchall()
         return [(position, parse_event(json.loads(body))) for position, body in rows]
 
+    def search(
+        self,
+        query: EventQuery,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 100,
+    ) -> list[tuple[int, Event]]:
+        """Return up to ``limit`` events that ``query`` asks for, each with its position.
+
+        They come oldest first from those written after the position ``after``; without it newest first, from those
+        written before the position ``before``.
+        """
+        turned = "ASC" if after is not None else "DESC"
+        low, high = after if after is not None else -1, before if before is not None else _MAX
+        clauses, values = _needed(query)
+        asked = (
+            f"SELECT position, body FROM events WHERE position > ? AND position < ?{clauses}"  # noqa: S608  constants
+            f" ORDER BY position {turned} LIMIT ?"
+        )
+        found: list[tuple[int, Event]] = []
+        while low < high:
+            with self._database.read() as connection:
+                rows = connection.execute(asked, (low, high, *values, _LOOKED)).fetchall()
+            for position, body in rows:
+                event = parse_event(json.loads(body))
+                if query.matches(event):
+                    found.append((position, event))
+                    if len(found) >= limit:
+                        return found
+            if len(rows) < _LOOKED:
+                return found
+            low, high = (rows[-1][0], high) if after is not None else (low, rows[-1][0])
+        return found
+
     def last_seq(self, member: MemberName) -> int:
         """Return the highest number of ``member``'s events here, 0 when there is none."""
         with self._database.read() as connection:
@@ -197,6 +236,22 @@ class EventStore:
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+
+def _needed(query: EventQuery) -> tuple[str, list[object]]:
+    """Return conditions that every row fulfils that ``query`` asks for, and their values; others may do so too."""
+    clauses, values = [], list[object]()
+    if query.members:
+        clauses.append(f"member IN ({', '.join('?' * len(query.members))})")
+        values += sorted(query.members)
+    if query.names is not None:
+        clauses.append(f"json_extract(body, '$.event') IN ({', '.join('?' * len(query.names))})")
+        values += sorted(each.value for each in query.names)
+    for word in query.words:
+        for piece in as_written(word):
+            clauses.append("body LIKE ? ESCAPE '!'")
+            values.append(f"%{piece.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%")
+    return "".join(f" AND {each}" for each in clauses), values
 
 
 def _row(event: Event) -> tuple[str, int, str]:
