@@ -1,5 +1,6 @@
 """What is done to one file or folder of a share, as exchanges (`mftgit.adapters.smb_overlap`)."""
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -9,6 +10,7 @@ from smbprotocol.exceptions import SMBResponseException
 from mftgit.adapters import smb_requests as requests
 from mftgit.adapters.endpoint import (
     Content,
+    EndpointBusyError,
     EndpointFullError,
     EndpointRefusedError,
     FileEntry,
@@ -31,6 +33,8 @@ from mftgit.adapters.smb_status import (
 from mftgit.model.smb_names import wrong_name
 
 _PIECE_BYTES: Final = CREDIT_BYTES  # of a small file: many of them share the credits
+_TURN: Final = ".mftgit-turn-"
+_TURN_TRIES: Final = 100  # a round trip each; whoever has the turn needs two
 
 
 def entry_of(path: str, found: Found) -> FileEntry:
@@ -170,8 +174,39 @@ class SmbFiles:
         if not replace and target == self.remote(old):
             yield from self.stat(old)
             raise FileExistsAtEndpointError(f"{self._share.server}: {new!r} is there already")
+        move = self._at_once(message, requests.rename(RELATED, target, replace=replace))
         with self._telling(old, new):
-            yield self._at_once(message, requests.rename(RELATED, target, replace=replace))
+            if replace:
+                yield move
+                return
+            turn = yield from self._take_turn(new)
+            try:
+                yield move
+            finally:
+                yield from _drop(turn)
+
+    def _take_turn(self, name: str) -> Exchange[bytes]:
+        """Open what only one at a time has open who gives a file the ``name``; it is gone once that is closed.
+
+        Samba looks whether the name is free, and then renames: of two at once both would be told that they won.
+        """
+        folder, _, last = name.rpartition("/")
+        digest = hashlib.sha256(last.casefold().encode(errors="surrogateescape")).hexdigest()
+        path = f"{folder}/{_TURN}{digest[:16]}" if folder else f"{_TURN}{digest[:16]}"
+        message = self.opening(
+            path,
+            access=requests.MOVE,
+            options=requests.FILE | requests.GONE_WHEN_CLOSED,
+            disposition=requests.OPEN_OR_CREATE,
+            share=requests.NOBODY,
+        )
+        for _ in range(_TURN_TRIES - 1):
+            try:
+                return requests.read_opened((yield [message])[0]).file_id
+            except SMBResponseException as error:
+                if kind_of(status_of(error)) is not EndpointBusyError:
+                    raise
+        return requests.read_opened((yield [message])[0]).file_id
 
     def remove(self, path: str) -> Exchange[None]:
         """See `Endpoint.remove`."""

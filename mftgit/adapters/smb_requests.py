@@ -45,6 +45,7 @@ ANY: Final = (
     ShareAccess.FILE_SHARE_READ | ShareAccess.FILE_SHARE_WRITE | ShareAccess.FILE_SHARE_DELETE
 )
 """Others may do with it what they like meanwhile."""
+NOBODY: Final = 0
 NO_WRITERS: Final = ShareAccess.FILE_SHARE_READ | ShareAccess.FILE_SHARE_DELETE
 
 OPEN: Final = CreateDisposition.FILE_OPEN
@@ -53,6 +54,7 @@ OPEN_OR_CREATE: Final = CreateDisposition.FILE_OPEN_IF
 FILE: Final = CreateOptions.FILE_NON_DIRECTORY_FILE
 FOLDER: Final = CreateOptions.FILE_DIRECTORY_FILE
 EITHER: Final = 0
+GONE_WHEN_CLOSED: Final = CreateOptions.FILE_DELETE_ON_CLOSE
 
 _FOLDER: Final = 0x10
 _REPARSE: Final = 0x400

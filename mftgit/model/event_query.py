@@ -37,8 +37,8 @@ class QueryError(ConfigError):
 class EventQuery:
     """What a search asks for; a filter that is left out lets everything through, and all of them have to agree.
 
-    An event is at ``since`` or later, by its writer's clock, and before ``until``. ``revision`` is how one begins. Every
-    word of ``text`` is somewhere in the event.
+    An event is at ``since`` or later, by its writer's clock, and before ``until``. ``revision`` is how one begins.
+    Every word of ``text`` is somewhere in the event.
     """
 
     since: datetime | None = None
