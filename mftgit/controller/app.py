@@ -28,6 +28,7 @@ from mftgit.controller.limits import PublishedLimits
 from mftgit.controller.member_refs import MemberRefs
 from mftgit.controller.notify import Notifier
 from mftgit.controller.presence import Presence
+from mftgit.controller.proposals import Proposals
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
 from mftgit.controller.rollout import Leader
@@ -123,6 +124,7 @@ class Controller:
         self._git = GitHttp(
             self.store, gate=receive.decide, settled=receive.settle, limits=self._limits
         )
+        self.proposals = Proposals(self._git.door, controller=me, now=clock.now)
         doorkeeper = Doorkeeper(
             self._registry,
             keys,

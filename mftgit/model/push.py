@@ -12,7 +12,8 @@ from mftgit.model.tree import Tree
 from mftgit.model.trust import Finding, Policy, explain
 
 _CHANGE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9][A-Za-z0-9_-]*)*")
-_LONGEST_CHANGE: Final = 100
+LONGEST_CHANGE: Final = 100
+"""Characters of the name of a proposal, after ``refs/heads/change/``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def is_change(ref: str) -> bool:
     name = ref.removeprefix(CHANGES)
     return (
         ref.startswith(CHANGES)
-        and len(name) <= _LONGEST_CHANGE
+        and len(name) <= LONGEST_CHANGE
         and _CHANGE_NAME.fullmatch(name) is not None
         and not any(part.endswith(".lock") for part in name.split("/"))
     )

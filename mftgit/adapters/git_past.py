@@ -1,0 +1,64 @@
+"""Read commits one by one out of the store: what each says of itself, and what was before it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dulwich.objects import Commit, ObjectID
+
+from mftgit.adapters.git_objects import get_commit
+from mftgit.adapters.git_store import GitStore
+from mftgit.model.names import Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """One commit. ``author`` and ``committer`` are told as ``Name <address>``, the times by their clocks."""
+
+    revision: Revision
+    parents: tuple[Revision, ...]
+    author: str
+    committer: str
+    authored_at: datetime
+    committed_at: datetime
+    message: str
+
+    @property
+    def subject(self) -> str:
+        """Return the first line of the message."""
+        return self.message.partition("\n")[0]
+
+
+def read_past(store: GitStore, revision: Revision) -> Past:
+    """Return what the commit ``revision`` says.
+
+    Raises:
+        StoreError: it is not there, or no commit.
+    """
+    return next(first_parents(store, revision))
+
+
+def first_parents(store: GitStore, start: Revision) -> Iterator[Past]:
+    """Give ``start`` and what is behind it along first parents, newest first.
+
+    Raises:
+        StoreError: one is not there, or no commit.
+    """
+    revision: Revision | None = start
+    while revision is not None:
+        with store.repo() as repo:
+            past = _past(revision, get_commit(repo.object_store, ObjectID(revision.encode())))
+        yield past
+        revision = past.parents[0] if past.parents else None
+
+
+def _past(revision: Revision, commit: Commit) -> Past:
+    return Past(
+        revision=revision,
+        parents=tuple(Revision(each.decode()) for each in commit.parents),
+        author=commit.author.decode("utf-8", "replace"),
+        committer=commit.committer.decode("utf-8", "replace"),
+        authored_at=datetime.fromtimestamp(commit.author_time, tz=UTC),
+        committed_at=datetime.fromtimestamp(commit.commit_time, tz=UTC),
+        message=commit.message.decode("utf-8", "replace"),
+    )
