@@ -32,5 +32,5 @@ def read_sample() -> dict[str, bytes]:
         return {
             path.relative_to(root).as_posix(): path.read_bytes()
             for path in sorted(Path(root).rglob("*"))
-            if path.is_file() and path.suffix in {".yaml", ".md"}
+            if path.is_file() and path.suffix in {".yaml", ".yml", ".md"}
         }

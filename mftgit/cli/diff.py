@@ -17,7 +17,8 @@ from mftgit.model.changes import (
     Presence,
     member_changes,
 )
-from mftgit.model.flat import FieldChange, Value
+from mftgit.model.changes_markdown import changes_markdown, shown
+from mftgit.model.flat import FieldChange
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.printable import printable
 from mftgit.model.problem import format_problem, format_problems
@@ -39,12 +40,21 @@ Examples:
   mftgit diff
   mftgit diff origin/main..HEAD --member node-1
   mftgit diff HEAD~3.. config --json
+  mftgit diff origin/main..HEAD --format markdown
 """
 )
 @click.argument("words", metavar="[A..B] [PATH]", nargs=-1)
 @click.option("--member", "member", type=Name(), help="Only what changes on this member.")
 @json_option
-def diff(words: tuple[str, ...], member: MemberName | None, as_json: bool) -> None:
+@click.option(
+    "--format",
+    "told",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How changes are told: markdown is the body of a comment; json is what --json prints.",
+)
+def diff(words: tuple[str, ...], member: MemberName | None, as_json: bool, told: str) -> None:
     """Show what changes on which member between two revisions of the clone PATH (here, when left out).
 
     A and B are branches, tags or ids; one that is left out is HEAD. Without A..B, it is from origin/main as it was
@@ -62,9 +72,12 @@ def diff(words: tuple[str, ...], member: MemberName | None, as_json: bool) -> No
         was = _valid(clone, validator, old, before)
         becomes = _valid(clone, validator, new, after or _WORK_TREE)
         changes = member_changes(was, becomes, member)
-    if as_json:
+    if as_json or told == "json":
         members = [_member_json(each) for each in changes]
         print_json({"from": old, "to": new, "members": members})
+        return
+    if told == "markdown":
+        click.echo(changes_markdown(old[:12], new[:12] if new else _WORK_TREE, changes), nl=False)
         return
     click.echo(printable(f"{before} ({old[:12]}) -> {after or _WORK_TREE}"))
     for line in _lines(changes):
@@ -143,14 +156,4 @@ def _kinds(change: MemberChange) -> Iterator[tuple[str, tuple[ComponentChange, .
 
 
 def _field(change: FieldChange) -> str:
-    return printable(f"{change.field}: {_shown(change.before)} -> {_shown(change.after)}")
-
-
-def _shown(value: Value) -> str:
-    if value is None:
-        return "(none)"
-    if isinstance(value, tuple):
-        return f"[{', '.join(value)}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value) or '""'
+    return printable(f"{change.field}: {shown(change.before)} -> {shown(change.after)}")
