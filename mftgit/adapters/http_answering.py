@@ -6,11 +6,13 @@ a spooled file: a slow client holds a socket, never a thread.
 
 import asyncio
 import contextlib
+import json
 import math
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from typing import IO, TypeVar
 
 from loguru import logger
@@ -21,6 +23,7 @@ from mftgit.adapters.http_doors import (
     Door,
     Doorkeeper,
     NotAuthenticatedError,
+    NotServedError,
     Pool,
     Request,
     Response,
@@ -55,47 +58,62 @@ class Answering:
 
     async def _answer(self, door: Door, request: requests.Request) -> "_Answered":
         try:
-            principal = await self._admit(door, request)
+            shown = await self._admit(door, request)
         except _RefusedError as refused:
-            return _Answered(response=refused.response())
+            return _Answered(response=_worded(door, request, refused.answer()))
         except Exception as error:  # noqa: BLE001  one bad request must not end the server
-            return _Answered(response=_failed(request.scope["path"], error))
+            return _Answered(response=_worded(door, request, _failed(request.scope["path"], error)))
+        principal = shown.principal
         if door.stream is not None and principal is not None:
-            return _Answered(response=_stream(door.stream(principal)), principal=principal)
+            asked = _asked(request, BytesIO(), shown)
+            return _Answered(response=_stream(door.stream(asked)), principal=principal)
         try:
             with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as body:
                 await _take_in(request, body, door)
-                asked = _asked(request, body, principal)
+                asked = _asked(request, body, shown)
                 response = await self._open(door, asked)
                 return _Answered(response=response, principal=principal)
         except _RefusedError as refused:
-            return _Answered(response=refused.response(), principal=principal)
+            answer = _worded(door, request, refused.answer(), shown)
+            return _Answered(response=answer, principal=principal)
         except OSError as error:  # no room for the body
-            return _Answered(response=_failed(request.scope["path"], error), principal=principal)
+            answer = _worded(door, request, _failed(request.scope["path"], error), shown)
+            return _Answered(response=answer, principal=principal)
 
     async def _open(self, door: Door, asked: Request) -> responses.Response:
-        if door.at_once is not None and (found := _settled(door.at_once, asked)) is not None:
+        if door.at_once is not None and (found := _settled(door, door.at_once, asked)) is not None:
             return found
         handle = door.handle
         if handle is None:
-            return _RefusedError(401, "log in first").response()
-        found = await self._in(door.pool, lambda: _settled(handle, asked))
+            return _sent(_RefusedError(401, "log in first").answer())
+        found = await self._in(door.pool, lambda: _settled(door, handle, asked))
         return found or responses.Response(status_code=204)
 
-    async def _admit(self, door: Door, request: requests.Request) -> Principal | None:
+    async def _admit(self, door: Door, request: requests.Request) -> "_Shown":
         """Return who asks.
 
         Raises:
             _RefusedError: that is nobody who may.
         """
-        principal = await self._who(request)
+        shown = self._visitor(door, request) or _Shown(principal=await self._who(request))
+        principal = shown.principal
         if admits(door.access, principal):
             if principal is not None and not principal.role.may(door.role):
                 raise _RefusedError(403, f"{principal} may not: this is for {door.role.value}")
-            return principal
+            return shown
         if principal is None:
             raise _RefusedError(401, "log in with name and password, or with a member's proof")
         raise _RefusedError(403, f"{principal} may not: this is for {door.access.value}")
+
+    def _visitor(self, door: Door, request: requests.Request) -> "_Shown | None":
+        """Return whose session's cookie is shown, where that counts and no other credential is."""
+        cookies = request.headers.get("cookie")
+        if not door.by_cookie or cookies is None or "authorization" in request.headers:
+            return None
+        visit = self._doorkeeper.visitor(cookies)
+        if visit is None:
+            return None
+        return _Shown(principal=visit.principal, session=visit.session)
 
     async def _who(self, request: requests.Request) -> Principal | None:
         shown = request.headers.get("authorization")
@@ -119,6 +137,14 @@ class Answering:
 
     async def _in(self, pool: Pool, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pools[pool], call)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """Who asks, and in which session."""
+
+    principal: Principal | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,16 +209,29 @@ class _RefusedError(Exception):
         if status == 401:  # noqa: PLR2004
             self.headers = {"WWW-Authenticate": 'Basic realm="mftgit", charset="UTF-8"'}
 
-    def response(self) -> responses.Response:
+    def answer(self) -> Response:
         """Return it as an answer."""
-        return responses.JSONResponse({"error": str(self)}, self.status, self.headers)
+        kind = {"Content-Type": "application/json"}
+        body = json.dumps({"error": str(self)}).encode()
+        return Response(status=self.status, headers=kind | dict(self.headers or {}), body=body)
 
 
 def _client(scope: Scope) -> str:
     return str((scope.get("client") or ("-",))[0])
 
 
-def _asked(request: requests.Request, body: IO[bytes], principal: Principal | None) -> Request:
+def _worded(
+    door: Door, request: requests.Request, answer: Response, shown: _Shown | None = None
+) -> responses.Response:
+    """Return what a client is told that gets nothing, in the words of the door."""
+    return _in_words(door, _asked(request, BytesIO(), shown or _Shown()), answer)
+
+
+def _in_words(door: Door, asked: Request, answer: Response) -> responses.Response:
+    return _sent(answer if door.refuse is None else door.refuse(asked, answer))
+
+
+def _asked(request: requests.Request, body: IO[bytes], shown: _Shown) -> Request:
     scope = request.scope
     return Request(
         method=scope["method"],
@@ -201,33 +240,37 @@ def _asked(request: requests.Request, body: IO[bytes], principal: Principal | No
         headers=request.headers,
         params=request.path_params,
         body=body,
-        principal=principal,
+        principal=shown.principal,
+        client=_client(scope),
+        session=shown.session,
     )
 
 
 def _settled(
-    handle: Callable[[Request], Response | None], asked: Request
+    door: Door, handle: Callable[[Request], Response | None], asked: Request
 ) -> responses.Response | None:
     """Return the answer of a door, also where it fails."""
     try:
         answer = handle(asked)
         return None if answer is None else _sent(answer)
     except Exception as error:  # noqa: BLE001  one bad request must not end the server
-        return _failed(asked.path, error)
+        return _in_words(door, asked, _failed(asked.path, error))
 
 
-def _failed(path: str, error: Exception) -> responses.Response:
+def _failed(path: str, error: Exception) -> Response:
     if isinstance(error, TransientError | DatabaseError):
         logger.warning("request not answered for now", path=path, error=str(error))
-        return _RefusedError(503, str(error)).response()
+        return _RefusedError(503, str(error)).answer()
+    if isinstance(error, NotServedError):
+        return _RefusedError(error.status, str(error)).answer()
     if isinstance(error, MftgitError):
         logger.warning("request refused", path=path, error=str(error))
-        return _RefusedError(400, str(error)).response()
+        return _RefusedError(400, str(error)).answer()
     if isinstance(error, OSError):
         logger.error("request failed", path=path, error=str(error))
-        return _RefusedError(503, "the controller failed at this; see its log").response()
+        return _RefusedError(503, "the controller failed at this; see its log").answer()
     logger.opt(exception=error).error("request failed", path=path)
-    return _RefusedError(500, "the controller failed at this; see its log").response()
+    return _RefusedError(500, "the controller failed at this; see its log").answer()
 
 
 async def _take_in(request: requests.Request, body: IO[bytes], door: Door) -> None:

@@ -27,7 +27,10 @@ class Pool(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request; ``body`` stands at its start, ``params`` are the path's named parts."""
+    """One request; ``body`` stands at its start, ``params`` are the path's named parts.
+
+    ``client`` is the address that it comes from, ``session`` the one whose cookie it showed.
+    """
 
     method: str
     path: str
@@ -36,6 +39,8 @@ class Request:
     params: Mapping[str, str]
     body: IO[bytes]
     principal: Principal | None
+    client: str = "-"
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,14 @@ class Response:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | IO[bytes] = b""
+
+
+class NotServedError(MftgitError):
+    """What was asked for is not given; the client is told the message with this status of HTTP."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class NotAuthenticatedError(MftgitError):
@@ -59,8 +72,16 @@ class TooManyTriesError(NotAuthenticatedError):
         self.waits_s = waits_s
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """Who shows the cookie of a session, and which one that is."""
+
+    principal: Principal
+    session: str
+
+
 class Doorkeeper(Protocol):
-    """Tells who asks, by what the request's Authorization header says."""
+    """Tells who asks, by what the request's Authorization header says, or else by its cookies."""
 
     def recognise(self, method: str, path: str, shown: str) -> Principal | None:
         """Return who that is where it is plain to see: on the loop, so without waiting, and without leaving a trace.
@@ -75,10 +96,15 @@ class Doorkeeper(Protocol):
             NotAuthenticatedError: nobody.
         """
 
+    def visitor(self, cookies: str) -> Visit | None:
+        """Return who shows ``cookies``, the header; None where they are nobody's. On the loop, as `recognise`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop; a text/event-stream) is set.
+
+    One that goes ``by_cookie`` takes a session's cookie too; ``refuse`` words what says why somebody is not let in.
 
     Who passes needs ``role`` besides, which is asked for before a body is taken in.
     ``at_once`` is asked before ``handle``, on the loop, so that it must not wait: None leaves the answer to ``handle``.
@@ -91,7 +117,9 @@ class Door:
     access: Access
     handle: Callable[[Request], Response] | None = None
     at_once: Callable[[Request], Response | None] | None = None
-    stream: Callable[[Principal], AsyncIterator[bytes]] | None = None
+    stream: Callable[[Request], AsyncIterator[bytes]] | None = None
+    by_cookie: bool = False
+    refuse: Callable[[Request, Response], Response] | None = None
     role: OperatorRole = OperatorRole.READ
     pool: Pool = Pool.API
     max_body_bytes: int | Callable[[], int] = 0

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mftgit.adapters.durable import sync_folder, write_file
 from mftgit.errors import ConfigError
@@ -243,6 +244,14 @@ class StateFolder:
             raise ConfigError(
                 f"{self.bootstrap_file}: damaged at {error}: {self._way_back()}"
             ) from error
+
+    def read_status(self) -> dict[str, Any]:
+        """Return what the member wrote of itself last; nothing where that is not there or is damaged."""
+        try:
+            left = json.loads(self.status.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return left if isinstance(left, dict) else {}
 
     def _without_bootstrap(self) -> ConfigError:
         if self._is_controllers():

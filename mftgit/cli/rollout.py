@@ -1,7 +1,5 @@
 """``mftgit rollout``: look at the roll-out of the newest revision, and steer it."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import click
@@ -11,14 +9,12 @@ from rich.markup import escape
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.records import open_records
-from mftgit.errors import ConfigError
-from mftgit.model import rollout as model
-from mftgit.model.events import EventName
+from mftgit.controller.steer import ABORT, PAUSE, RESUME, Word, steer, there
+from mftgit.controller.steer import promote as say_promote
 from mftgit.model.printable import printable
 from mftgit.model.rollout import Progress, describe
 
 _rev_argument = click.argument("rev", metavar="[REV]", required=False)
-_MIN_DIGITS = 7
 
 
 @click.group()
@@ -37,7 +33,7 @@ Example:
 def status(folder: StateFolder, as_json: bool) -> None:
     """Show which cohort has its turn, and what became of the newest revision on each member."""
     with open_records(folder) as records:
-        progress = _there(records.registry.rollout())
+        progress = there(records.registry.rollout())
     _show(progress, as_json=as_json)
 
 
@@ -51,7 +47,7 @@ Example:
 @json_option
 def pause(folder: StateFolder, as_json: bool) -> None:
     """Let no further member begin, this revision and those to come, until `resume` or `promote`."""
-    _change(folder, model.pause, EventName.ROLLOUT_PAUSED, as_json=as_json)
+    _say(folder, PAUSE, as_json=as_json)
 
 
 @rollout.command(
@@ -68,8 +64,7 @@ def resume(folder: StateFolder, as_json: bool, rev: str | None) -> None:
 
     With REV, an id or at least seven digits of one, it is refused where that is not the newest revision.
     """
-    event = EventName.ROLLOUT_RESUMED
-    _change(folder, model.resume, event, rev=rev, as_json=as_json)
+    _say(folder, RESUME, rev=rev, as_json=as_json)
 
 
 @rollout.command(
@@ -88,8 +83,7 @@ def promote(folder: StateFolder, as_json: bool, rev: str | None, regardless: boo
 
     With REV, an id or at least seven digits of one, it is refused where that is not the newest revision.
     """
-    step = partial(model.promote, regardless=regardless)
-    _change(folder, step, EventName.ROLLOUT_PROMOTED, rev=rev, as_json=as_json, now=regardless)
+    _say(folder, say_promote(regardless=regardless), rev=rev, as_json=as_json)
 
 
 @rollout.command(
@@ -106,8 +100,7 @@ def abort(folder: StateFolder, as_json: bool, rev: str | None) -> None:
 
     With REV, an id or at least seven digits of one, it is refused where that is not the newest revision.
     """
-    event = EventName.ROLLOUT_ABORTED
-    _change(folder, model.abort, event, rev=rev, as_json=as_json)
+    _say(folder, ABORT, rev=rev, as_json=as_json)
 
 
 def show_rollout(found: dict[str, Any], console: Console) -> None:
@@ -126,43 +119,10 @@ def show_rollout(found: dict[str, Any], console: Console) -> None:
         console.print(f"  {each['name']}: {members or 'nobody'}")
 
 
-def _change(
-    folder: StateFolder,
-    step: Callable[[Progress], Progress],
-    event: EventName,
-    *,
-    rev: str | None = None,
-    as_json: bool,
-    **facts: bool,
-) -> None:
+def _say(folder: StateFolder, word: Word, *, rev: str | None = None, as_json: bool) -> None:
     with open_records(folder) as records:
-
-        def change(found: Progress | None) -> Progress:
-            before = _meant(_there(found), rev)
-            after = step(before)
-            # Written down before it is kept: rather twice than never.
-            records.events.append(event, revision=after.oid, facts=facts)
-            return after
-
-        progress = _there(records.registry.change_rollout(change))
+        progress = steer(records.registry, records.events, word, rev=rev)
     _show(progress, as_json=as_json)
-
-
-def _meant(progress: Progress, rev: str | None) -> Progress:
-    if rev is not None and not (len(rev) >= _MIN_DIGITS and progress.oid.startswith(rev)):
-        raise ConfigError(
-            f"the newest revision is {progress.oid[:12]}, not {printable(rev)}: look at "
-            "`mftgit rollout status`, and name that, by at least seven digits, or none"
-        )
-    return progress
-
-
-def _there(progress: Progress | None) -> Progress:
-    if progress is None:
-        raise ConfigError(
-            "there is no roll-out yet: it begins when the controller runs (`mftgit run DIR`)"
-        )
-    return progress
 
 
 def _show(progress: Progress, *, as_json: bool) -> None:

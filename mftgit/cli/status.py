@@ -1,7 +1,5 @@
 """``mftgit status``: how this member is; on the controller, how the whole cluster is."""
 
-import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -12,43 +10,18 @@ from rich.table import Table
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.process_lock import is_running
-from mftgit.adapters.registry import MemberRecord
-from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.records import open_records
 from mftgit.cli.rollout import show_rollout
-from mftgit.model.config import Ownership, Role
-from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
-from mftgit.model.names import TransferName
+from mftgit.controller.cluster_status import (
+    ClusterStatus,
+    status_of_cluster,
+    status_of_member,
+)
+from mftgit.model.config import Role
 from mftgit.model.printable import printable
-from mftgit.model.rollout import describe
-from mftgit.model.storage import Sharer, find_divided, parse_storage_status
 from mftgit.model.under_way import describe_under_way, parse_under_way
-
-_NOT_THERE = {
-    state.value for state in (MemberState.SILENT, MemberState.STOPPED, MemberState.NEVER_SEEN)
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterStatus:
-    """What ``status --json`` prints."""
-
-    cluster: str | None
-    revision: str | None
-    members: list[dict[str, Any]]
-    rollout: dict[str, Any] | None = None
-    divided: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the documented shape."""
-        return {
-            "cluster": self.cluster,
-            "revision": self.revision,
-            "rollout": self.rollout,
-            "members": self.members,
-            "divided": self.divided,
-        }
 
 
 @click.command(
@@ -72,28 +45,12 @@ def status(folder: StateFolder, as_json: bool) -> None:
 def read_status(folder: StateFolder) -> ClusterStatus:
     """Return the status from ``folder``, whether its member runs or not; raises ConfigError."""
     bootstrap = folder.read_bootstrap()
-    running = is_running(folder.root)
-    left = _read_left(folder)
-    own = _own_status(bootstrap, left, running=running)
-    progress = None
-    if bootstrap.role is Role.CONTROLLER:
-        with open_records(folder) as records:
-            known = records.registry.members()
-            head = records.registry.head()
-            progress = records.registry.rollout()
-        now = SystemClock().now().timestamp()
-        members = [_of_record(each, own, now=now) for each in known]
-        revision: str | None = head.oid if head else None
-    else:
-        members = [own.as_json(last_seen_s=0.0 if running else None)]
-        revision = left.get("revision")
-    return ClusterStatus(
-        cluster=left.get("cluster"),
-        revision=revision,
-        members=members,
-        rollout=None if progress is None else describe(progress),
-        divided=find_divided(filter(None, map(_sharer, members))),
-    )
+    running, left = is_running(folder.root), folder.read_status()
+    if bootstrap.role is not Role.CONTROLLER:
+        return status_of_member(bootstrap, left, running=running)
+    now = SystemClock().now().timestamp()
+    with open_records(folder) as records:
+        return status_of_cluster(records.registry, bootstrap, left, running=running, now=now)
 
 
 def show_status(found: ClusterStatus, console: Console) -> None:
@@ -187,58 +144,6 @@ def _show_trouble(found: ClusterStatus, console: Console) -> None:
             if one["reason"]:
                 words = f"{one['name']} on {each['name']}: {printable(one['reason'])}"
                 console.print(words, markup=False)
-
-
-def _read_left(folder: StateFolder) -> dict[str, Any]:
-    try:
-        left = json.loads(folder.status.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return left if isinstance(left, dict) else {}
-
-
-def _own_status(bootstrap: Bootstrap, left: dict[str, Any], *, running: bool) -> MemberStatus:
-    try:
-        status = parse_member_status(left.get("member"))
-    except ValueError:
-        status = MemberStatus(
-            name=bootstrap.name,
-            role=bootstrap.role,
-            state=MemberState.NEVER_SEEN,
-            active_revision=None,
-            attempted_revision=None,
-            reason=None,
-        )
-    return status if running else judge_silence(status, None)
-
-
-def _of_record(record: MemberRecord, own: MemberStatus, *, now: float) -> dict[str, Any]:
-    silent_s = None if record.last_seen is None else max(0.0, now - record.last_seen)
-    if record.name == own.name:
-        return own.as_json(last_seen_s=silent_s if own.state is MemberState.STOPPED else 0.0)
-    status = record.status or MemberStatus(
-        name=record.name,
-        role=record.role,
-        state=MemberState.NEVER_SEEN,
-        active_revision=None,
-        attempted_revision=None,
-        reason=None,
-    )
-    cut_off_s = None if record.cut_off is None else max(0.0, now - record.cut_off)
-    shown = judge_silence(status, silent_s, cut_off_s=cut_off_s)
-    return shown.as_json(last_seen_s=silent_s)
-
-
-def _sharer(member: dict[str, Any]) -> Sharer | None:
-    """Return what is known of the storage of a member that runs."""
-    storage = parse_storage_status(member["storage"])
-    if storage is None or member["state"] in _NOT_THERE:
-        return None
-    each = Ownership.EACH.value
-    shared = frozenset(
-        TransferName(one["name"]) for one in member["transfers"] if one["ownership"] != each
-    )
-    return Sharer(name=member["name"], storage=storage, transfers=shared)
 
 
 def _orders(member: dict[str, Any]) -> str:

@@ -2,12 +2,13 @@
 
 import base64
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from loguru import logger
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.http_doors import NotAuthenticatedError, TooManyTriesError
+from mftgit.adapters.http_doors import NotAuthenticatedError, TooManyTriesError, Visit
 from mftgit.adapters.passwords import PasswordChecker
 from mftgit.adapters.proof import Proof, ProofRefusedError, verify_proof
 from mftgit.adapters.registry import Registry
@@ -29,8 +30,13 @@ class Doorkeeper:
         cluster_id: str,
         record: Record,
         clock: Clock,
+        visitor: Callable[[str], Visit | None],
     ) -> None:
-        """Use ``registry`` anew for every request: a removed credential opens nothing from then on."""
+        """Use ``registry`` anew for every request: a removed credential opens nothing from then on.
+
+        ``visitor`` tells whose cookies are shown.
+        """
+        self.visitor = visitor
         self._registry = registry
         self._keys = keys
         self._cluster_id = cluster_id
@@ -56,7 +62,7 @@ class Doorkeeper:
         scheme, credential = _parts(shown)
         match scheme:
             case "basic":
-                return self._operator(*_name_and_password(credential), client)
+                return self.log_in(*_name_and_password(credential), client)
             case "bearer":
                 try:
                     proof = self._member(credential, method, path)
@@ -76,7 +82,12 @@ class Doorkeeper:
             return None
         return Principal(kind=Kind.OPERATOR, name=name, role=known.role)
 
-    def _operator(self, name: str, password: str, client: str) -> Principal:
+    def log_in(self, name: str, password: str, client: str) -> Principal:
+        """Return the operator of that name and password, who asks from the address ``client``; in a thread.
+
+        Raises:
+            NotAuthenticatedError: there is none, or it is too soon after wrong tries.
+        """
         known = self._registry.credential(name)
         encoded = known.password_hash if known is not None else None
         if not self._passwords.remembers(password, encoded):

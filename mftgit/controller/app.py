@@ -19,6 +19,7 @@ from mftgit.adapters.http_doors import Door, Pool, Request, Response
 from mftgit.adapters.http_server import HttpServer
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.web_sessions import WebSessions
 from mftgit.controller.access import Doorkeeper
 from mftgit.controller.bans import Bans
 from mftgit.controller.certificate import ServerCertificate
@@ -34,6 +35,9 @@ from mftgit.controller.receive import Receive
 from mftgit.controller.rollout import Leader
 from mftgit.controller.upkeep import Housekeeping
 from mftgit.controller.upstream import LocalUpstream, repository_broken
+from mftgit.controller.web.parts import WebParts
+from mftgit.controller.web.sessions import Sessions
+from mftgit.controller.web.site import WebSite
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal
 from mftgit.model.events import EventName, Fact
@@ -125,15 +129,31 @@ class Controller:
             self.store, gate=receive.decide, settled=receive.settle, limits=self._limits
         )
         self.proposals = Proposals(self._git.door, controller=me, now=clock.now)
+        self._sessions = Sessions(WebSessions(folder.registry), self._registry, clock=clock)
         doorkeeper = Doorkeeper(
             self._registry,
             keys,
             cluster_id=bootstrap.cluster_id,
             record=self._record_fact,
             clock=clock,
+            visitor=self._sessions.visitor,
+        )
+        self._web = WebSite(
+            WebParts(
+                folder=folder,
+                bootstrap=bootstrap,
+                registry=self._registry,
+                events=events,
+                store=self.store,
+                validator=validator,
+                clock=clock,
+                sessions=self._sessions,
+                log_in=doorkeeper.log_in,
+                proposals=self.proposals,
+            )
         )
         self._server = HttpServer(
-            self._doors(),
+            [*self._doors(), *self._web.doors],
             doorkeeper=doorkeeper,
             listen=bootstrap.listen,
             certificate=folder.tls_certificate,
@@ -151,12 +171,14 @@ class Controller:
         self._bans.start()
         self._leader.start()
         self._server.start()
+        self._web.start()
         self._certificate.start(self._server.reload_certificate)
         self._housekeeping.start()
 
     def stop(self) -> None:
         """Stop serving and close everything."""
         self._notifier.close()
+        self._web.stop()
         self._certificate.stop()
         self._server.stop()
         self._housekeeping.stop()
@@ -166,6 +188,7 @@ class Controller:
         self._leader.stop()
         self._publish.stop()
         self.upstream.close()
+        self._sessions.close()
         self._registry.close()
         self._ban_records.close()
         self.store.close()
@@ -231,7 +254,7 @@ class Controller:
                 method="GET",
                 path="/api/head/events",
                 access=known,
-                stream=self._notifier.subscribe,
+                stream=lambda request: self._notifier.subscribe(_known(request)),
             ),
             Door(method="GET", path="/api/bans", access=known, handle=self._tell_bans, polled=True),
             Door(

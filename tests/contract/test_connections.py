@@ -94,6 +94,9 @@ class Nobody:
     def authenticate(self, *_: str) -> Principal:
         raise NotAuthenticatedError("nobody")
 
+    def visitor(self, _cookies: str) -> None:
+        return None
+
 
 def running(folder: Path, limits: ConnectionLimits) -> Iterator[Served]:
     authority = pki.make_authority("c", now=SystemClock().now())

@@ -16,7 +16,8 @@ from mftgit.adapters.sftp_partner import SftpPartner
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.demo.counted import Consumer, Count, count, received_names
 from mftgit.cli.demo.processes import DemoFailedError, Processes, call, mftgit_command, need_git
-from mftgit.cli.status import ClusterStatus, read_status
+from mftgit.cli.status import read_status
+from mftgit.controller.cluster_status import ClusterStatus
 from mftgit.model.ledger_line import parse_line
 from mftgit.resources import read_sample
 

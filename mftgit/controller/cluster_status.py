@@ -1,0 +1,115 @@
+"""How the cluster is, as ``mftgit status`` and the Web Manager tell it: from the controller's records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mftgit.adapters.registry import MemberRecord, Registry
+from mftgit.adapters.state_folder import Bootstrap
+from mftgit.model.config import Ownership, Role
+from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
+from mftgit.model.names import TransferName
+from mftgit.model.rollout import describe
+from mftgit.model.storage import Sharer, find_divided, parse_storage_status
+
+_NOT_THERE = {
+    state.value for state in (MemberState.SILENT, MemberState.STOPPED, MemberState.NEVER_SEEN)
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """What ``status --json`` prints."""
+
+    cluster: str | None
+    revision: str | None
+    members: list[dict[str, Any]]
+    rollout: dict[str, Any] | None = None
+    divided: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented shape."""
+        return {
+            "cluster": self.cluster,
+            "revision": self.revision,
+            "rollout": self.rollout,
+            "members": self.members,
+            "divided": self.divided,
+        }
+
+
+def status_of_cluster(
+    registry: Registry, bootstrap: Bootstrap, left: dict[str, Any], *, running: bool, now: float
+) -> ClusterStatus:
+    """Return how all members are; ``left`` is what the controller's own member wrote of itself last.
+
+    ``now`` is POSIX time; ``running``: whether that member runs.
+    """
+    own = own_status(bootstrap, left, running=running)
+    head, progress = registry.head(), registry.rollout()
+    members = [_of_record(each, own, now=now) for each in registry.members()]
+    return ClusterStatus(
+        cluster=left.get("cluster"),
+        revision=head.oid if head else None,
+        members=members,
+        rollout=None if progress is None else describe(progress),
+        divided=_divided(members),
+    )
+
+
+def status_of_member(bootstrap: Bootstrap, left: dict[str, Any], *, running: bool) -> ClusterStatus:
+    """Return how this one member is, which wrote ``left`` of itself last."""
+    own = own_status(bootstrap, left, running=running)
+    members = [own.as_json(last_seen_s=0.0 if running else None)]
+    return ClusterStatus(
+        cluster=left.get("cluster"),
+        revision=left.get("revision"),
+        members=members,
+        divided=_divided(members),
+    )
+
+
+def own_status(bootstrap: Bootstrap, left: dict[str, Any], *, running: bool) -> MemberStatus:
+    """Return how the member is that wrote ``left``."""
+    try:
+        status = parse_member_status(left.get("member"))
+    except ValueError:
+        status = _never_seen(bootstrap)
+    return status if running else judge_silence(status, None)
+
+
+def _of_record(record: MemberRecord, own: MemberStatus, *, now: float) -> dict[str, Any]:
+    silent_s = None if record.last_seen is None else max(0.0, now - record.last_seen)
+    if record.name == own.name:
+        return own.as_json(last_seen_s=silent_s if own.state is MemberState.STOPPED else 0.0)
+    status = record.status or _never_seen(record)
+    cut_off_s = None if record.cut_off is None else max(0.0, now - record.cut_off)
+    shown = judge_silence(status, silent_s, cut_off_s=cut_off_s)
+    return shown.as_json(last_seen_s=silent_s)
+
+
+def _never_seen(member: Bootstrap | MemberRecord) -> MemberStatus:
+    return MemberStatus(
+        name=member.name,
+        role=Role(member.role),
+        state=MemberState.NEVER_SEEN,
+        active_revision=None,
+        attempted_revision=None,
+        reason=None,
+    )
+
+
+def _divided(members: Sequence[dict[str, Any]]) -> list[str]:
+    return find_divided(filter(None, map(_sharer, members)))
+
+
+def _sharer(member: dict[str, Any]) -> Sharer | None:
+    """Return what is known of the storage of a member that runs."""
+    storage = parse_storage_status(member["storage"])
+    if storage is None or member["state"] in _NOT_THERE:
+        return None
+    each = Ownership.EACH.value
+    shared = frozenset(
+        TransferName(one["name"]) for one in member["transfers"] if one["ownership"] != each
+    )
+    return Sharer(name=member["name"], storage=storage, transfers=shared)

@@ -1,0 +1,147 @@
+"""The cluster: every member with its revision and state, and the roll-out, which those who may publish steer here."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.process_lock import is_running
+from mftgit.controller.cluster_status import ClusterStatus, status_of_cluster
+from mftgit.controller.steer import ABORT, PAUSE, RESUME, Word, promote, steer, there
+from mftgit.controller.web.doors import (
+    AnyDoor,
+    ApiDoor,
+    Asked,
+    FormDoor,
+    GoTo,
+    Page,
+    PageDoor,
+    Topic,
+)
+from mftgit.controller.web.parts import WebParts
+from mftgit.errors import ConfigError
+from mftgit.model.access import OperatorRole
+from mftgit.model.rollout import NothingToDoError, describe
+
+_T = TypeVar("_T")
+
+_REVISION = {
+    "type": "object",
+    "properties": {
+        "revision": {
+            "type": "string",
+            "minLength": 7,
+            "maxLength": 40,
+            "description": "Refused where that is not the newest revision; at least seven digits",
+        },
+        "now": {
+            "type": "boolean",
+            "description": "Do not wait for a change window either; for `promote` alone",
+        },
+    },
+    "unevaluatedProperties": False,
+}
+_DONE = {
+    "pause": "No further member begins.",
+    "resume": "The roll-out goes on.",
+    "promote": "Every member takes the revision now.",
+    "abort": "No further member takes the revision.",
+}
+
+
+def doors(parts: WebParts) -> Sequence[AnyDoor]:
+    """Return what there is to see and to do of the cluster."""
+
+    def found() -> ClusterStatus:
+        return status_of_cluster(
+            parts.registry,
+            parts.bootstrap,
+            parts.folder.read_status(),
+            running=is_running(parts.folder.root),
+            now=parts.clock.now().timestamp(),
+        )
+
+    def page(_asked: Asked) -> Page:
+        values = {"cluster": found().as_json()}
+        return Page(template="cluster.html", title="Cluster", values=values, live="cluster")
+
+    return [
+        ApiDoor(
+            method="GET",
+            path="/api/v1/cluster",
+            role=OperatorRole.READ,
+            summary="How the cluster is: what `mftgit status --json` prints on the controller.",
+            answer="output-status",
+            handle=lambda _: found().as_json(),
+        ),
+        ApiDoor(
+            method="GET",
+            path="/api/v1/rollout",
+            role=OperatorRole.READ,
+            summary="How the roll-out of the newest revision is: what `mftgit rollout status --json` prints.",
+            answer="output-rollout-status",
+            handle=lambda _: describe(_served(lambda: there(parts.registry.rollout()))),
+        ),
+        PageDoor(path="/cluster", handle=page),
+        PageDoor(path="/", handle=lambda _: GoTo(path="/cluster")),
+        Topic(name="cluster", mark=lambda: mark_of(found())),
+        *_steering(parts),
+    ]
+
+
+def mark_of(found: ClusterStatus) -> str:
+    """Return what is another text as soon as the page is to be another one; that time goes by is not enough."""
+    value = found.as_json()
+    for each in value["members"]:
+        each["last_seen_s"] = each["renewed_at"] = None
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _steering(parts: WebParts) -> list[AnyDoor]:
+    made: list[AnyDoor] = []
+    for verb in _DONE:
+        call = ApiDoor(
+            method="POST",
+            path=f"/api/v1/rollout/{verb}",
+            role=OperatorRole.PUBLISH,
+            summary=f"What `mftgit rollout {verb}` does.",
+            answer="output-rollout-status",
+            body=_REVISION,
+            handle=partial(_steer, parts, verb),
+        )
+        form = FormDoor(path=f"/cluster/rollout/{verb}", call=call, body=_meant, to=_back(verb))
+        made += [call, form]
+    return made
+
+
+def _steer(parts: WebParts, verb: str, asked: Asked) -> dict[str, Any]:
+    rev, now = asked.body.get("revision"), asked.body.get("now", False)
+    words: dict[str, Word] = {
+        "pause": PAUSE,
+        "resume": RESUME,
+        "abort": ABORT,
+        "promote": promote(regardless=now),
+    }
+    by = str(asked.who)
+    return describe(
+        _served(lambda: steer(parts.registry, parts.events, words[verb], rev=rev, by=by))
+    )
+
+
+def _served(call: Callable[[], _T]) -> _T:
+    """Return what ``call`` does; what does not go with the state is told as that."""
+    try:
+        return call()
+    except (NothingToDoError, ConfigError) as error:
+        raise NotServedError(409, str(error)) from error
+
+
+def _meant(asked: Asked) -> dict[str, Any]:
+    """Name the revision that the page showed: a newer one may have come since."""
+    return {"revision": asked.text("revision"), "now": asked.text("now") == "yes"}
+
+
+def _back(verb: str) -> Callable[[Asked, Any], GoTo]:
+    return lambda _asked, _answer: GoTo(path="/cluster", said=_DONE[verb])

@@ -1,0 +1,33 @@
+"""What the resources of the Web Manager are built from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mftgit.adapters.clock import Clock
+from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.registry import Registry
+from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.controller.proposals import Proposals
+from mftgit.controller.web.sessions import Sessions
+from mftgit.model.access import Principal
+from mftgit.model.validate import Validator
+
+LogIn = Callable[[str, str, str], Principal]
+"""Takes name, password and the client's address; raises NotAuthenticatedError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebParts:
+    """The controller's records and doing halves, as the composition root hands them out."""
+
+    folder: StateFolder
+    bootstrap: Bootstrap
+    registry: Registry
+    events: EventStore
+    store: GitStore
+    validator: Validator
+    clock: Clock
+    sessions: Sessions
+    log_in: LogIn
+    proposals: Proposals

@@ -1,0 +1,37 @@
+"""The Web Manager, put together: its resources, where to log in, what pages load, and the description of the API."""
+
+from mftgit.adapters.http_doors import Door
+from mftgit.controller.web.doors import ApiDoor, Topic
+from mftgit.controller.web.layout import Layout
+from mftgit.controller.web.live import Live
+from mftgit.controller.web.login import Login
+from mftgit.controller.web.openapi import description_door
+from mftgit.controller.web.parts import WebParts
+from mftgit.controller.web.serve import GUARDED, Serving
+from mftgit.controller.web.table import NAVIGATION, RESOURCES
+
+
+class WebSite:
+    """The doors for people and for programs, and the thread that tells open pages of news."""
+
+    def __init__(self, parts: WebParts) -> None:
+        """Build every resource from ``parts``."""
+        layout = Layout(GUARDED, NAVIGATION)
+        resources = [door for resource in RESOURCES for door in resource(parts)]
+        api = [each for each in resources if isinstance(each, ApiDoor)]
+        topics = [each for each in resources if isinstance(each, Topic)]
+        self._live = Live(topics, parts.sessions)
+        self.doors: list[Door] = [
+            *Serving(layout, parts.sessions).doors([*resources, description_door(api)]),
+            *Login(layout, parts.sessions, parts.log_in).doors(),
+            *self._live.doors(),
+            layout.door(),
+        ]
+
+    def start(self) -> None:
+        """Begin to look for news."""
+        self._live.start()
+
+    def stop(self) -> None:
+        """Tell nobody any more."""
+        self._live.stop()

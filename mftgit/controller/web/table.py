@@ -1,0 +1,16 @@
+"""The resources of the Web Manager: the one table where a new one is entered."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mftgit.controller.web import cluster, own_account
+from mftgit.controller.web.doors import AnyDoor
+from mftgit.controller.web.parts import WebParts
+
+RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
+    cluster.doors,
+    own_account.doors,
+)
+
+NAVIGATION: Final[Sequence[tuple[str, str]]] = (("Cluster", "/cluster"),)
+"""Title and path of each entry, in this order; one's own account stands apart."""
