@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,6 +17,7 @@ from mftgit.model.changes import (
     member_changes,
 )
 from mftgit.model.changes_markdown import changes_markdown, shown
+from mftgit.model.changes_told import tell_member
 from mftgit.model.flat import FieldChange
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.printable import printable
@@ -73,8 +73,7 @@ def diff(words: tuple[str, ...], member: MemberName | None, as_json: bool, told:
         becomes = _valid(clone, validator, new, after or _WORK_TREE)
         changes = member_changes(was, becomes, member)
     if as_json or told == "json":
-        members = [_member_json(each) for each in changes]
-        print_json({"from": old, "to": new, "members": members})
+        print_json({"from": old, "to": new, "members": [tell_member(each) for each in changes]})
         return
     if told == "markdown":
         click.echo(changes_markdown(old[:12], new[:12] if new else _WORK_TREE, changes), nl=False)
@@ -106,30 +105,6 @@ def _valid(
     if found.problems:
         raise ConfigError(f"{name} is not valid:\n{format_problems(found.problems)}")
     return found
-
-
-def _member_json(change: MemberChange) -> dict[str, Any]:
-    return {
-        "name": change.member,
-        "presence": change.presence.value,
-        "settings": _fields_json(change.settings),
-        "transfers": _components_json(change.transfers),
-        "locations": _components_json(change.locations),
-        "services": _components_json(change.services),
-        "accounts": _components_json(change.accounts),
-        "problems": [dict(each.as_json()) for each in change.problems],
-    }
-
-
-def _components_json(changes: Iterable[ComponentChange]) -> list[dict[str, Any]]:
-    return [
-        {"name": each.name, "action": each.action.value, "fields": _fields_json(each.fields)}
-        for each in changes
-    ]
-
-
-def _fields_json(changes: Iterable[FieldChange]) -> list[dict[str, Any]]:
-    return [{"field": each.field, "before": each.before, "after": each.after} for each in changes]
 
 
 def _lines(changes: Iterable[MemberChange]) -> Iterator[str]:
