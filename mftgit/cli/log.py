@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -15,7 +14,8 @@ from mftgit.cli.options import json_option, path_argument, print_json
 from mftgit.errors import ConfigError
 from mftgit.model.names import MAIN, Revision
 from mftgit.model.printable import printable
-from mftgit.model.trust import POLICY_FILES, Finding, Outcome, judge_commit, read_policy
+from mftgit.model.signature_told import describe_signer, tell_signature
+from mftgit.model.trust import POLICY_FILES, Finding, judge_commit, read_policy
 
 _PUBLISHED = "refs/remotes/origin/main"
 _FETCH = "git fetch origin '+refs/members/*:refs/members/*'"
@@ -90,7 +90,7 @@ def _print_json(ref: str, rows: Sequence[_Row], runs: Mapping[str, list[str]] | 
             "at": rfc3339(row.entry.at),
             "author": row.entry.author,
             "subject": row.entry.subject,
-            "signature": None if row.finding is None else _signature(row.finding),
+            "signature": None if row.finding is None else tell_signature(row.finding),
             "members": None if runs is None else runs[row.entry.revision],
         }
         for row in rows
@@ -98,18 +98,9 @@ def _print_json(ref: str, rows: Sequence[_Row], runs: Mapping[str, list[str]] | 
     print_json({"ref": ref, "revisions": told})
 
 
-def _signature(finding: Finding) -> Mapping[str, Any]:
-    return {
-        "outcome": finding.outcome.value,
-        "principals": list(finding.principals),
-        "kind": finding.kind or None,
-        "fingerprint": finding.fingerprint or None,
-    }
-
-
 def _print(rows: Sequence[_Row], runs: Mapping[str, list[str]], *, known: bool) -> None:
     listed = {row.entry.revision for row in rows}
-    for entry, signer in ((row.entry, _signer(row.finding)) for row in rows):
+    for entry, signer in ((row.entry, describe_signer(row.finding)) for row in rows):
         running = f"  [{', '.join(runs[entry.revision])}]" if runs[entry.revision] else ""
         text = f"{entry.revision[:12]}  {rfc3339(entry.at)}  {entry.author}  {entry.subject}  ({signer})"
         click.echo(printable(text) + click.style(printable(running), fg="green"))
@@ -120,17 +111,3 @@ def _print(rows: Sequence[_Row], runs: Mapping[str, list[str]], *, known: bool) 
         click.echo(
             f"which members run what is not known here; if the controller tells it: {_FETCH}"
         )
-
-
-def _signer(finding: Finding | None) -> str:
-    if finding is None:
-        return "nothing before it to judge its signature by"
-    match finding.outcome:
-        case Outcome.SIGNED:
-            return f"signed by {','.join(finding.principals)}, {finding.kind}"
-        case Outcome.UNSIGNED:
-            return "unsigned"
-        case Outcome.NOT_CHECKED:
-            return f"not checked: {finding.detail}"
-        case other:
-            return f"not trusted: {other.value}"

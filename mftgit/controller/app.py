@@ -24,6 +24,7 @@ from mftgit.controller.access import Doorkeeper
 from mftgit.controller.bans import Bans
 from mftgit.controller.certificate import ServerCertificate
 from mftgit.controller.collect import BadReportError, Collect, own_name
+from mftgit.controller.history import History
 from mftgit.controller.keys import MemberKeys
 from mftgit.controller.limits import PublishedLimits
 from mftgit.controller.member_refs import MemberRefs
@@ -130,6 +131,7 @@ class Controller:
         )
         self.proposals = Proposals(self._git.door, controller=me, now=clock.now)
         self._sessions = Sessions(WebSessions(folder.registry), self._registry, clock=clock)
+        self.history = History(self.store, validator, self._running)
         doorkeeper = Doorkeeper(
             self._registry,
             keys,
@@ -150,6 +152,7 @@ class Controller:
                 sessions=self._sessions,
                 log_in=doorkeeper.log_in,
                 proposals=self.proposals,
+                history=self.history,
             )
         )
         self._server = HttpServer(
@@ -189,6 +192,7 @@ class Controller:
         self._publish.stop()
         self.upstream.close()
         self._sessions.close()
+        self.history.close()
         self._registry.close()
         self._ban_records.close()
         self.store.close()
@@ -379,6 +383,14 @@ class Controller:
     def _heard(self, member: MemberName) -> None:
         self._presence.heard(member)
         self._leader.heard(member)
+
+    def _running(self) -> dict[str, Revision]:
+        """Return which member runs which revision, as far as it has said."""
+        return {
+            each.name: each.status.active_revision
+            for each in self._registry.members()
+            if each.status is not None and each.status.active_revision is not None
+        }
 
     def _wake(self, members: Collection[MemberName]) -> None:
         self._notifier.notify(members)

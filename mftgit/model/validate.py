@@ -93,11 +93,16 @@ class Validator:
         self._checkers = {
             kind: SchemaChecker(schemas[kind.value], is_hidden=kind is Kind.SECRET) for kind in Kind
         }
+        self._schemas = schemas
         self._timezones = timezones
         # functools' memory is bounded, drops what was not used longest, and takes its own lock.
         self._check = lru_cache(maxsize=CACHED_DOCUMENTS)(self._check_content)
         self._fill = lru_cache(maxsize=CACHED_FILLINGS)(self._fill_content)
         self._last: LastValid | None = None
+
+    def apart(self) -> "Validator":
+        """Return one by the same rules with a memory of its own, for revisions that are far from the last one here."""
+        return Validator(self._schemas, self._timezones)
 
     def validate(self, tree: Tree) -> Validation:
         """Return what is wrong in ``tree``, and what was read. Only ``load`` of an entry can raise."""
