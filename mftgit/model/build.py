@@ -25,6 +25,7 @@ from mftgit.model.config import (
     Source,
     Transfer,
     Verify,
+    Web,
 )
 from mftgit.model.content import build_content
 from mftgit.model.controller_line import build_line
@@ -34,6 +35,7 @@ from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.retry import Retry
+from mftgit.model.service import LOOPBACK, Listen
 from mftgit.model.source import Checksum, Marker, Order, Pattern, Regex
 from mftgit.model.triggers import (
     AfterTrigger,
@@ -93,8 +95,13 @@ def build_cluster(value: Value) -> Cluster:
 
 def build_member(name: MemberName, value: Value) -> Member:
     """Return what ``members/NAME.yaml`` says."""
-    fields = given(value, labels=dict, variables=dict, age_recipient=str)
+    fields = given(value, labels=dict, variables=dict, age_recipient=str, web=_web)
     return Member(name=name, role=Role(value["role"]), **fields)
+
+
+def _web(value: Value) -> Web:
+    listen = value["listen"]
+    return Web(listen=Listen(address=listen.get("address", LOOPBACK), port=listen["port"]))
 
 
 def build_scope(value: Value) -> Scope:

@@ -37,6 +37,7 @@ from mftgit.model.names import (
     ServiceName,
     TransferName,
 )
+from mftgit.model.network import check_address
 from mftgit.model.plaintext import find_plaintext, find_unsealed, holds_secrets, is_secret
 from mftgit.model.problem import Problem
 from mftgit.model.schema_check import SchemaChecker
@@ -186,6 +187,8 @@ def _faults(built: Built, timezones: frozenset[str]) -> Iterator[Fault]:
         yield from check_terms(built.terms)
     elif isinstance(built, AnyService):
         yield from check_service(built)
+    elif isinstance(built, Member) and built.web is not None:
+        yield from check_address(built.web.listen.address, "/web/listen/address")
     elif isinstance(built, Cluster):
         yield from check_line(built.controller)
         if built.etcd is not None:

@@ -33,7 +33,7 @@ from mftgit.model.names import (
 from mftgit.model.retry import Retry
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import AnyService
+from mftgit.model.service import AnyService, Listen
 from mftgit.model.source import Checksum, Marker, Order, Pattern
 from mftgit.model.triggers import Trigger
 from mftgit.model.windows import Windows
@@ -68,14 +68,25 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """Where a member has its own page and its metrics."""
+
+    listen: Listen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """``members/NAME.yaml``. Secrets are encrypted to ``age_recipient``; without it the member can read none."""
+    """``members/NAME.yaml``. Secrets are encrypted to ``age_recipient``; without it the member can read none.
+
+    Without ``web`` it has no page of its own.
+    """
 
     name: MemberName
     role: Role
     labels: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     age_recipient: str | None = None
+    web: Web | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

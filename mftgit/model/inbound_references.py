@@ -18,7 +18,7 @@ from mftgit.model.location import LocalLocation
 from mftgit.model.names import MemberName, ServiceName
 from mftgit.model.parts import Part, sound_parts
 from mftgit.model.service import AnyService
-from mftgit.model.service_rules import Endpoint, endpoints
+from mftgit.model.service_rules import Endpoint, endpoint_of, endpoints
 from mftgit.model.survey import Survey
 
 
@@ -33,6 +33,7 @@ class _Variant(NamedTuple):
 def check_inbound(survey: Survey) -> None:
     """See that services, accounts and groups fit to each other, and to what they name."""
     inbound = _Inbound(survey=survey)
+    inbound.note_own_pages()
     for part, sound in survey.sound(Kind.SERVICE):
         inbound.check_service(part, sound)
     for part, sound in survey.sound(Kind.GROUP):
@@ -57,6 +58,16 @@ class _Inbound:
             for part, sound in sound_parts(self.survey.parts, Kind.SERVICE)
             if sound.scope.enabled
         }
+
+    def note_own_pages(self) -> None:
+        """Note where members have their own pages, so that no service listens there."""
+        for name, member in self.survey.members.items():
+            found = (
+                None if member.web is None else endpoint_of(member.web.listen, "/web/listen/port")
+            )
+            if found is not None:
+                listening = self.listening.setdefault((name, found.port, found.is_v6), {})
+                listening[found.address] = "its own page"
 
     def check_service(self, part: Part, sound: Sound) -> None:
         """Note what it needs, and see that nobody else listens where it does."""

@@ -3,11 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from mftgit.model.algorithms import Algorithms
 from mftgit.model.login import SecretRef
 from mftgit.model.names import SecretName, ServiceName
+
+LOOPBACK: Final = "127.0.0.1"
+"""Where a member's own page is, unless its document says otherwise: for this machine alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

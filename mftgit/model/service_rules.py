@@ -7,7 +7,7 @@ from typing import Final
 
 from mftgit.model.fault import Fault
 from mftgit.model.network import check_address, check_networks
-from mftgit.model.service import Service
+from mftgit.model.service import Listen, Service
 
 _ALL: Final = ("0.0.0.0", "::")  # noqa: S104  compared with
 
@@ -49,14 +49,19 @@ def check_service(service: Service) -> Iterator[Fault]:
 def endpoints(service: Service) -> Iterator[Endpoint]:
     """Give where ``service`` listens; an address that is none is left out."""
     for pointer, listen in (("/listen", service.listen), ("/health", service.health)):
-        if listen is not None:
-            try:
-                address = ipaddress.ip_address(listen.address)
-            except ValueError:
-                continue
-            yield Endpoint(
-                pointer=f"{pointer}/port",
-                address=str(address),
-                port=listen.port,
-                is_v6=address.version == 6,  # noqa: PLR2004  IPv6
-            )
+        if listen is not None and (found := endpoint_of(listen, f"{pointer}/port")) is not None:
+            yield found
+
+
+def endpoint_of(listen: Listen, pointer: str) -> Endpoint | None:
+    """Return ``listen`` with the field that says its port; None where its address is none."""
+    try:
+        address = ipaddress.ip_address(listen.address)
+    except ValueError:
+        return None
+    return Endpoint(
+        pointer=pointer,
+        address=str(address),
+        port=listen.port,
+        is_v6=address.version == 6,  # noqa: PLR2004  IPv6
+    )
