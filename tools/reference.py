@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
 from mftgit.model.activation import NEXT
+from mftgit.model.metrics import METRICS
 from mftgit.model.record import Stage
 from mftgit.model.run import NEXT_DELIVERY, NEXT_RUN, DeliveryState, RunState
 from mftgit.resources import load_schemas
@@ -142,6 +143,15 @@ def decisions(page: Path) -> Iterator[str]:
         yield f"- [{title.lstrip('# ')}]({file.name})"
 
 
+def metrics(_page: Path) -> Iterator[str]:
+    """List every metric, as the code has it."""
+    yield from ("| metric | kind | labels | |", "|---|---|---|---|")
+    for each in METRICS:
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        where = "; on the controller only" if each.only_on_controller else ""
+        yield f"| `{each.name}` | {each.kind.value} | {labels} | {each.meaning}{where} |"
+
+
 # The command line
 
 
@@ -221,6 +231,7 @@ PARTS: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "decisions": decisions,
     "delivery": delivery,
     "layers": layers,
+    "metrics": metrics,
     "outputs": outputs,
     "run": run,
     "state-folder": state_folder,

@@ -36,6 +36,11 @@ class EventStore:
         self._database = Database(path, _SCHEMA)
         self._member = member
         self._now = now
+        self._written: Callable[[Sequence[Event]], None] = lambda _events: None
+
+    def tell(self, written: Callable[[Sequence[Event]], None]) -> None:
+        """Have ``written`` called with each fact of this member that is on disk, by the thread that wrote it."""
+        self._written = written
 
     def append(
         self,
@@ -70,6 +75,7 @@ class EventStore:
                 connection.execute(
                     "INSERT OR REPLACE INTO once VALUES (?, ?)", (once, done.lastrowid)
                 )
+        self._written((fact,))
         return fact
 
     def append_each(
@@ -104,21 +110,20 @@ class EventStore:
     ) -> None:
         with self._database.write() as connection:
             at, first = rfc3339(self._now()), self._last(connection) + 1
-            rows = (
-                _row(
-                    Event(
-                        member=self._member,
-                        seq=seq,
-                        at=at,
-                        event=event,
-                        revision=revision,
-                        epoch=epoch,
-                        facts=each,
-                    )
+            made = [
+                Event(
+                    member=self._member,
+                    seq=seq,
+                    at=at,
+                    event=event,
+                    revision=revision,
+                    epoch=epoch,
+                    facts=each,
                 )
                 for seq, (event, each, epoch) in enumerate(facts, first)
-            )
-            connection.executemany(_INSERT, rows)
+            ]
+            connection.executemany(_INSERT, map(_row, made))
+        self._written(made)
 
     def collect(self, events: Sequence[Event]) -> int:
         """Take in events of other members, up to the first whose number another event has; return how many are here.
@@ -197,6 +202,15 @@ class EventStore:
                 return found
             low, high = (rows[-1][0], high) if after is not None else (low, rows[-1][0])
         return found
+
+    def count_after(self, position: int) -> int:
+        """Return how many events of this member were written after ``position``."""
+        with self._database.read() as connection:
+            (count,) = connection.execute(
+                "SELECT count(*) FROM events WHERE position > ? AND member = ?",
+                (position, self._member),
+            ).fetchone()
+        return int(count)
 
     def last_seq(self, member: MemberName) -> int:
         """Return the highest number of ``member``'s events here, 0 when there is none."""

@@ -20,6 +20,7 @@ from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.options import folder_argument
 from mftgit.cli.rules import make_validator
 from mftgit.member.app import Member
+from mftgit.member.counting import Counting
 from mftgit.member.intake import Parts
 from mftgit.member.upstream import RemoteUpstream
 from mftgit.model.config import Role
@@ -57,7 +58,9 @@ def run(folder: StateFolder, log_level: str) -> None:
         events = EventStore(folder.events, member=bootstrap.name, now=SystemClock().now)
         try:
             role = _controller if bootstrap.role is Role.CONTROLLER else _node
-            with role(folder, bootstrap, events) as member:
+            counting = Counting()
+            events.tell(counting.take)
+            with role(folder, bootstrap, events, counting) as member:
                 signals.take(signal.SIGHUP)
                 member.start()
                 logger.info("running", member=bootstrap.name, role=bootstrap.role.value)
@@ -91,7 +94,9 @@ def _end_at_once_if_something_hangs() -> None:
 
 
 @contextmanager
-def _node(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iterator[Member]:
+def _node(
+    folder: StateFolder, bootstrap: Bootstrap, events: EventStore, counting: Counting
+) -> Iterator[Member]:
     upstream = RemoteUpstream(folder, bootstrap, now=SystemClock().now)
     yield Member(
         Parts(
@@ -102,11 +107,14 @@ def _node(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iter
             validator=make_validator(),
         ),
         events,
+        counting=counting,
     )
 
 
 @contextmanager
-def _controller(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -> Iterator[Member]:
+def _controller(
+    folder: StateFolder, bootstrap: Bootstrap, events: EventStore, counting: Counting
+) -> Iterator[Member]:
     from mftgit.controller.app import Controller  # noqa: PLC0415  a fifth of the time that a node takes to start
 
     validator = make_validator()
@@ -122,6 +130,8 @@ def _controller(folder: StateFolder, bootstrap: Bootstrap, events: EventStore) -
                 validator=validator,
             ),
             events,
+            counting=counting,
+            overview=controller.overview,
         )
     finally:
         controller.stop()

@@ -29,6 +29,7 @@ from mftgit.controller.keys import MemberKeys
 from mftgit.controller.limits import PublishedLimits
 from mftgit.controller.member_refs import MemberRefs
 from mftgit.controller.notify import Notifier
+from mftgit.controller.overview import look_over
 from mftgit.controller.presence import Presence
 from mftgit.controller.proposals import Proposals
 from mftgit.controller.publish import Publish
@@ -44,6 +45,7 @@ from mftgit.model.access import Access, Kind, OperatorRole, Principal
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Hint, MemberStatus
 from mftgit.model.names import MemberName, Revision
+from mftgit.model.overview import Overview
 from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.validate import Validator
 
@@ -355,6 +357,10 @@ class Controller:
 
     def _take_key(self, request: Request) -> Response:
         return _json(self._collect.offer_key(_itself(request), request.body.read()))
+
+    def overview(self, me: MemberStatus) -> Overview:
+        """Return how the cluster is; ``me`` is how the controller's own member is just now."""
+        return look_over(self._registry, me, SystemClock().now)
 
     # What happens besides
 

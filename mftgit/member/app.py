@@ -3,7 +3,7 @@
 import json
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from loguru import logger
 
@@ -14,16 +14,21 @@ from mftgit.adapters.durable import replace_file
 from mftgit.adapters.event_store import EventStore
 from mftgit.errors import MftgitError
 from mftgit.member.bans import BanWatch
+from mftgit.member.counting import Counting
 from mftgit.member.drift import DriftWatch
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.outbound.service import Outbound
+from mftgit.member.own_page import Now, OwnPage
+from mftgit.member.own_web import OwnWeb
 from mftgit.member.report import Reporter, back_off_s
 from mftgit.member.upstream import RemovedError
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import HEARTBEAT_S, Hint, MemberState, MemberStatus
 from mftgit.model.names import Epoch, Revision
+from mftgit.model.overview import Overview
 from mftgit.model.record import Wait
+from mftgit.model.seen import why_not_ready
 
 _END_S = 5.0
 DEFAULT_POLL_S = 60.0
@@ -36,12 +41,23 @@ WINDOW_POLL_S = 30.0
 class Member:
     """A running member."""
 
-    def __init__(self, parts: Parts, events: EventStore) -> None:
-        """Read the durable record; nothing runs yet."""
+    def __init__(
+        self,
+        parts: Parts,
+        events: EventStore,
+        *,
+        counting: Counting,
+        overview: Callable[[MemberStatus], Overview] | None = None,
+    ) -> None:
+        """Read the durable record; nothing runs yet.
+
+        ``counting`` has been given to ``events``; ``overview`` tells of the whole cluster, on the controller.
+        """
         self._parts = parts
         self._events = events
         self._clock = SystemClock()
         self._asked_at = self._clock.boottime()
+        self._heard_at: float | None = None
         self._failures = 0
         self._not_taken_in: str | None = None
         self._left: tuple[object, ...] = ()  # the status that was left for the command line
@@ -61,12 +77,23 @@ class Member:
             arrived=lambda _service, finished: self._outbound.noticed(finished.file),
         )
         self._bans = BanWatch(parts.upstream.bans, self._inbound)
+        page = OwnPage(
+            now=self._now,
+            why_not_ready=self._why_not_ready,
+            events=events,
+            counting=counting,
+            state=parts.folder.root,
+            clock=self._clock,
+            overview=overview,
+        )
+        self._own_web = OwnWeb(page.spots())
         self._intake = Intake(
             parts,
             self._outbound,
             self._inbound,
             told=self._record_event,
             wake=self._wake.set,
+            own_web=self._own_web,
         )
         self._drift = DriftWatch(parts.store, parts.folder, self._record_event, clock=SystemClock())
         self._reporter = Reporter(parts.upstream, events, status=self.status)
@@ -108,17 +135,23 @@ class Member:
         self._drift.join(_END_S)
         self._record_event(EventName.MEMBER_STOPPED)
         self._reporter.stop()
+        self._own_web.stop()
         self._parts.upstream.close()
         for thread in self._threads:
             thread.join(_END_S)
 
     def status(self) -> MemberStatus:
         """Return how this member is, and leave the same in its state folder for ``mftgit status``."""
+        status = self._how()
+        self._leave_status(status)
+        return status
+
+    def _how(self) -> MemberStatus:
         intake, bootstrap = self._intake, self._parts.bootstrap
-        status = MemberStatus(
+        return MemberStatus(
             name=bootstrap.name,
             role=bootstrap.role,
-            state=MemberState.STOPPED if self._stopping.is_set() else intake.state(),
+            state=self._state(),
             active_revision=intake.runs or intake.record.active,
             attempted_revision=intake.record.attempted,
             reason=intake.reason() or self._not_taken_in,
@@ -132,8 +165,23 @@ class Member:
             services=self._inbound.status(),
             transfers=self._outbound.status(),
         )
-        self._leave_status(status)
-        return status
+
+    def _state(self) -> MemberState:
+        return MemberState.STOPPED if self._stopping.is_set() else self._intake.state()
+
+    def _now(self) -> Now:
+        heard_at = self._heard_at
+        return Now(
+            status=self._how(),
+            generation=self._intake.generation,
+            head=self._intake.head,
+            heard_s_ago=None if heard_at is None else self._clock.boottime() - heard_at,
+            firings=self._outbound.next_firings(),
+        )
+
+    def _why_not_ready(self) -> str | None:
+        drains = self._intake.operator.orders.draining
+        return why_not_ready(self._state(), self._intake.runs, drains=drains)
 
     def wake(self) -> None:
         """Look at once: an operator has ordered something. For a signal's handler too."""
@@ -167,7 +215,7 @@ class Member:
             logger.opt(exception=True).error("unexpected failure while taking in a revision")
             return back_off_s(self._failures)
         self._failures, self._not_taken_in = 0, None
-        self._asked_at = self._clock.boottime()
+        self._asked_at = self._heard_at = self._clock.boottime()
         generation = self._intake.generation
         poll_s = generation.cluster.poll_s if generation else DEFAULT_POLL_S
         if self._intake.record.wait is Wait.WINDOW:
@@ -219,6 +267,7 @@ class Member:
         except Exception:  # noqa: BLE001  whatever it is, the next sign of life may get through
             logger.opt(exception=True).error("unexpected failure while giving a sign of life")
             return
+        self._heard_at = self._clock.boottime()
         if removed != self._intake.is_removed:
             self._wake.set()
 

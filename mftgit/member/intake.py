@@ -23,6 +23,7 @@ from mftgit.member.judge import Judge
 from mftgit.member.move import Move
 from mftgit.member.obey import Operator
 from mftgit.member.outbound.service import Outbound
+from mftgit.member.own_web import OwnWeb
 from mftgit.member.probes import Probes
 from mftgit.member.running import Running
 from mftgit.member.secrets import Unsealer
@@ -89,6 +90,7 @@ class Intake:
         told: Told,
         wake: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
+        own_web: OwnWeb | None = None,
     ) -> None:
         """Read the durable record; nothing runs yet. ``wake`` is called when a look is due at once."""
         folder, bootstrap, upstream = parts.folder, parts.bootstrap, parts.upstream
@@ -104,7 +106,7 @@ class Intake:
             validator=parts.validator,
             unsealer=Unsealer(folder.age_key),
         )
-        self._running = Running(outbound, inbound, told)
+        self._running = Running(outbound, inbound, own_web or OwnWeb({}), told)
         self.operator = Operator(folder, self._journal, self._judge, self._running)
         self._move = Move(
             folder,
@@ -206,6 +208,7 @@ class Intake:
             MftgitError: not all of it went through; look again soon.
         """
         self._survive(self._carry_on)
+        self._running.try_again()
         try:
             head = self._upstream.head(self.head)
         except RemovedError:

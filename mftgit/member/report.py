@@ -35,7 +35,8 @@ _SETTLE_S = 0.05  # gathers the events of one moment into one request
 _BATCH = 500
 _BATCH_BYTES = MAX_REPORT_BYTES // 4
 _BACK_OFF_MAX_S = 30.0
-_ACKNOWLEDGED = "acknowledged"
+ACKNOWLEDGED = "acknowledged"
+"""What the event log calls the last position that is at the controller."""
 
 
 class Reporter:
@@ -142,7 +143,7 @@ class Reporter:
 
     def _batch(self, limit: int) -> list[tuple[int, Event]]:
         """Return the next events, with their positions, that fit into one report; at least one if there is one."""
-        found = self._events.after(self._events.progress(_ACKNOWLEDGED), limit=limit)
+        found = self._events.after(self._events.progress(ACKNOWLEDGED), limit=limit)
         size_bytes = 0
         for count, (_, event) in enumerate(found):
             size_bytes += len(json.dumps(event.as_json()))
@@ -158,8 +159,8 @@ class Reporter:
         except NumbersTakenError as error:
             logger.warning("event numbers were used before; these get new ones", error=str(error))
             for place in [place for place, each in batch if each.seq <= error.acknowledged][-1:]:
-                self._events.advance(_ACKNOWLEDGED, place)
-            acknowledged = self._events.progress(_ACKNOWLEDGED)
+                self._events.advance(ACKNOWLEDGED, place)
+            acknowledged = self._events.progress(ACKNOWLEDGED)
             self._events.renumber(acknowledged, above=error.last_seq)
             return _BATCH
         except ControllerRefusedError as error:
@@ -170,7 +171,7 @@ class Reporter:
             logger.bind(seq=first.seq, event=first.event.value, error=str(error)).error(
                 "the controller does not take this event; it is passed over, and stays in the log here"
             )
-        self._events.advance(_ACKNOWLEDGED, position)
+        self._events.advance(ACKNOWLEDGED, position)
         return _BATCH
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.inbound.services import Prepared as PreparedServices
 from mftgit.member.outbound.service import Outbound, Prepared
+from mftgit.member.own_web import OwnWeb
 from mftgit.member.told import Told
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
@@ -28,10 +29,11 @@ class Running:
     ``generation`` was applied wholly or not; ``revision`` is its revision when it was wholly.
     """
 
-    def __init__(self, outbound: Outbound, inbound: Inbound, told: Told) -> None:
+    def __init__(self, outbound: Outbound, inbound: Inbound, own_web: OwnWeb, told: Told) -> None:
         """Nothing runs yet."""
         self._outbound = outbound
         self._inbound = inbound
+        self._own_web = own_web
         self._told = told
         self.generation: Generation | None = None
         self.revision: Revision | None = None
@@ -40,6 +42,7 @@ class Running:
     def prepare(self, revision: Revision, generation: Generation, *, fresh: bool) -> Ready:
         """Build what can fail; what runs is not touched. See `Outbound.prepare` and `Inbound.prepare`."""
         steps = self._steps(generation)
+        self._own_web.prepare(generation, fresh=fresh)
         return Ready(
             revision=revision,
             prepared=self._outbound.prepare(steps, generation, fresh=fresh),
@@ -52,6 +55,7 @@ class Running:
         self.revision = None  # how much of it runs is not known meanwhile
         self._apply(ready.prepared, ready.revision)
         self._inbound.apply(ready.services)
+        self._own_web.apply(self.generation)
         self.revision = ready.revision
 
     def tell(self) -> None:
@@ -78,6 +82,10 @@ class Running:
             self._outbound.stand_down()
             self._inbound.stop_all()
             self.revision, self.generation = None, None
+
+    def try_again(self) -> None:
+        """See `OwnWeb.try_again`."""
+        self._own_web.try_again()
 
     def drain(self, *, on: bool) -> None:
         """See `Outbound.drain` and `Inbound.drain`."""

@@ -16,7 +16,7 @@ class MetricKind(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class Spread:
-    """How values are spread over ``bounds``, each of which includes its own value; the last bucket is for all others."""
+    """How values are spread over ``bounds``, each of which includes its own value, and beyond."""
 
     bounds: tuple[float, ...]
     counts: list[int] = field(init=False)

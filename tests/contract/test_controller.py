@@ -36,6 +36,7 @@ from mftgit.controller import notify, presence
 from mftgit.controller.certificate import renew_certificate
 from mftgit.errors import ConfigError
 from mftgit.member import app
+from mftgit.member.counting import Counting
 from mftgit.model.access import Access, OperatorRole
 from mftgit.model.brake import FREE_TRIES
 from mftgit.model.config import Role
@@ -449,7 +450,7 @@ def test_a_member_that_is_removed_learns_of_it_by_its_line(
     monkeypatch.setattr(notify, "SIGN_OF_LIFE_S", 0.1)
     parts, _ = site.parts()
     with closing(EventStore(parts.folder.events, member=NODE, now=NOW)) as events:
-        member = app.Member(parts, events)
+        member = app.Member(parts, events, counting=Counting())
         member.start()
         until(lambda: member.status().state is MemberState.ACTIVE and site.last_seen())
         until(lambda: site.controller._notifier._waiting)
@@ -467,7 +468,7 @@ def test_a_member_that_has_nothing_to_say_gives_signs_of_life(
     site.start()
     parts, _ = site.parts()
     with closing(EventStore(parts.folder.events, member=NODE, now=NOW)) as events:
-        member = app.Member(parts, events)
+        member = app.Member(parts, events, counting=Counting())
         member.start()
         for _ in range(5):
             seen = site.last_seen()

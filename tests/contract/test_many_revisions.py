@@ -15,6 +15,7 @@ from waiting import until
 
 from mftgit.adapters.event_store import EventStore
 from mftgit.member.app import Member
+from mftgit.member.counting import Counting
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import MemberState
 
@@ -35,7 +36,7 @@ def stream(site: Site, count: int, *, over_s: float) -> None:
     parts, _ = site.parts()
     events = EventStore(parts.folder.events, member=NODE, now=NOW)
     with closing(events):
-        member = Member(parts, events)
+        member = Member(parts, events, counting=Counting())
         member.start()
         began, published = time.monotonic(), [site.controller.store.head()]
         for number in range(count):

@@ -20,6 +20,7 @@ from mftgit.adapters.registry import Registry
 from mftgit.cli.main import mftgit
 from mftgit.errors import MftgitError
 from mftgit.member.app import WINDOW_POLL_S, Member
+from mftgit.member.counting import Counting
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import (
@@ -529,7 +530,7 @@ def test_a_member_that_waits_for_a_window_looks_often_enough_to_be_in_time_for_i
         closing(upstream),
         closing(EventStore(parts.folder.events, member=ONE, now=NOW)) as events,
     ):
-        member = Member(parts, events)
+        member = Member(parts, events, counting=Counting())
         member._outbound.start()  # the looks are the test's
         member._intake.resume()
         until(lambda: member._look() >= 3600)
