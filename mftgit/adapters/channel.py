@@ -23,11 +23,13 @@ from mftgit.model.messages import (
     parse_head,
 )
 from mftgit.model.names import MemberName
+from mftgit.model.passed_orders import OrderNews, parse_order_news
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 _WAIT_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 _MAX_ANSWER_BYTES = 1 << 20
 _OK, _NOT_MODIFIED = 200, 304
+_HINTS = {each.value.encode(): each for each in Hint}
 _LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where one that listens everywhere is asked
 
 Headers = Callable[[str, str], Mapping[str, str]]
@@ -136,7 +138,7 @@ class Channel:
             for line in self._lines(response, path):
                 name, _, value = line.partition(b": ")
                 if name == b"event":
-                    hint = Hint.BANS if value.strip() == Hint.BANS.value.encode() else Hint.HEAD
+                    hint = _HINTS.get(value.strip(), Hint.HEAD)
                 elif name == b"data":
                     yield hint
         finally:
@@ -182,6 +184,19 @@ class Channel:
         answer = self._request("GET", "/api/bans", query=f"?after={after}")
         try:
             return parse_ban_news(answer)
+        except ValueError as error:
+            raise ControllerUnreachableError(f"{self.url}: {error}") from error
+
+    def orders(self, member: MemberName, after: int) -> OrderNews:
+        """Return the orders for ``member``, which asks, above the number ``after`` of the last that it has taken.
+
+        Raises:
+            ControllerUnreachableError: try again later.
+            ControllerRefusedError: the proof was not taken, or the controller is of an older version.
+        """
+        answer = self._request("GET", "/api/orders", query=f"?after={after}")
+        try:
+            return parse_order_news(answer, member)
         except ValueError as error:
             raise ControllerUnreachableError(f"{self.url}: {error}") from error
 

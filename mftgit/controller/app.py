@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
@@ -17,6 +17,7 @@ from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.http_doors import Door, Pool, Request, Response
 from mftgit.adapters.http_server import HttpServer
+from mftgit.adapters.order_records import OrderRecords
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.adapters.web_sessions import WebSessions
@@ -29,6 +30,7 @@ from mftgit.controller.keys import MemberKeys
 from mftgit.controller.limits import PublishedLimits
 from mftgit.controller.member_refs import MemberRefs
 from mftgit.controller.notify import Notifier
+from mftgit.controller.orders import Orders
 from mftgit.controller.overview import look_over
 from mftgit.controller.presence import Presence
 from mftgit.controller.proposals import Proposals
@@ -42,7 +44,7 @@ from mftgit.controller.web.sessions import Sessions
 from mftgit.controller.web.site import WebSite
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events import Event, EventName, Fact
 from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Hint, MemberStatus
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.overview import Overview
@@ -89,6 +91,13 @@ class Controller:
         self._registry = Registry(folder.registry, now=clock.now)
         self._ban_records = BanRecords(folder.registry, now=clock.now)
         self._bans = Bans(self._ban_records, wake=self._hint_at_bans)
+        self._order_records = OrderRecords(folder.registry, now=clock.now)
+        self.orders = Orders(
+            self._order_records,
+            record=self._record_fact,
+            wake=self._hint_at_orders,
+            is_member=lambda name: bool(self._registry.public_keys(name)),
+        )
         self._leader = Leader(
             self._registry, events, self.store, validator, clock=clock, wake=self._wake
         )
@@ -106,8 +115,9 @@ class Controller:
             head_for=lambda head: self._leader.head_for(me, head)[0],
             heard=lambda: self._heard(me),
             report=self._report,
-            reported=lambda mine: self._bans.reported(mine, rfc3339(clock.now())),
+            reported=lambda mine: self._reported(mine, rfc3339(clock.now())),
             bans=self._bans.news,
+            orders=lambda after: self.orders.news(me, after),
         )
         self._housekeeping = Housekeeping(self.store, clock=clock)
         self._notifier = Notifier(self._presence, is_member=self._is_member)
@@ -118,7 +128,7 @@ class Controller:
             events,
             keys,
             report=self._report,
-            bans=self._bans.reported,
+            kept=self._reported,
             cluster_id=bootstrap.cluster_id,
             controller=me,
         )
@@ -174,6 +184,7 @@ class Controller:
         self._presence.start()
         self._member_refs.start()
         self._bans.start()
+        self.orders.start()
         self._leader.start()
         self._server.start()
         self._web.start()
@@ -190,6 +201,7 @@ class Controller:
         self._presence.stop()
         self._member_refs.stop()
         self._bans.stop()
+        self.orders.stop()
         self._leader.stop()
         self._publish.stop()
         self.upstream.close()
@@ -197,6 +209,7 @@ class Controller:
         self.history.close()
         self._registry.close()
         self._ban_records.close()
+        self._order_records.close()
         self.store.close()
 
     def _doors(self) -> list[Door]:
@@ -263,6 +276,13 @@ class Controller:
                 stream=lambda request: self._notifier.subscribe(_known(request)),
             ),
             Door(method="GET", path="/api/bans", access=known, handle=self._tell_bans, polled=True),
+            Door(
+                method="GET",
+                path="/api/orders",
+                access=members,
+                handle=self._tell_orders,
+                polled=True,
+            ),
             Door(
                 method="GET",
                 path="/api/members/{member}/keys/{key}",
@@ -338,10 +358,12 @@ class Controller:
         return _json(head.as_json(), headers={"ETag": tag, "Cache-Control": "no-cache"})
 
     def _tell_bans(self, request: Request) -> Response:
-        found = re.fullmatch(r"(?:after=(\d{1,18}))?", request.query)
-        if found is None:
-            raise BadReportError("the query is not after=NUMBER")
-        return _json(self._bans.news(int(found[1] or 0)).as_json())
+        return _json(self._bans.news(_after(request)).as_json())
+
+    def _tell_orders(self, request: Request) -> Response:
+        """Tell a member its own orders, and of no other's."""
+        member = MemberName(_known(request).name)
+        return _json(self.orders.news(member, _after(request)).as_json())
 
     def _take_events(self, request: Request) -> Response:
         member = _itself(request)
@@ -386,6 +408,11 @@ class Controller:
         self._member_refs.reported(status)
         self._leader.reported(status)
 
+    def _reported(self, events: Sequence[Event], sent_at: str | None) -> None:
+        """Take in what events of a member, which are kept, say of bans and orders."""
+        self._bans.reported(events, sent_at)
+        self.orders.reported(events)
+
     def _heard(self, member: MemberName) -> None:
         self._presence.heard(member)
         self._leader.heard(member)
@@ -406,6 +433,11 @@ class Controller:
     def _hint_at_bans(self) -> None:
         self._notifier.notify(hint=Hint.BANS)
         self.upstream.notify(Hint.BANS)
+
+    def _hint_at_orders(self, members: Collection[MemberName]) -> None:
+        self._notifier.notify(members, hint=Hint.ORDERS)
+        if self._me in members:
+            self.upstream.notify(Hint.ORDERS)
 
     def _is_member(self, name: MemberName) -> bool:
         """Tell whether ``name`` may go on listening; on the loop."""
@@ -462,6 +494,14 @@ def _itself(request: Request) -> MemberName:
     if _known(request).name != member:
         raise BadReportError(f"{request.principal} may speak for itself only, not for {member}")
     return member
+
+
+def _after(request: Request) -> int:
+    """Return the number that the query names, 0 where it names none."""
+    found = re.fullmatch(r"(?:after=(\d{1,18}))?", request.query)
+    if found is None:
+        raise BadReportError("the query is not after=NUMBER")
+    return int(found[1] or 0)
 
 
 def _json(

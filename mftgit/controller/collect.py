@@ -40,16 +40,16 @@ class Collect:
         keys: MemberKeys,
         *,
         report: Callable[[MemberStatus], None],
-        bans: Callable[[Sequence[Event], str | None], None],
+        kept: Callable[[Sequence[Event], str | None], None],
         cluster_id: str,
         controller: MemberName,
     ) -> None:
         """Let members into ``registry``, keep their events in ``events``, and ``report`` how they say that they are.
 
-        What they keep is told to ``bans`` too, with when it was sent. ``controller`` is a member too.
+        The events that are kept are told to ``kept`` too, with when they were sent. ``controller`` is a member too.
         """
         self._report = report
-        self._bans = bans
+        self._kept = kept
         self._controller = controller
         self._registry = registry
         self._keys = keys
@@ -149,7 +149,7 @@ class Collect:
     def _keep(self, events: list[Event], sent_at: str | None) -> int:
         try:
             kept = self._events.collect(events)
-            self._bans(events[:kept], sent_at)
+            self._kept(events[:kept], sent_at)
         except DatabaseError as error:  # no fault of the report, which is to be sent again
             raise NotKeptError(str(error)) from error
         return kept

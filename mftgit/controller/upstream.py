@@ -12,6 +12,7 @@ from mftgit.model.bans import BanNews
 from mftgit.model.events import Event
 from mftgit.model.messages import Head, Hint, MemberStatus
 from mftgit.model.names import Revision
+from mftgit.model.passed_orders import OrderNews
 
 
 class NothingPublishedError(TransientError):
@@ -35,11 +36,13 @@ class LocalUpstream:
         report: Callable[[MemberStatus], None],
         reported: Callable[[list[Event]], None],
         bans: Callable[[int], BanNews],
+        orders: Callable[[int], OrderNews],
     ) -> None:
         """Read the head from ``registry`` and revisions from the hosted ``store``.
 
         ``head_for`` adds the member's turn. ``heard`` is called whenever the member asks, ``report`` with what it
-        says of itself, ``reported`` with its events. ``bans`` tells what changed after a number.
+        says of itself, ``reported`` with its events. ``bans`` tells what changed after a number,
+        ``orders`` what was ordered.
         """
         self._head_for = head_for
         self._heard = heard
@@ -48,6 +51,7 @@ class LocalUpstream:
         self._store = store
         self._reported = reported
         self._bans = bans
+        self._orders = orders
         self._news = threading.Condition()
         self._hints: set[Hint] = set(Hint)
         self._closed = False
@@ -98,6 +102,10 @@ class LocalUpstream:
     def bans(self, after: int) -> BanNews:
         """See `Upstream.bans`."""
         return self._bans(after)
+
+    def orders(self, after: int) -> OrderNews:
+        """See `Upstream.orders`."""
+        return self._orders(after)
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; in this process there is no line."""

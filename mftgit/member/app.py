@@ -18,6 +18,7 @@ from mftgit.member.counting import Counting
 from mftgit.member.drift import DriftWatch
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
+from mftgit.member.orders import OrderWatch
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.own_page import Now, OwnPage
 from mftgit.member.own_web import OwnWeb
@@ -87,6 +88,14 @@ class Member:
             overview=overview,
         )
         self._own_web = OwnWeb(page.spots())
+        self._orders = OrderWatch(
+            parts.upstream.orders,
+            folder=parts.folder,
+            clock=self._clock,
+            told=self._record_event,
+            obey=self._wake.set,
+        )
+        self._asks = {Hint.BANS: self._bans.poke, Hint.ORDERS: self._orders.poke}
         self._intake = Intake(
             parts,
             self._outbound,
@@ -117,6 +126,7 @@ class Member:
         self._reporter.start()
         self._drift.start()
         self._bans.start()
+        self._orders.start()
         for thread in self._threads:
             thread.start()
 
@@ -126,6 +136,7 @@ class Member:
         self._wake.set()
         self._drift.stop()
         self._bans.stop()
+        self._orders.stop()
         self._inbound.begin_stop()
         self._outbound.stop()
         self._inbound.stop()
@@ -229,10 +240,7 @@ class Member:
             try:
                 for hint in self._parts.upstream.wait():
                     failures = 0
-                    if hint is Hint.HEAD:
-                        self._wake.set()
-                    else:
-                        self._bans.poke()
+                    self._asks.get(hint, self._wake.set)()
                     if self._stopping.is_set():
                         return
             except ControllerRefusedError as error:

@@ -107,7 +107,9 @@ class Intake:
             unsealer=Unsealer(folder.age_key),
         )
         self._running = Running(outbound, inbound, own_web or OwnWeb({}), told)
-        self.operator = Operator(folder, self._journal, self._judge, self._running)
+        self.operator = Operator(
+            folder, self._journal, self._judge, self._running, now=self._clock.now
+        )
         self._move = Move(
             folder,
             now=self._clock.now,

@@ -1,28 +1,42 @@
-"""Carry out what an operator of this machine orders: each order once, and what holds for as long as it holds."""
+"""Carry out what operators order, here or by the controller: each order once, and what holds as long as it holds."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
 from loguru import logger
 
+from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.state_folder import StateFolder
-from mftgit.member.journal import Journal
+from mftgit.member.journal import MAX_REASON, Journal
 from mftgit.member.judge import Judge
 from mftgit.member.kept import DamagedError, read_orders
+from mftgit.member.outbound.ordered import OrderRefusedError
 from mftgit.member.running import Running
 from mftgit.model import activation
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import Drain
-from mftgit.model.orders import Order, Orders, Verb
+from mftgit.model.orders import ONCE, Order, Orders, Verb
 from mftgit.model.record import Record, Stage
+
+_NOT_KNOWN: Final = "the member ended while it was at it: look whether it was done"
 
 
 class Operator:
     """The orders in the state folder. ``orders`` are those that hold."""
 
     def __init__(
-        self, folder: StateFolder, journal: Journal, judge: Judge, running: Running
+        self,
+        folder: StateFolder,
+        journal: Journal,
+        judge: Judge,
+        running: Running,
+        *,
+        now: Callable[[], datetime],
     ) -> None:
-        """Nothing is carried out yet."""
+        """Nothing is carried out yet; ``now`` tells which orders came too late."""
+        self._clock_now = now
         self._folder = folder
         self._journal = journal
         self._judge = judge
@@ -41,11 +55,15 @@ class Operator:
         """Carry out what was ordered since the last look; raises MftgitError where that cannot be written down."""
         self.orders = self._read()
         self._running.drain(on=self.orders.draining)
+        self._tell_left()
         record = self._journal.record
         if record == Record() and self.orders.given:  # the orders of a record that was lost
             self._journal.keep(replace(record, obeyed=self.orders.given[-1].number))
         for order in self.orders.after(self._journal.record.obeyed):
             self._carry_out(order)
+
+    def _now(self) -> str:
+        return rfc3339(self._clock_now())
 
     def _read(self) -> Orders:
         try:
@@ -58,37 +76,63 @@ class Operator:
         return orders
 
     def _carry_out(self, order: Order) -> None:
-        facts: dict[str, Fact] = {
-            "order": order.verb.value,
-            "by": order.by,
-            "argument": order.revision or order.transfer or order.session,
-        }
-        once = f"order/{order.number}"
-        self._journal.told(EventName.ORDER_CARRIED_OUT, facts=facts, once=once)
-        self._run_transfer(order)
-        self._end_session(order)
-        before, after = self._journal.record, replace(self._ordered(order), obeyed=order.number)
+        """Carry out one order: that it was is on the disk before it has an effect, so that a crash leaves it once."""
+        before = self._journal.record
+        after = replace(self._ordered(order), obeyed=order.number, obeying=True)
         if activation.is_pending(before) and after.attempted != before.attempted:
             reason = f"{order.by} ordered {order.verb.value}"
             self._journal.settle(after, EventName.REVISION_SUPERSEDED, reason=reason)
         else:
             self._journal.keep(after)
-        logger.warning("an order is carried out", order=order.verb.value, by=order.by)
+        try:
+            outcome, refused = self._do(order), None
+        except OrderRefusedError as error:
+            outcome, refused = None, str(error)
+        self._tell(order, outcome, refused)
 
-    def _run_transfer(self, order: Order) -> None:
-        """Begin the run that was ordered; where a crash keeps that from being written down, it begins twice."""
-        if order.verb is not Verb.RUN_TRANSFER or order.transfer is None:
+    def _tell(self, order: Order, outcome: str | None, refused: str | None) -> None:
+        """Tell what became of an order; where that cannot be written down, the next look does it."""
+        facts: dict[str, Fact] = {
+            "order": order.verb.value,
+            "by": order.by,
+            "argument": order.argument,
+            **({} if order.transfer is None else {"transfer": order.transfer}),
+            **({} if order.to is None else {"to": order.to}),
+            **({} if order.passed is None else {"number": order.passed}),
+        }
+        event = EventName.ORDER_CARRIED_OUT
+        if refused is not None:
+            event, facts = EventName.ORDER_REFUSED, {**facts, "reason": refused[:MAX_REASON]}
+        elif outcome is not None:
+            facts = {**facts, "outcome": outcome[:MAX_REASON]}
+        self._journal.told(event, facts=facts, once=f"order/{order.number}")
+        self._journal.keep(replace(self._journal.record, obeying=False))
+        word = "an order is carried out" if refused is None else "an order is not carried out"
+        logger.warning(word, order=order.verb.value, by=order.by, reason=refused)
+
+    def _tell_left(self) -> None:
+        """Tell of the order that was being carried out when the process ended, or could not write that down."""
+        record = self._journal.record
+        if not record.obeying:
             return
-        if not self._running.run_now(order.transfer):
-            logger.error(
-                "a run was ordered of a transfer that is not ours", transfer=order.transfer
+        order = next((each for each in self.orders.given if each.number == record.obeyed), None)
+        if order is None:  # a newer one has taken its place
+            self._journal.keep(replace(record, obeying=False))
+        else:
+            self._tell(order, None, _NOT_KNOWN if order.verb in ONCE else None)
+
+    def _do(self, order: Order) -> str | None:
+        """Do what is done once, and return what is to be said of it; raises OrderRefusedError."""
+        if order.verb in ONCE and order.until is not None and self._now() > order.until:
+            raise OrderRefusedError(
+                f"it was to be carried out before {order.until}: it came too late"
             )
-
-    def _end_session(self, order: Order) -> None:
-        if order.verb is not Verb.END_SESSION or order.session is None:
-            return
-        if not self._running.end_session(order.session, f"ended by {order.by}"):
-            logger.error("the end of a session was ordered that is over", session=order.session)
+        if order.verb is Verb.END_SESSION and order.session is not None:
+            if not self._running.end_session(order.session, f"ended by {order.by}"):
+                raise OrderRefusedError(f"there is no session {order.session} any more")
+        elif order.transfer is not None:
+            return self._running.ordered(order)
+        return None
 
     def _ordered(self, order: Order) -> Record:
         """Return the record with ``order`` carried out; what was ordered in vain changes nothing."""

@@ -10,7 +10,8 @@ from mftgit.member.own_web import OwnWeb
 from mftgit.member.told import Told
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import Revision, TransferName
+from mftgit.model.names import Revision
+from mftgit.model.orders import Order
 from mftgit.model.plan import Plan, jobs, plan
 
 
@@ -92,9 +93,9 @@ class Running:
         self._inbound.drain(on=on)
         self._outbound.drain(on=on)
 
-    def run_now(self, name: TransferName) -> bool:
-        """See `Outbound.run_now`."""
-        return self._outbound.run_now(name)
+    def ordered(self, order: Order) -> str | None:
+        """See `Ordered.carry_out`."""
+        return self._outbound.ordered.carry_out(order)
 
     def end_session(self, session: int, why: str) -> bool:
         """See `Inbound.end_session`."""

@@ -17,6 +17,7 @@ from mftgit.model.bans import BanNews
 from mftgit.model.events import Event
 from mftgit.model.messages import NOT_PROVED, Head, Hint, MemberStatus
 from mftgit.model.names import MemberName, Revision
+from mftgit.model.passed_orders import OrderNews
 
 _T = TypeVar("_T")
 
@@ -61,6 +62,9 @@ class Upstream(Protocol):
 
     def bans(self, after: int) -> BanNews:
         """Return what bans have changed after the change with the number ``after``; raises MftgitError."""
+
+    def orders(self, after: int) -> OrderNews:
+        """Return the orders for this member that it has not taken; those up to ``after`` it has. Raises MftgitError."""
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """Talk to the controller as ``bootstrap`` and the authorities' file say from now on."""
@@ -141,6 +145,11 @@ class RemoteUpstream:
         """See `Upstream.bans`."""
         self._only_a_member()
         return self._proven(lambda: self._channel.bans(after))
+
+    def orders(self, after: int) -> OrderNews:
+        """See `Upstream.orders`."""
+        self._only_a_member()
+        return self._proven(lambda: self._channel.orders(self._name, after))
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; requests under way come to their end on the line before."""

@@ -117,8 +117,10 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
             Name.MEMBER_STOPPED,
             Name.CONTROLLER_MOVED,
             Name.AUTHORITY_CHANGED,
+            Name.ORDER_GIVEN,
             Name.ORDER_CARRIED_OUT,
         ),
+        Severity.WARNING: (Name.ORDER_REFUSED, Name.ORDER_EXPIRED),
     },
     Group.ACCESS: {
         Severity.NOTICE: (Name.OPERATOR_ADDED, Name.OPERATOR_CHANGED, Name.OPERATOR_REMOVED),

@@ -31,16 +31,23 @@ BAD_REPORT, TOO_LARGE = 400, 413
 NOT_PROVED = 401
 """The status of HTTP for who does not prove to be a member."""
 
+NOT_FOUND = 404
+"""The status of HTTP with which a controller of an older version answers what it does not know."""
+
 CONFLICT = 409
 """The status of HTTP with which events are refused because other ones have their numbers."""
 
 
 @unique
 class Hint(Enum):
-    """What may be news, as the controller says: the head pointer, or banned sources. True is what it is asked for."""
+    """What may be news, as the controller says: the head pointer, banned sources, or orders of operators.
+
+    True is what it is asked for.
+    """
 
     HEAD = "head"
     BANS = "bans"
+    ORDERS = "orders"
 
 
 @unique

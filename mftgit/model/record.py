@@ -74,7 +74,8 @@ class Record:
     may have a lower ``seq``.
     ``until`` and ``boot_id`` say when an unconfirmed revision has to have proved itself, ``starts`` how often a process
     began under it. ``policy_version`` is the highest that was confirmed, ``obeyed`` the last order of an operator that
-    was carried out. ``removed``: the controller said that this member is not of the cluster, so that it runs nothing.
+    was carried out; ``obeying``: what became of that is not told yet. ``removed``: the controller said that this member
+    is not of the cluster, so that it runs nothing.
     ``untold`` is an outcome that may not be in the event log yet: it is written with the move that makes it, so that
     what is told and what is so cannot differ.
     """
@@ -97,6 +98,7 @@ class Record:
     boot_id: str | None = None
     policy_version: int = 0
     obeyed: int = 0
+    obeying: bool = False
     removed: bool = False
     untold: Outcome | None = None
 
@@ -150,6 +152,7 @@ def parse_record(content: bytes) -> Record:
             boot_id=value.get("boot_id"),
             policy_version=int(value.get("policy_version", 0)),
             obeyed=int(value.get("obeyed", 0)),
+            obeying=bool(value.get("obeying", False)),
             removed=bool(value.get("removed", False)),
             untold=_outcome(value.get("untold")),
         )

@@ -11,6 +11,7 @@ MAX_TOLD: Final = 8
 """So many files of one transfer are told at a time."""
 
 _MAX_PATH: Final = 1000
+_MAX_TOLD_PATH: Final = 200
 _BAR: Final = 20
 
 
@@ -68,6 +69,13 @@ def describe_under_way(each: UnderWay) -> str:
     left = "" if each.remaining_s is None else f", {format_span(each.remaining_s)} left"
     done = f"{format_bytes(each.done_bytes)} of {format_bytes(each.size_bytes)}"
     return f"[{bar}] {int(share * 100):3} %  {done}, {format_rate(each.bytes_per_s)}{left}  {each.path}"
+
+
+def describe_rest(each: UnderWay) -> str:
+    """Return how much of a file is still to come, for people."""
+    left = "" if each.remaining_s is None else f", some {format_span(each.remaining_s)} left"
+    done = f"{format_bytes(each.done_bytes)} of {format_bytes(each.size_bytes)}"
+    return f"{each.path[:_MAX_TOLD_PATH]} ({done}{left})"
 
 
 def _parse(value: Mapping[str, Any]) -> UnderWay:

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +21,16 @@ from kills import die_before
 from node_site import ONE, TWO
 from waiting import until
 
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.order_records import OrderRecords
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
 from mftgit.member.kept import read_orders
+from mftgit.member.orders import OrderWatch
 from mftgit.model.events import EventName
+from mftgit.model.names import MemberName, TransferName
+from mftgit.model.orders import Verb
+from mftgit.model.passed_orders import Asked, OrderState, Settled
 from mftgit.model.record import Stage
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.long, pytest.mark.timeout(1200)]
@@ -33,6 +40,7 @@ FIRST = {
     "members/controller.yaml": b"role: controller\n",
 }
 FAILING = {"cluster.yaml": b"name: c\nconfirm: {within_s: 1, command: check}\n"}
+NODE = MemberName("node-1")
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -64,6 +72,7 @@ class Ground:
         check.parent.mkdir()
         check.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
         check.chmod(0o755)
+        self.before_each: Callable[[], object] = lambda: None
         self.clone = made.clone()
         self.first = made.git("rev-parse", "HEAD", cwd=self.clone).stdout.strip()
         assert run(self.folder, follow) == 0
@@ -81,6 +90,7 @@ class Ground:
         for at in range(1, 400):
             folder = StateFolder(self.made.root / f"copy-{at}")
             shutil.copytree(self.folder.root, folder.root)
+            self.before_each()
             told = self.made.root / f"step-{at}"
             ended = run(folder, act, at=at, told=told)
             step = told.read_text(encoding="utf-8") if told.exists() else None
@@ -218,7 +228,48 @@ def test_a_node_that_is_killed_before_any_step_of_an_order_has_carried_it_out_on
     check_each(ground.kill_at_every_step(follow, fresh=follow), check)
 
 
+def test_a_node_that_is_killed_before_any_step_of_an_order_of_the_controller_does_it_at_most_once(
+    ground: Ground,
+) -> None:
+    def give() -> None:
+        """Give it as the controller does, whose records another process may write to; what a copy left is over."""
+        path = ground.made.dir("controller") / "registry.sqlite"
+        asked = Asked(member=NODE, verb=Verb.RUN_TRANSFER, transfer=TransferName("one"))
+        with closing(OrderRecords(path, now=SystemClock().now)) as records:
+            left = [
+                Settled(number=each.number, state=OrderState.REFUSED, outcome=None)
+                for each in records.newest(limit=100)
+            ]
+            records.settle(NODE, left)
+            records.give(asked, by="operator alice")
+
+    def obey(node: Node) -> None:
+        node.intake.resume()
+        taken = OrderWatch(
+            node.upstream.orders,
+            folder=node.folder,
+            clock=SystemClock(),
+            told=lambda *_told, **_rest: None,
+            obey=lambda: None,
+        )
+        taken.look()
+        node.look()
+
+    def check(step: str | None, after: After) -> None:
+        told = Counter({name: count for (name, _), count in after.told.items() if name in SETTLED})
+        assert sum(told.values()) == 1, (step, told)
+        begun = EventName.RUN_STARTED.value
+        assert sum(count for (name, _), count in after.told.items() if name == begun) <= 1, step
+
+    ground.before_each = give
+    found = check_each(ground.kill_at_every_step(obey, fresh=obey), check)
+    for station in (".orders.json", ".record.json", "write events.sqlite"):
+        assert station in found, found
+
+
+REFUSED = EventName.ORDER_REFUSED.value
 ORDERED = EventName.ORDER_CARRIED_OUT.value
+SETTLED = {ORDERED, REFUSED}
 
 
 def order(folder: StateFolder, *words: str) -> None:

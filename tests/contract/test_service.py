@@ -21,6 +21,8 @@ from mftgit.adapters.inotify import tells
 from mftgit.errors import ConfigError
 from mftgit.member.outbound.digests import SMALL_BYTES
 from mftgit.member.outbound.leftover import find_leftovers
+from mftgit.member.outbound.line import Look
+from mftgit.member.outbound.ordered import OrderRefusedError
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.runs import PARALLEL_RUNS
 from mftgit.member.outbound.service import Outbound
@@ -945,6 +947,69 @@ def test_a_pause_ends_a_batch_behind_the_file_at_hand_and_resume_goes_on_with_it
     until(lambda: member.status()[0].paused is None and site.arrived() == names)
     until(lambda: len(site.named(EventName.DELIVERY_SUCCEEDED)) >= len(names))
     assert len(site.named(EventName.DELIVERY_SUCCEEDED)) == len(names)
+
+
+@pytest.mark.parametrize("trigger", [OFTEN, NEVER])
+def test_a_run_is_ended_behind_the_file_at_hand_and_what_is_left_is_for_the_next_one(
+    site: Site, trigger: Trigger
+) -> None:
+    names = [f"{number:03}" for number in range(80)]
+    site.drop(*names)
+    for name in names:
+        os.truncate(site.root / "here" / name, SMALL_BYTES + 1)  # each goes alone
+    member = site.add("one")
+    site.run(member, transfer(trigger))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    member.run_now(T)
+    until(site.arrived)
+    assert member.ordered.stop(T, "operator alice").startswith("its run ends")
+    until(lambda: [each for each in site.named(EventName.RUN_FINISHED) if "stopped_by" in each])
+    (ended,) = (each for each in site.named(EventName.RUN_FINISHED) if "stopped_by" in each)
+    assert ended["stopped_by"] == "operator alice"
+    assert 0 < ended["files"] < len(names)
+    if trigger is NEVER:
+        until(lambda: member.status()[0].state is TransferState.IDLE)
+        assert site.arrived() == names[: ended["files"]]
+        left = sorted(path.name for path in (site.root / "here").glob("[!.]*"))
+        assert left == names[ended["files"] :]  # none is claimed
+        member._runs.submit(member._lines[T], Look.BEGUN)  # as where a member takes it over
+        until(lambda: not member._lines[T].running)
+        assert site.arrived() == names[: ended["files"]]  # that run is over
+        member.run_now(T)
+    until(lambda: site.arrived() == names)
+    until(lambda: len(site.named(EventName.DELIVERY_SUCCEEDED)) >= len(names))
+    assert len(site.named(EventName.DELIVERY_SUCCEEDED)) == len(names)
+
+
+def test_a_run_that_is_none_is_not_ended(site: Site) -> None:
+    first, second = site.add("one"), site.add("two")
+    site.run(first, transfer(NEVER))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    site.run(second, transfer(NEVER))
+    until(lambda: second.status()[0].owner == "one")
+    with pytest.raises(OrderRefusedError, match="no run of t is under way"):
+        first.ordered.stop(T, "operator alice")
+    with pytest.raises(OrderRefusedError, match="t has moved: one owns it, not two"):
+        second.ordered.stop(T, "operator alice")
+    with pytest.raises(OrderRefusedError, match="t has moved: one owns it, not two"):
+        second.ordered.run(T)
+
+
+def test_a_move_is_left_as_word_for_the_owner_by_any_member(site: Site) -> None:
+    first, second = site.add("one"), site.add("two")
+    site.run(first, transfer(NEVER))
+    until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
+    site.run(second, transfer(NEVER))
+    until(lambda: second.status()[0].owner == "one")
+    until(lambda: all(len(member.standings()) == 2 for member in (first, second)))
+    assert "goes to two" in second.ordered.move(T, MemberName("two"), "operator alice")
+    until(lambda: (first.status(), second.status()[0].owner)[1] == "two")
+    (ordered,) = site.named(EventName.TRANSFER_MOVE_ORDERED)
+    assert (ordered["to"], ordered["by"]) == ("two", "operator alice")
+    with pytest.raises(OrderRefusedError, match="two owns t already"):
+        first.ordered.move(T, MemberName("two"), "operator alice")
+    with pytest.raises(OrderRefusedError, match="three is not there, or not at this storage"):
+        first.ordered.move(T, MemberName("three"), "operator alice")
 
 
 def test_where_nobody_can_tell_whether_it_is_paused_nothing_begins_and_that_is_told(

@@ -27,6 +27,7 @@ from mftgit.model.events import EventName
 from mftgit.model.names import Epoch, MemberName, TransferName
 from mftgit.model.orders import Verb
 from mftgit.model.transfer_status import TransferState, TransferStatus
+from mftgit.model.under_way import Side, UnderWay
 from mftgit.resources import load_schemas
 
 INVOICES = TransferName("invoices")
@@ -138,6 +139,37 @@ def test_the_owner_is_ordered_to_run_a_transfer(folder: StateFolder, woken: list
     assert {(each.verb, each.transfer) for each in given} == {(Verb.RUN_TRANSFER, INVOICES)}
 
 
+def test_the_owner_is_ordered_to_end_a_run_and_it_is_told_what_that_is_at(
+    folder: StateFolder, woken: list[int]
+) -> None:
+    way = UnderWay(
+        path="big.csv",
+        side=Side.SOURCE,
+        size_bytes=10,
+        done_bytes=5,
+        elapsed_s=1.0,
+        bytes_per_s=5.0,
+        remaining_s=1.0,
+    )
+    leave_status(folder, replace(OURS, state=TransferState.RUNNING, under_way=(way,)))
+    with running(folder):
+        found = told(folder, "stop", "invoices")
+        jsonschema.validate(found, load_schemas()["output-transfer-stop"])
+        assert found["under_way"] == [way.as_json()]
+        said = say(folder, "transfer", "stop", "invoices").stdout
+    assert "after the file at hand" in said
+    assert "50 %" in said
+    assert len(woken) == 2
+    assert {each.verb for each in read_orders(folder.orders).given} == {Verb.STOP_RUN}
+
+
+def test_where_no_run_is_under_way_none_is_ended(folder: StateFolder) -> None:
+    leave_status(folder, replace(OURS, state=TransferState.IDLE))
+    with running(folder), pytest.raises(MftgitError, match="no run of invoices is under way"):
+        say(folder, "transfer", "stop", "invoices")
+    assert read_orders(folder.orders).given == ()
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "why"),
     [
@@ -189,4 +221,6 @@ def test_a_member_carries_out_the_order_to_run_a_transfer_that_waits_for_its_tim
         assert len(node.told(EventName.RUN_STARTED)) == 1  # once
         give_order(node.folder, Verb.RUN_TRANSFER, transfer=TransferName("nothing"))
         node.look()
-        assert len(node.told(EventName.ORDER_CARRIED_OUT)) == 2
+        assert len(node.told(EventName.ORDER_CARRIED_OUT)) == 1
+        (refused,) = node.told(EventName.ORDER_REFUSED)
+        assert "has no transfer nothing" in str(refused.facts["reason"])

@@ -8,7 +8,14 @@ import pytest
 from mftgit.member.outbound.progress import Progress
 from mftgit.model.names import TransferName
 from mftgit.model.transfer_status import TransferState, TransferStatus, parse_transfer_status
-from mftgit.model.under_way import MAX_TOLD, Side, UnderWay, describe_under_way, parse_under_way
+from mftgit.model.under_way import (
+    MAX_TOLD,
+    Side,
+    UnderWay,
+    describe_rest,
+    describe_under_way,
+    parse_under_way,
+)
 
 T = TransferName("t")
 
@@ -150,3 +157,20 @@ def test_people_see_a_bar_the_rate_and_what_is_left(
 def test_what_cannot_be_told_is_left_out() -> None:
     (each,) = parse_under_way([way().as_json() | {"bytes_per_s": None, "remaining_s": None}])
     assert "500 B of 1.00 kB, -  a" in describe_under_way(each)
+
+
+@pytest.mark.parametrize(
+    ("remaining_s", "rest"),
+    [(None, "a (500 B of 1.00 kB)"), (90.0, "a (500 B of 1.00 kB, some 1 min 30 s left)")],
+)
+def test_what_is_still_to_come_of_a_file_is_told(remaining_s: float | None, rest: str) -> None:
+    each = UnderWay(
+        path="a",
+        side=Side.SOURCE,
+        size_bytes=1000,
+        done_bytes=500,
+        elapsed_s=1.0,
+        bytes_per_s=None,
+        remaining_s=remaining_s,
+    )
+    assert describe_rest(each) == rest

@@ -1,4 +1,4 @@
-"""``mftgit transfer run``, ``pause`` and ``resume``."""
+"""``mftgit transfer run``, ``stop``, ``pause`` and ``resume``."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +21,9 @@ from mftgit.model.events import EventName
 from mftgit.model.names import TransferName
 from mftgit.model.orders import Verb
 from mftgit.model.pause import Pause
+from mftgit.model.printable import printable
 from mftgit.model.transfer_status import TransferState, TransferStatus
+from mftgit.model.under_way import describe_under_way
 
 _KNOWN_BY: Final = (
     "every member that may own it knows by its next look, and within a second where it runs"
@@ -52,16 +54,44 @@ def run(name: TransferName, folder: StateFolder, as_json: bool) -> None:
         raise NotHereError(
             f"the transfer {name} is {pause}: `mftgit transfer resume {name}` lets it go on"
         )
-    if not give_order(folder, Verb.RUN_TRANSFER, transfer=name):
-        raise TransientError(
-            f"member {here.bootstrap.name} has just ended: nothing runs before it does"
-        )
+    _order(folder, here, Verb.RUN_TRANSFER, name)
     if as_json:
         print_json({"member": here.bootstrap.name, "transfer": name})
     else:
         click.echo(
             f"Member {here.bootstrap.name} runs {name} now; `mftgit events` tells how it goes."
         )
+
+
+@click.command(
+    epilog="""\b
+Example:
+  mftgit transfer stop nightly-reports --dir /var/lib/mftgit
+"""
+)
+@click.argument("name", type=Name())
+@dir_option
+@json_option
+def stop(name: TransferName, folder: StateFolder, as_json: bool) -> None:
+    """End the run of transfer NAME that is under way, on the member that owns it, after the file at hand.
+
+    The file at hand is finished, because a part of it is of no use to anybody; what the run has not come to stays at
+    the source for the next one. A transfer that watches its source goes on with its next look: `pause` keeps it from
+    that.
+    """
+    here = read_here(folder)
+    _check_is_ours(here, name)
+    status = here.find(name)
+    if status is None or status.state is not TransferState.RUNNING:
+        raise NotHereError(f"no run of {name} is under way on {here.bootstrap.name}")
+    _order(folder, here, Verb.STOP_RUN, name)
+    if as_json:
+        under_way = [each.as_json() for each in status.under_way]
+        print_json({"member": here.bootstrap.name, "transfer": name, "under_way": under_way})
+        return
+    click.echo(f"Member {here.bootstrap.name} ends the run of {name} after the file at hand.")
+    for way in status.under_way:
+        click.echo(f"  {printable(describe_under_way(way))}")
 
 
 @click.command(
@@ -152,6 +182,14 @@ def _change(
         click.echo(f"{name} begins nothing more: {_KNOWN_BY}.")
     else:
         click.echo(f"{name} goes on: {_KNOWN_BY}.")
+
+
+def _order(folder: StateFolder, here: Here, verb: Verb, name: TransferName) -> None:
+    """Give the order to the member, which runs; raises TransientError where it has just ended."""
+    if not give_order(folder, verb, transfer=name):
+        raise TransientError(
+            f"member {here.bootstrap.name} has just ended: nothing runs before it does"
+        )
 
 
 def _check_exists(folder: StateFolder, name: TransferName) -> None:

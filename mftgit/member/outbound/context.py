@@ -181,7 +181,8 @@ class RunContext:
     and after. ``firing`` is what the run is for, where a schedule fired.
     ``progress`` is told of bytes that are moved, and ``moved`` (to where, how many) waits where they are too
     many. ``admit_source`` raises MftgitError where claims in that folder would not be fenced. ``stopping`` ends a run
-    after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``.
+    after the file at hand; a scheduled one that is stopped so is gone on with later, unless ``unwanted``, or ended by
+    an operator, whom ``stopped_by`` names.
     ``secrets`` are for what is done to content. ``nonce`` makes ids that are never given twice.
     """
 
@@ -203,6 +204,7 @@ class RunContext:
     firing: Firing | None = None
     stopping: Event = field(default_factory=Event)
     unwanted: Callable[[], bool] = lambda: False
+    stopped_by: Callable[[], str | None] = lambda: None
     secrets: SecretsHere = field(default_factory=lambda: SecretsHere(folder=Path()))
     nonce: Callable[[], str] = lambda: secrets.token_hex(6)
 

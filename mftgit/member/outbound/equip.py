@@ -110,6 +110,7 @@ class Equipping:
             progress=self._progress,
             stopping=line.stopping,
             unwanted=lambda: not line.wanted,
+            stopped_by=lambda: line.stopped_by,
         )
 
     def _admit_source(self, location: Location, path: str) -> None:

@@ -110,6 +110,7 @@ class Line:
         self.told_delivered = 0  # as far as this member has told of a success
         self.pause: Pause | None = None  # as of the last look
         self.stopping = threading.Event()
+        self.stopped_by: str | None = None  # who wants the run under way to end early
         self.opened: list[Endpoint] = []  # by the run under way
 
     @property

@@ -92,7 +92,7 @@ def _is_good(outcome: RunOutcome | None, context: RunContext) -> bool:
     Files of earlier runs that wait for their next try do not count. A run that found nothing says so of those before
     it only where no file waits because it failed.
     """
-    if outcome is not None and outcome.again_in_s is not None:
+    if outcome is not None and (outcome.again_in_s is not None or outcome.stopped_by is not None):
         return False
     if outcome is not None and outcome.outcome is RunState.SUCCEEDED:
         return True

@@ -45,6 +45,7 @@ class Owning:
         cluster_id: str,
         shared: Path,
         storage: Storage,
+        moves: Moves,
         clock: Clock,
         record: Record,
         ours: Callable[[Line], None],
@@ -62,7 +63,7 @@ class Owning:
             clock=clock,
             remembered=lambda key: highest_epoch(shared / "transfers" / key),
         )
-        self._moves = Moves(shared)
+        self._moves = moves
         self._way: coordination.Way | None = None
         self._renewed_at: tuple[float, str] | None = None
         self.keeper: Keeper | None = None

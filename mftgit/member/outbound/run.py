@@ -144,12 +144,16 @@ class _Going:
             if self._begun.intents.is_run_open():
                 self._begun.intents.close_run()  # it was on a schedule when that run began
             if fresh:
-                self._before_run(settled=settled)
-                self._take_fresh(delivery)
-                # What was too fresh is found by the next look.
-                self._run.again_in_s = self._selection.again_in_s(settled=True)
+                self._take_some(delivery, settled=settled)
         elif fresh or self._begun.intents.is_run_open():
             self._take_all(delivery, settled=settled)
+
+    def _take_some(self, delivery: Delivery, *, settled: bool) -> None:
+        """Take what is there now. What was too fresh is found by the next look."""
+        self._before_run(settled=settled)
+        self._take_fresh(delivery)
+        if self._context.stopped_by() is None:
+            self._run.again_in_s = self._selection.again_in_s(settled=True)
 
     def _take_all(self, delivery: Delivery, *, settled: bool) -> None:
         """Take what a firing takes. A run that is cut short stays open, and whoever comes next goes on with it."""
@@ -164,6 +168,8 @@ class _Going:
             intents.close_run()  # it is tried again by the next firing
             raise
         if context.stopping.is_set() and not context.unwanted():
+            if context.stopped_by() is not None:
+                intents.close_run()  # what it has not come to is for the next firing
             return
         self._run.again_in_s = self._selection.again_in_s(settled=settled)
         if self._run.again_in_s is None:

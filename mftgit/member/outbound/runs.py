@@ -78,6 +78,19 @@ class Runs:
         self._pool.submit(self._run, line, ownership, look)
         return True
 
+    def end_early(self, line: Line, by: str) -> bool:
+        """Let a run end after the file at hand, as the operator ``by`` wants, and no other follow; tell if one goes on.
+
+        A firing that came meanwhile is run all the same.
+        """
+        with self._lock:
+            if not line.running or not line.is_ours or line.transfer is None:
+                return False
+            line.stopped_by = by
+            line.again = Look.DUE if line.again is Look.DUE else None
+            line.stopping.set()
+            return True
+
     def drain(self, lines: list[Line]) -> None:
         """Finish the files at hand, cut off what takes too long, and end.
 
@@ -127,6 +140,10 @@ class Runs:
                 line.runs += 1
                 line.opened = []
                 again, line.again = line.again, None
+                if line.stopped_by is not None:
+                    line.stopped_by = None
+                    if line.wanted and not self._stopping:
+                        line.stopping = threading.Event()
                 self._finished(line, outcome)
                 self._idle.notify_all()
         if again is not None:

@@ -24,9 +24,11 @@ from mftgit.member.outbound.line import (
     Look,
 )
 from mftgit.member.outbound.lines import Lines
+from mftgit.member.outbound.moves import Moves
 from mftgit.member.outbound.needs import require
 from mftgit.member.outbound.news import News
 from mftgit.member.outbound.notices import Notices
+from mftgit.member.outbound.ordered import Ordered
 from mftgit.member.outbound.owning import Owning
 from mftgit.member.outbound.pauses import Pauses
 from mftgit.member.outbound.progress import Progress
@@ -36,7 +38,6 @@ from mftgit.member.outbound.storage import STATE, Storage
 from mftgit.member.outbound.successes import Successes
 from mftgit.member.outbound.tally import RunOutcome
 from mftgit.model.config import Generation, Ownership
-from mftgit.model.failover import Health
 from mftgit.model.names import MemberName, Revision, TransferName
 from mftgit.model.plan import Plan
 from mftgit.model.standing import Standing
@@ -80,7 +81,7 @@ class Outbound:
         self._scheduler = Scheduler(clock=self._clock)
         transfers = self._shared / "transfers"
         self._lines = Lines(member=self._me, transfers=transfers, gone=self._gone)
-        pauses = Pauses(self._shared)
+        pauses, moves = Pauses(self._shared), Moves(self._shared)
         self._storage = Storage(
             self._shared, member=self._me, known=folder.storage_id, clock=self._clock
         )
@@ -90,6 +91,7 @@ class Outbound:
             cluster_id=bootstrap.cluster_id,
             shared=self._shared,
             storage=self._storage,
+            moves=moves,
             clock=self._clock,
             record=record,
             ours=self._begin,
@@ -124,6 +126,17 @@ class Outbound:
             listen=self._listen,
             pauses=pauses,
             align=self._scheduler.align,
+        )
+        self.ordered = Ordered(
+            self._lines,
+            member=self._me,
+            runs=self._runs,
+            owning=self._owning,
+            pauses=pauses,
+            moves=moves,
+            progress=self.progress,
+            record=record,
+            clock=self._clock,
         )
         self._statuses = Statuses(
             self._lines,
@@ -261,18 +274,8 @@ class Outbound:
         return self._statuses.all()
 
     def run_now(self, name: TransferName) -> bool:
-        """Run a transfer at once, what failed a while ago too, or after the run under way; tell whether it is ours."""
-        with self._lines.lock:
-            lines = [
-                line
-                for line in self._lines.values()
-                if line.name == name and line.wanted and not self._owning.draining
-            ]
-            for line in lines:
-                line.health = Health()
-                if line.is_ours:
-                    line.memory.forget_failures()
-        return any(self._runs.submit(line, Look.FIRED) for line in lines)
+        """See `Ordered.run_now`."""
+        return self.ordered.run_now(name)
 
     def noticed(self, file: str) -> None:
         """Have watched sources looked at that ``file`` is in, by whoever owns them; at once done, from any thread.

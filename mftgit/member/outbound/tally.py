@@ -42,6 +42,7 @@ class RunOutcome:
     """How a run ended: ``outcome`` is one of SUCCEEDED, PARTLY, FAILED, IDLE and ENDED.
 
     ``again_in_s``: files were there that were too fresh; a run ``settled`` in so many seconds completes this one.
+    ``stopped_by``: the operator who ended it before it had come to everything.
     ``superseded_by``: the epoch that the storage knows already, where that is higher than the ownership's.
     ``sign``: what it says of this member; ``unable`` is why, where that is that it alone may be unable to do it.
     """
@@ -52,6 +53,7 @@ class RunOutcome:
     errors: tuple[str, ...] = ()
     again_in_s: float | None = None
     superseded_by: Epoch | None = None
+    stopped_by: str | None = None
     sign: Sign = Sign.NEITHER
     unable: str = ""
 
@@ -259,7 +261,7 @@ class Tally:
 
     def _finished(self) -> RunOutcome:
         failed = self._state in {RunState.FAILED, RunState.ENDED}
-        whole = self._whole
+        whole, stopped_by = self._whole, self.context.stopped_by()
         self._tell(
             EventName.RUN_FAILED if failed else EventName.RUN_FINISHED,
             {
@@ -270,6 +272,7 @@ class Tally:
                 "retried_at": self._retried_at(),
                 **firing_facts(self.context.firing),
                 **({} if whole is None else whole.place()),
+                **({} if stopped_by is None else {"stopped_by": stopped_by}),
             },
         )
         return RunOutcome(
@@ -279,6 +282,7 @@ class Tally:
             errors=tuple(self._errors),
             again_in_s=self.again_in_s,
             superseded_by=self._superseded_by,
+            stopped_by=stopped_by,
             sign=self._sign(),
             unable=self._unable,
         )
