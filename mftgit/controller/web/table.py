@@ -3,14 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mftgit.controller.web import cluster, own_account
+from mftgit.controller.web import cluster, history, own_account
 from mftgit.controller.web.doors import AnyDoor
 from mftgit.controller.web.parts import WebParts
 
 RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
     cluster.doors,
+    history.doors,
     own_account.doors,
 )
 
-NAVIGATION: Final[Sequence[tuple[str, str]]] = (("Cluster", "/cluster"),)
+NAVIGATION: Final[Sequence[tuple[str, str]]] = (
+    ("Cluster", "/cluster"),
+    ("History", "/history"),
+)
 """Title and path of each entry, in this order; one's own account stands apart."""
