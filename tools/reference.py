@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
 from mftgit.model.activation import NEXT
+from mftgit.model.event_kinds import KINDS, EventKind, Group, Severity
 from mftgit.model.metrics import METRICS
 from mftgit.model.record import Stage
 from mftgit.model.run import NEXT_DELIVERY, NEXT_RUN, DeliveryState, RunState
@@ -152,6 +153,16 @@ def metrics(_page: Path) -> Iterator[str]:
         yield f"| `{each.name}` | {each.kind.value} | {labels} | {each.meaning}{where} |"
 
 
+def event_kinds(_page: Path) -> Iterator[str]:
+    """List the events by what they belong to and how much they matter."""
+    yield from ("| group | severity | events |", "|---|---|---|")
+    for group in Group:
+        for severity in Severity:
+            kind = EventKind(group=group, severity=severity)
+            if names := [f"`{name.value}`" for name, each in KINDS.items() if each == kind]:
+                yield f"| `{group.value}` | `{severity.value}` | {', '.join(names)} |"
+
+
 # The command line
 
 
@@ -230,6 +241,7 @@ PARTS: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "command-line": command_line,
     "decisions": decisions,
     "delivery": delivery,
+    "event-kinds": event_kinds,
     "layers": layers,
     "metrics": metrics,
     "outputs": outputs,

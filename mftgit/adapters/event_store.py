@@ -4,11 +4,22 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
+from mftgit.adapters import event_index, event_trim
 from mftgit.adapters.clock import rfc3339
+from mftgit.adapters.event_numbers import (
+    INSERT,
+    last_number,
+    last_seen,
+    raise_floor,
+    removed,
+    row_of,
+)
+from mftgit.adapters.event_search import Searched, search
+from mftgit.adapters.event_trim import EventKeeping
 from mftgit.adapters.sqlite import Connection, Database
 from mftgit.model.event_query import EventQuery
-from mftgit.model.event_text import as_written
 from mftgit.model.events import Event, EventName, Fact, parse_event
 from mftgit.model.names import Epoch, MemberName, Revision
 
@@ -22,10 +33,12 @@ CREATE TABLE IF NOT EXISTS progress (name TEXT PRIMARY KEY, value INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS once (name TEXT PRIMARY KEY, position INTEGER NOT NULL);
 """
 
-_MAX = 2**63 - 1
-_LOOKED = 1000
-_FLOOR = "seq_floor"
-_INSERT = "INSERT INTO events (member, seq, body) VALUES (?, ?, ?)"
+
+ACKNOWLEDGED: Final = "acknowledged"
+"""How far the controller has taken in a member's events is told by `EventStore.progress` under this name."""
+
+ROLLOUT: Final = "rollout"
+"""How far the controller has looked at events for the roll-out."""
 
 
 class EventStore:
@@ -33,7 +46,8 @@ class EventStore:
 
     def __init__(self, path: Path, *, member: MemberName, now: Callable[[], datetime]) -> None:
         """Open or create the log at ``path``; ``member`` is who appends."""
-        self._database = Database(path, _SCHEMA)
+        self._database = Database(path, _SCHEMA + event_index.SCHEMA + event_trim.SCHEMA)
+        self._keeping = EventKeeping(self._database, member=member, now=now)
         self._member = member
         self._now = now
         self._written: Callable[[Sequence[Event]], None] = lambda _events: None
@@ -56,21 +70,18 @@ class EventStore:
         With ``once``, the fact that was written under that name before is returned, and no other is written.
         """
         with self._database.write() as connection:
-            row = connection.execute(
-                "SELECT body FROM events JOIN once USING (position) WHERE name = ?", (once,)
-            ).fetchone()
-            if row is not None:
-                return parse_event(json.loads(row[0]))
+            if once is not None and (before := _once(connection, once)):
+                return before
             fact = Event(
                 member=self._member,
-                seq=self._last(connection) + 1,
+                seq=last_number(connection, self._member) + 1,
                 at=rfc3339(self._now()),
                 event=event,
                 revision=revision,
                 epoch=epoch,
                 facts=facts or {},
             )
-            done = connection.execute(_INSERT, _row(fact))
+            done = connection.execute(INSERT, row_of(fact))
             if once is not None:
                 connection.execute(
                     "INSERT OR REPLACE INTO once VALUES (?, ?)", (once, done.lastrowid)
@@ -109,7 +120,7 @@ class EventStore:
         revision: Revision | None,
     ) -> None:
         with self._database.write() as connection:
-            at, first = rfc3339(self._now()), self._last(connection) + 1
+            at, first = rfc3339(self._now()), last_number(connection, self._member) + 1
             made = [
                 Event(
                     member=self._member,
@@ -122,23 +133,24 @@ class EventStore:
                 )
                 for seq, (event, each, epoch) in enumerate(facts, first)
             ]
-            connection.executemany(_INSERT, map(_row, made))
+            connection.executemany(INSERT, map(row_of, made))
         self._written(made)
 
     def collect(self, events: Sequence[Event]) -> int:
         """Take in events of other members, up to the first whose number another event has; return how many are here.
 
-        One that is here already counts as taken in.
+        One that is here already counts as taken in. Of a number that was removed here nobody can tell whether it was
+        this event's, so that it counts as another's.
         """
         with self._database.write() as connection:
             for count, each in enumerate(events):
-                made = _row(each)
+                made = row_of(each)
                 row = connection.execute(
                     "SELECT body FROM events WHERE member = ? AND seq = ?", made[:2]
                 ).fetchone()
-                if row is None:
-                    connection.execute(_INSERT, made)
-                elif row[0] != made[2]:
+                if row is None and each.seq > removed(connection, each.member):
+                    connection.execute(INSERT, made)
+                elif row is None or row[0] != made[2]:
                     return count
         return len(events)
 
@@ -149,7 +161,7 @@ class EventStore:
                 "SELECT position, body FROM events WHERE position > ? AND member = ? ORDER BY position",
                 (position, self._member),
             ).fetchall()
-            first = max(above, self._last(connection)) + 1
+            first = max(above, last_number(connection, self._member)) + 1
             connection.executemany(
                 "UPDATE events SET seq = ?, body = ? WHERE position = ?",
                 [
@@ -157,7 +169,7 @@ class EventStore:
                     for seq, (place, body) in enumerate(rows, first)
                 ],
             )
-            connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (_FLOOR, above))
+            raise_floor(connection, above)
 
     def after(self, position: int, *, limit: int = 1000) -> list[tuple[int, Event]]:
         """Return up to ``limit`` events written after ``position``, each with its own position."""
@@ -181,27 +193,33 @@ class EventStore:
         They come oldest first from those written after the position ``after``; without it newest first, from those
         written before the position ``before``.
         """
-        turned = "ASC" if after is not None else "DESC"
-        low, high = after if after is not None else -1, before if before is not None else _MAX
-        clauses, values = _needed(query)
-        asked = (
-            f"SELECT position, body FROM events WHERE position > ? AND position < ?{clauses}"  # noqa: S608  constants
-            f" ORDER BY position {turned} LIMIT ?"
+        return self.look(query, before=before, after=after, limit=limit).found
+
+    def look(
+        self,
+        query: EventQuery,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int = 100,
+        within_s: float | None = None,
+    ) -> Searched:
+        """Do as `search` does, but for no longer than ``within_s``, and tell how far that came."""
+        return search(
+            self._database, query, before=before, after=after, limit=limit, within_s=within_s
         )
-        found: list[tuple[int, Event]] = []
-        while low < high:
-            with self._database.read() as connection:
-                rows = connection.execute(asked, (low, high, *values, _LOOKED)).fetchall()
-            for position, body in rows:
-                event = parse_event(json.loads(body))
-                if query.matches(event):
-                    found.append((position, event))
-                    if len(found) >= limit:
-                        return found
-            if len(rows) < _LOOKED:
-                return found
-            low, high = (rows[-1][0], high) if after is not None else (low, rows[-1][0])
-        return found
+
+    @property
+    def keeping(self) -> EventKeeping:
+        """What lets go of old events."""
+        return self._keeping
+
+    def tell_dropped(self) -> Event | None:
+        """Write down which events were lost to the bound since that was told last; None where none were."""
+        fact = self._keeping.tell_dropped()
+        if fact:
+            self._written([fact])
+        return fact
 
     def count_after(self, position: int) -> int:
         """Return how many events of this member were written after ``position``."""
@@ -213,12 +231,9 @@ class EventStore:
         return int(count)
 
     def last_seq(self, member: MemberName) -> int:
-        """Return the highest number of ``member``'s events here, 0 when there is none."""
+        """Return the highest number that an event of ``member`` had here, 0 when there was none."""
         with self._database.read() as connection:
-            (last,) = connection.execute(
-                "SELECT coalesce(max(seq), 0) FROM events WHERE member = ?", (member,)
-            ).fetchone()
-        return int(last)
+            return last_seen(connection, member)
 
     def progress(self, name: str) -> int:
         """Return how far ``name`` has come: 0 at first."""
@@ -235,38 +250,19 @@ class EventStore:
 
     def start_after(self, seq: int) -> None:
         """Number this member's next event above ``seq``: a member that joins anew reuses no number."""
-        self.advance(_FLOOR, seq)
-
-    def _last(self, connection: Connection) -> int:
-        """Return the highest number that this member is known to have used."""
-        (last,) = connection.execute(
-            "SELECT max("
-            " coalesce((SELECT max(seq) FROM events WHERE member = ?), 0),"
-            " coalesce((SELECT value FROM progress WHERE name = ?), 0))",
-            (self._member, _FLOOR),
-        ).fetchone()
-        return int(last)
+        with self._database.write() as connection:
+            raise_floor(connection, seq)
 
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
 
 
-def _needed(query: EventQuery) -> tuple[str, list[object]]:
-    """Return conditions that every row fulfils that ``query`` asks for, and their values; others may do so too."""
-    clauses, values = [], list[object]()
-    if query.members:
-        clauses.append(f"member IN ({', '.join('?' * len(query.members))})")
-        values += sorted(query.members)
-    if query.names is not None:
-        clauses.append(f"json_extract(body, '$.event') IN ({', '.join('?' * len(query.names))})")
-        values += sorted(each.value for each in query.names)
-    for word in query.words:
-        for piece in as_written(word):
-            clauses.append("body LIKE ? ESCAPE '!'")
-            values.append(f"%{piece.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%")
-    return "".join(f" AND {each}" for each in clauses), values
-
-
-def _row(event: Event) -> tuple[str, int, str]:
-    return event.member, event.seq, json.dumps(event.as_json())
+def _once(connection: Connection, once: str) -> Event | None:
+    """Return the event that was written under that name, also one that was removed since."""
+    row = connection.execute(
+        "SELECT body FROM events JOIN once USING (position) WHERE name = ?1"
+        " UNION ALL SELECT body FROM once_removed WHERE name = ?1",
+        (once,),
+    ).fetchone()
+    return None if row is None else parse_event(json.loads(row[0]))

@@ -100,6 +100,7 @@ def show_status(found: ClusterStatus, console: Console) -> None:
     if transfers.rows:
         console.print(transfers)
     _show_progress(found, console)
+    _show_dropped(found, console)
     _show_trouble(found, console)
 
 
@@ -144,6 +145,14 @@ def _show_trouble(found: ClusterStatus, console: Console) -> None:
             if one["reason"]:
                 words = f"{one['name']} on {each['name']}: {printable(one['reason'])}"
                 console.print(words, markup=False)
+
+
+def _show_dropped(found: ClusterStatus, console: Console) -> None:
+    """Print whose event log has lost events."""
+    for each in found.members:
+        if count := each.get("events_dropped"):
+            words = f"the event log of {each['name']} was full: {count} events were dropped (mftgit events tells which)"
+            console.print(words, markup=False, soft_wrap=True)
 
 
 def _orders(member: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, find_zone
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.event_store import ROLLOUT, EventStore
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import Registry
 from mftgit.errors import MftgitError
@@ -33,7 +33,6 @@ LOOK_EVERY_S = 1.0
 _STALLED_AFTER_S = 10.0  # as on a machine that was suspended
 _SEARCH_EVERY_S = 60.0  # for when windows open that do not within a year
 _GATHER_S = 0.2  # a herd of reports is one look
-_TAIL = "rollout"
 _BATCH = 1000
 _MAX_REASON = 500
 _OUTCOMES = {
@@ -207,11 +206,11 @@ class Leader:
         """
         with self._lock:
             while True:
-                found = self._events.after(self._events.progress(_TAIL), limit=_BATCH)
+                found = self._events.after(self._events.progress(ROLLOUT), limit=_BATCH)
                 events = [event for _, event in found]
                 due = self._move(partial(_take_in, events))
                 if found:
-                    self._events.advance(_TAIL, found[-1][0])
+                    self._events.advance(ROLLOUT, found[-1][0])
                 if due:
                     self._wake(due)
                 if len(found) < _BATCH:

@@ -16,6 +16,7 @@ from mftgit.errors import MftgitError
 from mftgit.member.bans import BanWatch
 from mftgit.member.counting import Counting
 from mftgit.member.drift import DriftWatch
+from mftgit.member.event_upkeep import EventUpkeep
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.orders import OrderWatch
@@ -24,6 +25,8 @@ from mftgit.member.own_page import Now, OwnPage
 from mftgit.member.own_web import OwnWeb
 from mftgit.member.report import Reporter, back_off_s
 from mftgit.member.upstream import RemovedError
+from mftgit.model.config import Role
+from mftgit.model.event_retention import EventLimits
 from mftgit.model.events import EventName, Fact
 from mftgit.model.messages import HEARTBEAT_S, Hint, MemberState, MemberStatus
 from mftgit.model.names import Epoch, Revision
@@ -104,6 +107,11 @@ class Member:
             wake=self._wake.set,
             own_web=self._own_web,
         )
+        self._upkeep = EventUpkeep(
+            events,
+            limits=self._event_limits,
+            is_controller=parts.bootstrap.role is Role.CONTROLLER,
+        )
         self._drift = DriftWatch(parts.store, parts.folder, self._record_event, clock=SystemClock())
         self._reporter = Reporter(parts.upstream, events, status=self.status)
         self._threads = [
@@ -124,6 +132,7 @@ class Member:
         self._intake.resume()
         self.status()  # what a process before this one has left is no longer true
         self._reporter.start()
+        self._upkeep.start()
         self._drift.start()
         self._bans.start()
         self._orders.start()
@@ -147,6 +156,7 @@ class Member:
         self._record_event(EventName.MEMBER_STOPPED)
         self._reporter.stop()
         self._own_web.stop()
+        self._upkeep.stop()
         self._parts.upstream.close()
         for thread in self._threads:
             thread.join(_END_S)
@@ -175,6 +185,7 @@ class Member:
             renewed_at=self._outbound.renewed_at,
             services=self._inbound.status(),
             transfers=self._outbound.status(),
+            events_dropped=self._upkeep.dropped,
         )
 
     def _state(self) -> MemberState:
@@ -280,6 +291,10 @@ class Member:
             self._wake.set()
 
     # Writing down
+
+    def _event_limits(self) -> EventLimits:
+        generation = self._intake.generation
+        return generation.cluster.events if generation else EventLimits()
 
     def _record_event(
         self,

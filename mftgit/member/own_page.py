@@ -11,12 +11,11 @@ from typing import Final
 
 from mftgit import __version__
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.event_store import ACKNOWLEDGED, EventStore
 from mftgit.adapters.own_page import POLICY, render_own_page
 from mftgit.adapters.plain_http import Answer, Spot
 from mftgit.adapters.prometheus_text import TEXT_FORM, MetricsText
 from mftgit.member.counting import Counting
-from mftgit.member.report import ACKNOWLEDGED
 from mftgit.model.config import Generation
 from mftgit.model.event_query import EventQuery
 from mftgit.model.messages import Head, MemberStatus

@@ -12,7 +12,7 @@ from loguru import logger
 
 from mftgit.adapters.channel import ControllerRefusedError, NumbersTakenError
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.event_store import ACKNOWLEDGED, EventStore
 from mftgit.errors import MftgitError
 from mftgit.member.upstream import Upstream
 from mftgit.model.events import Event
@@ -35,8 +35,6 @@ _SETTLE_S = 0.05  # gathers the events of one moment into one request
 _BATCH = 500
 _BATCH_BYTES = MAX_REPORT_BYTES // 4
 _BACK_OFF_MAX_S = 30.0
-ACKNOWLEDGED = "acknowledged"
-"""What the event log calls the last position that is at the controller."""
 
 
 class Reporter:

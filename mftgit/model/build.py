@@ -30,6 +30,7 @@ from mftgit.model.config import (
 from mftgit.model.content import build_content
 from mftgit.model.controller_line import build_line
 from mftgit.model.etcd import build_etcd
+from mftgit.model.event_retention import EventLimits
 from mftgit.model.failover import Failover
 from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
@@ -72,6 +73,7 @@ def build_cluster(value: Value) -> Cluster:
         windows=build_windows,
         calendars=build_calendars,
         controller=build_line,
+        events=build_event_limits,
     )
     coordinator = value.get("coordinator", {})
     if "ttl_s" in coordinator:
@@ -91,6 +93,12 @@ def build_cluster(value: Value) -> Cluster:
     if "age" in value:
         fields["age_operators"] = dict(value["age"]["operators"])
     return Cluster(**fields)
+
+
+def build_event_limits(value: Value) -> EventLimits:
+    """Return for how long events are kept, and how much of them."""
+    names = ("keep_days", "keep_info_days", "max_bytes", "member_keep_days", "member_max_bytes")
+    return EventLimits(**given(value, **dict.fromkeys(names, int)))
 
 
 def build_member(name: MemberName, value: Value) -> Member:

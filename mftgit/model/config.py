@@ -17,6 +17,7 @@ from mftgit.model.commands import Commands
 from mftgit.model.content import Step
 from mftgit.model.controller_line import ControllerLine
 from mftgit.model.etcd import EtcdPlace
+from mftgit.model.event_retention import EventLimits
 from mftgit.model.failover import Failover
 from mftgit.model.lease import DEFAULT_TTL_S
 from mftgit.model.ledger_line import LEDGER_DAYS
@@ -64,6 +65,7 @@ class Cluster:
     controller: ControllerLine = field(default_factory=ControllerLine)
     age_operators: Mapping[str, str] = field(default_factory=dict)
     ledger_days: int = LEDGER_DAYS
+    events: EventLimits = field(default_factory=EventLimits)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
 

@@ -120,7 +120,7 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
             Name.ORDER_GIVEN,
             Name.ORDER_CARRIED_OUT,
         ),
-        Severity.WARNING: (Name.ORDER_REFUSED, Name.ORDER_EXPIRED),
+        Severity.WARNING: (Name.ORDER_REFUSED, Name.ORDER_EXPIRED, Name.EVENTS_DROPPED),
     },
     Group.ACCESS: {
         Severity.NOTICE: (Name.OPERATOR_ADDED, Name.OPERATOR_CHANGED, Name.OPERATOR_REMOVED),

@@ -75,6 +75,7 @@ class EventName(Enum):
     WORKER_ENDED = "WorkerEnded"
     SOURCE_BANNED = "SourceBanned"
     SOURCE_UNBANNED = "SourceUnbanned"
+    EVENTS_DROPPED = "EventsDropped"
 
 
 _FIXED = ("member", "seq", "at", "event", "revision", "epoch")

@@ -186,7 +186,8 @@ class MemberStatus:
 
     ``lkg_revision`` is what it would go back to; ``suspended``, ``pin`` and ``drain`` are an operator's orders there.
     ``storage`` is None where it has no transfers, or has not looked yet. ``renewed_at`` (RFC 3339, by its own clock) is
-    when the last renewal of its session was asked for that succeeded; None without a session.
+    when the last renewal of its session was asked for that succeeded; None without a session. ``events_dropped`` is how
+    many events its log has lost to its bound, ever.
     """
 
     name: MemberName
@@ -204,6 +205,7 @@ class MemberStatus:
     renewed_at: str | None = None
     services: Sequence[ServiceStatus] = ()
     transfers: Sequence[TransferStatus] = ()
+    events_dropped: int = 0
 
     def as_json(self, *, last_seen_s: float | None) -> dict[str, Any]:
         """Return the shape that ``status --json`` documents; ``last_seen_s`` is None when never."""
@@ -224,6 +226,7 @@ class MemberStatus:
             "last_seen_s": None if last_seen_s is None else round(last_seen_s, 1),
             "services": [each.as_json() for each in self.services],
             "transfers": [each.as_json() for each in self.transfers],
+            "events_dropped": self.events_dropped,
         }
 
 
@@ -286,6 +289,7 @@ def parse_member_status(value: Any) -> MemberStatus:
             renewed_at=_time(value.get("renewed_at")),
             services=_parse_services(value.get("services", [])),
             transfers=tuple(parse_transfer_status(each) for each in transfers),
+            events_dropped=max(0, int(value.get("events_dropped", 0))),
         )
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not a member's status: {error}") from None
