@@ -19,6 +19,7 @@ from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 
 from mftgit.adapters.git_objects import get_commit
+from mftgit.adapters.git_ssh import SshServer, ssh_client
 from mftgit.errors import MftgitError, TransientError
 
 _SPOOL_BYTES = 4 << 20
@@ -49,7 +50,10 @@ class RemoteBrokenError(MftgitError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to get and from where; see `GitStore.fetch`."""
+    """What to get and from where; see `GitStore.fetch`. A tip that is ``unwanted`` is told, and not sent.
+
+    With ``ssh`` the server is asked by that, and what is for HTTP is passed over.
+    """
 
     url: str
     ca_file: Path | None
@@ -59,6 +63,8 @@ class Request:
     timeout_s: float
     tip: ObjectID | None = None
     connections: urllib3.PoolManager | None = None
+    unwanted: ObjectID | None = None
+    ssh: SshServer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +116,12 @@ def _ask(
     pack: "tempfile.SpooledTemporaryFile[bytes]",
     request: Request,
 ) -> "_Wanted":
-    client = _Client(request, connections, deadline)
-    wanted = _Wanted(request.ref.encode(), store)
+    wanted = _Wanted(request.ref.encode(), store, request.unwanted)
     try:
-        client.fetch_pack(
+        if request.ssh is not None:
+            _ask_by_ssh(request, request.ssh, wanted, _Haves(store, known), pack)
+            return wanted
+        _Client(request, connections, deadline).fetch_pack(
             urlsplit(request.url).path or "/",
             wanted,
             _Haves(store, known),
@@ -126,10 +134,38 @@ def _ask(
     return wanted
 
 
-class _Wanted:
-    """Says which objects to ask for: the tip, unless it is here already."""
+def _ask_by_ssh(
+    request: Request,
+    server: SshServer,
+    wanted: "_Wanted",
+    haves: "_Haves",
+    pack: "tempfile.SpooledTemporaryFile[bytes]",
+) -> None:
+    left_bytes = request.max_bytes
 
-    def __init__(self, ref: bytes, store: BaseObjectStore) -> None:
+    def read(chunk: bytes) -> bytes:
+        nonlocal left_bytes
+        left_bytes -= len(chunk)
+        if left_bytes < 0:
+            raise RemoteBrokenError(
+                f"{request.url} sent more than {request.max_bytes} bytes, which is the limit"
+            )
+        return chunk
+
+    with ssh_client(server, read, timeout_s=request.timeout_s) as (client, running):
+        try:
+            client.fetch_pack(urlsplit(request.url).path, wanted, haves, pack.write)
+        except (*_BAD_TALK, OSError) as error:
+            # What comes by ssh is cut off where a key is not taken, and where the line breaks.
+            why = "it took too long" if running.late else running.complaint() or str(error)
+            raise RemoteUnreachableError(f"{request.url}: {why}") from error
+
+
+class _Wanted:
+    """Says which objects to ask for: the tip, unless it is here already, or unwanted."""
+
+    def __init__(self, ref: bytes, store: BaseObjectStore, unwanted: ObjectID | None) -> None:
+        self._unwanted = unwanted
         self._ref = Ref(ref)
         self._store = store
         self.tip: ObjectID | None = None
@@ -138,7 +174,9 @@ class _Wanted:
     def __call__(self, refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
         del depth  # never given by us
         self.tip = refs.get(self._ref)
-        self.asked = self.tip is not None and self.tip not in self._store
+        self.asked = (
+            self.tip is not None and self.tip != self._unwanted and self.tip not in self._store
+        )
         return [self.tip] if self.tip is not None and self.asked else []
 
 

@@ -117,6 +117,16 @@ class StateFolder:
         return self.root / "events.sqlite"
 
     @property
+    def mirror(self) -> Path:
+        """Which branch of a forge is published here, as `mftgit controller mirror` set it; on the controller only."""
+        return self.root / "mirror.json"
+
+    @property
+    def mirror_state(self) -> Path:
+        """What the last look at that branch found."""
+        return self.root / "mirror-state.json"
+
+    @property
     def registry(self) -> Path:
         """Operators, members and the head pointer; on the controller only."""
         return self.root / "registry.sqlite"

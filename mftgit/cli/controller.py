@@ -1,4 +1,4 @@
-"""``mftgit controller``: make a controller, and give its cluster another authority."""
+"""``mftgit controller``: make a controller, and what only its administrator does to it."""
 
 import socket
 from pathlib import Path
@@ -9,6 +9,7 @@ import click
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.documents_folder import importable, read_folder
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.mirror import mirror
 from mftgit.cli.options import Listen, Name, dir_option, folder_argument, json_option, print_json
 from mftgit.cli.records import open_records
 from mftgit.cli.rules import make_validator
@@ -26,7 +27,10 @@ _MINIMAL = {
 
 @click.group()
 def controller() -> None:
-    """Make the cluster's controller, and give the cluster another authority."""
+    """Make the cluster's controller, give the cluster another authority, and publish what a forge has."""
+
+
+controller.add_command(mirror)
 
 
 @controller.command(

@@ -29,6 +29,8 @@ from mftgit.controller.history import History
 from mftgit.controller.keys import MemberKeys
 from mftgit.controller.limits import PublishedLimits
 from mftgit.controller.member_refs import MemberRefs
+from mftgit.controller.mirror import Mirroring
+from mftgit.controller.mirror_settings import MirrorSettings
 from mftgit.controller.notify import Notifier
 from mftgit.controller.orders import Orders
 from mftgit.controller.overview import look_over
@@ -46,6 +48,7 @@ from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal
 from mftgit.model.events import Event, EventName, Fact
 from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Hint, MemberStatus
+from mftgit.model.mirror import MAX_HOOK_BYTES
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.overview import Overview
 from mftgit.model.places import CLUSTER_FILE
@@ -139,7 +142,17 @@ class Controller:
         )
         receive = Receive(validator, self._record, self._publish)
         self._git = GitHttp(
-            self.store, gate=receive.decide, settled=receive.settle, limits=self._limits
+            self.store,
+            gate=lambda push: self._mirroring.refusal(push) or receive.decide(push),
+            settled=receive.settle,
+            limits=self._limits,
+        )
+        self._mirroring = Mirroring(
+            MirrorSettings(folder),
+            replace(self._git.door, gate=receive.decide),
+            self._registry,
+            record=self._record_fact,
+            clock=clock,
         )
         self.proposals = Proposals(self._git.door, controller=me, now=clock.now)
         self._sessions = Sessions(WebSessions(folder.registry), self._registry, clock=clock)
@@ -190,11 +203,13 @@ class Controller:
         self._web.start()
         self._certificate.start(self._server.reload_certificate)
         self._housekeeping.start()
+        self._mirroring.start()
 
     def stop(self) -> None:
         """Stop serving and close everything."""
         self._notifier.close()
         self._web.stop()
+        self._mirroring.stop()
         self._certificate.stop()
         self._server.stop()
         self._housekeeping.stop()
@@ -274,6 +289,15 @@ class Controller:
                 path="/api/head/events",
                 access=known,
                 stream=lambda request: self._notifier.subscribe(_known(request)),
+            ),
+            Door(
+                method="POST",
+                path="/api/forge",
+                access=anyone,
+                handle=self._hear_forge,
+                at_once=self._spare_forge,
+                max_body_bytes=MAX_HOOK_BYTES,
+                max_body_s=_STRANGER_S,
             ),
             Door(method="GET", path="/api/bans", access=known, handle=self._tell_bans, polled=True),
             Door(
@@ -364,6 +388,16 @@ class Controller:
         """Tell a member its own orders, and of no other's."""
         member = MemberName(_known(request).name)
         return _json(self.orders.news(member, _after(request)).as_json())
+
+    def _spare_forge(self, _request: Request) -> Response | None:
+        if self._mirroring.has_room():
+            return None
+        return _json({"error": "too many webhooks; the branch is looked at anyway"}, status=429)
+
+    def _hear_forge(self, request: Request) -> Response:
+        if self._mirroring.hook(request.headers, request.body.read()):
+            return _json({"heard": True}, status=202)
+        return _json({"error": "no webhook of the forge's that is mirrored here"}, status=403)
 
     def _take_events(self, request: Request) -> Response:
         member = _itself(request)

@@ -92,7 +92,10 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
             Name.REVISION_PUBLISHED,
             Name.CHANGE_PROPOSED,
             Name.CHANGE_REMOVED,
+            Name.FORGE_REACHED,
         ),
+        Severity.WARNING: (Name.FORGE_UNREACHABLE, Name.FORGE_STATUS_FAILED),
+        Severity.ERROR: (Name.FORGE_REFUSED,),
     },
     Group.ROLLOUT: {
         Severity.INFO: (Name.ROLLOUT_STARTED, Name.ROLLOUT_FINISHED),
