@@ -14,13 +14,16 @@ from configparser import ConfigParser
 from enum import Enum
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from click.testing import CliRunner
 
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
+from mftgit.controller.web.doors import ApiDoor
+from mftgit.controller.web.parts import WebParts
+from mftgit.controller.web.site import all_doors
 from mftgit.model.activation import NEXT
 from mftgit.model.event_kinds import KINDS, EventKind, Group, Severity
 from mftgit.model.metrics import METRICS
@@ -236,8 +239,33 @@ def kind(field: Mapping[str, Any]) -> str:
     return text + (f", `{field['pattern']}`" if "pattern" in field else "")
 
 
+def api(_page: Path) -> Iterator[str]:
+    """Tell of each call of the HTTP API."""
+    calls = (each for each in all_doors(cast("WebParts", _Anything())) if isinstance(each, ApiDoor))
+    yield from ("| call | role | | answer |", "|---|---|---|---|")
+    for call in sorted(calls, key=lambda each: (each.path, each.method)):
+        asked = "".join(f"; `{name}`" for name in sorted(call.query))
+        body = "".join(f"; `{name}`" for name in (call.body or {}).get("properties", ()))
+        words = call.summary
+        words += f" Parameters: {asked[2:]}." if asked else ""
+        words += f" Body: {body[2:]}." if body else ""
+        answer = call.media_type
+        if isinstance(call.answer, str):
+            answer = f"[{call.answer}](../../schemas/{call.answer}.schema.json)"
+        yield f"| `{call.method} {call.path}` | {call.role.value} | {words} | {answer} |"
+
+
+class _Anything:
+    """Stands for what doors are built from, which is not asked for anything while they are."""
+
+    def __getattr__(self, name: str) -> "_Anything":
+        """Return the same."""
+        return self
+
+
 PARTS: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "activation": activation,
+    "api": api,
     "command-line": command_line,
     "decisions": decisions,
     "delivery": delivery,

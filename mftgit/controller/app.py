@@ -165,21 +165,20 @@ class Controller:
             clock=clock,
             visitor=self._sessions.visitor,
         )
-        self._web = WebSite(
-            WebParts(
-                folder=folder,
-                bootstrap=bootstrap,
-                registry=self._registry,
-                events=events,
-                store=self.store,
-                validator=validator,
-                clock=clock,
-                sessions=self._sessions,
-                log_in=doorkeeper.log_in,
-                proposals=self.proposals,
-                history=self.history,
-            )
+        self.web_parts = WebParts(
+            folder=folder,
+            bootstrap=bootstrap,
+            registry=self._registry,
+            events=events,
+            store=self.store,
+            validator=validator,
+            clock=clock,
+            sessions=self._sessions,
+            log_in=doorkeeper.log_in,
+            proposals=self.proposals,
+            history=self.history,
         )
+        self._web = WebSite(self.web_parts)
         self._server = HttpServer(
             [*self._doors(), *self._web.doors],
             doorkeeper=doorkeeper,

@@ -28,6 +28,7 @@ from mftgit.controller.web.doors import (
 from mftgit.controller.web.layout import Layout
 from mftgit.controller.web.sessions import COOKIE, Sessions
 from mftgit.model.access import Access, OperatorRole, Principal
+from mftgit.model.json_fit import JsonFit
 from mftgit.model.web_guard import is_form_token, read_cookie, why_foreign
 
 GUARDED: Final[Mapping[str, str]] = {
@@ -80,9 +81,11 @@ class Serving:
     # The API
 
     def _api(self, door: ApiDoor) -> Door:
+        fit = None if door.body is None else JsonFit(door.body)
+
         def handle(request: Request) -> Response:
             self._check_origin(request)
-            asked = self._asked(request, body=_json_body(request, door))
+            asked = self._asked(request, body=None if fit is None else _json_body(request, fit))
             return _guarded(_answered(door.handle(asked)))
 
         return Door(
@@ -258,16 +261,17 @@ def _parsed(text: str) -> dict[str, list[str]]:
         raise NotServedError(400, f"there are more than {_MAX_FIELDS} fields") from None
 
 
-def _json_body(request: Request, door: ApiDoor) -> Any:
-    if door.body is None:
-        return None
+def _json_body(request: Request, fit: JsonFit) -> Any:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise NotServedError(415, "send JSON, with Content-Type: application/json")
     try:
-        return json.loads(request.body.read())
+        value = json.loads(request.body.read())
     except (ValueError, RecursionError) as error:
         raise NotServedError(400, f"the body is not JSON: {error}") from None
+    if why_not := fit.why_not(value):
+        raise NotServedError(400, why_not)
+    return value
 
 
 def _answered(value: Any) -> Response:

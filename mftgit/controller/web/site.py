@@ -1,7 +1,7 @@
 """The Web Manager, put together: its resources, where to log in, what pages load, and the description of the API."""
 
 from mftgit.adapters.http_doors import Door
-from mftgit.controller.web.doors import ApiDoor, Topic
+from mftgit.controller.web.doors import AnyDoor, ApiDoor, Topic
 from mftgit.controller.web.layout import Layout
 from mftgit.controller.web.live import Live
 from mftgit.controller.web.login import Login
@@ -17,12 +17,11 @@ class WebSite:
     def __init__(self, parts: WebParts) -> None:
         """Build every resource from ``parts``."""
         layout = Layout(GUARDED, NAVIGATION)
-        resources = [door for resource in RESOURCES for door in resource(parts)]
-        api = [each for each in resources if isinstance(each, ApiDoor)]
+        resources = all_doors(parts)
         topics = [each for each in resources if isinstance(each, Topic)]
         self._live = Live(topics, parts.sessions)
         self.doors: list[Door] = [
-            *Serving(layout, parts.sessions).doors([*resources, description_door(api)]),
+            *Serving(layout, parts.sessions).doors(resources),
             *Login(layout, parts.sessions, parts.log_in).doors(),
             *self._live.doors(),
             layout.door(),
@@ -35,3 +34,10 @@ class WebSite:
     def stop(self) -> None:
         """Tell nobody any more."""
         self._live.stop()
+
+
+def all_doors(parts: WebParts) -> list[AnyDoor]:
+    """Return the doors of every resource, and that to the description of the API."""
+    made = [door for resource in RESOURCES for door in resource(parts)]
+    api = [each for each in made if isinstance(each, ApiDoor)]
+    return [*made, description_door(api)]
