@@ -45,7 +45,7 @@ class Database:
         self._lock = threading.Lock()
         self._closed = False
         try:
-            self._connection().executescript(schema)
+            self._create(schema)
             for column in added:
                 self._add(column)
         except sqlite3.Error as error:
@@ -53,6 +53,12 @@ class Database:
             raise DatabaseError(
                 f"{path}: {error}: see that this user may write there; a damaged file is restored from a backup"
             ) from error
+
+    def _create(self, schema: str) -> None:
+        """Make what is missing; in a new file all at once, which is one write to the disk instead of many."""
+        connection = self._connection()
+        (version,) = connection.execute("PRAGMA schema_version").fetchone()
+        connection.executescript(schema if version else f"BEGIN IMMEDIATE;{schema};COMMIT")
 
     def _add(self, column: Column) -> None:
         connection = self._connection()
