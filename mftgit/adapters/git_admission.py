@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loguru import logger
 
@@ -24,8 +24,11 @@ from mftgit.model.trust import POLICY_FILES
 Gate = Callable[[Push], Verdict]
 """Decides one ref of a push; may be called by several threads at once."""
 
-Settled = Callable[[Push, Verdict], None]
-"""Told the outcome of each ref, once, after it moved or was refused; one push at a time, in the order of moving."""
+Settled = Callable[[Push, Verdict], Sequence[str] | None]
+"""Told the outcome of each ref, once, after it moved or was refused; one push at a time, in the order of moving.
+
+What it returns is told to who pushed, in lines.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,7 @@ class Admission:
     def refuse(self, updates: Sequence[RefUpdate], verdict: Verdict) -> Sequence[Verdict]:
         """Tell that all ``updates`` were refused by ``verdict``, and return that."""
         outcomes = [(undecided(self._pusher, update), verdict) for update in updates]
-        self._tell_settled(outcomes)
-        return [verdict] * len(updates)
+        return self._tell_settled(outcomes)
 
     def _push(self, quarantine: Quarantine, update: RefUpdate, changes: frozenset[str]) -> Push:
         """Find out what the gate needs to know of one ref."""
@@ -132,8 +134,7 @@ class Admission:
                 refused.get(push.update.ref, verdict) if verdict.accepted else verdict
                 for push, verdict in zip(pushes, verdicts, strict=True)
             ]
-            self._tell_settled(list(zip(pushes, final, strict=True)))
-        return final
+            return self._tell_settled(list(zip(pushes, final, strict=True)))
 
     def _move(self, quarantine: Quarantine, group: Sequence[RefUpdate]) -> dict[str, Verdict]:
         """Move a group of refs, all or none but for accidents; return the verdicts of those that did not."""
@@ -153,12 +154,17 @@ class Admission:
             if update not in moved
         }
 
-    def _tell_settled(self, outcomes: Sequence[tuple[Push, Verdict]]) -> None:
+    def _tell_settled(self, outcomes: Sequence[tuple[Push, Verdict]]) -> list[Verdict]:
+        """Tell what became of each ref; return the verdicts with what there is to tell who pushed."""
+        told = []
         for push, verdict in outcomes:
+            lines: Sequence[str] = ()
             try:
-                self._door.settled(push, verdict)
+                lines = self._door.settled(push, verdict) or ()
             except Exception:
                 logger.exception("what became of a push could not be told", ref=push.update.ref)
+            told.append(replace(verdict, explanation=(*verdict.explanation, *lines)))
+        return told
 
 
 def undecided(pusher: Pusher, update: RefUpdate, current: Revision | None = None) -> Push:

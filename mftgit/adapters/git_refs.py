@@ -10,6 +10,7 @@ from dulwich.repo import Repo
 
 from mftgit.adapters.git_objects import BrokenHistoryError
 from mftgit.model.access import Kind
+from mftgit.model.names import REVIEWS
 
 HOLDS_S = 1.0
 """After so long one who asks has to look anew, and after twice that everybody: a ref that another program moved is
@@ -87,7 +88,9 @@ class SeenRefs:
 
 
 def _branches_and_tags(repo: Repo) -> Iterator[Ref]:
+    """Give what members have a use for: what people said of it too, so that they can check who approved."""
     yield Ref(b"HEAD")
+    yield Ref(REVIEWS.encode())
     for folder in (b"refs/heads", b"refs/tags"):
         for name in repo.refs.subkeys(Ref(folder)):
             yield Ref(folder + b"/" + name)

@@ -1,6 +1,5 @@
 """``mftgit diff``: what a change means, member by member."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -9,29 +8,17 @@ from mftgit.adapters.operator_clone import PUBLISHED, OperatorClone
 from mftgit.cli.options import Name, json_option, print_json
 from mftgit.cli.rules import make_validator
 from mftgit.errors import ConfigError
-from mftgit.model.changes import (
-    Action,
-    ComponentChange,
-    MemberChange,
-    Presence,
-    member_changes,
-)
-from mftgit.model.changes_markdown import changes_markdown, shown
+from mftgit.model.change_words import change_lines
+from mftgit.model.changes import Action, member_changes
+from mftgit.model.changes_markdown import changes_markdown
 from mftgit.model.changes_told import tell_member
-from mftgit.model.flat import FieldChange
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.printable import printable
-from mftgit.model.problem import format_problem, format_problems
+from mftgit.model.problem import format_problems
 from mftgit.model.validate import Validation, Validator
 
 _WORK_TREE = "the work tree"
 _COLOURS = {Action.STARTED: "green", Action.ADDED: "green", Action.CHANGED: "yellow"}
-_PRESENCES = {
-    Presence.STAYS: "",
-    Presence.COMES: " comes",
-    Presence.GOES: " goes: without its document it is an ordinary node, until `mftgit member remove`",
-    Presence.UNDECLARED: " has no document: an ordinary node",
-}
 
 
 @click.command(
@@ -79,7 +66,7 @@ def diff(words: tuple[str, ...], member: MemberName | None, as_json: bool, told:
         click.echo(changes_markdown(old[:12], new[:12] if new else _WORK_TREE, changes), nl=False)
         return
     click.echo(printable(f"{before} ({old[:12]}) -> {after or _WORK_TREE}"))
-    for line in _lines(changes):
+    for line in change_lines(changes, bold=_bold, paint=_paint):
         click.echo(line)
 
 
@@ -107,28 +94,9 @@ def _valid(
     return found
 
 
-def _lines(changes: Iterable[MemberChange]) -> Iterator[str]:
-    for change in changes:
-        title = f"{change.member}{_PRESENCES[change.presence]}"
-        yield click.style(title, bold=True) if change else f"{title}: nothing changes"
-        for each in change.settings:
-            yield f"  {_field(each)}"
-        for kind, components in _kinds(change):
-            for component in components:
-                colour = _COLOURS.get(component.action, "red")
-                yield f"  {kind} {component.name} {click.style(component.action.value, fg=colour)}"
-                yield from (f"    {_field(each)}" for each in component.fields)
-        for problem in change.problems:
-            text = format_problem(problem).replace("\n ", "")
-            yield f"  would refuse it: {printable(text)}"
+def _bold(text: str) -> str:
+    return click.style(text, bold=True)
 
 
-def _kinds(change: MemberChange) -> Iterator[tuple[str, tuple[ComponentChange, ...]]]:
-    yield "transfer", change.transfers
-    yield "location", change.locations
-    yield "service", change.services
-    yield "account", change.accounts
-
-
-def _field(change: FieldChange) -> str:
-    return printable(f"{change.field}: {shown(change.before)} -> {shown(change.after)}")
+def _paint(action: Action) -> str:
+    return click.style(action.value, fg=_COLOURS.get(action, "red"))

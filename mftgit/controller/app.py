@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from loguru import logger
 
 from mftgit.adapters.ban_records import BanRecords
-from mftgit.adapters.clock import SystemClock, rfc3339
+from mftgit.adapters.clock import Clock, SystemClock, rfc3339
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_damage import mend_head
 from mftgit.adapters.git_http import MAX_QUESTION_BYTES, GitHttp, GitRequest, GitResponse
@@ -19,6 +20,7 @@ from mftgit.adapters.http_doors import Door, Pool, Request, Response
 from mftgit.adapters.http_server import HttpServer
 from mftgit.adapters.order_records import OrderRecords
 from mftgit.adapters.registry import Registry
+from mftgit.adapters.review_log import KeptReviews
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.adapters.web_sessions import WebSessions
 from mftgit.controller.access import Doorkeeper
@@ -38,6 +40,8 @@ from mftgit.controller.presence import Presence
 from mftgit.controller.proposals import Proposals
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
+from mftgit.controller.review_gate import ReviewGate
+from mftgit.controller.reviews import Reviews
 from mftgit.controller.rollout import Leader
 from mftgit.controller.upkeep import Housekeeping
 from mftgit.controller.upstream import LocalUpstream, repository_broken
@@ -46,6 +50,7 @@ from mftgit.controller.web.sessions import Sessions
 from mftgit.controller.web.site import WebSite
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal
+from mftgit.model.changes import MemberChange, member_changes
 from mftgit.model.events import Event, EventName, Fact
 from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Hint, MemberStatus
 from mftgit.model.mirror import MAX_HOOK_BYTES
@@ -137,24 +142,7 @@ class Controller:
         )
         self._limits = PublishedLimits(self.store)
         self._limits()
-        self._publish = Publish(
-            self._record, [self._limits.published, self._certificate.published, self._raise_head]
-        )
-        receive = Receive(validator, self._record, self._publish)
-        self._git = GitHttp(
-            self.store,
-            gate=lambda push: self._mirroring.refusal(push) or receive.decide(push),
-            settled=receive.settle,
-            limits=self._limits,
-        )
-        self._mirroring = Mirroring(
-            MirrorSettings(folder),
-            replace(self._git.door, gate=receive.decide),
-            self._registry,
-            record=self._record_fact,
-            clock=clock,
-        )
-        self.proposals = Proposals(self._git.door, controller=me, now=clock.now)
+        self._open_gate(folder, validator, clock)
         self._sessions = Sessions(WebSessions(folder.registry), self._registry, clock=clock)
         self.history = History(self.store, validator, self._running)
         doorkeeper = Doorkeeper(
@@ -187,11 +175,43 @@ class Controller:
             key=folder.tls_key,
         )
 
+    def _open_gate(self, folder: StateFolder, validator: Validator, clock: Clock) -> None:
+        """Put together what decides about pushes, and what moves main by the same rules."""
+        self._publish = Publish(
+            self._record, [self._limits.published, self._certificate.published, self._raise_head]
+        )
+        self._review_gate = ReviewGate(
+            self.store,
+            KeptReviews(self.store, now=clock.now),
+            operators=self._operators,
+            compare=partial(_compare, self.store, validator),
+            record=self._record,
+        )
+        receive = Receive(validator, self._record, self._publish, self._review_gate)
+        self._git = GitHttp(
+            self.store,
+            gate=lambda push: self._mirroring.refusal(push) or receive.decide(push),
+            settled=receive.settle,
+            limits=self._limits,
+        )
+        self._mirroring = Mirroring(
+            MirrorSettings(folder),
+            replace(self._git.door, gate=receive.decide),
+            self._registry,
+            record=self._record_fact,
+            clock=clock,
+        )
+        self.proposals = Proposals(self._git.door, controller=self._me, now=clock.now)
+        self.reviews = Reviews(
+            self._git.door, self._review_gate, controller=self._me, now=clock.now
+        )
+
     def start(self) -> None:
         """Serve. Damage is looked for, and a publication that a crash kept from being told is told first."""
         self._git.damage.look()
         self._leader.resume()
         self.catch_up()
+        self._begin_reviews()
         self._publish.start()
         self._presence.start()
         self._member_refs.start()
@@ -429,6 +449,15 @@ class Controller:
         else:
             self._publish.tell(tip, who=None, previous=head.oid)
 
+    def _begin_reviews(self) -> None:
+        try:
+            self._review_gate.begin()
+        except MftgitError as error:
+            logger.warning("the log of reviews was not looked at", reason=str(error))
+
+    def _operators(self) -> Mapping[str, OperatorRole]:
+        return {each.name: each.role for each in self._registry.operators()}
+
     def _raise_head(self, tip: Revision) -> None:
         self._git.forget_refs()  # who is told of it gets it, also where it was moved by hand
         self._leader.published(tip)
@@ -486,6 +515,14 @@ class Controller:
 
     def _record_fact(self, event: EventName, facts: Mapping[str, Fact]) -> None:
         self._events.append(event, facts=facts)
+
+
+def _compare(
+    store: GitStore, validator: Validator, before: Revision, after: Revision
+) -> Sequence[MemberChange]:
+    """Return what ``after`` changes on each member; nothing where one of them is not valid any more."""
+    was, becomes = (validator.validate(store.tree(each)) for each in (before, after))
+    return () if was.problems or becomes.problems else member_changes(was, becomes)
 
 
 def _open_repository(folder: StateFolder) -> GitStore:

@@ -5,9 +5,9 @@ from typing import Protocol
 
 from mftgit.adapters.commit_signature import Examiner
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import MAIN, Revision
+from mftgit.model.names import MAIN, REVIEWS, Revision
 from mftgit.model.problem import Problem, format_problem
-from mftgit.model.push import ACCEPTED, Push, Verdict, judge, unrooted, unsigned
+from mftgit.model.push import ACCEPTED, Push, Verdict, judge, other_ref, unrooted, unsigned
 from mftgit.model.succession import check_succession
 from mftgit.model.tree import Tree
 from mftgit.model.trust import objections, read_policy
@@ -33,6 +33,19 @@ class Checks(Protocol):
         """Return every problem of ``tree``."""
 
 
+class Review(Protocol):
+    """What knows about proposals and what was said of them; `mftgit.controller.review_gate.ReviewGate` does."""
+
+    def judge_main(self, push: Push) -> Verdict:
+        """Return whether main may move there."""
+
+    def judge_records(self, push: Push) -> Verdict:
+        """Return whether what somebody says may be written down."""
+
+    def settled(self, push: Push) -> tuple[str, ...]:
+        """Take note that a ref has moved; return what to tell who pushed."""
+
+
 class Receive:
     """Decides about pushes. `decide` may be called by several threads at once."""
 
@@ -41,8 +54,13 @@ class Receive:
         checks: Checks,
         record: Record,
         publish: Callable[[Push, Revision], None],
+        review: Review | None = None,
     ) -> None:
-        """Call ``publish`` with each accepted push and its revision once main has moved there."""
+        """Call ``publish`` with each accepted push and its revision once main has moved there.
+
+        Without ``review`` nobody is asked for approval: where a forge stands in front, that is its work.
+        """
+        self._review = review
         self._checks = checks
         self._record = record
         self._publish = publish
@@ -51,14 +69,21 @@ class Receive:
         """Return whether the ref may move: by name and history, then by who signed, last by what the files say."""
         self._record(EventName.PUSH_RECEIVED, push.update.new, _facts(push))
         verdict = judge(push)
+        if verdict.accepted and push.update.ref == REVIEWS:
+            return self._review.judge_records(push) if self._review else other_ref(REVIEWS)
+        if verdict.accepted and push.update.ref == MAIN:
+            verdict = self._review.judge_main(push) if self._review else ACCEPTED
         if verdict.accepted and push.update.ref == MAIN:
             verdict = _check_signatures(push)
         if not verdict.accepted or push.update.new is None:
             return verdict
         return self._validate(push)
 
-    def settle(self, push: Push, verdict: Verdict) -> None:
-        """Record a refusal, or publish what moved; to be called once for each ref when all is done."""
+    def settle(self, push: Push, verdict: Verdict) -> tuple[str, ...]:
+        """Record a refusal, or publish what moved; to be called once for each ref when all is done.
+
+        Returns what there is to tell who pushed, in lines.
+        """
         update = push.update
         if verdict.reason is not None:
             facts = {
@@ -67,13 +92,15 @@ class Receive:
                 "explanation": list(verdict.explanation),
             }
             self._record(EventName.PUSH_REFUSED, update.new, facts)
-        elif update.new == update.old:
-            return
-        elif update.ref != MAIN:
+            return ()
+        if update.new == update.old:
+            return ()
+        if update.ref == MAIN and update.new is not None:
+            self._publish(push, update.new)
+        elif update.ref != REVIEWS:
             event = EventName.CHANGE_REMOVED if update.new is None else EventName.CHANGE_PROPOSED
             self._record(event, update.new, _facts(push))
-        elif update.new is not None:
-            self._publish(push, update.new)
+        return self._review.settled(push) if self._review else ()
 
     def _validate(self, push: Push) -> Verdict:
         tree = push.tree()

@@ -36,6 +36,7 @@ from mftgit.model.given import Value, given
 from mftgit.model.limits import build_limits
 from mftgit.model.names import LocationName, MemberName, TransferName
 from mftgit.model.retry import Retry
+from mftgit.model.review_policy import build_review
 from mftgit.model.service import LOOPBACK, Listen
 from mftgit.model.source import Checksum, Marker, Order, Pattern, Regex
 from mftgit.model.triggers import (
@@ -74,6 +75,7 @@ def build_cluster(value: Value) -> Cluster:
         calendars=build_calendars,
         controller=build_line,
         events=build_event_limits,
+        review=build_review,
     )
     coordinator = value.get("coordinator", {})
     if "ttl_s" in coordinator:
@@ -86,6 +88,10 @@ def build_cluster(value: Value) -> Cluster:
     fields["confirm_command"] = confirm.get("command")
     if "version" in value.get("trust", {}):
         fields["policy_version"] = int(value["trust"]["version"])
+    if "require_approvals" in value.get("trust", {}):
+        fields["require_approvals"] = int(value["trust"]["require_approvals"])
+    if "break_glass" in value.get("trust", {}):
+        fields["trust_break_glass"] = int(value["trust"]["break_glass"])
     if "limits" in value.get("gate", {}):
         fields["limits"] = build_limits(value["gate"]["limits"])
     if "ledger_days" in value.get("retention", {}):

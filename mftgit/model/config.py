@@ -32,6 +32,7 @@ from mftgit.model.names import (
     TransferName,
 )
 from mftgit.model.retry import Retry
+from mftgit.model.review_policy import ReviewPolicy
 from mftgit.model.secret_document import Secret
 from mftgit.model.secret_value import SecretValue
 from mftgit.model.service import AnyService, Listen
@@ -67,6 +68,9 @@ class Cluster:
     ledger_days: int = LEDGER_DAYS
     events: EventLimits = field(default_factory=EventLimits)
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    require_approvals: int = 0
+    trust_break_glass: int = 0
+    review: ReviewPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,9 +93,11 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
             Name.CHANGE_PROPOSED,
             Name.CHANGE_REMOVED,
             Name.FORGE_REACHED,
+            Name.CHANGE_MERGED,
+            Name.REVIEW_GIVEN,
         ),
         Severity.WARNING: (Name.FORGE_UNREACHABLE, Name.FORGE_STATUS_FAILED),
-        Severity.ERROR: (Name.FORGE_REFUSED,),
+        Severity.ERROR: (Name.FORGE_REFUSED, Name.GLASS_BROKEN),
     },
     Group.ROLLOUT: {
         Severity.INFO: (Name.ROLLOUT_STARTED, Name.ROLLOUT_FINISHED),

@@ -46,6 +46,8 @@ _RENAMED: Final[Mapping[str, str]] = {
     "begins": "from",
     "ends": "to",
     "policy_version": "trust.version",
+    "require_approvals": "trust.require_approvals",
+    "trust_break_glass": "trust.break_glass",
 }
 
 

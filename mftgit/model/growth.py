@@ -7,12 +7,13 @@ clone that was behind, it is the second one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
 from operator import or_
 
+from mftgit.model.approvals import Covered
 from mftgit.model.names import Revision
 from mftgit.model.policy_version import check_policy_step
 from mftgit.model.problem import Problem
@@ -24,10 +25,14 @@ History = Mapping[Revision, tuple[Revision, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """The commits that do not pass, and the policy that they do not pass by; or what is wrong with the tip's own."""
+    """The commits that do not pass, and the policy that they do not pass by; or what is wrong with the tip's own.
+
+    ``unapproved`` are some that pass but for the approvals that the policy asks for.
+    """
 
     policy: Policy
     wrong: tuple[Finding, ...] = ()
+    unapproved: tuple[Revision, ...] = ()
     problem: Problem | None = None
 
     @property
@@ -43,18 +48,22 @@ def judge_growth(
     tip: Revision,
     policy_of: Callable[[Revision], Policy],
     examine: Callable[[Policy, Revision], Evidence],
+    covered: Callable[[Policy], Iterable[Covered]] = lambda _policy: (),
 ) -> Refusal | None:
     """Return why the members may not follow from ``anchor`` to ``tip``; None when they may.
 
     ``anchor`` is an ancestor of ``tip``. A policy counts for what was published after it, as long as every commit
     since has passed by it. A refusal that is in doubt comes before one that is not. A policy that may not follow on any
     that counts was not published: it came with a later revision, or is refused at the tip.
+
+    ``covered`` tells what was approved, as a policy asks for it. Under such a policy another one counts only from a
+    commit on that was itself approved: what stands between two of them was looked at by nobody.
     """
     commits = tuple(_oldest_first(history, tip))
     known: dict[Policy, _Judge] = {}
 
     def judge_of(policy: Policy) -> _Judge:
-        return known.setdefault(policy, _Judge(policy, commits, examine))
+        return known.setdefault(policy, _Judge(policy, commits, examine, covered))
 
     live = {anchor: [judge_of(policy_of(anchor))]}
     refusals: dict[Revision, Refusal] = {}
@@ -66,10 +75,12 @@ def judge_growth(
         if not passed:
             refusals[revision] = refused[-1] if refused else refusals[next(iter(since))]
             continue
+        if not (publishing := [each for each in passed if each.publishes(revision)]):
+            continue
         fresh = policy_of(revision)
-        problems = [check_policy_step(each.policy, fresh) for each in passed]
+        problems = [check_policy_step(each.policy, fresh) for each in publishing]
         if problems[-1] is not None and None not in problems:
-            refusals[revision] = Refusal(policy=passed[-1].policy, problem=problems[-1])
+            refusals[revision] = Refusal(policy=publishing[-1].policy, problem=problems[-1])
         elif not fresh.problems and judge_of(fresh) not in passed:
             passed.append(judge_of(fresh))
     return (doubt or refusals[tip]) if tip in refusals else None
@@ -91,13 +102,26 @@ class _Judge:
         policy: Policy,
         commits: tuple[Revision, ...],
         examine: Callable[[Policy, Revision], Evidence],
+        covered: Callable[[Policy], Iterable[Covered]],
     ) -> None:
         self.policy = policy
+        approved = tuple(covered(policy)) if policy.approvals else ()
+        seen = frozenset[Revision]().union(*(each.commits for each in approved))
+        self._tips = frozenset(each.tip for each in approved)
+        self._unapproved = sum(
+            1 << place
+            for place, each in enumerate(commits)
+            if policy.approvals and each not in seen
+        )
         self._commits = commits
         self._examine = examine
         self._seen = 0
         self._wrong: dict[int, Finding] = {}
         self._all_wrong = 0
+
+    def publishes(self, revision: Revision) -> bool:
+        """Tell whether the policy lets ``revision`` be published, and not only come with a later one."""
+        return not self.policy.approvals or revision in self._tips
 
     def refusal(self, commits: int) -> Refusal | None:
         """Return what the policy has against some of ``commits``, those in doubt first."""
@@ -108,12 +132,18 @@ class _Judge:
                 self._all_wrong |= 1 << place
         self._seen |= commits
         if not commits & self._all_wrong:
-            return None
+            return self._without_approval(commits & self._unapproved)
         wrong = sorted(
             (self._wrong[place] for place in _places(commits & self._all_wrong)),
             key=lambda each: each.outcome is not Outcome.NOT_CHECKED,
         )
         return Refusal(policy=self.policy, wrong=tuple(islice(wrong, MAX_TOLD + 1)))
+
+    def _without_approval(self, commits: int) -> Refusal | None:
+        if not commits:
+            return None
+        told = islice((self._commits[place] for place in _places(commits)), MAX_TOLD)
+        return Refusal(policy=self.policy, unapproved=tuple(told))
 
 
 def _pass(

@@ -27,6 +27,9 @@ CHANGES: Final = "refs/heads/change/"
 MEMBERS: Final = "refs/members/"
 """Before NAME/active and NAME/attempted: where each member stands, written by the controller."""
 
+REVIEWS: Final = "refs/reviews/log"
+"""What was said of proposals: a chain of commits without files, one for each record; it only grows."""
+
 NAME_PATTERN: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 """What a document, a member or an operator may be called: a DNS label (RFC 1123, 2.1) in lower case."""
 

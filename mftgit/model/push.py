@@ -7,7 +7,7 @@ from typing import Final
 
 from mftgit.model.access import OperatorRole
 from mftgit.model.limits import Limits, beyond
-from mftgit.model.names import CHANGES, MAIN, Revision
+from mftgit.model.names import CHANGES, MAIN, REVIEWS, Revision
 from mftgit.model.tree import Tree
 from mftgit.model.trust import Finding, Policy, explain
 
@@ -105,8 +105,10 @@ def judge(push: Push) -> Verdict:
     fetch.
     """
     update = push.update
-    if update.ref != MAIN and not is_change(update.ref):
-        return _other_ref(update.ref)
+    if update.ref not in {MAIN, REVIEWS} and not is_change(update.ref):
+        return other_ref(update.ref)
+    if update.ref == REVIEWS and None in {update.old, update.new}:
+        return _LOG_STAYS
     if update.ref == MAIN and update.new is None:
         return _MAIN_STAYS
     if not push.role.may(_needed(update)):
@@ -246,7 +248,17 @@ _MAIN_STAYS: Final = Verdict(
 )
 
 
-def _other_ref(ref: str) -> Verdict:
+_LOG_STAYS: Final = Verdict(
+    reason="the log of reviews only grows",
+    explanation=(
+        f"{REVIEWS} is begun by the controller, and never deleted",
+        "to say something of a proposal: mftgit review approve | reject | comment NAME",
+    ),
+)
+
+
+def other_ref(ref: str) -> Verdict:
+    """Return the refusal of a ref that nobody pushes to."""
     return Verdict(
         reason="only main and change/* may be pushed",
         explanation=(

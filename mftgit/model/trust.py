@@ -24,6 +24,7 @@ from mftgit.model.places import (
     TRUST_FILES,
 )
 from mftgit.model.problem import Problem, format_problem
+from mftgit.model.review_policy import MAX_APPROVALS, read_review
 from mftgit.model.signers import (
     NAMESPACE,
     RULE,
@@ -127,6 +128,8 @@ class Policy:
 
     While there are ``problems`` nothing is known for sure, and nobody may. ``gpg_keys`` are what gpg is given to check
     signatures by; whether a key counts is decided by the lines alone. ``place`` is where the version stands, or should.
+    ``approvals`` is how many have to have signed that they approve, ``break_glass`` how many may do without (0: nobody
+    may), and ``people`` are the names of each operator, by which two keys are known as those of one person.
     """
 
     required: bool = False
@@ -135,6 +138,9 @@ class Policy:
     signers: tuple[Signer, ...] = ()
     revoked: frozenset[Key] = frozenset()
     gpg_keys: tuple[bytes, ...] = ()
+    approvals: int = 0
+    break_glass: int = 0
+    people: tuple[tuple[str, tuple[str, ...]], ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -152,9 +158,29 @@ def read_policy(tree: Tree) -> Policy:
     lists = read_lists(tree)
     if isinstance(document, Document):
         version, place = _version(document)
-        required = requires_signatures(document.value)
-        return replace(lists, required=required, version=version, place=place)
+        approvals = _asked(document.value, "require_approvals")
+        return replace(
+            lists,
+            required=requires_signatures(document.value) or approvals > 0,
+            version=version,
+            place=place,
+            approvals=approvals,
+            break_glass=_asked(document.value, "break_glass") if approvals else 0,
+            people=_people(document.value) if approvals else (),
+        )
     return replace(lists, required=True, problems=(*document, *lists.problems))
+
+
+def _asked(cluster: Mapping[str, Json], name: str) -> int:
+    """Return how many people ``trust`` asks for; anything but a number asks for as many as there can be."""
+    trust = cluster.get("trust")
+    found = trust.get(name, 0) if isinstance(trust, dict) else 0
+    return MAX_APPROVALS if (number := whole_number(found)) is None else number
+
+
+def _people(cluster: Mapping[str, Json]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    review = read_review(cluster)
+    return tuple(sorted(review.people.items())) if review else ()
 
 
 def _version(document: Document) -> tuple[int, Place]:

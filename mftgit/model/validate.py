@@ -18,6 +18,7 @@ from mftgit.model.parts import Part, Parts, Rendered
 from mftgit.model.places import DocumentFile, sort_changed, sort_files
 from mftgit.model.problem import Problem
 from mftgit.model.references import check_across
+from mftgit.model.review_rules import check_review
 from mftgit.model.rollout_rules import check_rollout
 from mftgit.model.schema_check import SchemaChecker
 from mftgit.model.schema_version import check_schema_version
@@ -25,7 +26,7 @@ from mftgit.model.survey import Since
 from mftgit.model.templates import Variable
 from mftgit.model.tree import Tree
 from mftgit.model.trigger_rules import check_triggers
-from mftgit.model.trust import check_trust
+from mftgit.model.trust import check_trust, read_policy
 from mftgit.model.ways import Ways
 
 MAX_PROBLEMS: Final = 1000
@@ -254,6 +255,7 @@ def _check_always(tree: Tree, parts: Parts, timezones: frozenset[str]) -> tuple[
         *check_rollout(parts, timezones),
         *check_triggers(parts, timezones),
         *check_trust(tree, cluster),
+        *check_review(parts, lambda: read_policy(tree)),
     )
 
 

@@ -1,0 +1,356 @@
+"""The controller's part in review: what may be published, what may be said, and what is written down of both."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from loguru import logger
+
+from mftgit.adapters.commit_signature import Examiner
+from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.review_log import KeptReviews, ReviewLog
+from mftgit.controller.review_reading import ReviewReading, Rules, Seen, read_rules
+from mftgit.errors import MftgitError
+from mftgit.model.access import OperatorRole
+from mftgit.model.change_words import change_lines, restarts
+from mftgit.model.changes import MemberChange
+from mftgit.model.events import EventName, Fact
+from mftgit.model.names import CHANGES, MAIN, REVIEWS, Revision
+from mftgit.model.printable import printable
+from mftgit.model.push import ACCEPTED, Push, RefUpdate, Verdict
+from mftgit.model.review_record import GIVEN, Entry, Record, Said, Via, read_link
+from mftgit.model.trust import MAX_TOLD, Outcome, judge_commit, read_policy
+
+MAX_PUSHED: Final = 20
+"""So many records come with one push at most."""
+MAX_LINES: Final = 40
+_MAX_LINE: Final = 200
+
+Written = Callable[[EventName, Revision | None, Mapping[str, Fact]], None]
+"""Writes one event of this member."""
+
+Compare = Callable[[Revision, Revision], Sequence[MemberChange]]
+"""Returns what another revision changes on each member."""
+
+
+class ReviewGate:
+    """Judges pushes where review is asked for, and keeps the log; `Receive` and `Reviews` call it, in any thread."""
+
+    def __init__(
+        self,
+        store: GitStore,
+        kept: KeptReviews,
+        *,
+        operators: Callable[[], Mapping[str, OperatorRole]],
+        compare: Compare,
+        record: Written,
+    ) -> None:
+        """Ask ``operators`` who there is, whenever approvals are counted."""
+        self._store = store
+        self.kept = kept
+        self.reading = ReviewReading(store, ReviewLog(store))
+        self._operators = operators
+        self.compare = compare
+        self._record = record
+        self.rebased: dict[Revision, tuple[str, Revision]] = {}
+        """What `Reviews` makes of proposals that main has moved on from: name and tip of each."""
+
+    def reviewers(self) -> frozenset[str]:
+        """Return the operators who may propose."""
+        return frozenset(
+            name for name, role in self._operators().items() if role.may(OperatorRole.PROPOSE)
+        )
+
+    def see(self, name: str, *, rules: Rules | None = None) -> Seen:
+        """Return the proposal ``name``; raises as `ReviewReading.see`."""
+        return self.reading.see(name, operators=self.reviewers(), rules=rules)
+
+    # What may move
+
+    def judge_main(self, push: Push) -> Verdict:
+        """Return whether main may move there, by what the revision that is published says."""
+        published, new = push.published(), push.update.new
+        if push.update.old is None or new is None:
+            return ACCEPTED
+        rules = Rules(
+            main=push.update.old, review=read_rules(published), trust=read_policy(published)
+        )
+        if not rules.reviewed or new == push.update.old:
+            return ACCEPTED
+        if self._glass(push, rules) is not None:
+            return ACCEPTED
+        found = self._proposal(new)
+        if found is None:
+            return _not_proposed(rules)
+        try:
+            obstacles = self.reading.see(
+                found[0], operators=self.reviewers(), rules=rules, tip=found[1]
+            ).obstacles
+        except MftgitError as error:
+            obstacles = (str(error),)
+        return _not_approved(found[0], obstacles) if obstacles else ACCEPTED
+
+    def judge_records(self, push: Push) -> Verdict:
+        """Return whether what somebody says may be written down: in his own name, of what is proposed now."""
+        commits = list(islice(push.commits(), MAX_PUSHED + 1))
+        if len(commits) > MAX_PUSHED:
+            return _no_record(f"more than {MAX_PUSHED} at once")
+        before = push.update.old
+        try:
+            for revision, raw in reversed(commits):
+                entry, parent = read_link(revision, raw)
+                if parent != before:
+                    return _no_record(f"{revision[:12]} does not follow on the one before")
+                before = revision
+                if wrong := self._wrong(push, entry, raw):
+                    return _no_record(wrong)
+        except (ValueError, MftgitError) as error:
+            return _no_record(str(error))
+        return ACCEPTED
+
+    def _wrong(self, push: Push, entry: Entry, raw: bytes) -> str | None:
+        """Return why somebody may not say that; None when they may."""
+        record, by = entry.record, operator_of(push.who)
+        rules = self.reading.rules()
+        if record.said not in GIVEN or record.via is not Via.GIT:
+            return f"{record.said.value!r} is for the controller to say"
+        if record.by != by:
+            return f"{by} cannot speak for {record.by}"
+        signs = record.said in {Said.APPROVE, Said.BREAK_GLASS}
+        if signs and rules.trust.approvals and (flaw := _flaw(rules, entry, raw)):
+            return f"members want to see it signed: {flaw}"
+        if record.said is Said.BREAK_GLASS:
+            return self._wrong_glass(push, record, rules)
+        return self._wrong_opinion(record, rules)
+
+    def _wrong_opinion(self, record: Record, rules: Rules) -> str | None:
+        tip = self.reading.tip(record.change)
+        if record.commit != tip:
+            return f"change/{record.change} is at {tip[:12]} now, not at {record.commit[:12]}: look at it again"
+        if record.said is Said.COMMENT:
+            return None
+        base, _ = self.reading.span(rules.main, tip)
+        content, _ = self.reading.compare(base, tip)
+        if (record.base, record.content) != (base, content):
+            return f"it was compared with {(record.base or '')[:12]}, and has to be with {base[:12]}: look at it again"
+        return None
+
+    def _wrong_glass(self, push: Push, record: Record, rules: Rules) -> str | None:
+        if not push.role.may(OperatorRole.PUBLISH):
+            return "only who may publish can break the glass"
+        if rules.review is not None and not rules.review.break_glass:
+            return "review.break_glass of the published cluster.yaml says that nobody may"
+        if record.base != rules.main:
+            return f"main is at {rules.main[:12]} now: fetch first"
+        return None
+
+    def _glass(self, push: Push, rules: Rules) -> Entry | None:
+        """Return by what record of who pushes this may be published in an emergency, from just here."""
+        if rules.review is not None and not rules.review.break_glass:
+            return None
+        return next(
+            (
+                each
+                for each in reversed(self.kept.entries())
+                if each.record.said is Said.BREAK_GLASS
+                and each.record.commit == push.update.new
+                and each.record.base == push.update.old
+                and each.record.by == operator_of(push.who)
+            ),
+            None,
+        )
+
+    def _proposal(self, revision: Revision) -> tuple[str, Revision] | None:
+        """Return name and tip of the proposal that main moves to."""
+        if revision in self.rebased:
+            return self.rebased[revision]
+        tips = sorted(self._store.tips(CHANGES).items())
+        return next(
+            ((ref.removeprefix(CHANGES), tip) for ref, tip in tips if tip == revision), None
+        )
+
+    # What is written down
+
+    def begin(self) -> None:
+        """See that there is a log to push to, where review is asked for, and write down what a crash kept from it."""
+        main = self._store.head(MAIN)
+        if main is None or not self.reading.rules(main).reviewed:
+            return
+        for ref, tip in sorted(self._store.tips(CHANGES).items()):
+            if self._store.is_ancestor(tip, main):
+                self._merged(ref.removeprefix(CHANGES), tip, main, "mftgit")
+        if self._store.head(REVIEWS) is None:
+            self.kept.append(
+                Record(said=Said.BEGIN, change="", commit=main, by="mftgit", via=Via.CONTROLLER)
+            )
+
+    def settled(self, push: Push) -> tuple[str, ...]:
+        """Write down what a ref that moved means for review; return the lines that who pushed is told."""
+        update = push.update
+        if update.ref == MAIN:
+            self._published(push)
+        elif update.ref == REVIEWS:
+            self._said(push)
+        elif update.new is None:
+            self._closed(push)
+        else:
+            return self._proposed(push)
+        return ()
+
+    def _published(self, push: Push) -> None:
+        new, old = push.update.new, push.update.old
+        if new is None:
+            return
+        by = operator_of(push.who)
+        found = self._proposal(new)
+        glass = None
+        if old is not None:
+            rules = self.reading.rules(old)
+            glass = self._glass(push, rules) if rules.reviewed else None
+        if found is not None:
+            self._merged(*found, new, by)
+        if glass is not None:
+            reason = glass.record.text
+            logger.bind(who=by, reason=reason).critical("published by a broken glass", revision=new)
+            facts: dict[str, Fact] = {"who": by, "reason": reason, "previous": old}
+            self._record(EventName.GLASS_BROKEN, new, facts)
+        self.begin()
+
+    def _merged(self, name: str, tip: Revision, new: Revision, by: str) -> None:
+        record = Record(
+            said=Said.MERGE, change=name, commit=tip, by=by, via=Via.CONTROLLER, result=new
+        )
+        self.kept.append(record)
+        self._store.move([RefUpdate(ref=f"{CHANGES}{name}", old=tip, new=None)])
+        self._record(EventName.CHANGE_MERGED, new, {"change": name, "who": by, "proposed": tip})
+
+    def _closed(self, push: Push) -> None:
+        if push.update.old is not None:
+            self.kept.append(
+                Record(
+                    said=Said.CLOSE,
+                    change=push.update.ref.removeprefix(CHANGES),
+                    commit=push.update.old,
+                    by=operator_of(push.who),
+                    via=Via.CONTROLLER,
+                )
+            )
+
+    def _proposed(self, push: Push) -> tuple[str, ...]:
+        tip, name = push.update.new, push.update.ref.removeprefix(CHANGES)
+        if tip is None:
+            return ()
+        rules = self.reading.rules()
+        base, _ = self.reading.span(rules.main, tip)
+        content, _ = self.reading.compare(base, tip)
+        self.kept.append(
+            Record(
+                said=Said.PROPOSE,
+                change=name,
+                commit=tip,
+                by=operator_of(push.who),
+                via=Via.CONTROLLER,
+                base=base,
+                content=content,
+            )
+        )
+        return tuple(introduce(self.see(name), self.compare(base, tip)))
+
+    def _said(self, push: Push) -> None:
+        old, new = push.update.old, push.update.new
+        if old is None or new is None:
+            return
+        for revision in reversed(tuple(self._store.history(old, new))):
+            entry, _ = read_link(revision, self._store.raw_commit(revision))
+            self.told(entry)
+
+    def told(self, entry: Entry) -> None:
+        """Write the event of what somebody said; of a broken glass there is one when something is published by it."""
+        record = entry.record
+        if record.said is Said.BREAK_GLASS:
+            return
+        facts: dict[str, Fact] = {
+            "change": record.change,
+            "said": record.said.value,
+            "who": record.by,
+            "via": record.via.value,
+            "record": entry.oid,
+        }
+        self._record(EventName.REVIEW_GIVEN, record.commit, facts)
+
+
+def operator_of(who: str) -> str:
+    """Return the name of the operator who pushes, as a principal or by its name alone."""
+    return who.removeprefix("operator ")
+
+
+def introduce(seen: Seen, changes: Sequence[MemberChange]) -> Iterator[str]:
+    """Give the lines that tell who proposed something what it means, and who has to approve; a bounded number."""
+    change, count = seen.change, len(seen.commits)
+    commits = "1 commit" if count == 1 else f"{count} commits"
+    files = "1 file" if len(change.paths) == 1 else f"{len(change.paths)} files"
+    yield f"proposal {change.name}: {commits} on {change.base[:12]}, {files}"
+    lines = [line[:_MAX_LINE] for line in change_lines(each for each in changes if each)]
+    yield from (f"  {line}" for line in lines[:MAX_LINES])
+    if not lines:
+        yield "  nothing changes on any member"
+    if len(lines) > MAX_LINES:
+        yield f"  and {len(lines) - MAX_LINES} lines more: mftgit review show {change.name}"
+    again = [f"{what} on {each.member}" for each in changes for what in restarts(each)]
+    if again:
+        more = f" and {len(again) - MAX_TOLD} more" if len(again) > MAX_TOLD else ""
+        yield f"  stopped and started again: {', '.join(again[:MAX_TOLD])}{more}"[: 5 * _MAX_LINE]
+    if not seen.rules.reviewed:
+        return
+    if seen.obstacles:
+        yield "before it can be merged:"
+        yield from (f"  {printable(each)[:_MAX_LINE]}" for each in seen.obstacles[:MAX_TOLD])
+        yield f"to approve: mftgit review approve {change.name}"
+    else:
+        yield f"it can be merged: mftgit review merge {change.name}"
+
+
+def _flaw(rules: Rules, entry: Entry, raw: bytes) -> str | None:
+    with Examiner() as examine:
+        finding = judge_commit(rules.trust, examine(rules.trust, entry.oid, raw))
+    return None if finding.outcome is Outcome.SIGNED else str(finding)
+
+
+def _no_record(why: str) -> Verdict:
+    return Verdict(
+        reason="not written down",
+        explanation=(
+            f"{REVIEWS}: {why}",
+            "it is written by: mftgit review approve | reject | comment NAME",
+        ),
+    )
+
+
+def _not_proposed(rules: Rules) -> Verdict:
+    said = rules.review
+    needed = max(said.approvals if said else 0, rules.trust.approvals)
+    out = (
+        "in an emergency: mftgit publish --break-glass REASON"
+        if said is None or said.break_glass
+        else "nobody may do without, in an emergency either: review.break_glass"
+    )
+    return Verdict(
+        reason="main takes approved proposals only",
+        explanation=(
+            "the published cluster.yaml asks for review: nothing is pushed to main directly",
+            "propose it: git push origin HEAD:change/NAME (or: mftgit propose NAME)",
+            f"then it takes {needed} {'approval' if needed == 1 else 'approvals'}, and: mftgit review merge NAME",
+            out,
+        ),
+    )
+
+
+def _not_approved(name: str, obstacles: Sequence[str]) -> Verdict:
+    return Verdict(
+        reason="not approved",
+        explanation=(
+            f"change/{name} cannot be merged yet:",
+            *(f"  {printable(each)}" for each in obstacles[:MAX_TOLD]),
+            f"mftgit review show {name} tells how it stands",
+        ),
+    )

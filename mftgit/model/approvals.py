@@ -1,0 +1,128 @@
+"""Whether commits were approved by people who signed that they do, so that nobody need trust the controller for it.
+
+A signed approval names a commit and the published revision that it was compared with; it covers what lies between,
+and nothing else: not the same change in another commit. Who had a part in any of that does not count.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Final
+
+from mftgit.model.names import Revision
+from mftgit.model.review import named_in
+from mftgit.model.review_policy import People, together
+from mftgit.model.review_record import Entry, Said
+from mftgit.model.trust import Evidence, Outcome, Policy, judge_commit
+
+MAX_OPINIONS: Final = 200
+"""So many records of one commit are looked at, the newest."""
+
+Examine = Callable[[Policy, Revision], Evidence]
+"""Tells what a commit shows of who signed it."""
+
+Parents = Mapping[Revision, tuple[Revision, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered:
+    """What ``tip`` was approved with."""
+
+    tip: Revision
+    commits: frozenset[Revision]
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """What people signed about a history: the parents of all commits that can be reached from a tip and not its anchor.
+
+    ``raw_commit`` gives the bytes of a commit, those that are records too.
+    """
+
+    history: Parents
+    entries: tuple[Entry, ...]
+    examine: Examine
+    raw_commit: Callable[[Revision], bytes]
+
+    def covered(self, policy: Policy) -> tuple[Covered, ...]:
+        """Return each approved commit, and what it was approved with, as ``policy`` asks for it."""
+        return tuple(
+            Covered(tip=tip, commits=commits)
+            for tip, entries in self._by_commit.items()
+            for commits in self._enough(policy, tip, entries)
+        )
+
+    def signers(
+        self, policy: Policy, tip: Revision, commits: Iterable[Revision], entries: Iterable[Entry]
+    ) -> tuple[frozenset[str], ...]:
+        """Return who approved ``tip`` so that it counts, one set of names a person, who have no part in ``commits``."""
+        people = People.of(dict(policy.people))
+        authors = people.persons(
+            name
+            for each in commits
+            for name in (*named_in(self.raw_commit(each)), *self._signed(policy, each))
+        )
+        parties = self._parties(policy, people, tip, entries, Said.APPROVE)
+        return tuple(each for each in parties if not each & authors)
+
+    @cached_property
+    def _by_commit(self) -> Mapping[Revision, list[Entry]]:
+        found: defaultdict[Revision, list[Entry]] = defaultdict(list)
+        for each in self.entries:
+            if each.record.commit in self.history:
+                found[each.record.commit].append(each)
+        return {tip: entries[-MAX_OPINIONS:] for tip, entries in found.items()}
+
+    def _enough(
+        self, policy: Policy, tip: Revision, entries: list[Entry]
+    ) -> Iterable[frozenset[Revision]]:
+        """Give what enough people have approved; those who saw more have seen it too."""
+        spans = {base: self._span(base, tip) for base in {each.record.base for each in entries}}
+        for span in set(spans.values()):
+            saw = [each for each in entries if spans[each.record.base] >= span]
+            if len(self.signers(policy, tip, span, saw)) >= policy.approvals or self._broken(
+                policy, tip, saw
+            ):
+                yield span
+
+    def _broken(self, policy: Policy, tip: Revision, entries: Iterable[Entry]) -> bool:
+        """Tell whether so many have signed that the glass be broken as the policy lets them, authors among them."""
+        people = People.of(dict(policy.people))
+        parties = self._parties(policy, people, tip, entries, Said.BREAK_GLASS)
+        return 0 < policy.break_glass <= len(parties)
+
+    def _parties(
+        self, policy: Policy, people: People, tip: Revision, entries: Iterable[Entry], said: Said
+    ) -> tuple[frozenset[str], ...]:
+        """Return who signed last that ``said``, each person once; the operator's name can but put two together."""
+        last: dict[tuple[str, ...], Entry] = {}
+        for each in entries:
+            names = self._signed(policy, each.oid) if each.record.commit == tip else ()
+            if names and each.record.said in {said, Said.REQUEST_CHANGES}:
+                last[names] = each
+        return together(
+            people.persons((each.record.by, *names))
+            for names, each in last.items()
+            if each.record.said is said
+        )
+
+    def _signed(self, policy: Policy, revision: Revision) -> tuple[str, ...]:
+        finding = judge_commit(policy, self.examine(policy, revision))
+        return finding.principals if finding.outcome is Outcome.SIGNED else ()
+
+    def _span(self, base: Revision | None, tip: Revision) -> frozenset[Revision]:
+        """Return what can be reached from ``tip`` and not from ``base``, as far as the history goes."""
+        reach = partial(_reach, self.history)
+        return reach(tip) - (reach(base) if base is not None else frozenset())
+
+
+def _reach(history: Parents, start: Revision) -> frozenset[Revision]:
+    found: set[Revision] = set()
+    todo = [start]
+    while todo:
+        each = todo.pop()
+        if each in history and each not in found:
+            found.add(each)
+            todo.extend(history[each])
+    return frozenset(found)
