@@ -27,6 +27,7 @@ from mftgit.controller.access import Doorkeeper
 from mftgit.controller.bans import Bans
 from mftgit.controller.certificate import ServerCertificate
 from mftgit.controller.collect import BadReportError, Collect, own_name
+from mftgit.controller.editing import Editing
 from mftgit.controller.history import History
 from mftgit.controller.keys import MemberKeys
 from mftgit.controller.limits import PublishedLimits
@@ -165,6 +166,7 @@ class Controller:
             log_in=doorkeeper.log_in,
             proposals=self.proposals,
             history=self.history,
+            editing=Editing(self.store, validator),
         )
         self._web = WebSite(self.web_parts)
         self._server = HttpServer(

@@ -8,6 +8,7 @@ from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.controller.editing import Editing
 from mftgit.controller.history import History
 from mftgit.controller.proposals import Proposals
 from mftgit.controller.web.sessions import Sessions
@@ -33,3 +34,4 @@ class WebParts:
     log_in: LogIn
     proposals: Proposals
     history: History
+    editing: Editing

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mftgit.controller.web import cluster, history, own_account
+from mftgit.controller.web import cluster, documents, editing, history, own_account
 from mftgit.controller.web.doors import AnyDoor
 from mftgit.controller.web.parts import WebParts
 
 RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
     cluster.doors,
+    documents.doors,
+    editing.doors,
     history.doors,
     own_account.doors,
 )
@@ -16,5 +18,6 @@ RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
 NAVIGATION: Final[Sequence[tuple[str, str]]] = (
     ("Cluster", "/cluster"),
     ("History", "/history"),
+    ("Edit", "/edit"),
 )
 """Title and path of each entry, in this order; one's own account stands apart."""

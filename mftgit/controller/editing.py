@@ -1,0 +1,127 @@
+"""Drafts of operators who edit in a browser, and what the rules say of them before anything is proposed.
+
+A draft is kept in memory, one for each operator, until it is proposed or thrown away, or the controller ends.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+from mftgit.adapters.git_store import GitStore
+from mftgit.controller.worked_out import StillWorkingError
+from mftgit.errors import ConfigError
+from mftgit.model.documents import Kind
+from mftgit.model.draft import Draft, content_of, overlay
+from mftgit.model.names import MAIN, Revision
+from mftgit.model.problem import Problem
+from mftgit.model.sample_text import sample_text
+from mftgit.model.three_way import Merged, merge_trees
+from mftgit.model.tree import Tree
+from mftgit.model.validate import Validator
+from mftgit.resources import load_schemas
+
+MOST_DRAFTS: Final = 100
+_AT_ONCE: Final = 2
+_WAIT_S: Final = 20.0
+
+
+class Editing:
+    """The drafts there are; any thread may call."""
+
+    def __init__(self, store: GitStore, validator: Validator) -> None:
+        """Judge by the rules of ``validator``, apart from what it remembers."""
+        self._store = store
+        self._validator = validator.apart()
+        self._schemas = load_schemas()
+        self._seats = threading.BoundedSemaphore(_AT_ONCE)
+        self._drafts: OrderedDict[str, Draft] = OrderedDict()
+        self._lock = threading.Lock()
+        self._read: tuple[Revision, Tree] | None = None
+
+    def draft(self, operator: str) -> Draft | None:
+        """Return what ``operator`` is editing, None where that is nothing."""
+        with self._lock:
+            return self._drafts.get(operator)
+
+    def keep(self, operator: str, draft: Draft) -> None:
+        """Keep ``draft``; where there are too many, the one that was not touched longest is forgotten."""
+        with self._lock:
+            self._drafts[operator] = draft
+            self._drafts.move_to_end(operator)
+            if len(self._drafts) > MOST_DRAFTS:
+                self._drafts.popitem(last=False)
+
+    def drop(self, operator: str) -> None:
+        """Forget the draft of ``operator``."""
+        with self._lock:
+            self._drafts.pop(operator, None)
+
+    def begun(self, operator: str) -> Draft:
+        """Return the draft of ``operator``, or a new one on the newest revision.
+
+        Raises:
+            ConfigError: nothing is published yet.
+        """
+        found = self.draft(operator)
+        if found is not None:
+            return found
+        tip = self._store.head(MAIN)
+        if tip is None:
+            raise ConfigError("nothing is published yet: push a first revision to main")
+        return Draft(base=tip)
+
+    def files(self, revision: Revision) -> Tree:
+        """Return the files of ``revision``."""
+        read = self._read
+        if read is None or read[0] != revision:
+            read = self._read = (revision, self._store.tree(revision))
+        return read[1]
+
+    def sample(self, kind: Kind) -> str:
+        """Return what a new document of ``kind`` begins with: the example of its schema."""
+        return sample_text(self._schemas[kind.value])
+
+    def change(self, operator: str, path: str, text: str | None) -> Draft:
+        """Put what a browser sent of ``path`` into the draft, None to remove the file; return the draft.
+
+        Raises:
+            ConfigError: it is no path or no text, or there is too much.
+        """
+        draft = self.begun(operator)
+        before = self.files(draft.base)
+        try:
+            entry = before.get(path)
+            content = None if text is None else content_of(text, entry.load() if entry else None)
+            draft = draft.with_file(path, content, before)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        self.keep(operator, draft)
+        return draft
+
+    def validate(self, base: Revision, files: Mapping[str, bytes | None]) -> tuple[Problem, ...]:
+        """Return every problem of ``base`` with ``files``.
+
+        Raises:
+            StillWorkingError: too many others are asking.
+        """
+        if not self._seats.acquire(timeout=_WAIT_S):
+            raise StillWorkingError(
+                "others are having their changes looked at: ask again in a moment"
+            )
+        try:
+            before = self.files(base)
+            self._validator.validate(
+                before
+            )  # what differs from a valid one in little is looked at quickly
+            return self._validator.validate(overlay(before, files)).problems
+        finally:
+            self._seats.release()
+
+    def bring_up(self, draft: Draft, tip: Revision) -> tuple[Draft, Merged]:
+        """Return ``draft`` on top of ``tip``, and what both changed, because of which it stays as it is."""
+        before, now = self.files(draft.base), self._store.tree(tip)
+        merged = merge_trees(before, now, overlay(before, draft.files))
+        if merged.conflicts:
+            return draft, merged
+        return Draft(base=tip, proposal=draft.proposal, files=dict(merged.files)), merged
