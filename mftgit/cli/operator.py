@@ -1,14 +1,21 @@
 """``mftgit operator``: who may log in to the controller and push."""
 
+from contextlib import closing
+
 import click
 
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.operator_codes import OperatorCodes
 from mftgit.adapters.passwords import hash_password, make_password
+from mftgit.adapters.registry import UnknownNameError
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.records import open_records
+from mftgit.controller.codes import Codes
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName
+from mftgit.model.events import EventName, Fact
 from mftgit.model.names import OperatorName
+from mftgit.model.totp import key_uri
 
 _ROLES = [role.value for role in OperatorRole]
 
@@ -86,6 +93,50 @@ def remove(name: OperatorName, folder: StateFolder, as_json: bool) -> None:
         print_json({"username": name})
     else:
         click.echo(f"Operator {name} is removed.")
+
+
+@operator.command(
+    epilog="""\b
+Examples:
+  mftgit operator totp alice --dir /var/lib/mftgit
+  mftgit operator totp alice --remove --dir /var/lib/mftgit
+"""
+)
+@click.argument("name", type=Name())
+@click.option("--remove", is_flag=True, help="Ask for no codes any more, as when the app is lost.")
+@click.option(
+    "--issuer",
+    default="mftgit",
+    show_default=True,
+    metavar="TEXT",
+    help="Whose account it is, as the app shows it.",
+)
+@dir_option
+@json_option
+def totp(name: OperatorName, folder: StateFolder, issuer: str, remove: bool, as_json: bool) -> None:
+    """Let operator NAME log in to the Web Manager with one-time codes besides (RFC 6238).
+
+    The key that is printed, once, is for an authenticator app, also as a QR code of the link; it is secret. Said
+    again, another one takes its place. Sessions that are open end.
+    """
+    with open_records(folder) as records, closing(OperatorCodes(folder.registry)) as kept:
+        if records.registry.credential(name) is None:
+            raise UnknownNameError(f"there is no operator {name!r}")
+        codes = Codes(kept, folder.age_key, clock=SystemClock())
+        key = None if remove else codes.enrol(name)
+        if key is not None or codes.remove(name):
+            facts: dict[str, Fact] = {"operator": name, "totp": key is not None}
+            records.events.append(EventName.OPERATOR_CHANGED, facts=facts)
+    uri = None if key is None else key_uri(key, account=name, issuer=issuer)
+    if as_json:
+        print_json({"username": name, "key": key, "uri": uri})
+    elif key is None:
+        click.echo(f"Operator {name} logs in without codes.")
+    else:
+        click.echo(
+            f"Operator {name} needs codes from now on. The key, shown only now:\n\n  {key}\n"
+        )
+        click.echo(f"For the app, as a link or a QR code:\n\n  {uri}")
 
 
 @operator.command(

@@ -12,6 +12,7 @@ from mftgit.adapters.http_doors import NotAuthenticatedError, TooManyTriesError,
 from mftgit.adapters.passwords import PasswordChecker
 from mftgit.adapters.proof import Proof, ProofRefusedError, verify_proof
 from mftgit.adapters.registry import Registry
+from mftgit.controller.codes import Codes
 from mftgit.controller.keys import MemberKeys, Record
 from mftgit.errors import MftgitError
 from mftgit.model.access import Kind, Principal
@@ -31,12 +32,14 @@ class Doorkeeper:
         record: Record,
         clock: Clock,
         visitor: Callable[[str], Visit | None],
+        codes: Codes,
     ) -> None:
         """Use ``registry`` anew for every request: a removed credential opens nothing from then on.
 
         ``visitor`` tells whose cookies are shown.
         """
         self.visitor = visitor
+        self._codes = codes
         self._registry = registry
         self._keys = keys
         self._cluster_id = cluster_id
@@ -95,6 +98,34 @@ class Doorkeeper:
         if known is None:
             raise NotAuthenticatedError("no such operator")
         return Principal(kind=Kind.OPERATOR, name=name, role=known.role)
+
+    def enter(self, name: str, password: str, code: str, client: str) -> Principal:
+        """Return the operator as `log_in` does, who also shows a one-time ``code`` where it needs one.
+
+        Raises:
+            NotAuthenticatedError: there is none, the code does not hold, or it is too soon after wrong tries.
+        """
+        who = self.log_in(name, password, client)
+        if self._codes.mark(name) is None:
+            return who
+        # By name alone: who guesses codes has the password, and may come from anywhere.
+        key, now = ("code", name), self._clock.boottime()
+        with self._lock:
+            waits_s = self._brake.waits_s(key, now)
+            if not waits_s:
+                self._brake.failed(
+                    key, now
+                )  # until it is known to be good: tries side by side count too
+        if waits_s:
+            raise TooManyTriesError(
+                f"too many wrong codes: try again in {waits_s:.0f} s", waits_s=waits_s
+            )
+        if not self._codes.takes(name, code):
+            self._refuse("operator", name, client)
+            raise NotAuthenticatedError("the one-time code does not hold")
+        with self._lock:
+            self._brake.succeeded(key)
+        return who
 
     def _try(self, name: str, password: str, encoded: str | None, client: str) -> None:
         """Check a password that was not good a short while ago, at the pace that its name and source may guess."""

@@ -18,6 +18,7 @@ from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.http_doors import Door, Pool, Request, Response
 from mftgit.adapters.http_server import HttpServer
+from mftgit.adapters.operator_codes import OperatorCodes
 from mftgit.adapters.order_records import OrderRecords
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.review_log import KeptReviews
@@ -26,6 +27,7 @@ from mftgit.adapters.web_sessions import WebSessions
 from mftgit.controller.access import Doorkeeper
 from mftgit.controller.bans import Bans
 from mftgit.controller.certificate import ServerCertificate
+from mftgit.controller.codes import Codes
 from mftgit.controller.collect import BadReportError, Collect, own_name
 from mftgit.controller.editing import Editing
 from mftgit.controller.history import History
@@ -144,7 +146,10 @@ class Controller:
         self._limits = PublishedLimits(self.store)
         self._limits()
         self._open_gate(folder, validator, clock)
-        self._sessions = Sessions(WebSessions(folder.registry), self._registry, clock=clock)
+        self._codes = Codes(OperatorCodes(folder.registry), folder.age_key, clock=clock)
+        self._sessions = Sessions(
+            WebSessions(folder.registry), self._registry, self._codes, clock=clock
+        )
         self.history = History(self.store, validator, self._running)
         doorkeeper = Doorkeeper(
             self._registry,
@@ -153,6 +158,7 @@ class Controller:
             record=self._record_fact,
             clock=clock,
             visitor=self._sessions.visitor,
+            codes=self._codes,
         )
         self.web_parts = WebParts(
             folder=folder,
@@ -163,7 +169,8 @@ class Controller:
             validator=validator,
             clock=clock,
             sessions=self._sessions,
-            log_in=doorkeeper.log_in,
+            log_in=doorkeeper.enter,
+            codes=self._codes,
             proposals=self.proposals,
             history=self.history,
             editing=Editing(self.store, validator),
@@ -242,6 +249,7 @@ class Controller:
         self._publish.stop()
         self.upstream.close()
         self._sessions.close()
+        self._codes.close()
         self.history.close()
         self._registry.close()
         self._ban_records.close()

@@ -128,6 +128,7 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
         Severity.WARNING: (Name.ORDER_REFUSED, Name.ORDER_EXPIRED, Name.EVENTS_DROPPED),
     },
     Group.ACCESS: {
+        Severity.INFO: (Name.OPERATOR_LOGGED_IN, Name.OPERATOR_LOGGED_OUT),
         Severity.NOTICE: (Name.OPERATOR_ADDED, Name.OPERATOR_CHANGED, Name.OPERATOR_REMOVED),
         Severity.WARNING: (Name.LOGIN_FAILED,),
     },

@@ -37,6 +37,8 @@ class EventName(Enum):
     OPERATOR_ADDED = "OperatorAdded"
     OPERATOR_CHANGED = "OperatorChanged"
     OPERATOR_REMOVED = "OperatorRemoved"
+    OPERATOR_LOGGED_IN = "OperatorLoggedIn"
+    OPERATOR_LOGGED_OUT = "OperatorLoggedOut"
     MEMBER_INVITED = "MemberInvited"
     MEMBER_JOINED = "MemberJoined"
     MEMBER_REMOVED = "MemberRemoved"

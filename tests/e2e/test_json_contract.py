@@ -68,6 +68,8 @@ def test_every_output_is_as_documented(empty: Cluster) -> None:
     check(mftgit_json("operator", "add", "alice", "--dir", ctl, cwd=empty.root), "operator-add")
     role = mftgit_json("operator", "role", "alice", "propose", "--dir", ctl, cwd=empty.root)
     check(role, "operator-role")
+    totp = mftgit_json("operator", "totp", "alice", "--dir", ctl, cwd=empty.root)
+    check(totp, "operator-totp")
     check(mftgit_json("operator", "list", "--dir", ctl, cwd=empty.root), "operator-list")
     check(
         mftgit_json("operator", "remove", "alice", "--dir", ctl, cwd=empty.root), "operator-remove"

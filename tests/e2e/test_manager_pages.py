@@ -94,7 +94,7 @@ def test_who_mistypes_is_told_so_and_who_does_not_is_let_in(site: Site, window: 
     window.type("input[name=name]", "rita")
     window.type("input[name=password]", "wrong")
     window.click("main button")
-    window.shows("do not let you in")
+    window.shows("did not let you in")
     check_page(window, "login-refused")
     window.type("input[name=password]", "p")
     window.click("main button")

@@ -1,9 +1,8 @@
 """Log in and out in a browser. Whoever logs in gets a new session under a new secret, whatever cookie was shown."""
 
-from collections.abc import Callable
 from typing import Final
-from urllib.parse import parse_qs
 
+from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.http_doors import (
     Door,
     NotAuthenticatedError,
@@ -16,9 +15,11 @@ from mftgit.adapters.http_doors import (
 from mftgit.adapters.web_sessions import make_session_secret
 from mftgit.controller.web.doors import GoTo, Page
 from mftgit.controller.web.layout import Layout
-from mftgit.controller.web.serve import go_to, page_response, read_form
+from mftgit.controller.web.parts import LogIn
+from mftgit.controller.web.serve import error_of, go_to, page_response, parsed, read_form
 from mftgit.controller.web.sessions import Sessions, host_cookie, session_cookie
 from mftgit.model.access import Access, Principal
+from mftgit.model.events import EventName
 from mftgit.model.web_guard import is_form_token, own_path, read_cookie, why_foreign
 
 _FORM_COOKIE: Final = "__Host-mftgit-login"
@@ -34,9 +35,11 @@ class Login:
         self,
         layout: Layout,
         sessions: Sessions,
-        log_in: Callable[[str, str, str], Principal],
+        log_in: LogIn,
+        events: EventStore,
     ) -> None:
-        """Let in whom ``log_in`` recognises by name, password and address."""
+        """Let in whom ``log_in`` recognises, and tell of it in ``events``."""
+        self._events = events
         self._layout = layout
         self._sessions = sessions
         self._log_in = log_in
@@ -64,15 +67,14 @@ class Login:
         ]
 
     def _page(self, request: Request) -> Response:
-        asked = parse_qs(request.query, max_num_fields=10) if len(request.query) < 4096 else {}  # noqa: PLR2004
-        to = own_path(next(iter(asked.get("to", ())), "/"))
+        to = own_path(next(iter(parsed(request.query).get("to", ())), "/"))
         return self._shown(request, to=to)
 
     def _enter(self, request: Request) -> Response:
         fields = read_form(request)
-        name, password, to, token = (
+        name, password, code, to, token = (
             next(iter(fields.get(each, ())), "")
-            for each in ("name", "password", "to", "form_token")
+            for each in ("name", "password", "code", "to", "form_token")
         )
         to = own_path(to)
         foreign = why_foreign(request.headers, needs_proof=True)
@@ -82,17 +84,19 @@ class Login:
             again = "the page had been open for too long: log in again"
             return self._shown(request, to=to, refused=again, name=name)
         try:
-            who = self._log_in(name, password, request.client)
+            who = self._log_in(name, password, code, request.client)
         except TooManyTriesError as error:
             return self._shown(request, to=to, refused=str(error), name=name, status=429)
         except NotAuthenticatedError:
-            refused = "This name and this password do not let you in."
+            refused = "This did not let you in: a name, its password, and a one-time code where one is set up."
             return self._shown(request, to=to, refused=refused, name=name, status=403)
         return self._let_in(request, who, to)
 
     def _let_in(self, request: Request, who: Principal, to: str) -> Response:
         agent = request.headers.get("user-agent", "")
         opened = self._sessions.open(who, client=request.client, agent=agent)
+        facts = {"operator": who.name, "role": who.role.value, "client": request.client}
+        self._events.append(EventName.OPERATOR_LOGGED_IN, facts=facts)
         return go_to(GoTo(path=to, headers={"Set-Cookie": session_cookie(opened.secret)}))
 
     def _shown(
@@ -106,8 +110,7 @@ class Login:
         return page_response(body, status=status, headers={"Set-Cookie": cookie})
 
     def _refuse(self, request: Request, answer: Response) -> Response:
-        why = answer.body.decode() if isinstance(answer.body, bytes) else ""
-        page = self._layout.refusal(answer.status, why)
+        page = self._layout.refusal(answer.status, error_of(answer))
         return page_response(
             self._layout.render(page, None, None, path=request.path), status=answer.status
         )

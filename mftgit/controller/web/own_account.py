@@ -17,8 +17,9 @@ from mftgit.controller.web.doors import (
     not_found,
 )
 from mftgit.controller.web.parts import WebParts
-from mftgit.controller.web.sessions import Sessions, session_cookie
+from mftgit.controller.web.sessions import session_cookie
 from mftgit.model.access import OperatorRole
+from mftgit.model.events import EventName, Fact
 
 _SHOWN_DIGITS = 16
 _SESSION = {
@@ -69,7 +70,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
         role=OperatorRole.READ,
         summary="End one of your own sessions.",
         answer=_ENDED,
-        handle=lambda asked: _end_one(sessions, asked),
+        handle=lambda asked: _end_one(parts, asked),
     )
     end_all = ApiDoor(
         method="DELETE",
@@ -77,7 +78,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
         role=OperatorRole.READ,
         summary="End all of your own sessions, everywhere.",
         answer=_ENDED,
-        handle=lambda asked: _end(sessions, sessions.of(asked.who.name)),
+        handle=lambda asked: _end(parts, asked, sessions.of(asked.who.name)),
     )
     end_this = ApiDoor(
         method="DELETE",
@@ -86,7 +87,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
         summary="End the session by which this is asked.",
         answer=_ENDED,
         handle=lambda asked: _end(
-            sessions, [each for each in sessions.of(asked.who.name) if each.id == asked.session]
+            parts, asked, [each for each in sessions.of(asked.who.name) if each.id == asked.session]
         ),
     )
     return [
@@ -128,16 +129,23 @@ def _time(at: float) -> str:
     return rfc3339(datetime.fromtimestamp(at, tz=UTC))
 
 
-def _end_one(sessions: Sessions, asked: Asked) -> dict[str, int]:
+def _end_one(parts: WebParts, asked: Asked) -> dict[str, int]:
     meant = asked.params["session"]
-    found = [each for each in sessions.of(asked.who.name) if each.id[:_SHOWN_DIGITS] == meant]
+    found = [each for each in parts.sessions.of(asked.who.name) if each.id[:_SHOWN_DIGITS] == meant]
     if not found:
         raise not_found("session of yours of that name")
-    return _end(sessions, found)
+    return _end(parts, asked, found)
 
 
-def _end(sessions: Sessions, found: Sequence[WebSession]) -> dict[str, int]:
-    sessions.end(*(each.id for each in found))
+def _end(parts: WebParts, asked: Asked, found: Sequence[WebSession]) -> dict[str, int]:
+    parts.sessions.end(*(each.id for each in found))
+    if found:
+        facts: dict[str, Fact] = {
+            "operator": asked.who.name,
+            "sessions": len(found),
+            "client": asked.client,
+        }
+        parts.events.append(EventName.OPERATOR_LOGGED_OUT, facts=facts)
     return {"ended": len(found)}
 
 

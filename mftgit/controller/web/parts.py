@@ -8,6 +8,7 @@ from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.controller.codes import Codes
 from mftgit.controller.editing import Editing
 from mftgit.controller.history import History
 from mftgit.controller.proposals import Proposals
@@ -15,8 +16,8 @@ from mftgit.controller.web.sessions import Sessions
 from mftgit.model.access import Principal
 from mftgit.model.validate import Validator
 
-LogIn = Callable[[str, str, str], Principal]
-"""Takes name, password and the client's address; raises NotAuthenticatedError."""
+LogIn = Callable[[str, str, str, str], Principal]
+"""Takes name, password, one-time code and the client's address; raises NotAuthenticatedError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class WebParts:
     clock: Clock
     sessions: Sessions
     log_in: LogIn
+    codes: Codes
     proposals: Proposals
     history: History
     editing: Editing

@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 from mftgit.adapters.http_doors import Door, NotServedError, Request, Response
+from mftgit.controller.codes import Codes
 from mftgit.controller.web.doors import (
     AnyDoor,
     ApiDoor,
@@ -57,7 +58,8 @@ _SAFE = {"GET", "HEAD"}
 class Serving:
     """Makes doors of the HTTP server from those of the resources."""
 
-    def __init__(self, layout: Layout, sessions: Sessions) -> None:
+    def __init__(self, layout: Layout, sessions: Sessions, codes: Codes) -> None:
+        self._codes = codes
         self._layout = layout
         self._sessions = sessions
         self._said: OrderedDict[str, str] = OrderedDict()
@@ -85,6 +87,7 @@ class Serving:
 
         def handle(request: Request) -> Response:
             self._check_origin(request)
+            self._check_codes(request)
             asked = self._asked(request, body=None if fit is None else _json_body(request, fit))
             return _guarded(_answered(door.handle(asked)))
 
@@ -171,7 +174,7 @@ class Serving:
             there = f"{request.path}?{request.query}" if request.query else request.path
             back = there if request.method in _SAFE and there != "/" else ""
             return go_to(GoTo(path="/login" + (f"?{urlencode({'to': back})}" if back else "")))
-        page = self._layout.refusal(answer.status, _error_of(answer))
+        page = self._layout.refusal(answer.status, error_of(answer))
         secret = _secret(request) if request.session else None
         body = self._layout.render(page, request.principal, secret, path=request.path)
         kept = {name: answer.headers[name] for name in ("Retry-After",) if name in answer.headers}
@@ -185,7 +188,7 @@ class Serving:
         return Asked(
             who=_who(request),
             params=request.params,
-            query=_parsed(request.query),
+            query=parsed(request.query),
             headers=request.headers,
             session=request.session,
             client=request.client,
@@ -195,6 +198,14 @@ class Serving:
     def _check_session(self, request: Request) -> None:
         if request.session is None:
             raise NotServedError(401, "log in first")
+
+    def _check_codes(self, request: Request) -> None:
+        """Refuse a password alone where the operator has to show a code besides."""
+        if request.session is None and self._codes.mark(_who(request).name) is not None:
+            raise NotServedError(
+                403,
+                "you log in with one-time codes, which is done on the page: use an operator for programs here",
+            )
 
     def _check_origin(self, request: Request) -> None:
         """Refuse a call that another site's page makes in the name of who looks at it."""
@@ -225,7 +236,7 @@ def read_form(request: Request) -> dict[str, list[str]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise NotServedError(415, "a form is sent as application/x-www-form-urlencoded")
-    return _parsed(request.body.read().decode("ascii", "replace"))
+    return parsed(request.body.read().decode("ascii", "replace"))
 
 
 def page_response(
@@ -254,7 +265,8 @@ def _secret(request: Request) -> str:
     return read_cookie(request.headers.get("cookie", ""), COOKIE) or ""
 
 
-def _parsed(text: str) -> dict[str, list[str]]:
+def parsed(text: str) -> dict[str, list[str]]:
+    """Return the fields of a form or of the query in a URL; raises NotServedError where there are too many."""
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
@@ -293,6 +305,7 @@ def _refuse_call(request: Request, answer: Response) -> Response:
     return _guarded(replace(answer, headers=headers))
 
 
-def _error_of(answer: Response) -> str:
+def error_of(answer: Response) -> str:
+    """Return what a refusal tells."""
     body = answer.body if isinstance(answer.body, bytes) else b"{}"
     return str(json.loads(body).get("error", ""))

@@ -13,6 +13,7 @@ from mftgit.adapters.web_sessions import (
     make_session_secret,
     session_id_of,
 )
+from mftgit.controller.codes import Codes
 from mftgit.errors import MftgitError
 from mftgit.model.access import Kind, OperatorRole, Principal
 from mftgit.model.names import OperatorName
@@ -47,6 +48,7 @@ class Sessions:
         self,
         records: WebSessions,
         registry: Registry,
+        codes: Codes,
         *,
         clock: Clock,
         issuer_mark: Callable[[], str | None] = lambda: None,
@@ -54,6 +56,7 @@ class Sessions:
         """Keep them in ``records``; ``issuer_mark`` tells by what those of an issuer are bound just now."""
         self._records = records
         self._registry = registry
+        self._codes = codes
         self._clock = clock
         self._issuer_mark = issuer_mark
 
@@ -126,11 +129,12 @@ class Sessions:
         return self._mark(session.operator, session.role) == session.bound
 
     def _mark(self, name: OperatorName, role: OperatorRole) -> str | None:
-        """Return what changes with the operator's password and role; None where there is none of that role."""
+        """Return what changes with the operator's password, codes and role; None where there is none of that role."""
         known = self._registry.credential(name)
         if known is None or known.role is not role:
             return None
-        return hashlib.sha256(f"{known.password_hash}\0{role.value}".encode()).hexdigest()
+        bound = "\0".join((known.password_hash, role.value, self._codes.mark(name) or ""))
+        return hashlib.sha256(bound.encode()).hexdigest()
 
 
 def session_cookie(secret: str) -> str:

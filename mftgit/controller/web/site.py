@@ -21,8 +21,8 @@ class WebSite:
         topics = [each for each in resources if isinstance(each, Topic)]
         self._live = Live(topics, parts.sessions)
         self.doors: list[Door] = [
-            *Serving(layout, parts.sessions).doors(resources),
-            *Login(layout, parts.sessions, parts.log_in).doors(),
+            *Serving(layout, parts.sessions, parts.codes).doors(resources),
+            *Login(layout, parts.sessions, parts.log_in, parts.events).doors(),
             *self._live.doors(),
             layout.door(),
         ]
