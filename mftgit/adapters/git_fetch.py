@@ -44,6 +44,10 @@ class RemoteRefusedError(MftgitError):
     """The controller said no."""
 
 
+class RemoteLacksError(RemoteRefusedError):
+    """It has no such branch."""
+
+
 class RemoteBrokenError(MftgitError):
     """What came is no git, not whole, or too much."""
 
@@ -100,7 +104,7 @@ def download(request: Request, store: BaseObjectStore, known: list[ObjectID]) ->
             pack.truncate()
             wanted = ask(replace(request, tip=None))
         if wanted.tip is None:
-            raise RemoteRefusedError(
+            raise RemoteLacksError(
                 f"{request.url} has no {request.ref}: nothing was published there yet, "
                 "or this is another repository"
             )

@@ -58,6 +58,9 @@ from mftgit.model.tree import Tree
 FETCHED = "refs/mftgit/fetched"
 """Where `GitStore.fetch` puts the tip, apart from main, which says what is in force here."""
 
+FETCHED_REVIEWS = "refs/mftgit/reviews"
+"""Where what people said of proposals is put, which is fetched by itself."""
+
 _ZERO = ObjectID(b"0" * 40)
 _LOCKED_TRIES, _LOCKED_WAIT_S = 40, 0.05
 _PASSING = {
@@ -401,12 +404,13 @@ class GitStore:
         ca_file: Path | None,
         headers: HeadersFor,
         ref: str = MAIN,
+        into: str = FETCHED,
         max_bytes: int = 1 << 30,
         timeout_s: float = 60.0,
         tip: Revision | None = None,
         connections: PoolManager | None = None,
     ) -> Revision:
-        """Get ``ref`` and its history from the repository at ``url``; name it `FETCHED` and return it.
+        """Get ``ref`` and its history from the repository at ``url``; name it ``into`` and return it.
 
         Who knows the ``tip`` saves a request, and gets that one, also where ``ref`` has moved on lately.
 
@@ -432,18 +436,17 @@ class GitStore:
             connections=connections,
         )
         with self.repo() as repo, self.quarantine() as quarantine:
-            before = _head(repo, FETCHED)
-            known = [_oid(tip) for tip in (before, _head(repo, MAIN)) if tip is not None]
+            before = _head(repo, into)
+            other = _head(repo, MAIN) if ref == MAIN else None
+            known = [_oid(tip) for tip in (before, other) if tip is not None]
             with download(request, repo.object_store, known) as found:
                 if found.pack is not None:
                     _take(quarantine, found.pack, max_bytes)
             fetched = Revision(found.tip.decode())
             _whole(quarantine, fetched)
-            update = RefUpdate(ref=FETCHED, old=before, new=fetched)
+            update = RefUpdate(ref=into, old=before, new=fetched)
             if not self.move([update], quarantine):
-                raise StoreError(
-                    f"{FETCHED} cannot be moved: it is damaged, or somebody else fetched"
-                )
+                raise StoreError(f"{into} cannot be moved: it is damaged, or somebody else fetched")
         return fetched
 
     @contextmanager

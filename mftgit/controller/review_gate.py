@@ -130,9 +130,12 @@ class ReviewGate:
         if record.said is Said.COMMENT:
             return None
         base, _ = self.reading.span(rules.main, tip)
-        content, _ = self.reading.compare(base, tip)
-        if (record.base, record.content) != (base, content):
-            return f"it was compared with {(record.base or '')[:12]}, and has to be with {base[:12]}: look at it again"
+        said = record.base or base
+        if not self._store.is_ancestor(said, base):
+            return f"it was compared with {said[:12]}, and has to be with {base[:12]}: look at it again"
+        content, _ = self.reading.compare(said, tip)
+        if record.content != content:
+            return f"it is of another content than what changes from {said[:12]}: look at it again"
         return None
 
     def _wrong_glass(self, push: Push, record: Record, rules: Rules) -> str | None:

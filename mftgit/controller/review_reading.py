@@ -190,9 +190,7 @@ class ReviewReading:
                 ),
                 raw_commit=self._repository.raw_commit,
             )
-            saw = [
-                each for each in entries if each.record.base == base and each.record.commit == tip
-            ]
+            saw = [each for each in entries if each.record.commit == tip]
             signed = (
                 approvals.signers(rules.trust, tip, commits, saw) if rules.trust.approvals else ()
             )

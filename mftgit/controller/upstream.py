@@ -11,7 +11,7 @@ from mftgit.errors import MftgitError, TransientError
 from mftgit.model.bans import BanNews
 from mftgit.model.events import Event
 from mftgit.model.messages import Head, Hint, MemberStatus
-from mftgit.model.names import Revision
+from mftgit.model.names import REVIEWS, Revision
 from mftgit.model.passed_orders import OrderNews
 
 
@@ -84,6 +84,10 @@ class LocalUpstream:
         if head is None:
             raise NothingPublishedError("nothing is published yet: push to main")
         return head
+
+    def reviews(self) -> Revision | None:
+        """See `Upstream.reviews`; the objects are here already."""
+        return self._store.head(REVIEWS)
 
     def renew(self, anchor: Revision | None) -> Revision:
         """See `Upstream.renew`; the hosted repository is never replaced by itself."""

@@ -16,6 +16,7 @@ from mftgit.adapters.active_copy import CopyError, read_copy
 from mftgit.adapters.git_fetch import RemoteBrokenError
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.review_log import ReviewLog
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.fetch import DivergedError, check_lineage
@@ -32,6 +33,7 @@ from mftgit.member.verify import (
 from mftgit.model.config import Generation
 from mftgit.model.names import Revision
 from mftgit.model.record import Record
+from mftgit.model.review_record import Entry
 from mftgit.model.tree import Tree
 from mftgit.model.validate import Validator
 
@@ -52,8 +54,12 @@ class Judge:
     store: GitStore
     validator: Validator
     unsealer: Unsealer
+    _log: ReviewLog = field(init=False)
     _checked_by: list[str] = field(default_factory=list)
     _lacking: list[Revision] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_log", ReviewLog(self.store))
 
     @property
     def checker(self) -> str:
@@ -170,11 +176,15 @@ class Judge:
     def _judge(self, revision: Revision, record: Record) -> Generation:
         anchor = record.anchor
         check_lineage(self.store, anchor=anchor, tip=revision)
-        check_signatures(self.store, anchor=anchor, tip=revision)
+        check_signatures(self.store, anchor=anchor, tip=revision, said=self._said)
         check_floor(self.store, floor=record.policy_version, tip=revision)
         generation = self._verify(revision, fresh=True)
         check_removals(self.store, anchor=anchor, tip=revision)
         return generation
+
+    def _said(self) -> tuple[Entry, ...]:
+        """Return what people said of proposals, as the controller has it now."""
+        return self._log.entries(self.upstream.reviews())
 
     def _verify(self, revision: Revision, *, fresh: bool) -> Generation:
         return self._render(read_tree(self.store, revision), revision, fresh=fresh)

@@ -7,8 +7,9 @@ from typing import Protocol, TypeVar
 
 from mftgit.adapters.channel import Channel, ControllerRefusedError
 from mftgit.adapters.clock import rfc3339
+from mftgit.adapters.git_fetch import RemoteLacksError
 from mftgit.adapters.git_objects import StoreError
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git_store import FETCHED_REVIEWS, GitStore
 from mftgit.adapters.member_key import FileProver
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
@@ -16,10 +17,11 @@ from mftgit.member.fetch import check_lineage
 from mftgit.model.bans import BanNews
 from mftgit.model.events import Event
 from mftgit.model.messages import NOT_PROVED, Head, Hint, MemberStatus
-from mftgit.model.names import MemberName, Revision
+from mftgit.model.names import REVIEWS, MemberName, Revision
 from mftgit.model.passed_orders import OrderNews
 
 _T = TypeVar("_T")
+_MAX_REVIEWS_BYTES = 64 << 20  # packed; a record takes some 700 bytes
 
 
 class RemovedError(MftgitError):
@@ -44,6 +46,13 @@ class Upstream(Protocol):
         """Bring the published branch into the member's store and return its tip; raises MftgitError.
 
         With ``tip``, where it stood a moment ago, it may be fetched up to there only.
+        """
+
+    def reviews(self) -> Revision | None:
+        """Bring what people said of proposals into the member's store and return its tip, None where there is nothing.
+
+        Raises:
+            MftgitError: it could not be had.
         """
 
     def renew(self, anchor: Revision | None) -> Revision:
@@ -118,6 +127,22 @@ class RemoteUpstream:
     def fetch(self, tip: Revision | None = None) -> Revision:
         """See `Upstream.fetch`."""
         return self._fetch_into(self.store, tip)
+
+    def reviews(self) -> Revision | None:
+        """See `Upstream.reviews`."""
+        channel = self._channel
+        try:
+            return self.store.fetch(
+                clone_url(channel.url),
+                ca_file=self._ca_file,
+                headers=self._prover.headers,
+                ref=REVIEWS,
+                into=FETCHED_REVIEWS,
+                max_bytes=_MAX_REVIEWS_BYTES,
+                connections=channel.connections,
+            )
+        except RemoteLacksError:
+            return None
 
     def renew(self, anchor: Revision | None) -> Revision:
         """See `Upstream.renew`."""

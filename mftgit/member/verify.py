@@ -1,12 +1,16 @@
 """Check a fetched revision and who signed it, as the gate did, and render it for this member."""
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+
+from loguru import logger
 
 from mftgit.adapters.commit_signature import Examiner
 from mftgit.adapters.git_objects import TooLargeError
 from mftgit.adapters.git_store import GitStore
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.secrets import Unsealer
+from mftgit.model.approvals import Approvals, Covered, explain_unapproved
 from mftgit.model.config import Generation, Role
 from mftgit.model.growth import judge_growth
 from mftgit.model.names import MemberName, Revision
@@ -15,8 +19,17 @@ from mftgit.model.policy_version import check_policy_version
 from mftgit.model.problem import Problem, format_problem, format_problems
 from mftgit.model.removals import MAX_BASES, Stock, judge_removals, take_stock
 from mftgit.model.render import render
+from mftgit.model.review_record import Entry
 from mftgit.model.tree import Tree
-from mftgit.model.trust import POLICY_FILES, Outcome, explain, objections, read_policy
+from mftgit.model.trust import (
+    POLICY_FILES,
+    Evidence,
+    Outcome,
+    Policy,
+    explain,
+    objections,
+    read_policy,
+)
 from mftgit.model.validate import Validator
 
 _MANY = 1024
@@ -34,29 +47,59 @@ class RefusedError(MftgitError):
         self.problems = problems
 
 
-def check_signatures(store: GitStore, *, anchor: Revision | None, tip: Revision) -> None:
+def check_signatures(
+    store: GitStore,
+    *,
+    anchor: Revision | None,
+    tip: Revision,
+    said: Callable[[], tuple[Entry, ...]] = tuple,
+) -> None:
     """See that everything after ``anchor`` is signed as the published revisions require, the anchor first of all.
 
-    A member without an anchor takes any history, as it does for the lineage.
+    ``said`` is asked for what people said of proposals where approvals are required too. A member without an anchor
+    takes any history, as it does for the lineage.
 
     Raises:
         NotCheckedError: a commit may be, and this machine cannot tell.
-        RefusedError: a commit is not.
+        RefusedError: a commit is not, or was not approved.
     """
     if anchor is None:
         return
     raw_commit = lru_cache(_MANY)(store.raw_commit)  # asked for by each policy that may count
-    with Examiner() as examine:
+    history = store.history(anchor, tip)
+    doubts: list[str] = []
+
+    with Examiner() as examiner:
+
+        def examine(policy: Policy, revision: Revision) -> Evidence:
+            return examiner(policy, revision, raw_commit(revision))
+
+        def covered(policy: Policy) -> Iterable[Covered]:
+            approvals = Approvals(
+                history=history, entries=asked(), examine=examine, raw_commit=raw_commit
+            )
+            found = approvals.covered(policy)
+            doubts.extend(approvals.doubts)
+            for each in approvals.broken:
+                logger.critical("taken without approval, by a broken glass", revision=each)
+            return found
+
+        asked = lru_cache(1)(said)
         refusal = judge_growth(
-            store.history(anchor, tip),
+            history,
             anchor=anchor,
             tip=tip,
             policy_of=lambda revision: read_policy(store.pick(revision, POLICY_FILES)),
-            examine=lambda policy, revision: examine(policy, revision, raw_commit(revision)),
+            examine=examine,
+            covered=covered,
         )
     if refusal is not None and refusal.problem is not None:
         told = f"revision {tip[:12]} may not follow:\n{format_problem(refusal.problem)}"
         raise RefusedError(told, (refusal.problem,))
+    if refusal is not None and refusal.unapproved:
+        lines = (*explain_unapproved(refusal.policy, refusal.unapproved), *doubts)
+        told = "\n".join((f"revision {tip[:12]} is not approved as required:", *lines))
+        raise NotCheckedError(told) if doubts else RefusedError(told)
     if refusal is not None:
         lines = explain(refusal.policy, refusal.wrong)
         told = "\n".join((f"revision {tip[:12]} is not signed as required:", *lines))

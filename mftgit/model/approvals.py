@@ -6,7 +6,7 @@ and nothing else: not the same change in another commit. Who had a part in any o
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Final
 
@@ -44,6 +44,10 @@ class Approvals:
     entries: tuple[Entry, ...]
     examine: Examine
     raw_commit: Callable[[Revision], bytes]
+    doubts: list[str] = field(default_factory=list)
+    """What could not be checked here."""
+    broken: list[Revision] = field(default_factory=list)
+    """What is covered by a broken glass, and not by approvals."""
 
     def covered(self, policy: Policy) -> tuple[Covered, ...]:
         """Return each approved commit, and what it was approved with, as ``policy`` asks for it."""
@@ -81,9 +85,10 @@ class Approvals:
         spans = {base: self._span(base, tip) for base in {each.record.base for each in entries}}
         for span in set(spans.values()):
             saw = [each for each in entries if spans[each.record.base] >= span]
-            if len(self.signers(policy, tip, span, saw)) >= policy.approvals or self._broken(
-                policy, tip, saw
-            ):
+            if len(self.signers(policy, tip, span, saw)) >= policy.approvals:
+                yield span
+            elif self._broken(policy, tip, saw):
+                self.broken.append(tip)
                 yield span
 
     def _broken(self, policy: Policy, tip: Revision, entries: Iterable[Entry]) -> bool:
@@ -109,12 +114,25 @@ class Approvals:
 
     def _signed(self, policy: Policy, revision: Revision) -> tuple[str, ...]:
         finding = judge_commit(policy, self.examine(policy, revision))
+        if finding.outcome is Outcome.NOT_CHECKED:
+            self.doubts.append(str(finding))
         return finding.principals if finding.outcome is Outcome.SIGNED else ()
 
     def _span(self, base: Revision | None, tip: Revision) -> frozenset[Revision]:
         """Return what can be reached from ``tip`` and not from ``base``, as far as the history goes."""
         reach = partial(_reach, self.history)
         return reach(tip) - (reach(base) if base is not None else frozenset())
+
+
+def explain_unapproved(policy: Policy, unapproved: Iterable[Revision]) -> tuple[str, ...]:
+    """Return in whole lines what was found, what was expected and the way out."""
+    count = policy.approvals
+    return (
+        *(f"commit {each[:12]} is not covered by enough signed approvals" for each in unapproved),
+        f"expected, for each: {count} of those whom the published revision lets sign, not its authors, signed for it",
+        "to go on: propose something on top, and have it approved since A, the last revision that members took:",
+        "mftgit review approve NAME --since A",
+    )
 
 
 def _reach(history: Parents, start: Revision) -> frozenset[Revision]:
