@@ -172,6 +172,7 @@ class Controller:
             log_in=doorkeeper.enter,
             codes=self._codes,
             proposals=self.proposals,
+            reviews=self.reviews,
             history=self.history,
             editing=Editing(self.store, validator),
         )

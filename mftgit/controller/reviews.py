@@ -137,21 +137,25 @@ class Reviews:
 
     # Say something
 
-    def approve(self, name: str, who: Principal, comment: str = "") -> Entry:
-        """Approve of what the proposal holds now.
+    def approve(
+        self, name: str, who: Principal, comment: str = "", *, tip: Revision | None = None
+    ) -> Entry:
+        """Approve of what the proposal holds now; with ``tip``, only where that is what ``who`` has seen.
 
         Raises:
             ReviewRefusedError: ``who`` may not.
             ConfigError: there is no such proposal.
         """
-        return self._say(Said.APPROVE, name, who, comment)
+        return self._say(Said.APPROVE, name, who, comment, tip=tip)
 
-    def request_changes(self, name: str, who: Principal, comment: str) -> Entry:
+    def request_changes(
+        self, name: str, who: Principal, comment: str, *, tip: Revision | None = None
+    ) -> Entry:
         """Keep the proposal from being merged until ``who`` approves, or it holds something else.
 
         Raises as `approve`.
         """
-        return self._say(Said.REQUEST_CHANGES, name, who, comment)
+        return self._say(Said.REQUEST_CHANGES, name, who, comment, tip=tip)
 
     def comment(
         self,
@@ -161,9 +165,10 @@ class Reviews:
         *,
         path: str | None = None,
         line: int | None = None,
+        tip: Revision | None = None,
     ) -> Entry:
         """Say something of the proposal, or of a line of a file in it; raises as `approve`."""
-        return self._say(Said.COMMENT, name, who, text, path=path, line=line)
+        return self._say(Said.COMMENT, name, who, text, path=path, line=line, tip=tip)
 
     def _say(
         self,
@@ -174,6 +179,7 @@ class Reviews:
         *,
         path: str | None = None,
         line: int | None = None,
+        tip: Revision | None = None,
     ) -> Entry:
         _needs(who, OperatorRole.PROPOSE)
         if said is not Said.APPROVE and not text.strip():
@@ -181,6 +187,7 @@ class Reviews:
         if len(text) > MAX_TEXT:
             raise _refused("too long", f"found {len(text):,} characters, at most {MAX_TEXT:,}")
         change = self._gate.see(name).change
+        _unmoved(name, change.tip, tip)
         record = Record(
             said=said,
             change=name,
@@ -203,8 +210,10 @@ class Reviews:
 
     # End it
 
-    def merge(self, name: str, who: Principal) -> Revision:
+    def merge(self, name: str, who: Principal, *, tip: Revision | None = None) -> Revision:
         """Publish the proposal: main moves to its tip, or to new commits of the same content; return where it stands.
+
+        With ``tip``, only where that is what ``who`` has seen.
 
         Raises:
             ReviewRefusedError: it is not approved, the gate does not take it, or main moved meanwhile.
@@ -212,6 +221,7 @@ class Reviews:
         """
         _needs(who, OperatorRole.PUBLISH)
         seen = self._gate.see(name)
+        _unmoved(name, seen.change.tip, tip)
         way, why = self._way(seen)
         if seen.obstacles or why:
             raise _refused(
@@ -333,6 +343,15 @@ def _needs(who: Principal, role: OperatorRole) -> None:
             "not allowed",
             f"{who.name} has the role {who.role.value!r}, and this takes {role.value!r}",
             f"the controller's administrator gives another: mftgit operator role {who.name} {role.value}",
+        )
+
+
+def _unmoved(name: str, now: Revision, seen: Revision | None) -> None:
+    """Refuse what somebody says of a proposal that holds something else than they have seen."""
+    if seen is not None and seen != now:
+        raise _refused(
+            "it has moved on",
+            f"change/{name} is at {now[:12]} now, and you have looked at {seen[:12]}: look again",
         )
 
 

@@ -3,7 +3,7 @@
 from config_tree import VALID, validate
 
 from mftgit.model.changes import Action, MemberChange, member_changes
-from mftgit.model.changes_grouped import Restart, grouped, restarts
+from mftgit.model.changes_grouped import grouped
 from mftgit.model.names import MemberName
 
 NODES = (MemberName("node-1"), MemberName("node-2"))
@@ -27,13 +27,3 @@ def test_members_on_which_the_same_changes_are_one_group() -> None:
 
 def test_members_on_which_nothing_changes_are_in_no_group() -> None:
     assert grouped(changes()) == ()
-
-
-def test_what_restarts_is_told_with_its_members() -> None:
-    found = changes(
-        transfers__invoices=VALID["transfers/invoices.yaml"].replace("every_s: 1", "every_s: 5"),
-        locations__more="type: local\npath: more\n",
-    )
-    assert restarts(found) == (
-        Restart(kind="transfer", name="invoices", action=Action.CHANGED, members=NODES),
-    )

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from mftgit.controller.history import Comparison
+from mftgit.model.change_words import components_of, restarts
 from mftgit.model.changes import ComponentChange, MemberChange, Presence
-from mftgit.model.changes_grouped import grouped, restarts
+from mftgit.model.changes_grouped import grouped
 from mftgit.model.changes_markdown import shown
 from mftgit.model.flat import FieldChange
 from mftgit.model.printable import printable
@@ -35,27 +36,23 @@ def show(found: Comparison) -> dict[str, Any]:
         "problems": [each.as_json() for each in found.problems[:MOST_COMPONENTS]],
         "groups": [{"members": list(each.members), **_change(each.change)} for each in groups],
         "still": [each.member for each in found.members if not each],
-        "restarts": [
-            {
-                "kind": each.kind,
-                "name": each.name,
-                "action": each.action.value,
-                "members": list(each.members),
-            }
-            for each in restarts(found.members)[:MOST_COMPONENTS]
-        ],
+        "restarts": [{"what": what, "members": names} for what, names in _restarts(found.members)],
         "files": [_file(number, each) for number, each in enumerate(found.text.files)],
         "more_files": found.text.more,
     }
 
 
+def _restarts(changes: Iterable[MemberChange]) -> list[tuple[str, list[str]]]:
+    """Return what is stopped and started again, each with its members."""
+    found: dict[str, list[str]] = {}
+    for change in changes:
+        for what in restarts(change):
+            found.setdefault(what, []).append(change.member)
+    return list(found.items())[:MOST_COMPONENTS]
+
+
 def _change(change: MemberChange) -> dict[str, Any]:
-    kinds = {
-        "transfer": change.transfers,
-        "location": change.locations,
-        "service": change.services,
-        "account": change.accounts,
-    }
+    kinds = dict(components_of(change))
     return {
         "presence": _PRESENCES[change.presence],
         "settings": _fields(change.settings),

@@ -12,6 +12,7 @@ from mftgit.controller.codes import Codes
 from mftgit.controller.editing import Editing
 from mftgit.controller.history import History
 from mftgit.controller.proposals import Proposals
+from mftgit.controller.reviews import Reviews
 from mftgit.controller.web.sessions import Sessions
 from mftgit.model.access import Principal
 from mftgit.model.validate import Validator
@@ -35,5 +36,6 @@ class WebParts:
     log_in: LogIn
     codes: Codes
     proposals: Proposals
+    reviews: Reviews
     history: History
     editing: Editing

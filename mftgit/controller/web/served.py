@@ -6,6 +6,8 @@ from typing import TypeVar
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.http_doors import NotServedError
 from mftgit.controller.proposals import ConflictError, ProposalRefusedError
+from mftgit.controller.review_reading import NoSuchChangeError
+from mftgit.controller.reviews import ReviewRefusedError
 from mftgit.errors import ConfigError
 from mftgit.model.names import Revision, parse_revision
 
@@ -20,6 +22,10 @@ def served(call: Callable[[], _T], *, missing: int = 400) -> _T:
         raise NotServedError(409, str(error)) from error
     except ProposalRefusedError as error:
         raise NotServedError(422, str(error)) from error
+    except ReviewRefusedError as error:
+        raise NotServedError(409, str(error)) from error
+    except NoSuchChangeError as error:
+        raise NotServedError(404, str(error)) from error
     except (ConfigError, StoreError) as error:
         raise NotServedError(missing, str(error)) from error
 

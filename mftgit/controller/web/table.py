@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mftgit.controller.web import cluster, documents, editing, history, own_account
+from mftgit.controller.web import cluster, documents, editing, history, own_account, proposals
 from mftgit.controller.web.doors import AnyDoor
 from mftgit.controller.web.parts import WebParts
 
@@ -13,11 +13,13 @@ RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
     editing.doors,
     history.doors,
     own_account.doors,
+    proposals.doors,
 )
 
 NAVIGATION: Final[Sequence[tuple[str, str]]] = (
     ("Cluster", "/cluster"),
     ("History", "/history"),
+    ("Proposals", "/proposals"),
     ("Edit", "/edit"),
 )
 """Title and path of each entry, in this order; one's own account stands apart."""
