@@ -297,6 +297,14 @@ class Registry:
                     [(at, name) for name, at in times.items()],
                 )
 
+    def seen_at(self) -> dict[MemberName, tuple[float | None, float | None]]:
+        """Return when each member was last heard of, and when its line ended last, as POSIX time, by name."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT name, last_seen, cut_off FROM members ORDER BY name"
+            ).fetchall()
+        return {MemberName(name): (last_seen, cut_off) for name, last_seen, cut_off in rows}
+
     def joined(self) -> tuple[MemberName, ...]:
         """Return the members that have joined, by name."""
         with self._database.read() as connection:

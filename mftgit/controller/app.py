@@ -29,6 +29,7 @@ from mftgit.controller.bans import Bans
 from mftgit.controller.certificate import ServerCertificate
 from mftgit.controller.codes import Codes
 from mftgit.controller.collect import BadReportError, Collect, own_name
+from mftgit.controller.definitions import Definitions
 from mftgit.controller.editing import Editing
 from mftgit.controller.history import History
 from mftgit.controller.keys import MemberKeys
@@ -43,6 +44,7 @@ from mftgit.controller.presence import Presence
 from mftgit.controller.proposals import Proposals
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
+from mftgit.controller.reported import Reported
 from mftgit.controller.review_gate import ReviewGate
 from mftgit.controller.reviews import Reviews
 from mftgit.controller.rollout import Leader
@@ -102,6 +104,7 @@ class Controller:
         self._registry = Registry(folder.registry, now=clock.now)
         self._ban_records = BanRecords(folder.registry, now=clock.now)
         self._bans = Bans(self._ban_records, wake=self._hint_at_bans)
+        self._reported_now = Reported(self._registry, me=bootstrap.name, clock=clock)
         self._order_records = OrderRecords(folder.registry, now=clock.now)
         self.orders = Orders(
             self._order_records,
@@ -175,6 +178,9 @@ class Controller:
             reviews=self.reviews,
             history=self.history,
             editing=Editing(self.store, validator),
+            orders=self.orders,
+            reported=self._reported_now,
+            definitions=Definitions(self.store, validator),
         )
         self._web = WebSite(self.web_parts)
         self._server = HttpServer(
@@ -478,6 +484,7 @@ class Controller:
 
     def _report(self, status: MemberStatus) -> None:
         self._registry.report(status)
+        self._reported_now.take(status)
         self._member_refs.reported(status)
         self._leader.reported(status)
 

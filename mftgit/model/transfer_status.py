@@ -76,7 +76,8 @@ class TransferStatus:
     ``ownership`` is None where that is not known: for a former transfer, and from a member of an older version.
     ``since`` (RFC 3339, by the owner's clock) and ``moved`` are when and why its owner took it; of one that is free,
     ``moved`` is why it is. While it is failing, ``reason`` is why, and ``retry_at`` (RFC 3339) when it is tried again
-    by itself; None where that is its next firing.
+    by itself; None where that is its next firing. ``next_at`` (RFC 3339) is when its schedule fires next, where this
+    member owns it.
     """
 
     name: TransferName
@@ -89,6 +90,7 @@ class TransferStatus:
     moved: str | None = None
     reason: str | None = None
     retry_at: str | None = None
+    next_at: str | None = None
     waiting: Waiting = NOTHING_WAITS
     paused: Pause | None = None
     under_way: tuple[UnderWay, ...] = ()
@@ -108,6 +110,7 @@ class TransferStatus:
             "delivered": self.delivered,
             "reason": self.reason,
             "retry_at": self.retry_at,
+            "next_at": self.next_at,
             "waiting": self.waiting.as_json(),
             "paused": None if self.paused is None else self.paused.as_json(),
             "under_way": [each.as_json() for each in self.under_way],
@@ -143,6 +146,7 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
         moved=_text(value.get("moved"), MAX_WHY),
         reason=_text(value.get("reason"), MAX_REASON),
         retry_at=_text(value.get("retry_at"), _MAX_TIME),
+        next_at=_text(value.get("next_at"), _MAX_TIME),
         waiting=Waiting(
             too_fresh=int(waiting.get("too_fresh", 0)), failed=int(waiting.get("failed", 0))
         ),

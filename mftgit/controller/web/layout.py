@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from mftgit.adapters.http_doors import Door, NotServedError, Request, Response
 from mftgit.adapters.page_templates import PageTemplates
 from mftgit.controller.web.doors import Page
 from mftgit.model.access import Access, OperatorRole, Principal
+from mftgit.model.amounts import format_bytes, format_rate, format_span
 from mftgit.model.printable import printable
 from mftgit.model.web_guard import form_token
 from mftgit.pages import list_page_parts, read_page_part
@@ -115,8 +117,20 @@ def _short(revision: str | None) -> str:
     return revision[:12] if revision else "-"
 
 
+def _share(way: Mapping[str, Any]) -> int:
+    """Return how much of a file under way is done, in percent."""
+    if not way["bytes"]:
+        return 100
+    return min(100, int(100 * way["done_bytes"] / way["bytes"]))
+
+
 _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "ago": _ago,
     "short": _short,
     "printable": lambda text: printable(str(text)),
+    "size": format_bytes,
+    "rate": format_rate,
+    "span": format_span,
+    "share": _share,
+    "query": urlencode,
 }

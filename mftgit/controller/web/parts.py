@@ -9,9 +9,12 @@ from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.controller.codes import Codes
+from mftgit.controller.definitions import Definitions
 from mftgit.controller.editing import Editing
 from mftgit.controller.history import History
+from mftgit.controller.orders import Orders
 from mftgit.controller.proposals import Proposals
+from mftgit.controller.reported import Reported
 from mftgit.controller.reviews import Reviews
 from mftgit.controller.web.sessions import Sessions
 from mftgit.model.access import Principal
@@ -39,3 +42,6 @@ class WebParts:
     reviews: Reviews
     history: History
     editing: Editing
+    orders: Orders
+    reported: Reported
+    definitions: Definitions

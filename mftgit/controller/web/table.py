@@ -3,7 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mftgit.controller.web import cluster, documents, editing, history, own_account, proposals
+from mftgit.controller.web import (
+    cluster,
+    documents,
+    editing,
+    history,
+    ordering,
+    own_account,
+    proposals,
+    transfers,
+)
 from mftgit.controller.web.doors import AnyDoor
 from mftgit.controller.web.parts import WebParts
 
@@ -12,12 +21,15 @@ RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
     documents.doors,
     editing.doors,
     history.doors,
+    transfers.doors,
+    ordering.doors,
     own_account.doors,
     proposals.doors,
 )
 
 NAVIGATION: Final[Sequence[tuple[str, str]]] = (
     ("Cluster", "/cluster"),
+    ("Transfers", "/transfers"),
     ("History", "/history"),
     ("Proposals", "/proposals"),
     ("Edit", "/edit"),

@@ -163,9 +163,17 @@ def fresh_memory(transfer: Transfer | None, state: Path) -> Memory:
 
 
 def describe(
-    line: Line, view: View, *, me: MemberName, under_way: tuple[UnderWay, ...] = ()
+    line: Line,
+    view: View,
+    *,
+    me: MemberName,
+    under_way: tuple[UnderWay, ...] = (),
+    next_at: str | None = None,
 ) -> TransferStatus:
-    """Return how the transfer is; ``view`` is what was seen of its owner, where that is another."""
+    """Return how the transfer is; ``view`` is what was seen of its owner, where that is another.
+
+    ``next_at`` is its next firing, which is for its owner to tell: a member that stands by has nothing new by it.
+    """
     ownership = line.ownership
     mine = ownership is not None and ownership.valid()
     if ownership is not None and mine:
@@ -182,6 +190,7 @@ def describe(
         delivered=line.counted.delivered,
         reason=line.reason,
         retry_at=line.retry_at,
+        next_at=next_at if mine else None,
         waiting=line.waiting,
         paused=line.pause,
         ownership=line.transfer.ownership if line.transfer is not None else None,

@@ -146,6 +146,7 @@ class Outbound:
             progress=self.progress,
             clock=self._clock,
             submit=self._runs.submit,
+            next_firings=self.next_firings,
         )
         self._notices = Notices(
             files_root=Path(bootstrap.files_root),

@@ -24,7 +24,10 @@ _SHARED_S: Final = 1.0
 
 
 class Statuses:
-    """The statuses of ``lines``. ``submit`` is `Runs.submit`, for what goes on after a pause."""
+    """The statuses of ``lines``. ``submit`` is `Runs.submit`, for what goes on after a pause.
+
+    ``next_firings`` is `Outbound.next_firings`.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Statuses:
         progress: Progress,
         clock: Clock,
         submit: Callable[[Line, Look], bool],
+        next_firings: Callable[[], Mapping[TransferName, str]],
     ) -> None:
         self._lines = lines
         self._me = member
@@ -44,6 +48,7 @@ class Statuses:
         self._progress = progress
         self._clock = clock
         self._submit = submit
+        self._next_firings = next_firings
         self._seen = InTime[dict[TransferName, Pause | None]]("shared-state", within_s=_SHARED_S)
 
     def all(self) -> list[TransferStatus]:
@@ -57,12 +62,14 @@ class Statuses:
             if line.key in found:
                 self._take_note_of_pause(line, found[line.key])
         ways, views = self._progress.all_under_way(), self._owning.views
+        firings = self._next_firings()
         return [
             describe(
                 line,
                 views.get(line.key, FREE),
                 me=self._me,
                 under_way=ways.get(line.name, ()),
+                next_at=firings.get(line.name),
             )
             for line in lines
         ]
