@@ -66,7 +66,7 @@ class Answering:
         principal = shown.principal
         if door.stream is not None and principal is not None:
             asked = _asked(request, BytesIO(), shown)
-            return _Answered(response=_stream(door.stream(asked)), principal=principal)
+            return _Answered(response=_streamed(door, asked, request, shown), principal=principal)
         try:
             with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as body:
                 await _take_in(request, body, door)
@@ -300,12 +300,17 @@ async def _take_in(request: requests.Request, body: IO[bytes], door: Door) -> No
     body.seek(0)
 
 
-def _stream(content: AsyncIterator[bytes]) -> responses.Response:
-    return responses.StreamingResponse(
-        content,
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+def _streamed(
+    door: Door, asked: Request, request: requests.Request, shown: _Shown
+) -> responses.Response:
+    if door.stream is None:
+        raise TypeError(f"{door.path} streams nothing")
+    try:
+        content = door.stream(asked)
+    except NotServedError as error:
+        refused = _RefusedError(error.status, str(error)).answer()
+        return _worded(door, request, refused, shown)
+    return responses.StreamingResponse(content, headers=dict(door.stream_headers))
 
 
 def _sent(answer: Response) -> responses.Response:

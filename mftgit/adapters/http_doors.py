@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, unique
-from typing import IO, Protocol
+from typing import IO, Final, Protocol
 
 from mftgit.errors import MftgitError
 from mftgit.model.access import Access, OperatorRole, Principal
@@ -100,9 +100,19 @@ class Doorkeeper(Protocol):
         """Return who shows ``cookies``, the header; None where they are nobody's. On the loop, as `recognise`."""
 
 
+EVENT_STREAM: Final[Mapping[str, str]] = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+"""The headers of server-sent events (HTML, 9.2); the last one keeps a proxy from holding them back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop; a text/event-stream) is set.
+    """One route. Exactly one of ``handle`` (in a thread) and ``stream`` (on the loop) is set.
+
+    What ``stream`` gives is sent as it comes, with ``stream_headers``. It may raise `NotServedError` before it begins.
 
     One that goes ``by_cookie`` takes a session's cookie too; ``refuse`` words what says why somebody is not let in.
 
@@ -118,6 +128,7 @@ class Door:
     handle: Callable[[Request], Response] | None = None
     at_once: Callable[[Request], Response | None] | None = None
     stream: Callable[[Request], AsyncIterator[bytes]] | None = None
+    stream_headers: Mapping[str, str] = field(default_factory=lambda: dict(EVENT_STREAM))
     by_cookie: bool = False
     refuse: Callable[[Request, Response], Response] | None = None
     role: OperatorRole = OperatorRole.READ

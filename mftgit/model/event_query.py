@@ -21,6 +21,21 @@ MAX_TEXT: Final = 200
 MAX_VALUES: Final = 100
 """How many values one filter may be given."""
 
+FILTERS: Final = (
+    "since",
+    "until",
+    "member",
+    "event",
+    "group",
+    "severity",
+    "component",
+    "account",
+    "revision",
+    "epoch",
+    "text",
+)
+"""What may be asked for, by the names of the parameters."""
+
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 _REVISION: Final = re.compile(r"[0-9a-f]{4,40}")
@@ -100,15 +115,16 @@ def parse_query(values: Mapping[str, Sequence[str]], *, now: datetime) -> EventQ
     """Return what the parameters of a URL, or the options of a command, ask for.
 
     They are ``since until member event group severity component account revision epoch text``. Those that are left
-    empty, as a form sends them, count as left out. A span of time, as in ``since=2h``, ends at ``now``.
+    empty, as a form sends them, count as left out. A span of time, as in ``since=2h``, ends at ``now``. ``member``,
+    ``event`` and ``group`` may come several times, or have several values with spaces or commas between them.
 
     Raises:
         QueryError: a filter is unknown, comes too often, or has a value that it cannot have.
     """
-    given = {key: [each.strip() for each in found if each.strip()] for key, found in values.items()}
+    given = {key: _values(key, found) for key, found in values.items()}
     for key in given:
-        if key not in _FILTERS:
-            hint = did_you_mean(key, _FILTERS) or f"expected one of {', '.join(_FILTERS)}"
+        if key not in FILTERS:
+            hint = did_you_mean(key, FILTERS) or f"expected one of {', '.join(FILTERS)}"
             raise QueryError(f"there is no filter {show(key)}: {hint}")
     query = EventQuery(
         since=_one(given, "since", lambda text: _moment(text, now)),
@@ -130,21 +146,15 @@ def parse_query(values: Mapping[str, Sequence[str]], *, now: datetime) -> EventQ
     return query
 
 
-_FILTERS: Final = (
-    "since",
-    "until",
-    "member",
-    "event",
-    "group",
-    "severity",
-    "component",
-    "account",
-    "revision",
-    "epoch",
-    "text",
-)
+_MANY: Final = {"member", "event", "group"}
 
 _T = TypeVar("_T")
+
+
+def _values(key: str, found: Sequence[str]) -> list[str]:
+    if key in _MANY:
+        return [each for text in found for each in text.replace(",", " ").split()]
+    return [each.strip() for each in found if each.strip()]
 
 
 def _one(given: Mapping[str, Sequence[str]], key: str, parse: Callable[[str], _T]) -> _T | None:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from web_client import WebClient
 
-from mftgit.controller.web.doors import ApiDoor, FormDoor, PageDoor
+from mftgit.controller.web.doors import ApiDoor, FormDoor, PageDoor, StreamDoor
 from mftgit.controller.web.openapi import answer_schema
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.site import all_doors
@@ -47,7 +47,7 @@ def test_the_description_is_openapi_and_has_every_call(
     parts: WebParts, described: dict[str, Any]
 ) -> None:
     OpenAPIV31SpecValidator(described).validate()
-    calls = [each for each in all_doors(parts) if isinstance(each, ApiDoor)]
+    calls = [each for each in all_doors(parts) if isinstance(each, ApiDoor | StreamDoor)]
     told = {(method, path) for path, each in described["paths"].items() for method in each}
     meant = {(each.method.lower(), re.sub(r":\w+\}", "}", each.path)) for each in calls}
     assert told == meant

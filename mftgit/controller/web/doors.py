@@ -1,7 +1,7 @@
 """What a resource of the Web Manager is made of: doors of the API, pages, forms that call the API, and live topics."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +110,27 @@ class FormDoor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDoor:
+    """A call of the API whose answer is sent as it comes; ``answer`` is the schema of one piece of it.
+
+    ``stream`` is called on the loop and returns at once; it may raise `NotServedError`. ``stop`` is called before the
+    server ends, so that what it streams ends too. The rest is as in `ApiDoor`.
+    """
+
+    path: str
+    role: OperatorRole
+    summary: str
+    answer: Schema | str
+    stream: Callable[[Asked], AsyncIterator[bytes]]
+    media_type: str
+    query: Mapping[str, Schema] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stop: Callable[[], None] = lambda: None
+    method: str = "GET"
+    body: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
     """What pages can be live by: ``mark`` returns a text that is another one as soon as there is news.
 
@@ -121,7 +142,7 @@ class Topic:
     role: OperatorRole = OperatorRole.READ
 
 
-AnyDoor = ApiDoor | PageDoor | FormDoor | Topic
+AnyDoor = ApiDoor | StreamDoor | PageDoor | FormDoor | Topic
 
 
 def not_found(what: str) -> NotServedError:

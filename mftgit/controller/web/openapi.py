@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mftgit import __version__
-from mftgit.controller.web.doors import ApiDoor, Schema
+from mftgit.controller.web.doors import ApiDoor, Schema, StreamDoor
 from mftgit.model.access import OperatorRole
 from mftgit.resources import load_schemas
+
+Call = ApiDoor | StreamDoor
 
 PATH: Final = "/api/v1/openapi.json"
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -27,7 +29,7 @@ _REFUSALS: Final = {
 }
 
 
-def description_door(doors: Sequence[ApiDoor]) -> ApiDoor:
+def description_door(doors: Sequence[Call]) -> ApiDoor:
     """Return the door to the description of ``doors`` and itself."""
     described: list[dict[str, Any]] = []
     door = ApiDoor(
@@ -42,7 +44,7 @@ def description_door(doors: Sequence[ApiDoor]) -> ApiDoor:
     return door
 
 
-def describe_api(doors: Iterable[ApiDoor]) -> dict[str, Any]:
+def describe_api(doors: Iterable[Call]) -> dict[str, Any]:
     """Return the OpenAPI document of ``doors``."""
     paths: dict[str, dict[str, Any]] = {}
     named: dict[str, Schema] = {"error": _ERROR}
@@ -68,7 +70,7 @@ def describe_api(doors: Iterable[ApiDoor]) -> dict[str, Any]:
     }
 
 
-def answer_schema(door: ApiDoor) -> Schema:
+def answer_schema(door: Call) -> Schema:
     """Return the whole schema of what ``door`` answers."""
     if isinstance(door.answer, str):
         found: Mapping[str, Any] = load_schemas()[door.answer]
@@ -80,7 +82,7 @@ def _plain(path: str) -> str:
     return _PARAMETER.sub(r"{\1}", path)
 
 
-def _operation(door: ApiDoor) -> dict[str, Any]:
+def _operation(door: Call) -> dict[str, Any]:
     named = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(door.path)
@@ -102,7 +104,7 @@ def _operation(door: ApiDoor) -> dict[str, Any]:
     return told
 
 
-def _responses(door: ApiDoor) -> dict[str, Any]:
+def _responses(door: Call) -> dict[str, Any]:
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}}
     answer = door.answer
     if isinstance(answer, str):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
-from mftgit.adapters.http_doors import Door, NotServedError, Request, Response
+from mftgit.adapters.http_doors import EVENT_STREAM, Door, NotServedError, Request, Response
 from mftgit.controller.codes import Codes
 from mftgit.controller.web.doors import (
     AnyDoor,
@@ -23,6 +23,7 @@ from mftgit.controller.web.doors import (
     GoTo,
     Page,
     PageDoor,
+    StreamDoor,
     Topic,
     json_response,
 )
@@ -72,6 +73,8 @@ class Serving:
             match each:
                 case ApiDoor():
                     made.append(self._api(each))
+                case StreamDoor():
+                    made.append(self._stream(each))
                 case PageDoor():
                     made.append(self._page(each))
                 case FormDoor():
@@ -101,6 +104,19 @@ class Serving:
             refuse=_refuse_call,
             max_body_bytes=0 if door.body is None else door.max_body_bytes,
             pool=door.pool,
+        )
+
+    def _stream(self, door: StreamDoor) -> Door:
+        kind = {"Content-Type": door.media_type}
+        return Door(
+            method=door.method,
+            path=door.path,
+            access=Access.OPERATORS,
+            role=door.role,
+            stream=lambda request: door.stream(self._asked(request, is_use=False)),
+            stream_headers={**GUARDED, **_KEPT_NOWHERE, **EVENT_STREAM, **kind, **door.headers},
+            by_cookie=True,
+            refuse=_refuse_call,
         )
 
     # Pages and forms
@@ -182,8 +198,8 @@ class Serving:
 
     # What is asked
 
-    def _asked(self, request: Request, **rest: Any) -> Asked:
-        if request.session is not None and _LIVE_HEADER not in request.headers:
+    def _asked(self, request: Request, *, is_use: bool = True, **rest: Any) -> Asked:
+        if is_use and request.session is not None and _LIVE_HEADER not in request.headers:
             self._sessions.used(request.session)
         return Asked(
             who=_who(request),

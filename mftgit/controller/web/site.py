@@ -1,7 +1,7 @@
 """The Web Manager, put together: its resources, where to log in, what pages load, and the description of the API."""
 
 from mftgit.adapters.http_doors import Door
-from mftgit.controller.web.doors import AnyDoor, ApiDoor, Topic
+from mftgit.controller.web.doors import AnyDoor, ApiDoor, StreamDoor, Topic
 from mftgit.controller.web.layout import Layout
 from mftgit.controller.web.live import Live
 from mftgit.controller.web.login import Login
@@ -20,6 +20,7 @@ class WebSite:
         resources = all_doors(parts)
         topics = [each for each in resources if isinstance(each, Topic)]
         self._live = Live(topics, parts.sessions)
+        self._streams = [each for each in resources if isinstance(each, StreamDoor)]
         self.doors: list[Door] = [
             *Serving(layout, parts.sessions, parts.codes).doors(resources),
             *Login(layout, parts.sessions, parts.log_in, parts.events).doors(),
@@ -34,10 +35,12 @@ class WebSite:
     def stop(self) -> None:
         """Tell nobody any more."""
         self._live.stop()
+        for each in self._streams:
+            each.stop()
 
 
 def all_doors(parts: WebParts) -> list[AnyDoor]:
     """Return the doors of every resource, and that to the description of the API."""
     made = [door for resource in RESOURCES for door in resource(parts)]
-    api = [each for each in made if isinstance(each, ApiDoor)]
+    api = [each for each in made if isinstance(each, ApiDoor | StreamDoor)]
     return [*made, description_door(api)]

@@ -7,6 +7,7 @@ from mftgit.controller.web import (
     cluster,
     documents,
     editing,
+    events,
     history,
     ordering,
     own_account,
@@ -20,6 +21,7 @@ RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
     cluster.doors,
     documents.doors,
     editing.doors,
+    events.doors,
     history.doors,
     transfers.doors,
     ordering.doors,
@@ -30,6 +32,7 @@ RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
 NAVIGATION: Final[Sequence[tuple[str, str]]] = (
     ("Cluster", "/cluster"),
     ("Transfers", "/transfers"),
+    ("Events", "/events"),
     ("History", "/history"),
     ("Proposals", "/proposals"),
     ("Edit", "/edit"),

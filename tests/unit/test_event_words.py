@@ -1,0 +1,75 @@
+"""Every event is said in plain words, whatever its facts are."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mftgit.model.event_words import say
+from mftgit.model.events import Event, EventName, Fact
+from mftgit.model.names import MemberName, Revision
+
+
+def said(name: EventName, **facts: Fact) -> str:
+    return say(
+        Event(
+            member=MemberName("node-1"),
+            seq=1,
+            at="",
+            event=name,
+            revision=Revision("ab" * 20),
+            facts=facts,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "words"),
+    [
+        (
+            EventName.DELIVERY_SUCCEEDED,
+            {"transfer": "t", "path": "a.pdf", "destination": "bank", "size_bytes": 1_234_000},
+            "t delivered a.pdf to bank, 1.23 MB",
+        ),
+        (EventName.RUN_FAILED, {"transfer": "t", "errors": ["a", "b"]}, "a run of t failed: a; b"),
+        (EventName.REVISION_ACTIVATED, {}, "node-1 runs abababababab"),
+        (
+            EventName.ORDER_CARRIED_OUT,
+            {"by": "eve", "order": "drain", "argument": None},
+            "node-1 did what eve ordered: drain",
+        ),
+        (
+            EventName.EVENTS_DROPPED,
+            {"dropped": {"info": 7, "notice": 0, "error": 1}},
+            "the event log of node-1 was full: 7 info, 1 error were dropped",
+        ),
+        (EventName.SESSION_OPENED, {}, "- logged in at - from -"),
+    ],
+)
+def test_an_event_is_said_with_what_matters_of_it(
+    name: EventName, facts: dict[str, Fact], words: str
+) -> None:
+    assert said(name, **facts) == words
+
+
+def test_what_is_long_or_would_act_on_a_terminal_is_shown_short_and_safe() -> None:
+    text = said(EventName.RUN_FAILED, transfer="t", errors=["\x1b[2J" + "x" * 1000])
+    assert len(text) < 300
+    assert text.isprintable()
+
+
+@given(
+    name=st.sampled_from(EventName),
+    facts=st.dictionaries(
+        st.sampled_from(["transfer", "path", "errors", "reason", "size_bytes", "dropped", "by"]),
+        st.none()
+        | st.text()
+        | st.integers(min_value=-1)
+        | st.just(10**400)
+        | st.floats()
+        | st.lists(st.text()),
+    ),
+)
+def test_every_event_is_one_line(name: EventName, facts: dict[str, Fact]) -> None:
+    text = said(name, **facts)
+    assert text
+    assert text.isprintable()
