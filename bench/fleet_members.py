@@ -31,6 +31,7 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
 from mftgit.errors import MftgitError
 from mftgit.member.app import DEFAULT_POLL_S
+from mftgit.member.handlers.handlers import Handlers
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.outbound.service import Outbound
@@ -95,7 +96,9 @@ class Whole:
             store=upstream.store,
             validator=make_validator(),
         )
-        self._intake = Intake(parts, self._outbound, self._inbound, told=tell, wake=wake)
+        log = EventStore(folder.events, member=bootstrap.name, now=SystemClock().now)
+        handlers = Handlers(folder=folder, bootstrap=bootstrap, log=log, told=tell)
+        self._intake = Intake(parts, self._outbound, self._inbound, handlers, told=tell, wake=wake)
         self.look = self._intake.look
 
     @property

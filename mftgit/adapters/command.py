@@ -6,8 +6,8 @@ import select
 import signal
 import stat
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,11 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class CommandFailedError(MftgitError):
-    """It ended with another status than 0, or not in time."""
+    """It ended with another ``status`` than 0, or not in time: then that is None."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def run_command(
@@ -30,11 +34,12 @@ def run_command(
     arguments: Sequence[str] = (),
     facts: Mapping[str, str],
     left_s: Callable[[], float],
+    given: bytes | None = None,
 ) -> None:
     """Run ``folder/name`` with ``arguments``, without a shell, and return when it has ended with status 0.
 
-    It gets an environment of ``PATH``, ``HOME``, ``LANG`` and ``facts`` alone, no input, and ``/`` as its folder. It is
-    killed when ``left_s()`` is 0, and whatever it started with it, or when it has ended.
+    It gets an environment of ``PATH``, ``HOME``, ``LANG`` and ``facts`` alone, the input ``given``, or none, and ``/``
+    as its folder. It is killed when ``left_s()`` is 0, and whatever it started with it, or when it has ended.
 
     Raises:
         ConfigError: it is not there, or others than this user and root may change it.
@@ -42,15 +47,16 @@ def run_command(
     """
     path = require_program(folder, name)
     try:
-        process = subprocess.Popen(  # noqa: S603  no shell, and the repository cannot say what it is
-            [str(path), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={"PATH": _PATH, "HOME": _home(), "LANG": "C.UTF-8", **facts},
-            cwd="/",
-            start_new_session=True,
-        )
+        with _input(given) as stdin:
+            process = subprocess.Popen(  # noqa: S603  no shell, and the repository cannot say what it is
+                [str(path), *arguments],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={"PATH": _PATH, "HOME": _home(), "LANG": "C.UTF-8", **facts},
+                cwd="/",
+                start_new_session=True,
+            )
     except OSError as error:
         raise ConfigError(f"{path} cannot be run: {error.strerror or error}") from error
     with process:
@@ -64,8 +70,21 @@ def run_command(
     if process.returncode:
         told = said.decode(errors="replace").strip()
         raise CommandFailedError(
-            f"{path} ended with status {process.returncode}{f': {told}' if told else ''}"
+            f"{path} ended with status {process.returncode}{f': {told}' if told else ''}",
+            status=process.returncode,
         )
+
+
+@contextmanager
+def _input(given: bytes | None) -> Iterator[int]:
+    """Give what a program reads: memory of this process, which waits for nobody to read it, or nothing."""
+    if given is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("input", os.MFD_CLOEXEC), "w+b") as file:
+        file.write(given)
+        file.seek(0)
+        yield file.fileno()
 
 
 def _hear(process: "subprocess.Popen[bytes]", left_s: Callable[[], float]) -> bytes | None:

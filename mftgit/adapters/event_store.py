@@ -230,6 +230,14 @@ class EventStore:
             ).fetchone()
         return int(count)
 
+    def last_position(self) -> int:
+        """Return the position of what was written last, 0 when nothing was."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'events'"  # also where all were removed
+            ).fetchone()
+        return int(row[0]) if row else 0
+
     def last_seq(self, member: MemberName) -> int:
         """Return the highest number that an event of ``member`` had here, 0 when there was none."""
         with self._database.read() as connection:

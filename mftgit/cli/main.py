@@ -34,6 +34,7 @@ _VERBS = {
     "events": "mftgit.cli.events",
     "transfer": "mftgit.cli.transfer.verbs",
     "session": "mftgit.cli.session",
+    "event-handler": "mftgit.cli.event_handler",
     "suspend": "mftgit.cli.orders",
     "resume": "mftgit.cli.orders",
     "pin": "mftgit.cli.orders",
@@ -63,7 +64,9 @@ class _Verbs(click.Group):
         if cmd_name not in _VERBS:
             return None
         with _without_collecting():
-            command: click.Command = getattr(import_module(_VERBS[cmd_name]), cmd_name)
+            command: click.Command = getattr(
+                import_module(_VERBS[cmd_name]), cmd_name.replace("-", "_")
+            )
         return command
 
 

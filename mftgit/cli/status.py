@@ -97,6 +97,7 @@ def show_status(found: ClusterStatus, console: Console) -> None:
     for words in found.divided:
         console.print(words, markup=False)
     _show_services(found, console)
+    _show_event_handlers(found, console)
     if transfers.rows:
         console.print(transfers)
     _show_progress(found, console)
@@ -126,6 +127,29 @@ def _show_services(found: ClusterStatus, console: Console) -> None:
         for one in each["services"]:
             if one["reason"]:
                 words = f"{one['name']} on {each['name']}: {printable(one['reason'])}"
+                console.print(words, markup=False)
+
+
+def _show_event_handlers(found: ClusterStatus, console: Console) -> None:
+    """Print the event handlers of members, and what fails of them."""
+    handlers = Table("event handler", "on", "type", "state", "behind", "last", box=box.SIMPLE)
+    for each in found.members:
+        for one in each["event_handlers"]:
+            last = "-" if one["last"] is None else f"{one['last']}, {one['last_at']}"
+            handlers.add_row(
+                one["name"],
+                each["name"],
+                one["type"],
+                one["state"],
+                str(one["behind"]),
+                escape(printable(last)),
+            )
+    if handlers.rows:
+        console.print(handlers)
+    for each in found.members:
+        for one in each["event_handlers"]:
+            if one["error"]:
+                words = f"{one['name']} on {each['name']}: {printable(one['error'])}"
                 console.print(words, markup=False)
 
 

@@ -17,6 +17,7 @@ from mftgit.member.bans import BanWatch
 from mftgit.member.counting import Counting
 from mftgit.member.drift import DriftWatch
 from mftgit.member.event_upkeep import EventUpkeep
+from mftgit.member.handlers.handlers import Handlers
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.orders import OrderWatch
@@ -80,6 +81,9 @@ class Member:
             write=self._record_all,
             arrived=lambda _service, finished: self._outbound.noticed(finished.file),
         )
+        self._handlers = Handlers(
+            folder=parts.folder, bootstrap=parts.bootstrap, log=events, told=self._record_event
+        )
         self._bans = BanWatch(parts.upstream.bans, self._inbound)
         page = OwnPage(
             now=self._now,
@@ -103,6 +107,7 @@ class Member:
             parts,
             self._outbound,
             self._inbound,
+            self._handlers,
             told=self._record_event,
             wake=self._wake.set,
             own_web=self._own_web,
@@ -129,6 +134,7 @@ class Member:
         self._record_event(EventName.MEMBER_STARTED, facts={"version": __version__})
         self._outbound.start()
         self._inbound.start()
+        self._handlers.start()
         self._intake.resume()
         self.status()  # what a process before this one has left is no longer true
         self._reporter.start()
@@ -154,6 +160,7 @@ class Member:
             self._intake.stop()
         self._drift.join(_END_S)
         self._record_event(EventName.MEMBER_STOPPED)
+        self._handlers.stop()
         self._reporter.stop()
         self._own_web.stop()
         self._upkeep.stop()
@@ -186,6 +193,7 @@ class Member:
             services=self._inbound.status(),
             transfers=self._outbound.status(),
             events_dropped=self._upkeep.dropped,
+            event_handlers=self._handlers.status(),
         )
 
     def _state(self) -> MemberState:
@@ -313,10 +321,12 @@ class Member:
         else:
             self._events.append(event, revision=revision, epoch=epoch, facts=facts, once=once)
         self._reporter.poke()
+        self._handlers.poke()
 
     def _record_all(self, facts: Sequence[tuple[EventName, Mapping[str, Fact]]]) -> None:
         self._events.append_all(facts, revision=self._intake.record.active)
         self._reporter.poke()
+        self._handlers.poke()
 
     def _leave_status(self, status: MemberStatus) -> None:
         """Leave the status for the command line, when it changed."""

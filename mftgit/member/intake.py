@@ -17,6 +17,7 @@ from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.member.activate import Activation
 from mftgit.member.fetch import DivergedError
 from mftgit.member.gate import waits_for
+from mftgit.member.handlers.handlers import Handlers
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.journal import Journal
 from mftgit.member.judge import Judge
@@ -86,6 +87,7 @@ class Intake:
         parts: Parts,
         outbound: Outbound,
         inbound: Inbound,
+        handlers: Handlers,
         *,
         told: Told,
         wake: Callable[[], None] = lambda: None,
@@ -106,7 +108,7 @@ class Intake:
             validator=parts.validator,
             unsealer=Unsealer(folder.age_key),
         )
-        self._running = Running(outbound, inbound, own_web or OwnWeb({}), told)
+        self._running = Running(outbound, inbound, handlers, own_web or OwnWeb({}), told)
         self.operator = Operator(
             folder, self._journal, self._judge, self._running, now=self._clock.now
         )

@@ -126,7 +126,12 @@ class Reporter:
         silent_s = self._clock.boottime() - self._sent_at
         of_note = status
         if silent_s < STATUS_EVERY_S:
-            of_note = replace(of_note, transfers=sent.transfers, services=sent.services)
+            of_note = replace(
+                of_note,
+                transfers=sent.transfers,
+                services=sent.services,
+                event_handlers=sent.event_handlers,
+            )
         if silent_s < RENEWED_EVERY_S and status.renewed_at is not None:
             of_note = replace(of_note, renewed_at=sent.renewed_at)
         return of_note != sent

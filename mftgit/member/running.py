@@ -3,6 +3,8 @@
 from collections import deque
 from dataclasses import dataclass, replace
 
+from mftgit.member.handlers.handlers import Handlers
+from mftgit.member.handlers.handlers import Prepared as PreparedHandlers
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.inbound.services import Prepared as PreparedServices
 from mftgit.member.outbound.service import Outbound, Prepared
@@ -22,6 +24,7 @@ class Ready:
     revision: Revision
     prepared: Prepared
     services: PreparedServices
+    handlers: PreparedHandlers
 
 
 class Running:
@@ -30,10 +33,13 @@ class Running:
     ``generation`` was applied wholly or not; ``revision`` is its revision when it was wholly.
     """
 
-    def __init__(self, outbound: Outbound, inbound: Inbound, own_web: OwnWeb, told: Told) -> None:
+    def __init__(
+        self, outbound: Outbound, inbound: Inbound, handlers: Handlers, own_web: OwnWeb, told: Told
+    ) -> None:
         """Nothing runs yet."""
         self._outbound = outbound
         self._inbound = inbound
+        self._handlers = handlers
         self._own_web = own_web
         self._told = told
         self.generation: Generation | None = None
@@ -41,13 +47,14 @@ class Running:
         self._untold: deque[tuple[Plan, Revision]] = deque()
 
     def prepare(self, revision: Revision, generation: Generation, *, fresh: bool) -> Ready:
-        """Build what can fail; what runs is not touched. See `Outbound.prepare` and `Inbound.prepare`."""
+        """Build what can fail; what runs is not touched. See each `prepare`."""
         steps = self._steps(generation)
         self._own_web.prepare(generation, fresh=fresh)
         return Ready(
             revision=revision,
             prepared=self._outbound.prepare(steps, generation, fresh=fresh),
             services=self._inbound.prepare(generation, revision=revision, fresh=fresh),
+            handlers=self._handlers.prepare(generation, fresh=fresh),
         )
 
     def swap(self, ready: Ready) -> None:
@@ -57,6 +64,7 @@ class Running:
         self._apply(ready.prepared, ready.revision)
         self._inbound.apply(ready.services)
         self._own_web.apply(self.generation)
+        self._handlers.apply(ready.handlers)
         self.revision = ready.revision
 
     def tell(self) -> None:
@@ -70,6 +78,8 @@ class Running:
             }
             if steps.services or steps.accounts:
                 facts |= {"services": list(steps.services), "accounts": list(steps.accounts)}
+            if steps.event_handlers:
+                facts["event_handlers"] = list(steps.event_handlers)
             self._told(EventName.PLAN_APPLIED, revision=revision, facts=facts)
             self._untold.popleft()
 
@@ -82,6 +92,7 @@ class Running:
         finally:
             self._outbound.stand_down()
             self._inbound.stop_all()
+            self._handlers.stop_all()
             self.revision, self.generation = None, None
 
     def try_again(self) -> None:

@@ -118,12 +118,14 @@ def _web(value: Value) -> Web:
     return Web(listen=Listen(address=listen.get("address", LOOPBACK), port=listen["port"]))
 
 
-def build_scope(value: Value) -> Scope:
-    """Return where the component of a transfer, an account or a service runs."""
-    return Scope(**given(value, active_on=_active_on, enabled=bool, prefer=tuple))
+def build_scope(value: Value, default: ActiveOn = EVERYWHERE) -> Scope:
+    """Return where a component runs, by ``default`` where its document does not say so."""
+    fields = given(value, active_on=build_active_on, enabled=bool, prefer=tuple)
+    return Scope(**{"active_on": default, **fields})
 
 
-def _active_on(value: str | list[str] | Mapping[str, Mapping[str, str]]) -> ActiveOn:
+def build_active_on(value: str | list[str] | Mapping[str, Mapping[str, str]]) -> ActiveOn:
+    """Return what ``active_on`` of a component says."""
     if isinstance(value, str):
         return {
             "all": EVERYWHERE,

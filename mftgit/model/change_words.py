@@ -43,6 +43,7 @@ def components_of(change: MemberChange) -> Iterator[tuple[str, tuple[ComponentCh
     yield "location", change.locations
     yield "service", change.services
     yield "account", change.accounts
+    yield "event handler", change.event_handlers
 
 
 def restarts(change: MemberChange) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mftgit.model.config import Generation, Member, Role
 from mftgit.model.flat import FieldChange, Value, differing, flat
+from mftgit.model.flat_event_handler import flat_event_handler
 from mftgit.model.flat_inbound import flat_account, flat_service
 from mftgit.model.location import Location
 from mftgit.model.names import MemberName
@@ -30,7 +31,7 @@ class Presence(Enum):
 
 @unique
 class Action(Enum):
-    """What happens to a component: a transfer or service is started, a location or account added, and so on."""
+    """What happens to a component: a transfer, service or event handler is started, an account added, and so on."""
 
     STARTED = "started"
     ADDED = "added"
@@ -67,6 +68,7 @@ class MemberChange:
     locations: tuple[ComponentChange, ...] = ()
     services: tuple[ComponentChange, ...] = ()
     accounts: tuple[ComponentChange, ...] = ()
+    event_handlers: tuple[ComponentChange, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def __bool__(self) -> bool:
@@ -77,6 +79,7 @@ class MemberChange:
             or self.locations
             or self.services
             or self.accounts
+            or self.event_handlers
             or self.problems
         )
 
@@ -129,6 +132,13 @@ def _member_change(
             goes=Action.STOPPED,
         ),
         accounts=_components(ran.accounts if ran else {}, runs.accounts, flat_account),
+        event_handlers=_components(
+            ran.event_handlers if ran else {},
+            runs.event_handlers,
+            flat_event_handler,
+            comes=Action.STARTED,
+            goes=Action.STOPPED,
+        ),
     )
 
 

@@ -47,6 +47,7 @@ def _member(change: MemberChange) -> Iterator[str]:
         ("location", change.locations),
         ("service", change.services),
         ("account", change.accounts),
+        ("event handler", change.event_handlers),
     ):
         for component in components:
             yield from _component(kind, component)

@@ -17,6 +17,7 @@ def tell_member(change: MemberChange) -> dict[str, Any]:
         "locations": _components(change.locations),
         "services": _components(change.services),
         "accounts": _components(change.accounts),
+        "event_handlers": _components(change.event_handlers),
         "problems": [dict(each.as_json()) for each in change.problems],
     }
 

@@ -16,6 +16,7 @@ from mftgit.model.build import (
 )
 from mftgit.model.compose import MAX_PROBLEMS_PER_FILE
 from mftgit.model.config import (
+    EVERYWHERE,
     Cluster,
     Member,
     Transfer,
@@ -23,6 +24,9 @@ from mftgit.model.config import (
 from mftgit.model.controller_rules import check_line
 from mftgit.model.documents import Document, Kind, Reading, problem_at
 from mftgit.model.etcd import check_etcd
+from mftgit.model.event_handler import ON_CONTROLLER, AnyEventHandler
+from mftgit.model.event_handler_document import build_event_handler
+from mftgit.model.event_handler_rules import check_event_handler
 from mftgit.model.fault import Fault
 from mftgit.model.json_value import Json, Position, join_pointer
 from mftgit.model.location import LocalLocation, Location, RemoteLocation
@@ -30,6 +34,7 @@ from mftgit.model.location_document import build_location
 from mftgit.model.location_rules import check_location
 from mftgit.model.names import (
     AccountName,
+    EventHandlerName,
     GroupName,
     LocationName,
     MemberName,
@@ -49,10 +54,22 @@ from mftgit.model.service_rules import check_service
 from mftgit.model.templates import Variable, fill_in, find_templates, is_well_formed, names_in
 from mftgit.model.transfer_rules import check_transfer
 
-Built = Cluster | Member | Location | Transfer | Draft | Group | AnyService | Secret
+Built = (
+    Cluster | Member | Location | Transfer | Draft | Group | AnyService | AnyEventHandler | Secret
+)
 
-TEMPLATED: Final = (Kind.LOCATION, Kind.TRANSFER, Kind.ACCOUNT, Kind.GROUP, Kind.SERVICE)
-SCOPED: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE)
+TEMPLATED: Final = (
+    Kind.LOCATION,
+    Kind.TRANSFER,
+    Kind.ACCOUNT,
+    Kind.GROUP,
+    Kind.SERVICE,
+    Kind.EVENT_HANDLER,
+)
+SCOPED: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.SERVICE, Kind.EVENT_HANDLER)
+_SCOPES: Final = {Kind.EVENT_HANDLER: ON_CONTROLLER}
+"""Where documents of a kind are active that do not say so, other than everywhere."""
+
 # The name is the file's, and the same content may lie under two names: `named` puts it in.
 _BUILD: Final[Mapping[Kind, Callable[[Mapping[str, Any]], Built]]] = {
     Kind.CLUSTER: build_cluster,
@@ -62,6 +79,7 @@ _BUILD: Final[Mapping[Kind, Callable[[Mapping[str, Any]], Built]]] = {
     Kind.ACCOUNT: lambda value: build_draft(AccountName(""), value),
     Kind.GROUP: lambda value: build_group(GroupName(""), value),
     Kind.SERVICE: lambda value: build_service(ServiceName(""), value),
+    Kind.EVENT_HANDLER: lambda value: build_event_handler(EventHandlerName(""), value),
     Kind.SECRET: lambda value: build_secret(SecretName(""), value),
 }
 
@@ -118,7 +136,9 @@ def check_reading(
     sound = Sound(
         document=document,
         variables=tuple(variables),
-        scope=build_scope(document.value) if kind in SCOPED else Scope(),
+        scope=build_scope(document.value, _SCOPES.get(kind, EVERYWHERE))
+        if kind in SCOPED
+        else Scope(),
         built=filled.built,
     )
     return Checked(kind=kind, document=document, problems=filled.problems, sound=sound)
@@ -189,10 +209,16 @@ def _faults(built: Built, timezones: frozenset[str]) -> Iterator[Fault]:
         yield from check_service(built)
     elif isinstance(built, Member) and built.web is not None:
         yield from check_address(built.web.listen.address, "/web/listen/address")
+    elif isinstance(built, AnyEventHandler):
+        yield from check_event_handler(built)
     elif isinstance(built, Cluster):
-        yield from check_line(built.controller)
-        if built.etcd is not None:
-            yield from check_etcd(built.etcd)
+        yield from _cluster_faults(built)
+
+
+def _cluster_faults(cluster: Cluster) -> Iterator[Fault]:
+    yield from check_line(cluster.controller)
+    if cluster.etcd is not None:
+        yield from check_etcd(cluster.etcd)
 
 
 def _outside(secrets: Iterable[Problem], problems: Iterable[Problem]) -> list[Problem]:

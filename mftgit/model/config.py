@@ -7,7 +7,7 @@ resolve. Two generations that compare equal run alike, whatever their documents 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, unique
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mftgit.model.account import Account
 from mftgit.model.calendars import Calendar
@@ -25,6 +25,7 @@ from mftgit.model.limits import Limits
 from mftgit.model.location import Location
 from mftgit.model.names import (
     AccountName,
+    EventHandlerName,
     LocationName,
     MemberName,
     SecretName,
@@ -39,6 +40,9 @@ from mftgit.model.service import AnyService, Listen
 from mftgit.model.source import Checksum, Marker, Order, Pattern
 from mftgit.model.triggers import Trigger
 from mftgit.model.windows import Windows
+
+if TYPE_CHECKING:
+    from mftgit.model.event_handler import AnyEventHandler  # which says where it is active
 
 
 @unique
@@ -337,6 +341,7 @@ class Generation:
     transfers: Mapping[TransferName, Transfer] = field(default_factory=dict)
     services: Mapping[ServiceName, AnyService] = field(default_factory=dict)
     accounts: Mapping[AccountName, Account] = field(default_factory=dict)
+    event_handlers: "Mapping[EventHandlerName, AnyEventHandler]" = field(default_factory=dict)
     elsewhere: Mapping[MemberName, Mapping[LocationName, Location]] = field(default_factory=dict)
     declared: frozenset[TransferName] = frozenset()
     disabled: frozenset[TransferName] = frozenset()

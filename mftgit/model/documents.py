@@ -27,6 +27,7 @@ class Kind(Enum):
     ACCOUNT = "account"
     GROUP = "group"
     SERVICE = "service"
+    EVENT_HANDLER = "event-handler"
     SECRET = "secret"  # noqa: S105  the name of a kind
 
 

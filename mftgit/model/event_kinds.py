@@ -59,7 +59,7 @@ class Group(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """What a document configures; ``kind`` is ``transfer`` or ``service``."""
+    """What a document configures; ``kind`` is ``transfer``, ``service`` or ``event-handler``."""
 
     kind: str
     name: str
@@ -124,8 +124,15 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
             Name.AUTHORITY_CHANGED,
             Name.ORDER_GIVEN,
             Name.ORDER_CARRIED_OUT,
+            Name.EVENT_HANDLER_RECOVERED,
+            Name.EVENT_HANDLER_TESTED,
         ),
-        Severity.WARNING: (Name.ORDER_REFUSED, Name.ORDER_EXPIRED, Name.EVENTS_DROPPED),
+        Severity.WARNING: (
+            Name.ORDER_REFUSED,
+            Name.ORDER_EXPIRED,
+            Name.EVENTS_DROPPED,
+            Name.EVENT_HANDLER_FAILING,
+        ),
     },
     Group.ACCESS: {
         Severity.INFO: (Name.OPERATOR_LOGGED_IN, Name.OPERATOR_LOGGED_OUT),
@@ -165,10 +172,18 @@ KINDS: Final[Mapping[Name, EventKind]] = _kinds()
 """Group and severity of every event there is."""
 
 
+_FACTS: Final = {
+    "transfer": "transfer",
+    "service": "service",
+    "event_handler": "event-handler",
+}
+"""By what fact an event tells the component that it is about, and the kind of that."""
+
+
 def component(event: Event) -> Component | None:
     """Return the component that ``event`` is about: a transfer or a service, None where it is about none."""
-    for kind in ("transfer", "service"):
-        name = event.facts.get(kind)
+    for fact, kind in _FACTS.items():
+        name = event.facts.get(fact)
         if isinstance(name, str):
             return Component(kind=kind, name=name)
     return None

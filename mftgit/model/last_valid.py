@@ -26,6 +26,7 @@ _BY_THEMSELVES: Final = (
     Kind.ACCOUNT,
     Kind.GROUP,
     Kind.SERVICE,
+    Kind.EVENT_HANDLER,
     Kind.SECRET,
 )
 """Kinds of which a document concerns none but itself, or those that `mftgit.model.dependents` gives."""
@@ -109,6 +110,8 @@ def to_look_at(parts: Parts, come: Collection[Part], gone: Collection[DocumentFi
         look[Kind.GROUP].update(parts[Kind.GROUP])
     elif look[Kind.LOCATION] or look[Kind.GROUP]:
         look[Kind.ACCOUNT].update(accounts_of(parts, look[Kind.GROUP], look[Kind.LOCATION]))
+    if gone:  # a handler may name it
+        look[Kind.EVENT_HANDLER].update(parts[Kind.EVENT_HANDLER])
     if look[Kind.SERVICE]:
         look[Kind.SERVICE].update(parts[Kind.SERVICE])  # of two that clash, either may have changed
     return look

@@ -9,6 +9,11 @@ from typing import Any
 
 from mftgit.model.config import Role
 from mftgit.model.controller_line import MAX_AUTHORITIES
+from mftgit.model.handler_status import (
+    MAX_HANDLERS,
+    EventHandlerStatus,
+    parse_event_handler_status,
+)
 from mftgit.model.names import (
     MAIN,
     MemberName,
@@ -206,6 +211,7 @@ class MemberStatus:
     services: Sequence[ServiceStatus] = ()
     transfers: Sequence[TransferStatus] = ()
     events_dropped: int = 0
+    event_handlers: Sequence[EventHandlerStatus] = ()
 
     def as_json(self, *, last_seen_s: float | None) -> dict[str, Any]:
         """Return the shape that ``status --json`` documents; ``last_seen_s`` is None when never."""
@@ -227,6 +233,7 @@ class MemberStatus:
             "services": [each.as_json() for each in self.services],
             "transfers": [each.as_json() for each in self.transfers],
             "events_dropped": self.events_dropped,
+            "event_handlers": [each.as_json() for each in self.event_handlers],
         }
 
 
@@ -290,6 +297,7 @@ def parse_member_status(value: Any) -> MemberStatus:
             services=_parse_services(value.get("services", [])),
             transfers=tuple(parse_transfer_status(each) for each in transfers),
             events_dropped=max(0, int(value.get("events_dropped", 0))),
+            event_handlers=_parse_event_handlers(value.get("event_handlers", [])),
         )
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not a member's status: {error}") from None
@@ -299,6 +307,12 @@ def _parse_services(value: Any) -> tuple[ServiceStatus, ...]:
     if not isinstance(value, list) or len(value) > MAX_SERVICES:
         raise ValueError("services is not a list, or too long a one")
     return tuple(parse_service_status(each) for each in value)
+
+
+def _parse_event_handlers(value: Any) -> tuple[EventHandlerStatus, ...]:
+    if not isinstance(value, list) or len(value) > MAX_HANDLERS:
+        raise ValueError("event_handlers is not a list, or too long a one")
+    return tuple(parse_event_handler_status(each) for each in value)
 
 
 def _parse_line(value: Any) -> LineStatus | None:

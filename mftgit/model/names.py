@@ -14,6 +14,7 @@ SecretName = NewType("SecretName", str)
 AccountName = NewType("AccountName", str)
 GroupName = NewType("GroupName", str)
 ServiceName = NewType("ServiceName", str)
+EventHandlerName = NewType("EventHandlerName", str)
 
 Epoch = NewType("Epoch", int)
 """Which ownership of a transfer this is; rises by one with every change of owner, from 1."""

@@ -59,6 +59,7 @@ def secrets_needed(generation: Generation) -> set[SecretName]:
     named |= {name for each in transfers for _, name in secrets_of_transfer(each)}
     named |= {name for each in generation.services.values() for _, name in each.secrets()}
     named |= {name for each in generation.accounts.values() for _, name in each.secrets()}
+    named |= {name for each in generation.event_handlers.values() for _, name in each.secrets()}
     return named | {name for _, name in secrets_of_cluster(generation.cluster)}
 
 

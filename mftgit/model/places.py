@@ -22,6 +22,7 @@ FOLDERS: Final = {
     "accounts": Kind.ACCOUNT,
     "groups": Kind.GROUP,
     "services": Kind.SERVICE,
+    "event-handlers": Kind.EVENT_HANDLER,
     "secrets": Kind.SECRET,
 }
 SIGNERS_FILE: Final = "trust/allowed_signers"
@@ -29,8 +30,6 @@ REVOKED_FILE: Final = "trust/revoked_keys"
 GPG_SIGNERS_FILE: Final = "trust/gpg_signers"
 GPG_REVOKED_FILE: Final = "trust/gpg_revoked_keys"
 TRUST_FILES: Final = (SIGNERS_FILE, REVOKED_FILE, GPG_SIGNERS_FILE, GPG_REVOKED_FILE)
-NOT_YET: Final = ("event-handlers",)
-"""Folders that a later version will read; passing over them now would promise what is not done."""
 
 _PLAIN_FILE: Final = 0o100644
 _EXECUTABLE: Final = 0o100755
@@ -39,7 +38,7 @@ _MODES: Final = {0o120000: "a symbolic link", _SUBMODULE: "a submodule", 0o04000
 _CLUSTER_TWINS: Final = ("cluster.yml", "cluster.json")
 _TRUST: Final = "trust"
 _NO_ENTRY: Final = Entry(mode=_PLAIN_FILE, oid="", size_bytes=0, load=bytes)
-_KNOWN: Final = (*FOLDERS, *NOT_YET, _TRUST)
+_KNOWN: Final = (*FOLDERS, _TRUST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,13 +177,6 @@ def _place(path: str, entry: Entry) -> DocumentFile | Problem | None:
     folder, slash, rest = path.partition("/")
     if not slash:
         return _top_level(path, entry)
-    if folder in NOT_YET:
-        return _problem(
-            path,
-            "folder",
-            f"{folder}/ is not known to this version",
-            f"remove {folder}/, or use a later version",
-        )
     if folder == _TRUST:
         return None if path in TRUST_FILES else _not_trust(path)
     if folder in FOLDERS:

@@ -7,8 +7,16 @@ from typing import TypeVar
 
 from mftgit.model.account import Account
 from mftgit.model.config import Generation, Transfer
+from mftgit.model.event_handler import AnyEventHandler
 from mftgit.model.location import Location
-from mftgit.model.names import AccountName, LocationName, SecretName, ServiceName, TransferName
+from mftgit.model.names import (
+    AccountName,
+    EventHandlerName,
+    LocationName,
+    SecretName,
+    ServiceName,
+    TransferName,
+)
 from mftgit.model.needs import secrets_of, secrets_of_transfer
 from mftgit.model.secret_value import SecretValue
 from mftgit.model.service import AnyService
@@ -35,7 +43,8 @@ class Job:
 class Plan:
     """What to start, to change and to stop, each in name order.
 
-    ``services`` and ``accounts`` are those that are new, other than before, or gone; secrets and folders count too.
+    ``services``, ``accounts`` and ``event_handlers`` are those that are new, other than before, or gone; secrets and
+    folders count too.
     """
 
     start: tuple[Job, ...] = ()
@@ -43,14 +52,18 @@ class Plan:
     stop: tuple[TransferName, ...] = ()
     services: tuple[ServiceName, ...] = ()
     accounts: tuple[AccountName, ...] = ()
+    event_handlers: tuple[EventHandlerName, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.start or self.change or self.stop or self.services or self.accounts)
+        transfers = self.start or self.change or self.stop
+        return bool(transfers or self.services or self.accounts or self.event_handlers)
 
 
 def plan(active: Generation | None, wanted: Generation) -> Plan:
     """Return what takes a member from ``active`` (None: nothing runs) to ``wanted``."""
-    had = active or replace(wanted, transfers={}, locations={}, services={}, accounts={})
+    had = active or replace(
+        wanted, transfers={}, locations={}, services={}, accounts={}, event_handlers={}
+    )
     moved = _other(had.locations, wanted.locations)
     secrets = _other(had.secrets, wanted.secrets) | (had.secrets.keys() - wanted.secrets.keys())
     if secrets:
@@ -76,12 +89,13 @@ def plan(active: Generation | None, wanted: Generation) -> Plan:
         stop=tuple(sorted(had.transfers.keys() - wanted.transfers.keys())),
         services=_differing(had.services, wanted.services, secrets, frozenset()),
         accounts=_differing(had.accounts, wanted.accounts, secrets, moved),
+        event_handlers=_differing(had.event_handlers, wanted.event_handlers, secrets, frozenset()),
     )
 
 
 def _differing(
-    had: Mapping[_Name, AnyService | Account],
-    wanted: Mapping[_Name, AnyService | Account],
+    had: Mapping[_Name, AnyService | Account | AnyEventHandler],
+    wanted: Mapping[_Name, AnyService | Account | AnyEventHandler],
     secrets: AbstractSet[SecretName],
     moved: AbstractSet[LocationName],
 ) -> tuple[_Name, ...]:

@@ -6,6 +6,7 @@ from typing import Final
 from mftgit.model.checked import SCOPED, TEMPLATED, Sound
 from mftgit.model.config import Cluster, Role, Transfer
 from mftgit.model.documents import Kind
+from mftgit.model.event_handler_references import check_event_handlers
 from mftgit.model.grouping import Names
 from mftgit.model.inbound_references import check_inbound
 from mftgit.model.location import Location, RemoteLocation
@@ -20,7 +21,14 @@ from mftgit.model.secret_rules import check_readers, check_uses
 from mftgit.model.survey import Fill, Since, Survey
 from mftgit.model.transfer_rules import check_folders, legs_of
 
-_SAYING: Final = (Kind.LOCATION, Kind.TRANSFER, Kind.CLUSTER, Kind.ACCOUNT, Kind.SERVICE)
+_SAYING: Final = (
+    Kind.LOCATION,
+    Kind.TRANSFER,
+    Kind.CLUSTER,
+    Kind.ACCOUNT,
+    Kind.SERVICE,
+    Kind.EVENT_HANDLER,
+)
 """Kinds of documents that say that a secret is needed."""
 
 _NAMED: Final = 10
@@ -68,6 +76,7 @@ class _Across:
         for part, sound in self.survey.sound(Kind.TRANSFER):
             self._check_transfer(part, sound)
         check_inbound(self.survey)
+        check_event_handlers(self.survey)
         self._note_needs()
         self._check_secrets()
         if self.survey.since is not None:

@@ -7,7 +7,7 @@ from mftgit.model.documents import Document, Kind
 from mftgit.model.json_value import Json
 from mftgit.model.names import is_name
 
-REFERRING: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.GROUP, Kind.SERVICE)
+REFERRING: Final = (Kind.TRANSFER, Kind.ACCOUNT, Kind.GROUP, Kind.SERVICE, Kind.EVENT_HANDLER)
 """Kinds of which `referred` knows what they refer to."""
 
 _PLACES: Final = (

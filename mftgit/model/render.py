@@ -11,6 +11,7 @@ from mftgit.model.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
 from mftgit.model.needs import secrets_needed, secrets_of
 from mftgit.model.parts import Part, Parts, declared_cluster, declared_members, sound_parts
+from mftgit.model.render_event_handlers import follow_event_handlers
 from mftgit.model.render_inbound import follow_accounts, follow_services
 from mftgit.model.rendered import InvalidConfigError, build_all, changes
 from mftgit.model.secret_document import Secret
@@ -66,6 +67,7 @@ def _follow(before: Parts, last: Generation, parts: Parts) -> Generation:
         transfers=transfers,
         services=services,
         accounts=accounts,
+        event_handlers=follow_event_handlers(before, last, parts),
         elsewhere=elsewhere,
         declared=frozenset(map(TransferName, parts[Kind.TRANSFER])) if names else last.declared,
         disabled=(last.disabled - names) | off,

@@ -32,6 +32,7 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
 from mftgit.controller.initialise import initialise
+from mftgit.member.handlers.handlers import Handlers
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.outbound.service import Outbound
@@ -112,13 +113,14 @@ def open_node(parts: Parts, upstream: RemoteUpstream) -> Node:
     )
     outbound.start()
     inbound = Inbound(folder=parts.folder, bootstrap=parts.bootstrap, write=events.append_all)
+    handlers = Handlers(folder=parts.folder, bootstrap=parts.bootstrap, log=events, told=tell)
     woken = threading.Event()
     return Node(
         folder=parts.folder,
         events=events,
         outbound=outbound,
         upstream=upstream,
-        intake=Intake(parts, outbound, inbound, told=tell, wake=woken.set),
+        intake=Intake(parts, outbound, inbound, handlers, told=tell, wake=woken.set),
         woken=woken,
     )
 

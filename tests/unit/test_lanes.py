@@ -1,109 +1,130 @@
-"""Many files over several lanes: each once, in the order asked, and an error ends all."""
+"""Each event of a handler is handled, in the order of its lane, and no lane waits for another."""
 
-from collections.abc import Iterator
-from itertools import islice
-from threading import Barrier, Lock
+import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters.endpoint import EndpointLostError
-from mftgit.member.outbound.lanes import HaltedError, spread
-from mftgit.member.outbound.own import OwnershipEndedError
+from mftgit.model.lanes import MOST_LANES, Lanes, parse_lanes
 
 
-@given(st.lists(st.integers()), st.integers(0, 5), st.integers(1, 7))
-def test_what_became_of_each_comes_in_the_order_asked(
-    items: list[int], more: int, greedy: int
+def test_an_event_waits_in_its_lane_until_it_was_handled() -> None:
+    lanes = Lanes(10)
+    lanes.noticed("a", 12, due_at=0.0)
+    lanes.passed(13)
+    assert (lanes.due(1.0), lanes.waiting, lanes.oldest) == (["a"], 1, 11)
+    assert lanes.begin("a") == (11, 13)
+    assert (lanes.due(1.0), lanes.next_due_at()) == ([], math.inf)
+    lanes.handled("a", 13, 1)
+    lanes.ended("a")
+    assert (lanes.due(1.0), lanes.waiting, lanes.oldest) == ([], 0, 13)
+
+
+def test_what_comes_while_a_lane_is_at_work_has_it_due_again() -> None:
+    lanes = Lanes(0)
+    lanes.noticed("a", 1, due_at=0.0)
+    lanes.passed(1)
+    lanes.begin("a")
+    lanes.noticed("a", 2, due_at=5.0)
+    lanes.passed(2)
+    lanes.handled("a", 1, 1)
+    lanes.ended("a")
+    assert (lanes.due(4.0), lanes.due(5.0), lanes.next_due_at()) == ([], ["a"], 5.0)
+    assert lanes.begin("a") == (1, 2)
+
+
+def test_a_lane_that_fails_waits_alone_and_longer_each_time() -> None:
+    lanes = Lanes(0)
+    for position, key in enumerate("ab", 1):
+        lanes.noticed(key, position, due_at=0.0)
+    lanes.passed(2)
+    lanes.begin("a")
+    assert lanes.failed("a") == 1
+    lanes.put_off("a", 9.0)
+    assert lanes.due(1.0) == ["b"]
+    lanes.noticed("a", 3, due_at=1.0)
+    assert (lanes.due(1.0), lanes.failures) == (["b"], 1)
+    lanes.begin("a")
+    assert lanes.failed("a") == 2
+    lanes.put_off("a", 20.0)
+    lanes.begin("a")
+    lanes.handled("a", 3, 0)
+    assert lanes.failures == 2
+    lanes.handled("a", 3, 1)
+    assert lanes.failures == 0
+
+
+def test_an_event_that_is_due_sooner_brings_its_lane_forward() -> None:
+    lanes = Lanes(0)
+    lanes.noticed("", 1, due_at=900.0)
+    lanes.noticed("", 2, due_at=10.0)
+    lanes.noticed("", 3, due_at=500.0)
+    assert lanes.next_due_at() == 10.0
+
+
+def test_so_many_lanes_and_no_more_are_kept() -> None:
+    lanes = Lanes(0)
+    for number in range(MOST_LANES):
+        assert not lanes.is_full
+        lanes.noticed(str(number), number + 1, due_at=0.0)
+    assert lanes.is_full
+
+
+def test_lanes_outlive_a_process() -> None:
+    lanes = Lanes(3)
+    lanes.noticed("a", 4, due_at=0.0)
+    lanes.passed(7)
+    lanes.begin("a")
+    lanes.failed("a")
+    again = parse_lanes(json.loads(json.dumps(lanes.as_json())))
+    again.resume(2.0)
+    assert (again.head, again.oldest, again.waiting, again.failures) == (7, 3, 1, 1)
+    assert (again.due(1.0), again.due(2.0)) == ([], ["a"])
+
+
+@pytest.mark.parametrize(
+    "value", [None, {}, {"head": "x", "lanes": {}}, {"head": 1, "lanes": {"a": 3}}, []]
+)
+def test_what_is_damaged_is_told(value: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  of any words
+        parse_lanes(value)
+
+
+@given(
+    keys=st.lists(st.sampled_from("abc"), max_size=30),
+    script=st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()), max_size=60),
+)
+def test_whatever_fails_and_whenever_it_is_restarted_no_event_is_lost_nor_out_of_order(
+    keys: list[str], script: list[tuple[int, bool, bool]]
 ) -> None:
-    took: list[int] = []
-    lock = Lock()
+    log, lanes, looked, now = keys, Lanes(0), 0, 0.0
+    seen: list[int] = []
 
-    def call(lane: int, some: Iterator[int]) -> list[str]:
-        ended = []
-        for item in some:
-            with lock:
-                took.append(lane)
-            ended.append(f"{item}")
-            if lane == 0:  # which takes more at a time than others
-                ended.extend(str(each) for each in islice(some, greedy - 1))
-        return ended
+    def work(key: str, *, fails: bool) -> None:
+        after, upto = lanes.begin(key)
+        for position in range(after + 1, upto + 1):
+            if log[position - 1] == key:
+                if fails:
+                    lanes.failed(key)
+                    lanes.put_off(key, now)
+                    return
+                seen.append(position)
+                lanes.handled(key, position, 1)
+        lanes.ended(key)
 
-    assert spread(0, lambda: list(range(1, more + 1)), call, items) == [str(i) for i in items]
-    assert set(took) <= set(range(more + 1))
-
-
-def test_the_lanes_work_at_the_same_time() -> None:
-    meet = Barrier(3)
-
-    def call(_lane: int, some: Iterator[int]) -> list[int]:
-        ended = []
-        for item in some:
-            meet.wait(20)
-            ended.append(item)
-        return ended
-
-    assert spread(0, lambda: [1, 2], call, range(6)) == list(range(6))
-
-
-def test_for_one_item_no_further_lane_is_asked_for() -> None:
-    def more() -> list[int]:
-        raise AssertionError("not needed")
-
-    assert spread(0, more, lambda _, some: list(some), [7]) == [7]
-    assert spread(0, more, lambda _, some: list(some), []) == []
-
-
-@pytest.mark.parametrize("lane", [0, 1])
-def test_a_lane_that_is_lost_ends_the_others(lane: int) -> None:
-    took: list[int] = []
-
-    def call(mine: int, some: Iterator[int]) -> list[int]:
-        for item in some:
-            if mine == lane:
-                raise EndpointLostError("gone")
-            took.append(item)
-        return took
-
-    def endless() -> Iterator[int]:
-        at = 0
-        while True:
-            yield (at := at + 1)
-
-    with pytest.raises(EndpointLostError):
-        spread(0, lambda: [1], call, endless())
-
-
-def test_that_the_ownership_has_ended_is_told_before_a_loss() -> None:
-    meet = Barrier(2)
-
-    def call(lane: int, some: Iterator[int]) -> list[int]:
-        next(some)
-        meet.wait(20)
-        raise OwnershipEndedError("over") if lane else EndpointLostError("gone")
-
-    with pytest.raises(OwnershipEndedError):
-        spread(0, lambda: [1], call, range(9))
-
-
-@pytest.mark.parametrize("halted", [0, 1])
-def test_what_halted_a_lane_is_told_before_that_it_was(halted: int) -> None:
-    meet = Barrier(2)
-
-    def call(lane: int, some: Iterator[int]) -> list[int]:
-        next(some)
-        meet.wait(20)
-        raise HaltedError("by another") if lane == halted else EndpointLostError("gone")
-
-    with pytest.raises(EndpointLostError, match="gone"):
-        spread(0, lambda: [1], call, range(9))
-
-
-def test_an_error_of_the_items_passes_through() -> None:
-    def items() -> Iterator[int]:
-        yield from (1, 2, 3)
-        raise OwnershipEndedError("over")
-
-    with pytest.raises(OwnershipEndedError):
-        spread(0, lambda: [1, 2], lambda _, some: list(some), items())
+    for more, fails, restarts in [*script, *[(len(log), False, False)] * 4]:
+        for _ in range(min(more, len(log) - looked)):
+            looked += 1
+            lanes.noticed(log[looked - 1], looked, due_at=now)
+            lanes.passed(looked)
+        if restarts:
+            lanes = parse_lanes(json.loads(json.dumps(lanes.as_json())))
+        for key in lanes.due(now):
+            work(key, fails=fails)
+    assert sorted(seen) == list(range(1, len(log) + 1))
+    for key in "abc":
+        mine = [position for position in seen if log[position - 1] == key]
+        assert mine == sorted(mine)
+    assert lanes.waiting == 0

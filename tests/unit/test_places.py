@@ -38,7 +38,7 @@ def test_files_in_other_places_are_passed_over(path: str) -> None:
         ("members/a\nb.yaml", "name"),
         ("Members/node-3.yaml", "folder"),
         ("secrets/partner.key", "ending"),
-        ("event-handlers/mail.yaml", "folder"),
+        ("event-handlers/mail.txt", "ending"),
         ("cluster.yml", "name"),
         ("cluster.json", "name"),
         ("services", "mode"),
@@ -53,13 +53,6 @@ def test_what_does_not_belong_into_a_folder_of_documents_is_a_problem(path: str,
     assert problem.rule == rule
     assert problem.file == printable(path)
     assert problem.hint
-
-
-def test_a_folder_that_a_later_version_reads_is_not_known() -> None:
-    assert (
-        only({"event-handlers/a.yaml": ""}).message
-        == "event-handlers/ is not known to this version"
-    )
 
 
 @pytest.mark.parametrize("ending", [".yml", ".json"])

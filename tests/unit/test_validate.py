@@ -38,7 +38,7 @@ BROKEN: Mapping[str, str | bytes | None] = {
         "source: {location: nowhere}\ndestination: {location: outbox}\n"
         "trigger: {watch: {}}\nactive_on: [nobody]\n"
     ),
-    "event-handlers/x.yaml": "",
+    "event-handlers/x.yaml": "type: nothing\n",
 }
 
 
@@ -47,7 +47,7 @@ def test_every_problem_is_told_at_once_with_all_that_is_needed_to_mend_it() -> N
     assert [(each.file, each.rule) for each in problems] == [
         ("cluster.yaml", "form"),
         ("cluster.yaml", "range"),
-        ("event-handlers/x.yaml", "folder"),
+        ("event-handlers/x.yaml", "choice"),
         ("locations/partner.yaml", "missing-field"),
         ("locations/partner.yaml", "plaintext-secret"),
         ("locations/partner.yaml", "plaintext-secret"),

@@ -1,0 +1,1 @@
+"""Bring events to where event handlers say."""
