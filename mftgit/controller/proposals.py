@@ -119,7 +119,7 @@ class Proposals:
             raise ConflictError(
                 f"main and change/{name} changed the same lines, in {_told(merged.conflicts)}; mend it in a clone: "
                 f"git fetch origin && git switch --detach origin/change/{name} && git merge origin/main, edit, "
-                f"git commit --all, git push origin HEAD:change/{name}",
+                f"git commit --all, git push origin HEAD:refs/heads/change/{name}",
                 merged.conflicts,
             )
         return self._commit(

@@ -78,5 +78,5 @@ def signing(name: str, others: Collection[str]) -> tuple[str, ...]:
         "git fetch origin",
         f"git switch --detach origin/change/{name}",
         "git rebase --force-rebase --gpg-sign origin/main",
-        f"git push origin HEAD:change/{signed}",
+        f"git push origin HEAD:refs/heads/change/{signed}",
     )

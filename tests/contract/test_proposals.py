@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from git_cli import clone, commit, git, git_ok
 from git_site import NOW, Site, site
+from signing import make_key, signing_settings
 
 from mftgit.adapters.git_edit import EditError
 from mftgit.controller.proposals import ConflictError, ProposalRefusedError, Proposals
@@ -15,6 +16,7 @@ from mftgit.model.access import Kind, OperatorRole, Principal
 from mftgit.model.events import EventName
 from mftgit.model.limits import Limits
 from mftgit.model.names import CHANGES, MAIN, MemberName, Revision
+from mftgit.model.proposal import signing
 
 pytestmark = pytest.mark.needs("git")
 
@@ -255,6 +257,21 @@ def test_a_proposal_that_main_contradicts_is_not_brought_up(served: Site) -> Non
     with pytest.raises(ConflictError, match="same lines"):
         proposals(served).bring_up("a", BOB)
     assert tip(served, f"{CHANGES}a") == made
+
+
+def test_who_may_sign_makes_a_proposal_signed_by_the_commands_that_are_told(
+    served: Site, tmp_path: Path
+) -> None:
+    propose(served, {"b": b"1"}, name="raise")
+    publish(served, {"cluster.yaml": b"name: first\n", "transfers/a.yaml": b"two\n"})
+    work, key = clone(served.url, tmp_path / "work"), make_key(tmp_path, "ann")
+    for command in signing("raise", ["raise"]):
+        git_ok(work, *signing_settings(key), *command.split()[1:])
+    made = tip(served, f"{CHANGES}raise-signed")
+    assert served.store.is_ancestor(tip(served), made)
+    assert b"gpgsig -----BEGIN SSH SIGNATURE-----" in served.store.raw_commit(made)
+    assert "ann@first.invalid" in git_ok(work, "show", "-s", "--format=%ae", made)
+    assert served.store.tree(made)["b"].load() == b"1"
 
 
 def test_what_is_no_proposal_is_not_found(served: Site) -> None:

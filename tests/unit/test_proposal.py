@@ -63,6 +63,6 @@ def test_refusals_name_what_was_found() -> None:
 
 def test_signed_commits_are_proposed_under_a_name_of_their_own() -> None:
     last = signing("raise", ["raise", "raise-signed"])[-1]
-    name = last.rpartition(":change/")[2]
+    name = last.rpartition("/change/")[2]
     assert name == "raise-signed-2"
     assert is_change(CHANGES + name)
