@@ -16,6 +16,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 _VERBS = {
     "controller": "mftgit.cli.controller",
+    "issuer": "mftgit.cli.issuer",
     "operator": "mftgit.cli.operator",
     "member": "mftgit.cli.member",
     "join": "mftgit.cli.join",

@@ -18,6 +18,7 @@ from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.http_doors import Door, Pool, Request, Response
 from mftgit.adapters.http_server import HttpServer
+from mftgit.adapters.issuer_record import IssuerRecord
 from mftgit.adapters.operator_codes import OperatorCodes
 from mftgit.adapters.order_records import OrderRecords
 from mftgit.adapters.registry import Registry
@@ -50,6 +51,7 @@ from mftgit.controller.reviews import Reviews
 from mftgit.controller.rollout import Leader
 from mftgit.controller.upkeep import Housekeeping
 from mftgit.controller.upstream import LocalUpstream, repository_broken
+from mftgit.controller.vouching import Vouching
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.sessions import Sessions
 from mftgit.controller.web.site import WebSite
@@ -150,8 +152,15 @@ class Controller:
         self._limits()
         self._open_gate(folder, validator, clock)
         self._codes = Codes(OperatorCodes(folder.registry), folder.age_key, clock=clock)
+        self._vouching = Vouching(
+            IssuerRecord(folder.registry), self._registry, folder.age_key, clock=clock
+        )
         self._sessions = Sessions(
-            WebSessions(folder.registry), self._registry, self._codes, clock=clock
+            WebSessions(folder.registry),
+            self._registry,
+            self._codes,
+            clock=clock,
+            issuer_mark=self._vouching.mark,
         )
         self.history = History(self.store, validator, self._running)
         doorkeeper = Doorkeeper(
@@ -174,6 +183,7 @@ class Controller:
             sessions=self._sessions,
             log_in=doorkeeper.enter,
             codes=self._codes,
+            vouching=self._vouching,
             proposals=self.proposals,
             reviews=self.reviews,
             history=self.history,
@@ -257,6 +267,7 @@ class Controller:
         self.upstream.close()
         self._sessions.close()
         self._codes.close()
+        self._vouching.close()
         self.history.close()
         self._registry.close()
         self._ban_records.close()

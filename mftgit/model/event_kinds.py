@@ -136,7 +136,12 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
     },
     Group.ACCESS: {
         Severity.INFO: (Name.OPERATOR_LOGGED_IN, Name.OPERATOR_LOGGED_OUT),
-        Severity.NOTICE: (Name.OPERATOR_ADDED, Name.OPERATOR_CHANGED, Name.OPERATOR_REMOVED),
+        Severity.NOTICE: (
+            Name.ISSUER_CHANGED,
+            Name.OPERATOR_ADDED,
+            Name.OPERATOR_CHANGED,
+            Name.OPERATOR_REMOVED,
+        ),
         Severity.WARNING: (Name.LOGIN_FAILED,),
     },
     Group.TRANSFER: {

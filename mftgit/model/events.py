@@ -37,6 +37,7 @@ class EventName(Enum):
     OPERATOR_ADDED = "OperatorAdded"
     OPERATOR_CHANGED = "OperatorChanged"
     OPERATOR_REMOVED = "OperatorRemoved"
+    ISSUER_CHANGED = "IssuerChanged"
     OPERATOR_LOGGED_IN = "OperatorLoggedIn"
     OPERATOR_LOGGED_OUT = "OperatorLoggedOut"
     MEMBER_INVITED = "MemberInvited"

@@ -1,6 +1,7 @@
 """Log in and out in a browser. Whoever logs in gets a new session under a new secret, whatever cookie was shown."""
 
 from typing import Final
+from urllib.parse import urlencode, urlsplit
 
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.http_doors import (
@@ -13,13 +14,15 @@ from mftgit.adapters.http_doors import (
     TooManyTriesError,
 )
 from mftgit.adapters.web_sessions import make_session_secret
+from mftgit.controller.vouching import Vouching
 from mftgit.controller.web.doors import GoTo, Page
+from mftgit.controller.web.issuer_login import BEGIN, IssuerLogin
 from mftgit.controller.web.layout import Layout
 from mftgit.controller.web.parts import LogIn
 from mftgit.controller.web.serve import error_of, go_to, page_response, parsed, read_form
 from mftgit.controller.web.sessions import Sessions, host_cookie, session_cookie
 from mftgit.model.access import Access, Principal
-from mftgit.model.events import EventName
+from mftgit.model.events import EventName, Fact
 from mftgit.model.web_guard import is_form_token, own_path, read_cookie, why_foreign
 
 _FORM_COOKIE: Final = "__Host-mftgit-login"
@@ -37,9 +40,11 @@ class Login:
         sessions: Sessions,
         log_in: LogIn,
         events: EventStore,
+        vouching: Vouching,
     ) -> None:
-        """Let in whom ``log_in`` recognises, and tell of it in ``events``."""
+        """Let in whom ``log_in`` recognises or an issuer vouches for, and tell of it in ``events``."""
         self._events = events
+        self._vouching = vouching
         self._layout = layout
         self._sessions = sessions
         self._log_in = log_in
@@ -64,6 +69,14 @@ class Login:
                 max_body_bytes=_MAX_BODY_BYTES,
                 max_body_s=_STRANGER_S,
             ),
+            *IssuerLogin(
+                self._vouching,
+                let_in=lambda request, who, to: self._let_in(request, who, to, by_issuer=True),
+                refuse=lambda request, why: self._shown(
+                    request, to="/", refused=f"You were not let in: {why}.", status=403
+                ),
+                worded=self._refuse,
+            ).doors(),
         ]
 
     def _page(self, request: Request) -> Response:
@@ -92,10 +105,17 @@ class Login:
             return self._shown(request, to=to, refused=refused, name=name, status=403)
         return self._let_in(request, who, to)
 
-    def _let_in(self, request: Request, who: Principal, to: str) -> Response:
+    def _let_in(
+        self, request: Request, who: Principal, to: str, *, by_issuer: bool = False
+    ) -> Response:
         agent = request.headers.get("user-agent", "")
-        opened = self._sessions.open(who, client=request.client, agent=agent)
-        facts = {"operator": who.name, "role": who.role.value, "client": request.client}
+        opened = self._sessions.open(who, client=request.client, agent=agent, by_issuer=by_issuer)
+        facts: dict[str, Fact] = {
+            "operator": who.name,
+            "role": who.role.value,
+            "client": request.client,
+            "by_issuer": by_issuer,
+        }
         self._events.append(EventName.OPERATOR_LOGGED_IN, facts=facts)
         return go_to(GoTo(path=to, headers={"Set-Cookie": session_cookie(opened.secret)}))
 
@@ -103,7 +123,14 @@ class Login:
         self, request: Request, *, to: str, refused: str = "", name: str = "", status: int = 200
     ) -> Response:
         secret = _form_secret(request) or make_session_secret()
-        values = {"to": to, "refused": refused, "name": name[:64]}
+        issuer = self._vouching.issuer()
+        values = {
+            "to": to,
+            "refused": refused,
+            "name": name[:64],
+            "issuer": None if issuer is None else urlsplit(issuer.url).hostname,
+            "by_issuer": f"{BEGIN}?{urlencode({'to': to})}",
+        }
         page = Page(template="login.html", title="Log in", values=values)
         body = self._layout.render(page, None, secret, path=request.path)
         cookie = host_cookie(_FORM_COOKIE, secret, lasts_s=_FORM_S)

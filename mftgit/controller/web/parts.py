@@ -16,6 +16,7 @@ from mftgit.controller.orders import Orders
 from mftgit.controller.proposals import Proposals
 from mftgit.controller.reported import Reported
 from mftgit.controller.reviews import Reviews
+from mftgit.controller.vouching import Vouching
 from mftgit.controller.web.sessions import Sessions
 from mftgit.model.access import Principal
 from mftgit.model.validate import Validator
@@ -38,6 +39,7 @@ class WebParts:
     sessions: Sessions
     log_in: LogIn
     codes: Codes
+    vouching: Vouching
     proposals: Proposals
     reviews: Reviews
     history: History

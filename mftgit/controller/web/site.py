@@ -23,7 +23,7 @@ class WebSite:
         self._streams = [each for each in resources if isinstance(each, StreamDoor)]
         self.doors: list[Door] = [
             *Serving(layout, parts.sessions, parts.codes).doors(resources),
-            *Login(layout, parts.sessions, parts.log_in, parts.events).doors(),
+            *Login(layout, parts.sessions, parts.log_in, parts.events, parts.vouching).doors(),
             *self._live.doors(),
             layout.door(),
         ]
