@@ -44,6 +44,8 @@ _VERBS = {
     "reanchor": "mftgit.cli.orders",
     "drain": "mftgit.cli.orders",
     "demo": "mftgit.cli.demo.demo",
+    "completion": "mftgit.cli.completion",
+    "manual": "mftgit.cli.manual",
 }
 """Where each verb is; only the one that is asked for is imported, which halves its time to start."""
 
