@@ -15,7 +15,7 @@ from mftgit.adapters.sqlite import Column, Connection, Database
 from mftgit.errors import MftgitError
 from mftgit.model.access import OperatorRole
 from mftgit.model.config import Role
-from mftgit.model.messages import Head, MemberStatus, parse_member_status
+from mftgit.model.messages import Head, MemberState, MemberStatus, parse_member_status
 from mftgit.model.names import MemberName, OperatorName, Revision
 from mftgit.model.rollout import Progress, format_progress, parse_progress
 
@@ -43,6 +43,22 @@ CREATE TABLE IF NOT EXISTS rollout (
 _ADDED = (
     Column(table="members", name="next_key", kind="TEXT"),
     Column(table="members", name="cut_off", kind="REAL"),
+)
+
+_SAID = (
+    "state",
+    "active_revision",
+    "attempted_revision",
+    "reason",
+    "suspended",
+    "pin",
+    "drain",
+    "storage",
+)
+_OUTLINES = (
+    "SELECT name, role, json_extract(status, "  # noqa: S608  constants
+    + ", ".join(f"'$.{each}'" for each in _SAID)
+    + "), json_extract(status, '$.state'), last_seen, cut_off FROM members ORDER BY name"
 )
 
 
@@ -88,6 +104,18 @@ class MemberRecord:
     public_key: str | None
     next_key: str | None
     status: MemberStatus | None
+    last_seen: float | None
+    cut_off: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberOutline:
+    """What of a member's word about itself is not about its transfers and services, as JSON in ``said``."""
+
+    name: MemberName
+    role: Role
+    said: str | None
+    state: MemberState | None
     last_seen: float | None
     cut_off: float | None
 
@@ -277,6 +305,22 @@ class Registry:
                 cut_off=cut_off,
             )
             for name, role, key, next_key, status, last_seen, cut_off in rows
+        ]
+
+    def outlines(self) -> list[MemberOutline]:
+        """Return the outline of every member, by name: with many of them, and large ones, far sooner than `members`."""
+        with self._database.read() as connection:
+            rows = connection.execute(_OUTLINES).fetchall()
+        return [
+            MemberOutline(
+                name=MemberName(name),
+                role=Role(role),
+                said=said,
+                state=None if state is None else MemberState(state),
+                last_seen=last_seen,
+                cut_off=cut_off,
+            )
+            for name, role, said, state, last_seen, cut_off in rows
         ]
 
     def report(self, status: MemberStatus) -> None:

@@ -1,10 +1,12 @@
 """How the cluster is, as ``mftgit status`` and the Web Manager tell it: from the controller's records."""
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mftgit.adapters.registry import MemberRecord, Registry
+from mftgit.adapters.registry import MemberOutline, MemberRecord, Registry
 from mftgit.adapters.state_folder import Bootstrap
 from mftgit.model.config import Ownership, Role
 from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
@@ -12,6 +14,15 @@ from mftgit.model.names import TransferName
 from mftgit.model.rollout import describe
 from mftgit.model.storage import Sharer, find_divided, parse_storage_status
 
+_OUTLINED = (
+    "state",
+    "active_revision",
+    "attempted_revision",
+    "reason",
+    "suspended",
+    "pin",
+    "drain",
+)
 _NOT_THERE = {
     state.value for state in (MemberState.SILENT, MemberState.STOPPED, MemberState.NEVER_SEEN)
 }
@@ -57,6 +68,28 @@ def status_of_cluster(
     )
 
 
+def mark_of_cluster(registry: Registry, left: dict[str, Any], *, now: float) -> str:
+    """Return what is another text as soon as the outline of a member, or the roll-out, is another one.
+
+    It costs little also where there are many members. That time goes by, and what transfers do, are no news here.
+    """
+    digest = hashlib.sha256(repr((registry.head(), registry.rollout())).encode())
+    own = left.get("member")
+    told = {name: own.get(name) for name in _OUTLINED} if isinstance(own, dict) else None
+    digest.update(json.dumps([left.get("cluster"), told]).encode())
+    for each in registry.outlines():
+        status = replace(_never_seen(each), state=each.state or MemberState.NEVER_SEEN)
+        shown = judge_silence(
+            status, _since(each.last_seen, now), cut_off_s=_since(each.cut_off, now)
+        )
+        digest.update(f"{each.name}\0{shown.state.value}\0{each.said}\0".encode())
+    return digest.hexdigest()
+
+
+def _since(at: float | None, now: float) -> float | None:
+    return None if at is None else max(0.0, now - at)
+
+
 def status_of_member(bootstrap: Bootstrap, left: dict[str, Any], *, running: bool) -> ClusterStatus:
     """Return how this one member is, which wrote ``left`` of itself last."""
     own = own_status(bootstrap, left, running=running)
@@ -79,16 +112,15 @@ def own_status(bootstrap: Bootstrap, left: dict[str, Any], *, running: bool) -> 
 
 
 def _of_record(record: MemberRecord, own: MemberStatus, *, now: float) -> dict[str, Any]:
-    silent_s = None if record.last_seen is None else max(0.0, now - record.last_seen)
+    silent_s = _since(record.last_seen, now)
     if record.name == own.name:
         return own.as_json(last_seen_s=silent_s if own.state is MemberState.STOPPED else 0.0)
     status = record.status or _never_seen(record)
-    cut_off_s = None if record.cut_off is None else max(0.0, now - record.cut_off)
-    shown = judge_silence(status, silent_s, cut_off_s=cut_off_s)
+    shown = judge_silence(status, silent_s, cut_off_s=_since(record.cut_off, now))
     return shown.as_json(last_seen_s=silent_s)
 
 
-def _never_seen(member: Bootstrap | MemberRecord) -> MemberStatus:
+def _never_seen(member: Bootstrap | MemberRecord | MemberOutline) -> MemberStatus:
     return MemberStatus(
         name=member.name,
         role=Role(member.role),

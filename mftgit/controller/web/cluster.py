@@ -1,14 +1,14 @@
 """The cluster: every member with its revision and state, and the roll-out, which those who may publish steer here."""
 
-import hashlib
-import json
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from mftgit.adapters.clock import Clock
 from mftgit.adapters.http_doors import NotServedError
 from mftgit.adapters.process_lock import is_running
-from mftgit.controller.cluster_status import ClusterStatus, status_of_cluster
+from mftgit.controller.cluster_status import ClusterStatus, mark_of_cluster, status_of_cluster
 from mftgit.controller.steer import ABORT, PAUSE, RESUME, Word, promote, steer, there
 from mftgit.controller.web.doors import (
     AnyDoor,
@@ -26,6 +26,7 @@ from mftgit.model.access import OperatorRole
 from mftgit.model.rollout import NothingToDoError, describe
 
 _T = TypeVar("_T")
+_KEPT_S = 3.0
 
 _REVISION = {
     "type": "object",
@@ -53,6 +54,7 @@ _DONE = {
 
 def doors(parts: WebParts) -> Sequence[AnyDoor]:
     """Return what there is to see and to do of the cluster."""
+    kept = _Kept(parts.clock)
 
     def found() -> ClusterStatus:
         return status_of_cluster(
@@ -63,8 +65,13 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             now=parts.clock.now().timestamp(),
         )
 
+    def mark() -> str:
+        return mark_of_cluster(
+            parts.registry, parts.folder.read_status(), now=parts.clock.now().timestamp()
+        )
+
     def page(_asked: Asked) -> Page:
-        values = {"cluster": found().as_json()}
+        values = {"cluster": kept.get(mark(), found).as_json()}
         return Page(template="cluster.html", title="Cluster", values=values, live="cluster")
 
     return [
@@ -86,17 +93,27 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
         ),
         PageDoor(path="/cluster", handle=page),
         PageDoor(path="/", handle=lambda _: GoTo(path="/cluster")),
-        Topic(name="cluster", mark=lambda: mark_of(found())),
+        Topic(name="cluster", mark=mark),
         *_steering(parts),
     ]
 
 
-def mark_of(found: ClusterStatus) -> str:
-    """Return what is another text as soon as the page is to be another one; that time goes by is not enough."""
-    value = found.as_json()
-    for each in value["members"]:
-        each["last_seen_s"] = each["renewed_at"] = None
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+class _Kept:
+    """The status that was read last: many who look at the page at the same time cost as much as one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: tuple[str, float, ClusterStatus] | None = None
+
+    def get(self, mark: str, read: Callable[[], ClusterStatus]) -> ClusterStatus:
+        """Return the status of ``mark``, read anew after a few seconds in any case."""
+        with self._lock:
+            now_s = self._clock.boottime()
+            last = self._last
+            if last is None or last[0] != mark or now_s - last[1] > _KEPT_S:
+                last = self._last = (mark, now_s, read())
+            return last[2]
 
 
 def _steering(parts: WebParts) -> list[AnyDoor]:
