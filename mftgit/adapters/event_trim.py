@@ -57,10 +57,13 @@ class EventKeeping:
         with self._database.write() as connection:
             return seal(connection)
 
-    def note_day(self, *, keep: int) -> None:
-        """Note how far the log has come, once a day, to know what has been here for how many days, up to ``keep``."""
+    def note_day(self, *, keep: int) -> bool:
+        """Note how far the log has come, once a day, to know what has been here for how many days, up to ``keep``.
+
+        Tell whether it was time for that.
+        """
         with self._database.write() as connection:
-            note_day(connection, self._now(), keep=keep)
+            return note_day(connection, self._now(), keep=keep)
 
     def last_of_day(self, days: int) -> int:
         """Return the position of the newest event that has been here for ``days`` days, 0 where none has."""
@@ -113,7 +116,7 @@ class EventKeeping:
         return fact
 
 
-def note_day(connection: Connection, now: datetime, *, keep: int) -> None:
+def note_day(connection: Connection, now: datetime, *, keep: int) -> bool:
     """Note how far the log has come, once a day, and forget of that what is older than ``keep`` days.
 
     A clock that is set forth or back by years makes one day of it: nothing grows old by a wrong clock.
@@ -121,12 +124,13 @@ def note_day(connection: Connection, now: datetime, *, keep: int) -> None:
     row = connection.execute("SELECT number, began_at FROM days ORDER BY number DESC LIMIT 1")
     number, began_at = row.fetchone() or (0, None)
     if began_at is not None and abs(now.timestamp() - began_at) < _DAY.total_seconds():
-        return
+        return False
     connection.execute(
         "INSERT INTO days (began_at, position) VALUES (?, ?)",
         (now.timestamp(), last_position(connection)),
     )
     connection.execute("DELETE FROM days WHERE number < ?", (number - keep,))
+    return True
 
 
 def last_of_day(connection: Connection, days: int) -> int:

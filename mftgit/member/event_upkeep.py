@@ -25,6 +25,9 @@ LOOK_S = 10.0
 TELL_S = 3600.0
 """How often at most it is told that events were lost, while more and more are."""
 
+DAY_S = 20 * 3600.0
+"""How long a day is at least, whatever the wall clock says; one that is set to and fro makes no more of them."""
+
 
 class EventUpkeep:
     """One thread that sees to the event log; half of the time, at most, it keeps others from writing."""
@@ -36,12 +39,15 @@ class EventUpkeep:
         limits: Callable[[], EventLimits],
         is_controller: bool,
         clock: Clock | None = None,
+        rest_s: float = 0.01,
     ) -> None:
-        """See to ``events`` within ``limits``, which may change."""
+        """See to ``events`` within ``limits``, which may change; rest for ``rest_s`` after each step."""
         self._events = events
         self._limits = limits
         self._is_controller = is_controller
         self._clock = clock or SystemClock()
+        self._rest_s = rest_s
+        self._noted_at: float | None = None
         self._told_at: float | None = None
         self.dropped = 0
         """How many events were lost to the bound, ever, as of the last look."""
@@ -68,7 +74,7 @@ class EventUpkeep:
         while self._pause() and keeping.seal():
             pass
         allowed = bound(self._limits(), is_controller=self._is_controller)
-        keeping.note_day(keep=allowed.keep_days)
+        self._note_day(allowed)
         for sweep in self._sweeps(allowed):
             self._remove(sweep)
         self._tell()
@@ -88,6 +94,13 @@ class EventUpkeep:
                 logger.opt(exception=True).error("the event log could not be seen to")
             else:
                 failures = 0
+
+    def _note_day(self, allowed: Bound) -> None:
+        """Count a day, where the clock says so and this machine has run for most of one since the last."""
+        now = self._clock.boottime()
+        is_late = self._noted_at is None or now - self._noted_at >= DAY_S
+        if is_late and self._events.keeping.note_day(keep=allowed.keep_days):
+            self._noted_at = now
 
     def _sweeps(self, allowed: Bound) -> Iterator[Sweep]:
         reach = self._reach(allowed)
@@ -111,8 +124,8 @@ class EventUpkeep:
             block = self._events.keeping.remove(sweep, block)
 
     def _pause(self) -> bool:
-        """Let others write for as long as one step takes; tell whether to go on."""
-        return not self._stopping.wait(0.01)
+        """Let others write, for about as long as one step took; tell whether to go on."""
+        return not self._stopping.wait(self._rest_s)
 
     def _tell(self) -> None:
         now = self._clock.boottime()

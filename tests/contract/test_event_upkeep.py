@@ -38,6 +38,7 @@ class Log:
             limits=lambda: self.limits,
             is_controller=is_controller,
             clock=self.clock,
+            rest_s=0,
         )
 
     def write(self, *names: EventName) -> None:
@@ -186,16 +187,30 @@ def test_the_controller_keeps_work_as_usual_for_less_long_where_it_is_told_to(
     assert log.names == []
 
 
-def test_a_clock_that_is_set_forth_by_years_makes_nothing_old(everything: Log) -> None:
+def test_a_clock_that_is_set_to_and_fro_by_years_makes_nothing_old(everything: Log) -> None:
     log = everything
     log.limits = replace(log.limits, keep_days=3)
     log.write(*[BAD] * 5)
     log.acknowledge()
     log.upkeep.look()
-    log.clock.pass_s(timedelta(days=4000).total_seconds())
-    log.upkeep.look()
-    log.clock.pass_s(-timedelta(days=4000).total_seconds())
-    log.upkeep.look()
+    for days in (4000, -4000) * 5:
+        log.clock.moment += timedelta(days=days)
+        log.upkeep.look()
+        log.upkeep.look()
+    assert len(log.seqs) == 5
+
+
+def test_a_member_that_starts_often_has_no_more_days_for_that(everything: Log) -> None:
+    log = everything
+    log.limits = replace(log.limits, keep_days=3)
+    log.write(*[BAD] * 5)
+    log.acknowledge()
+    for _ in range(9):
+        log.upkeep = EventUpkeep(
+            log.store, limits=lambda: log.limits, is_controller=True, clock=log.clock, rest_s=0
+        )
+        log.clock.pass_s(3600)
+        log.upkeep.look()
     assert len(log.seqs) == 5
 
 
