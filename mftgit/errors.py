@@ -22,6 +22,10 @@ class ConfigError(MftgitError):
     exit_code = 2
 
 
+class RemovedError(MftgitError):
+    """The controller itself said that this member is not, or no longer, of the cluster."""
+
+
 class TransientError(MftgitError):
     """The world is in the way just now; the same call may succeed later."""
 

@@ -70,6 +70,12 @@ def make_identity(path: Path) -> str:
     return public
 
 
+def new_identity() -> tuple[str, str]:
+    """Return a fresh private key, which is kept nowhere, and its public half."""
+    key = pyrage.x25519.Identity.generate()
+    return str(key), str(key.to_public())
+
+
 def ensure_identity(path: Path) -> str:
     """Return the public half of the first key in ``path``, which is made where there is none; raises ConfigError."""
     return Identity(path).recipients[0] if path.exists() else make_identity(path)

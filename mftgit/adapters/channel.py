@@ -13,6 +13,7 @@ from mftgit.adapters.pki import fingerprint, pick
 from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.model.bans import BanNews, parse_ban_news
 from mftgit.model.events import Event
+from mftgit.model.incarnation import HEADER, Shown
 from mftgit.model.messages import (
     CONFLICT,
     MAX_REPORT_BYTES,
@@ -24,6 +25,7 @@ from mftgit.model.messages import (
 )
 from mftgit.model.names import MemberName
 from mftgit.model.passed_orders import OrderNews, parse_order_news
+from mftgit.model.recovery import KeptBundle, parse_kept
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 _WAIT_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
@@ -79,14 +81,16 @@ class Channel:
             num_pools=2, maxsize=4, cert_reqs="CERT_REQUIRED", retries=False, **trusted
         )
 
-    def head(self, known: Head | None) -> Head | None:
-        """Return the head pointer, or None when it is still ``known``.
+    def head(self, known: Head | None, shown: Shown | None = None) -> Head | None:
+        """Return the head pointer, or None when it is still ``known``; ``shown`` tells who was followed last.
 
         Raises:
             ControllerUnreachableError: try again later.
             ControllerRefusedError: the proof was not taken; `is_member` tells one reason from the others.
         """
         extra = {"If-None-Match": known.tag} if known else {}
+        if shown is not None and shown.incarnation:
+            extra[HEADER] = shown.header()
         answer = self._request("GET", "/api/head", headers=extra)
         if answer is None:
             return None
@@ -197,6 +201,19 @@ class Channel:
         answer = self._request("GET", "/api/orders", query=f"?after={after}")
         try:
             return parse_order_news(answer, member)
+        except ValueError as error:
+            raise ControllerUnreachableError(f"{self.url}: {error}") from error
+
+    def recovery(self, after: int) -> KeptBundle | None:
+        """Return what to keep for the case that the controller is lost; None where nothing is newer.
+
+        Raises:
+            ControllerUnreachableError: try again later.
+            ControllerRefusedError: the proof was not taken, or the controller is of an older version.
+        """
+        answer = self._request("GET", "/api/recovery", query=f"?after={after}")
+        try:
+            return None if answer is None else parse_kept(answer)
         except ValueError as error:
             raise ControllerUnreachableError(f"{self.url}: {error}") from error
 

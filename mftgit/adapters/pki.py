@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 from base64 import b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -279,3 +280,30 @@ def _private_pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) ->
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+def sign_word(authority: KeyPair, word: bytes) -> str:
+    """Return the signature of ``word`` by the authority's key, in hexadecimal."""
+    return _load_ec(authority.key).sign(word, ec.ECDSA(hashes.SHA256())).hex()
+
+
+def is_signed_by(pem: bytes, word: bytes, signature: str) -> bool:
+    """Tell whether one of the authorities in ``pem`` has signed ``word``."""
+    try:
+        content = bytes.fromhex(signature)
+        found = x509.load_pem_x509_certificates(pem) if _HAS in pem else []
+    except ValueError:
+        return False
+    for certificate in found:
+        key = certificate.public_key()
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            with suppress(InvalidSignature):
+                key.verify(content, word, ec.ECDSA(hashes.SHA256()))
+                return True
+    return False
+
+
+def certificates_of(pem: bytes) -> bytes:
+    """Return the certificates of ``pem``, which may hold keys too."""
+    found = x509.load_pem_x509_certificates(pem) if _HAS in pem else []
+    return b"".join(map(_pem, found))

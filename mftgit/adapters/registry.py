@@ -36,6 +36,10 @@ CREATE TABLE IF NOT EXISTS head (
     one INTEGER PRIMARY KEY CHECK (one = 1), oid TEXT NOT NULL, seq INTEGER NOT NULL,
     issued_at TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS replaced (
+    one INTEGER PRIMARY KEY CHECK (one = 1), incarnation INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS settling (one INTEGER PRIMARY KEY CHECK (one = 1));
 CREATE TABLE IF NOT EXISTS rollout (
     one INTEGER PRIMARY KEY CHECK (one = 1), progress TEXT NOT NULL
 );
@@ -43,6 +47,9 @@ CREATE TABLE IF NOT EXISTS rollout (
 _ADDED = (
     Column(table="members", name="next_key", kind="TEXT"),
     Column(table="members", name="cut_off", kind="REAL"),
+    Column(table="members", name="lost", kind="INTEGER"),
+    Column(table="head", name="incarnation", kind="INTEGER"),
+    Column(table="head", name="warrant", kind="TEXT"),
 )
 
 _SAID = (
@@ -60,6 +67,12 @@ _OUTLINES = (
     + ", ".join(f"'$.{each}'" for each in _SAID)
     + "), json_extract(status, '$.state'), last_seen, cut_off FROM members ORDER BY name"
 )
+_HEAD = "SELECT oid, seq, issued_at, incarnation, warrant FROM head"
+_CARRIED = ("operators", "operator_codes", "members", "rollout")
+_PASSING = frozenset(
+    {"lost", "status", "last_seen", "cut_off", "token_hash", "token_until", "used_step"}
+)
+_BEGINS_WITH = {"operator_codes": {"used_step": 0}}
 
 
 class KnownAlreadyError(MftgitError):
@@ -380,7 +393,7 @@ class Registry:
     def head(self) -> Head | None:
         """Return where the published branch was last said to stand."""
         with self._database.read() as connection:
-            row = connection.execute("SELECT oid, seq, issued_at FROM head").fetchone()
+            row = connection.execute(_HEAD).fetchone()
         return _head(row) if row else None
 
     def raise_head(self, oid: Revision) -> Head:
@@ -391,16 +404,88 @@ class Registry:
         """
         now = self._now()
         with self._database.write() as connection:
-            row = connection.execute("SELECT seq FROM head").fetchone()
-            following = row[0] + 1 if row else 1
+            row = connection.execute(_HEAD).fetchone()
+            before = _head(row) if row else None
+            following = before.seq + 1 if before else 1
             head = Head(
-                oid=oid, seq=max(following, int(now.timestamp() * 1000)), issued_at=rfc3339(now)
+                oid=oid,
+                seq=max(following, int(now.timestamp() * 1000)),
+                issued_at=rfc3339(now),
+                incarnation=before.incarnation if before else 0,
+                warrant=before.warrant if before else "",
             )
-            connection.execute(
-                "INSERT OR REPLACE INTO head VALUES (1, ?, ?, ?)",
-                (head.oid, head.seq, head.issued_at),
-            )
+            _put_head(connection, head)
         return head
+
+    def begin(self, head: Head) -> None:
+        """Let a controller that was restored begin with ``head``: its number, and its incarnation."""
+        with self._database.write() as connection:
+            _put_head(connection, head)
+
+    # Replacement
+
+    def replaced_by(self) -> int | None:
+        """Return the incarnation that has taken this controller's place, None where none has."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT incarnation FROM replaced").fetchone()
+        return int(row[0]) if row else None
+
+    def replaced(self, incarnation: int) -> None:
+        """Keep in mind that another controller has taken this one's place."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO replaced VALUES (1, ?)", (incarnation,))
+
+    def settles(self) -> bool:
+        """Tell whether it is not known yet that no member has a newer revision than this restored controller."""
+        with self._database.read() as connection:
+            return connection.execute("SELECT 1 FROM settling").fetchone() is not None
+
+    def settle(self, *, begin: bool = False) -> None:
+        """Begin to wait for every member's word, or wait no more."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM settling")
+            if begin:
+                connection.execute("INSERT INTO settling VALUES (1)")
+
+    def lose(self, name: MemberName) -> None:
+        """Note that the key of a member that is invited was lost with the controller before: it is to join again."""
+        with self._database.write() as connection:
+            connection.execute("UPDATE members SET lost = 1 WHERE name = ?", (name,))
+
+    def is_lost(self, name: MemberName) -> bool:
+        """Tell whether the key of a member was lost, and it has not joined again."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT lost FROM members WHERE name = ? AND public_key IS NULL", (name,)
+            ).fetchone()
+        return bool(row and row[0])
+
+    def carried(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what has to outlive this database: members, operators and the roll-out, with all their columns.
+
+        What passes is left out: invitations, reports and signs of life.
+        """
+        with self._database.read() as connection:
+            return {
+                table: _rows(connection, table) for table in _CARRIED if _columns(connection, table)
+            }
+
+    def take_over(self, carried: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Fill this database, which is new, with what `carried` gave.
+
+        Tables are to be there, as all who keep theirs here make them; columns that are not known are left out.
+        """
+        with self._database.write() as connection:
+            for table in _CARRIED:
+                for row in carried.get(table, []):
+                    known = _columns(connection, table)
+                    begun = {**_BEGINS_WITH.get(table, {}), **row}
+                    values = {name: value for name, value in begun.items() if name in known}
+                    names, places = ", ".join(values), ", ".join("?" * len(values))
+                    connection.execute(
+                        f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})",  # noqa: S608  ours
+                        tuple(values.values()),
+                    )
 
 
 def _digest(secret: str) -> str:
@@ -414,4 +499,32 @@ def _progress(connection: Connection) -> Progress | None:
 
 
 def _head(row: Any) -> Head:
-    return Head(oid=Revision(row[0]), seq=row[1], issued_at=row[2])
+    oid, seq, issued_at, incarnation, warrant = row
+    return Head(
+        oid=Revision(oid),
+        seq=seq,
+        issued_at=issued_at,
+        incarnation=incarnation or 0,
+        warrant=warrant or "",
+    )
+
+
+def _put_head(connection: Connection, head: Head) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO head (one, oid, seq, issued_at, incarnation, warrant)"
+        " VALUES (1, ?, ?, ?, ?, ?)",
+        (head.oid, head.seq, head.issued_at, head.incarnation, head.warrant),
+    )
+
+
+def _columns(connection: Connection, table: str) -> list[str]:
+    rows = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+    return [name for (name,) in rows]
+
+
+def _rows(connection: Connection, table: str) -> list[dict[str, Any]]:
+    names = [name for name in _columns(connection, table) if name not in _PASSING]
+    found = connection.execute(
+        f"SELECT {', '.join(names)} FROM {table} ORDER BY 1"  # noqa: S608  names of our own schema
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in found]

@@ -117,6 +117,16 @@ class StateFolder:
         return self.root / "events.sqlite"
 
     @property
+    def recovery_recipients(self) -> Path:
+        """Public keys of age that the recovery bundle is sealed for, one a line; on the controller only."""
+        return self.root / "recovery-recipients"
+
+    @property
+    def recovery(self) -> Path:
+        """The newest recovery bundle, sealed: what a lost controller is made anew from."""
+        return self.root / "recovery.json"
+
+    @property
     def mirror(self) -> Path:
         """Which branch of a forge is published here, as `mftgit controller mirror` set it; on the controller only."""
         return self.root / "mirror.json"

@@ -6,12 +6,14 @@ from textwrap import indent
 
 import click
 
+from mftgit.adapters.age import new_identity
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.documents_folder import importable, read_folder
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.mirror import mirror
 from mftgit.cli.options import Listen, Name, dir_option, folder_argument, json_option, print_json
 from mftgit.cli.records import open_records
+from mftgit.cli.restore import recovery_key, restore, set_recipients, settle
 from mftgit.cli.rules import make_validator
 from mftgit.controller.authority import Rotation, Step, rotate_authority
 from mftgit.controller.certificate import ANY_ADDRESS
@@ -30,7 +32,8 @@ def controller() -> None:
     """Make the cluster's controller, give the cluster another authority, and publish what a forge has."""
 
 
-controller.add_command(mirror)
+for command in (mirror, restore, recovery_key, settle):
+    controller.add_command(command)
 
 
 @controller.command(
@@ -89,9 +92,12 @@ def init(
         files_root=(files_root or folder.default_files_root).absolute(),
         now=SystemClock().now,
     )
+    secret, public = new_identity()
+    set_recipients(folder, (public,))
     if as_json:
         print_json(
             {
+                "recovery_key": secret,
                 "url": done.url,
                 "clone_url": done.clone_url,
                 "ca_file": str(done.ca_file),
@@ -106,7 +112,11 @@ def init(
         f"then clone the configuration as {done.username} with this password, shown only now:\n"
     )
     click.echo(f"  {done.password}\n")
-    click.echo(f"  git clone -c http.sslCAInfo={done.ca_file} {done.clone_url}")
+    click.echo(f"  git clone -c http.sslCAInfo={done.ca_file} {done.clone_url}\n")
+    click.echo(
+        "Keep this recovery key offline: with it a lost controller is made anew from any node.\n"
+    )
+    click.echo(f"  {secret}")
 
 
 @controller.command(

@@ -16,6 +16,7 @@ from mftgit.model.token import parse_token
     epilog="""\b
 Example:
   mftgit join /var/lib/mftgit --controller https://mft.example.org:8443 --token mftgit1.WyJu...
+  mftgit join /var/lib/mftgit --again --controller https://mft.example.org:8443 --token mftgit1.WyJu...
 """
 )
 @folder_argument
@@ -29,8 +30,15 @@ Example:
     metavar="PATH",
     help="Where relative paths of documents begin: the members' shared storage. [default: DIR/files]",
 )
+@click.option(
+    "--again",
+    is_flag=True,
+    help="DIR is a node of this cluster already, whose controller was made anew: keep all that it has, running or not.",
+)
 @json_option
-def join(folder: StateFolder, url: str, token: str, files_root: Path | None, as_json: bool) -> None:
+def join(
+    folder: StateFolder, url: str, token: str, files_root: Path | None, again: bool, as_json: bool
+) -> None:
     """Make a member's state in DIR; its key is made here and never leaves this machine."""
     bootstrap = join_cluster(
         folder,
@@ -38,6 +46,7 @@ def join(folder: StateFolder, url: str, token: str, files_root: Path | None, as_
         token=parse_token(token),
         files_root=(files_root or folder.default_files_root).absolute(),
         now=SystemClock().now,
+        again=again,
     )
     public = ensure_identity(folder.age_key)
     if as_json:
@@ -49,6 +58,9 @@ def join(folder: StateFolder, url: str, token: str, files_root: Path | None, as_
                 "age_recipient": public,
             }
         )
+        return
+    if again:
+        click.echo(f"{bootstrap.name} follows {bootstrap.controller_url} from now on, as it runs.")
         return
     click.echo(f"This is member {bootstrap.name} now. Start it with\n\n  mftgit run {folder.root}")
     click.echo(

@@ -14,6 +14,7 @@ from mftgit.cli.records import open_records
 from mftgit.controller.certificate import token_authority
 from mftgit.controller.keys import LocalKeyLine, MemberKeys
 from mftgit.errors import ConfigError
+from mftgit.member.follow import follow_controller
 from mftgit.member.outbound.storage import STATE, Storage
 from mftgit.member.rotate import RemoteKeyLine, Rotated
 from mftgit.member.rotate import rotate_key as rotate
@@ -234,3 +235,28 @@ def accept_storage(folder: StateFolder, as_json: bool) -> None:
     click.echo(
         f"Member {bootstrap.name} takes the storage {accepted} at {bootstrap.files_root}{was}."
     )
+
+
+@member.command(
+    epilog="""\b
+Example:
+  mftgit member follow --dir /var/lib/mftgit --controller https://new.example.org:8443
+"""
+)
+@dir_option
+@click.option(
+    "--controller", "url", required=True, metavar="URL", help="https://HOST:PORT of the controller."
+)
+@json_option
+def follow(folder: StateFolder, url: str, as_json: bool) -> None:
+    """Have the node in DIR reach its controller at another address: said on its machine, while it runs or not.
+
+    It is tried first: who answers there has to be this cluster's controller, by the authority that the node takes.
+    """
+    bootstrap = folder.read_bootstrap()
+    folder.check_user()
+    followed = follow_controller(folder, bootstrap, url, now=SystemClock().now)
+    if as_json:
+        print_json({"name": bootstrap.name, "controller": followed})
+    else:
+        click.echo(f"{bootstrap.name} reaches its controller at {followed} from now on.")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO, cast
@@ -32,6 +32,7 @@ from mftgit.controller.codes import Codes
 from mftgit.controller.collect import BadReportError, Collect, own_name
 from mftgit.controller.definitions import Definitions
 from mftgit.controller.editing import Editing
+from mftgit.controller.fence import Fence, Settling
 from mftgit.controller.history import History
 from mftgit.controller.keys import MemberKeys
 from mftgit.controller.limits import PublishedLimits
@@ -45,6 +46,7 @@ from mftgit.controller.presence import Presence
 from mftgit.controller.proposals import Proposals
 from mftgit.controller.publish import Publish
 from mftgit.controller.receive import Receive
+from mftgit.controller.recovery import Recovery
 from mftgit.controller.reported import Reported
 from mftgit.controller.review_gate import ReviewGate
 from mftgit.controller.reviews import Reviews
@@ -55,15 +57,17 @@ from mftgit.controller.vouching import Vouching
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.sessions import Sessions
 from mftgit.controller.web.site import WebSite
-from mftgit.errors import ConfigError, MftgitError
+from mftgit.errors import ConfigError, MftgitError, RemovedError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal
 from mftgit.model.changes import MemberChange, member_changes
 from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Hint, MemberStatus
+from mftgit.model.incarnation import HEADER
+from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Head, Hint, MemberStatus
 from mftgit.model.mirror import MAX_HOOK_BYTES
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.overview import Overview
 from mftgit.model.places import CLUSTER_FILE
+from mftgit.model.push import Push, Verdict
 from mftgit.model.validate import Validator
 
 MAX_JOIN_BYTES = 1 << 20
@@ -123,12 +127,12 @@ class Controller:
             listens=self._leader.listens,
             cut_off=self._leader.cut_off,
         )
-        me = bootstrap.name
+        me = self._me = bootstrap.name
         self._member_refs = MemberRefs(self._registry, self.store)
         self.upstream = LocalUpstream(
             self._registry,
             self.store,
-            head_for=lambda head: self._leader.head_for(me, head)[0],
+            head_for=self._own_head,
             heard=lambda: self._heard(me),
             report=self._report,
             reported=lambda mine: self._reported(mine, rfc3339(clock.now())),
@@ -137,7 +141,6 @@ class Controller:
         )
         self._housekeeping = Housekeeping(self.store, clock=clock)
         self._notifier = Notifier(self._presence, is_member=self._is_member)
-        self._me = me
         keys = MemberKeys(self._registry, self._record_fact)
         self._collect = Collect(
             self._registry,
@@ -150,6 +153,7 @@ class Controller:
         )
         self._limits = PublishedLimits(self.store)
         self._limits()
+        self._keep_for_loss(bootstrap, clock)
         self._open_gate(folder, validator, clock)
         self._codes = Codes(OperatorCodes(folder.registry), folder.age_key, clock=clock)
         self._vouching = Vouching(
@@ -214,15 +218,16 @@ class Controller:
             record=self._record,
         )
         receive = Receive(validator, self._record, self._publish, self._review_gate)
+        self._gate = self._make_gate(receive)
         self._git = GitHttp(
             self.store,
-            gate=lambda push: self._mirroring.refusal(push) or receive.decide(push),
+            gate=lambda push: self._mirroring.refusal(push) or self._gate(push),
             settled=receive.settle,
             limits=self._limits,
         )
         self._mirroring = Mirroring(
             MirrorSettings(folder),
-            replace(self._git.door, gate=receive.decide),
+            replace(self._git.door, gate=self._gate),
             self._registry,
             record=self._record_fact,
             clock=clock,
@@ -231,6 +236,28 @@ class Controller:
         self.reviews = Reviews(
             self._git.door, self._review_gate, controller=self._me, now=clock.now
         )
+
+    def _keep_for_loss(self, bootstrap: Bootstrap, clock: Clock) -> None:
+        """Put together what lets another controller take this one's place, and what notices that one has."""
+        self._recovery = Recovery(
+            self._folder,
+            bootstrap,
+            self._registry,
+            self._events,
+            clock=clock,
+            renewed=lambda: self._notifier.notify(hint=Hint.RECOVERY),
+        )
+        self._fence = Fence(
+            self._folder,
+            self._registry,
+            cluster_id=bootstrap.cluster_id,
+            record=self._record_fact,
+        )
+
+    def _make_gate(self, receive: Receive) -> Callable[[Push], Verdict]:
+        """Return what decides about pushes, whoever brings them; the forge's have no other one."""
+        settling = Settling(self._registry, self.store)
+        return lambda push: self._fence.refusal() or settling.refusal(push) or receive.decide(push)
 
     def start(self) -> None:
         """Serve. Damage is looked for, and a publication that a crash kept from being told is told first."""
@@ -249,12 +276,14 @@ class Controller:
         self._certificate.start(self._server.reload_certificate)
         self._housekeeping.start()
         self._mirroring.start()
+        self._recovery.start()
 
     def stop(self) -> None:
         """Stop serving and close everything."""
         self._notifier.close()
         self._web.stop()
         self._mirroring.stop()
+        self._recovery.stop()
         self._certificate.stop()
         self._server.stop()
         self._housekeeping.stop()
@@ -328,7 +357,7 @@ class Controller:
                 path="/api/head",
                 access=known,
                 handle=self._head,
-                at_once=self._head,
+                at_once=self._head_at_once,
                 polled=True,
             ),
             Door(
@@ -345,6 +374,13 @@ class Controller:
                 at_once=self._spare_forge,
                 max_body_bytes=MAX_HOOK_BYTES,
                 max_body_s=_STRANGER_S,
+            ),
+            Door(
+                method="GET",
+                path="/api/recovery",
+                access=members,
+                handle=self._tell_recovery,
+                polled=True,
             ),
             Door(method="GET", path="/api/bans", access=known, handle=self._tell_bans, polled=True),
             Door(
@@ -404,6 +440,7 @@ class Controller:
             return _json({"ready": False}, status=503)
         whole = self._git.damage.known is None or self._git.damage.look() is None
         ready = whole and tip is not None and head is not None and head.oid == tip
+        ready = ready and self._fence.replaced_by is None
         return _json({"ready": ready}, status=200 if ready else 503)
 
     def _authority(self, _request: Request) -> Response:
@@ -415,7 +452,27 @@ class Controller:
     def _join(self, request: Request) -> Response:
         return _json(self._collect.join(request.body.read()))
 
+    def _head_at_once(self, request: Request) -> Response | None:
+        shown = request.headers.get(HEADER.lower())
+        return None if self._fence.is_news(shown) else self._head(request)
+
+    def _own_head(self, head: Head) -> Head:
+        if self._fence.replaced_by is not None:
+            raise RemovedError("another controller has taken the place of this one")
+        return self._leader.head_for(self._me, head)[0]
+
+    def _tell_recovery(self, request: Request) -> Response:
+        newest = self._recovery.after(_after(request))
+        return Response(status=304) if newest is None else _json(newest.as_json())
+
     def _head(self, request: Request) -> Response:
+        asks = _known(request)
+        if asks.kind is Kind.MEMBER:
+            self._fence.hear(request.headers.get(HEADER.lower()), MemberName(asks.name))
+        if self._fence.replaced_by is not None:
+            return _json(
+                {"error": "another controller has taken the place of this one"}, status=503
+            )
         head = self._registry.head()
         if head is None:
             return _json({"error": "nothing is published yet"}, status=503)

@@ -86,7 +86,14 @@ class Collect:
         """
         if not self._registry.public_keys(self._controller):
             raise RecordsLostError("the controller's records of members are lost")
-        return {"member": params["key"] in self._registry.public_keys(own_name(params))}
+        name = own_name(params)
+        keys = self._registry.public_keys(name)
+        if not keys and self._registry.is_lost(name):
+            raise RecordsLostError(
+                f"{name} is to join again: this controller was made anew, and {name}'s key was not among what was kept "
+                f"(`mftgit member add {name}` on the controller, then `mftgit join --again`)"
+            )
+        return {"member": params["key"] in keys}
 
     def offer_key(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
         """Let a member's next key in beside its present one, and return ``{public_key, in_force}``.

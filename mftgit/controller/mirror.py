@@ -33,7 +33,7 @@ _APART_S = 0.5
 """Between two looks, however many webhooks there are."""
 
 _MAX_BACKOFF_S = 3_600.0
-_PASSING = ("busy", "not written", "fetch first")
+_PASSING = ("busy", "not written", "fetch first", "not settled yet")
 """How verdicts begin that say nothing of what was brought."""
 
 

@@ -10,9 +10,11 @@ from mftgit.adapters.state_folder import Bootstrap
 from mftgit.errors import MftgitError, TransientError
 from mftgit.model.bans import BanNews
 from mftgit.model.events import Event
+from mftgit.model.incarnation import Shown
 from mftgit.model.messages import Head, Hint, MemberStatus
 from mftgit.model.names import REVIEWS, Revision
 from mftgit.model.passed_orders import OrderNews
+from mftgit.model.recovery import KeptBundle
 
 
 class NothingPublishedError(TransientError):
@@ -62,8 +64,9 @@ class LocalUpstream:
             self._hints.add(hint)
             self._news.notify()
 
-    def head(self, known: Head | None) -> Head | None:
-        """See `Upstream.head`."""
+    def head(self, known: Head | None, shown: Shown | None = None) -> Head | None:
+        """See `Upstream.head`; in this process nobody else is followed."""
+        del shown
         self._heard()
         found = self._registry.head()
         head = None if found is None else self._head_for(found)
@@ -110,6 +113,11 @@ class LocalUpstream:
     def orders(self, after: int) -> OrderNews:
         """See `Upstream.orders`."""
         return self._orders(after)
+
+    def recovery(self, after: int) -> KeptBundle | None:
+        """See `Upstream.recovery`; what is made here is kept here."""
+        del after
+        return None
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; in this process there is no line."""

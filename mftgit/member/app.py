@@ -12,7 +12,7 @@ from mftgit.adapters.channel import ControllerRefusedError
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.durable import replace_file
 from mftgit.adapters.event_store import EventStore
-from mftgit.errors import MftgitError
+from mftgit.errors import MftgitError, RemovedError
 from mftgit.member.bans import BanWatch
 from mftgit.member.counting import Counting
 from mftgit.member.drift import DriftWatch
@@ -24,8 +24,8 @@ from mftgit.member.orders import OrderWatch
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.own_page import Now, OwnPage
 from mftgit.member.own_web import OwnWeb
+from mftgit.member.recovery import RecoveryWatch
 from mftgit.member.report import Reporter, back_off_s
-from mftgit.member.upstream import RemovedError
 from mftgit.model.config import Role
 from mftgit.model.event_retention import EventLimits
 from mftgit.model.events import EventName, Fact
@@ -102,7 +102,12 @@ class Member:
             told=self._record_event,
             obey=self._wake.set,
         )
-        self._asks = {Hint.BANS: self._bans.poke, Hint.ORDERS: self._orders.poke}
+        self._recovery = RecoveryWatch(parts.upstream.recovery, parts.folder)
+        self._asks = {
+            Hint.BANS: self._bans.poke,
+            Hint.ORDERS: self._orders.poke,
+            Hint.RECOVERY: self._recovery.poke,
+        }
         self._intake = Intake(
             parts,
             self._outbound,
@@ -142,6 +147,7 @@ class Member:
         self._drift.start()
         self._bans.start()
         self._orders.start()
+        self._recovery.start()
         for thread in self._threads:
             thread.start()
 
@@ -152,6 +158,7 @@ class Member:
         self._drift.stop()
         self._bans.stop()
         self._orders.stop()
+        self._recovery.stop()
         self._inbound.begin_stop()
         self._outbound.stop()
         self._inbound.stop()

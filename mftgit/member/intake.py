@@ -5,7 +5,7 @@ gave, and the record says how far it came (`mftgit.model.activation`). One threa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from loguru import logger
@@ -13,7 +13,7 @@ from loguru import logger
 from mftgit.adapters.clock import Clock, SystemClock, find_zone
 from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
-from mftgit.errors import ConfigError, MftgitError, TransientError
+from mftgit.errors import ConfigError, MftgitError, RemovedError, TransientError
 from mftgit.member.activate import Activation
 from mftgit.member.fetch import DivergedError
 from mftgit.member.gate import waits_for
@@ -30,11 +30,12 @@ from mftgit.member.running import Running
 from mftgit.member.secrets import Unsealer
 from mftgit.member.told import Told
 from mftgit.member.turn import waits_for_turn
-from mftgit.member.upstream import RemovedError, Upstream
+from mftgit.member.upstream import Upstream
 from mftgit.member.verify import NotCheckedError, RefusedError
 from mftgit.model import activation
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
+from mftgit.model.incarnation import Shown
 from mftgit.model.messages import Head, LineStatus, MemberState
 from mftgit.model.names import Revision
 from mftgit.model.record import Record, Stage, Wait
@@ -63,6 +64,10 @@ _STATES = {
 
 class NotRunningError(TransientError):
     """The revision that should run does not; it is tried again."""
+
+
+class ReplacedError(TransientError):
+    """The controller that answers was replaced by another one, which this member follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,10 +219,12 @@ class Intake:
         self._survive(self._carry_on)
         self._running.try_again()
         try:
-            head = self._upstream.head(self.head)
+            head = self._upstream.head(self.head, self._shown())
         except RemovedError:
             self._stand_down()
             raise
+        if head is not None:
+            self._follow(head)
         if self.is_removed:
             self._journal.keep(activation.let_in(self.record))
             self._stood_down = False
@@ -230,6 +237,22 @@ class Intake:
             self._survive(self._journal.tell)
         if self.trouble is not None:
             raise NotRunningError(self.trouble)
+
+    def _shown(self) -> Shown:
+        return Shown(incarnation=self.record.incarnation, warrant=self.record.warrant)
+
+    def _follow(self, head: Head) -> None:
+        """See that ``head`` is of no controller that was replaced, and keep in mind of which it is."""
+        known = self.record.incarnation
+        if head.incarnation < known:
+            raise ReplacedError(
+                f"who answers is the controller's incarnation {head.incarnation}, which was replaced by {known}: "
+                "an old one was started again, or its address leads to it still"
+            )
+        if head.incarnation > known:
+            fresh = replace(self.record, incarnation=head.incarnation, warrant=head.warrant)
+            self._journal.keep(fresh)
+            logger.warning("this is a controller that was made anew", incarnation=head.incarnation)
 
     def stop(self) -> None:
         """Note that the process ends in order."""

@@ -5,6 +5,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from loguru import logger
+
 from mftgit.adapters.channel import Channel, ControllerRefusedError
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.git_fetch import RemoteLacksError
@@ -12,27 +14,25 @@ from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import FETCHED_REVIEWS, GitStore
 from mftgit.adapters.member_key import FileProver
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
-from mftgit.errors import MftgitError
+from mftgit.errors import MftgitError, RemovedError
 from mftgit.member.fetch import check_lineage
 from mftgit.model.bans import BanNews
 from mftgit.model.events import Event
+from mftgit.model.incarnation import Shown
 from mftgit.model.messages import NOT_PROVED, Head, Hint, MemberStatus
 from mftgit.model.names import REVIEWS, MemberName, Revision
 from mftgit.model.passed_orders import OrderNews
+from mftgit.model.recovery import KeptBundle
 
 _T = TypeVar("_T")
 _MAX_REVIEWS_BYTES = 64 << 20  # packed; a record takes some 700 bytes
 
 
-class RemovedError(MftgitError):
-    """The controller itself said that this member is not, or no longer, of the cluster."""
-
-
 class Upstream(Protocol):
     """The controller, as a member sees it: over the network on a node, in the process on the controller."""
 
-    def head(self, known: Head | None) -> Head | None:
-        """Return the head pointer, None when it is still ``known``.
+    def head(self, known: Head | None, shown: Shown | None = None) -> Head | None:
+        """Return the head pointer, None when it is still ``known``; ``shown`` tells who was followed last.
 
         Raises:
             RemovedError: this member is not of the cluster, as the controller says. Nothing else means that.
@@ -75,6 +75,9 @@ class Upstream(Protocol):
     def orders(self, after: int) -> OrderNews:
         """Return the orders for this member that it has not taken; those up to ``after`` it has. Raises MftgitError."""
 
+    def recovery(self, after: int) -> KeptBundle | None:
+        """Return the newest recovery bundle to keep, if its number is above ``after``; raises MftgitError."""
+
     def moved(self, bootstrap: Bootstrap) -> None:
         """Talk to the controller as ``bootstrap`` and the authorities' file say from now on."""
 
@@ -97,14 +100,16 @@ class RemoteUpstream:
         self._prover = FileProver(folder, bootstrap, now=now)
         self._removed = False
         self._ca_file = folder.ca_file
+        self._folder = folder
         self._channel = self._channel_to(bootstrap)
 
-    def head(self, known: Head | None) -> Head | None:
+    def head(self, known: Head | None, shown: Shown | None = None) -> Head | None:
         """See `Upstream.head`. Once removed, it is asked first whether that still holds: a proof would be refused."""
+        self._follow_folder()
         if self._removed and not self._is_member():
             raise self._not_of_the_cluster()
         try:
-            head = self._proven(lambda: self._channel.head(known))
+            head = self._proven(lambda: self._channel.head(known, shown))
         except ControllerRefusedError as error:
             if error.status != NOT_PROVED or self._is_member():
                 raise
@@ -176,6 +181,11 @@ class RemoteUpstream:
         self._only_a_member()
         return self._proven(lambda: self._channel.orders(self._name, after))
 
+    def recovery(self, after: int) -> KeptBundle | None:
+        """See `Upstream.recovery`."""
+        self._only_a_member()
+        return self._proven(lambda: self._channel.recovery(after))
+
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; requests under way come to their end on the line before."""
         before, self._channel = self._channel, self._channel_to(bootstrap)
@@ -196,8 +206,20 @@ class RemoteUpstream:
             connections=channel.connections,
         )
 
+    def _follow_folder(self) -> None:
+        """Go over to another line that was written into the folder: `mftgit member follow`, and `join --again`."""
+        try:
+            bootstrap = self._folder.read_bootstrap()
+            line = (bootstrap.controller_url, self._ca_file.read_bytes())
+        except (MftgitError, OSError):
+            return  # damage shows elsewhere; the line that is open goes on
+        if line != self._line:
+            logger.info("the controller is reached by another line", url=bootstrap.controller_url)
+            self.moved(bootstrap)
+
     def _channel_to(self, bootstrap: Bootstrap) -> Channel:
         url = bootstrap.controller_url
+        self._line = (url, self._ca_file.read_bytes() if self._ca_file.exists() else b"")
         return Channel(url, ca_file=self._ca_file, headers=self._prover.headers)
 
     def _proven(self, call: Callable[[], _T]) -> _T:

@@ -128,11 +128,13 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
             Name.EVENT_HANDLER_TESTED,
         ),
         Severity.WARNING: (
+            Name.CONTROLLER_RESTORED,
             Name.ORDER_REFUSED,
             Name.ORDER_EXPIRED,
             Name.EVENTS_DROPPED,
             Name.EVENT_HANDLER_FAILING,
         ),
+        Severity.ERROR: (Name.CONTROLLER_REPLACED,),
     },
     Group.ACCESS: {
         Severity.INFO: (Name.OPERATOR_LOGGED_IN, Name.OPERATOR_LOGGED_OUT),

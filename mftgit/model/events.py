@@ -49,6 +49,8 @@ class EventName(Enum):
     MEMBER_STARTED = "MemberStarted"
     MEMBER_STOPPED = "MemberStopped"
     CONTROLLER_MOVED = "ControllerMoved"
+    CONTROLLER_RESTORED = "ControllerRestored"
+    CONTROLLER_REPLACED = "ControllerReplaced"
     REVISION_FETCHED = "RevisionFetched"
     REVISION_VERIFIED = "RevisionVerified"
     REVISION_REFUSED = "RevisionRefused"

@@ -14,6 +14,7 @@ from mftgit.model.handler_status import (
     EventHandlerStatus,
     parse_event_handler_status,
 )
+from mftgit.model.incarnation import MAX_WARRANT, parse_incarnation
 from mftgit.model.names import (
     MAIN,
     MemberName,
@@ -45,7 +46,7 @@ CONFLICT = 409
 
 @unique
 class Hint(Enum):
-    """What may be news, as the controller says: the head pointer, banned sources, or orders of operators.
+    """What may be news, as the controller says: the head pointer, banned sources, orders, a recovery bundle to keep.
 
     True is what it is asked for.
     """
@@ -53,6 +54,7 @@ class Hint(Enum):
     HEAD = "head"
     BANS = "bans"
     ORDERS = "orders"
+    RECOVERY = "recovery"
 
 
 @unique
@@ -92,13 +94,16 @@ class Turn:
 class Head:
     """Where the published branch stands. ``seq`` only rises; ``issued_at`` is RFC 3339, for people.
 
-    ``turn`` is that of the member that asks; operators have none.
+    ``turn`` is that of the member that asks; operators have none. ``incarnation`` counts how often the controller was
+    made anew from a member, and the ``warrant`` proves that; see `mftgit.model.incarnation`.
     """
 
     oid: Revision
     seq: int
     issued_at: str
     turn: Turn | None = None
+    incarnation: int = 0
+    warrant: str = ""
 
     @property
     def tag(self) -> str:
@@ -110,7 +115,14 @@ class Head:
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape that goes over the wire."""
-        shape = {"ref": MAIN, "oid": self.oid, "seq": self.seq, "issued_at": self.issued_at}
+        shape: dict[str, Any] = {
+            "ref": MAIN,
+            "oid": self.oid,
+            "seq": self.seq,
+            "issued_at": self.issued_at,
+        }
+        if self.incarnation:
+            shape |= {"incarnation": self.incarnation, "warrant": self.warrant}
         return shape if self.turn is None else {**shape, "turn": self.turn.as_json()}
 
 
@@ -125,7 +137,14 @@ def parse_head(value: Any) -> Head:
             if ref != MAIN or seq < 1:
                 raise ValueError(f"a head of {ref} with seq {seq}")
             turn = None if value.get("turn") is None else _parse_turn(value["turn"])
-            return Head(oid=parse_revision(oid), seq=seq, issued_at=issued_at, turn=turn)
+            return Head(
+                oid=parse_revision(oid),
+                seq=seq,
+                issued_at=issued_at,
+                turn=turn,
+                incarnation=parse_incarnation(value.get("incarnation", 0)),
+                warrant=str(value.get("warrant", ""))[:MAX_WARRANT],
+            )
         case _:
             raise ValueError("not a head pointer")
 

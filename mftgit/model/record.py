@@ -76,6 +76,7 @@ class Record:
     began under it. ``policy_version`` is the highest that was confirmed, ``obeyed`` the last order of an operator that
     was carried out; ``obeying``: what became of that is not told yet. ``removed``: the controller said that this member
     is not of the cluster, so that it runs nothing.
+    ``incarnation`` and ``warrant`` are the highest that a controller has shown (`mftgit.model.incarnation`).
     ``untold`` is an outcome that may not be in the event log yet: it is written with the move that makes it, so that
     what is told and what is so cannot differ.
     """
@@ -101,6 +102,8 @@ class Record:
     obeying: bool = False
     removed: bool = False
     untold: Outcome | None = None
+    incarnation: int = 0
+    warrant: str = ""
 
     @property
     def floor(self) -> int:
@@ -155,6 +158,8 @@ def parse_record(content: bytes) -> Record:
             obeying=bool(value.get("obeying", False)),
             removed=bool(value.get("removed", False)),
             untold=_outcome(value.get("untold")),
+            incarnation=int(value.get("incarnation", 0)),
+            warrant=str(value.get("warrant", "")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a record without {error}") from None

@@ -22,9 +22,8 @@ from waiting import until
 from mftgit.adapters import pki, scheduler
 from mftgit.adapters.channel import ControllerRefusedError, ControllerUnreachableError
 from mftgit.adapters.git_objects import StoreBusyError
-from mftgit.errors import MftgitError
+from mftgit.errors import MftgitError, RemovedError
 from mftgit.member.intake import NotRunningError
-from mftgit.member.upstream import RemovedError
 from mftgit.model import activation
 from mftgit.model.events import EventName
 from mftgit.model.messages import MemberState

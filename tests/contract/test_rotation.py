@@ -33,9 +33,9 @@ from mftgit.cli.main import run_verb
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
 from mftgit.controller.initialise import initialise
-from mftgit.errors import ConfigError, MftgitError
+from mftgit.errors import ConfigError, MftgitError, RemovedError
 from mftgit.member.rotate import KeyRefusedError, RemoteKeyLine, rotate_key
-from mftgit.member.upstream import RemoteUpstream, RemovedError
+from mftgit.member.upstream import RemoteUpstream
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
 from mftgit.model.messages import MemberState, MemberStatus
