@@ -156,9 +156,14 @@ def test_a_roll_out_is_watched_and_steered_as_it_goes_on(
     window.shows(f"Revision {made[:12]} is paused")
     window.click("form[action='/cluster/rollout/resume'] button")
     window.shows("The roll-out goes on.")
+    window.click("#aborting summary")
+    window.shows("those that have it keep it")
     node.activated(made)
     window.shows("node-1 activated")
     window.shows("1 of 1 members have it")
+    window.shows("those that have it keep it")
+    window.click("form[action='/cluster/rollout/abort'] button")
+    window.shows(f"Revision {made[:12]} is aborted")
 
 
 def test_a_page_that_is_open_ends_with_the_session(site: Site, window: Browser) -> None:

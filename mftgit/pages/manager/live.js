@@ -2,6 +2,7 @@
 // `data-live` and an id takes the place of the one before. Without this script the page is as it was loaded.
 
 const PAUSE_MS = 1000;
+const AGAIN_MS = 30000;
 const shown = document.getElementById("live-state");
 let due = false;
 let busy = false;
@@ -14,21 +15,28 @@ function exchange(fresh) {
   for (const now of document.querySelectorAll("[data-live][id]")) {
     const next = fresh.getElementById(now.id);
     if (!next || next.outerHTML === now.outerHTML) continue;
-    const focus = now.contains(document.activeElement) ? place(now, document.activeElement) : null;
+    const focus = now.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+    for (const each of now.querySelectorAll("details[id][open]")) {
+      next.querySelector(`#${CSS.escape(each.id)}`)?.setAttribute("open", "");
+    }
     now.replaceWith(document.adoptNode(next));
     if (focus !== null) restore(next, focus);
     next.dispatchEvent(new CustomEvent("fresh", { bubbles: true }));
   }
 }
 
-const FOCUSABLE = "a[href], button, input, select, textarea, [tabindex]";
+const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
 
-function place(within, element) {
-  return [...within.querySelectorAll(FOCUSABLE)].indexOf(element);
+// What the focus is on is found again by what it is, never by its place: another button may stand there now.
+function nameOf(element) {
+  const form = element.form ? element.form.getAttribute("action") : "";
+  return [element.tagName, element.id, form, element.getAttribute("href"), element.name,
+    element.getAttribute("aria-label"), element.textContent.trim()].join("\n");
 }
 
-function restore(within, index) {
-  within.querySelectorAll(FOCUSABLE)[index]?.focus({ preventScroll: true });
+function restore(within, name) {
+  const found = [...within.querySelectorAll(FOCUSABLE)].filter((each) => nameOf(each) === name);
+  if (found.length === 1) found[0].focus({ preventScroll: true });
 }
 
 async function refresh() {
@@ -64,6 +72,8 @@ function follow() {
     location.reload();
   });
   addEventListener("pagehide", () => line.close());
+  // Times such as "5 s ago" go on also where there is no news.
+  setInterval(() => document.visibilityState === "visible" && refresh(), AGAIN_MS);
 }
 
 follow();
