@@ -8,6 +8,7 @@ from typing import Final
 from mftgit.model.amounts import format_bytes, format_span
 from mftgit.model.event_kinds import KINDS, Severity, component
 from mftgit.model.events import Event
+from mftgit.model.handler_status import EventHandlerStatus, HandlerState
 from mftgit.model.messages import MemberState
 from mftgit.model.overview import Overview
 from mftgit.model.printable import printable
@@ -36,7 +37,13 @@ _FRAME: Final = """<!doctype html>
 </html>
 """
 _GOOD: Final[frozenset[Enum]] = frozenset(
-    {MemberState.ACTIVE, TransferState.IDLE, TransferState.RUNNING, ServiceState.SERVING}
+    {
+        MemberState.ACTIVE,
+        TransferState.IDLE,
+        TransferState.RUNNING,
+        ServiceState.SERVING,
+        HandlerState.WORKING,
+    }
 )
 _BAD: Final[frozenset[Enum]] = frozenset(
     {
@@ -49,6 +56,7 @@ _BAD: Final[frozenset[Enum]] = frozenset(
         MemberState.SILENT,
         TransferState.FAILING,
         ServiceState.FAILING,
+        HandlerState.FAILING,
     }
 )
 _LOUD: Final = {Severity.ERROR: "bad", Severity.WARNING: "news"}
@@ -65,6 +73,7 @@ def render_own_page(seen: Seen, events: Sequence[Event]) -> Html:
         "" if seen.overview is None else _cluster(seen.overview),
         _transfers(seen),
         _services(seen.status.services),
+        _handlers(seen.status.event_handlers),
         _events(events),
     )
     name = _text(seen.status.name)
@@ -106,7 +115,7 @@ def _facts(seen: Seen) -> Html:
         ("Leases renewed", _ago(seen.renewed_s_ago)),
         ("Shared storage", "not looked at" if storage is None else _text(refused or "in use")),
         ("Seen on it", "-" if storage is None else _text(", ".join(storage.sees)) or "nobody"),
-        ("Events to report", f"{seen.unreported:,}"),
+        ("Events to report", f"{seen.unreported:,}, {status.events_dropped:,} lost"),
         ("Room for its state", "-" if seen.free_bytes is None else format_bytes(seen.free_bytes)),
         ("Version", _text(f"mftgit {seen.version}, Python {seen.python}")),
         ("As of", f"{seen.now:%Y-%m-%d %H:%M:%S} UTC"),
@@ -185,6 +194,24 @@ def _services(services: Sequence[ServiceStatus]) -> Html:
         for each in services
     )
     return _section("Services", heads, rows, len(services))
+
+
+def _handlers(handlers: Sequence[EventHandlerStatus]) -> Html:
+    heads = ("Event handler", "State", "Type", "Handled", "Left out", "Waiting", "Last", "Why")
+    rows = (
+        (
+            _text(each.name),
+            _state(each.state),
+            _text(each.type),
+            f"{each.handled:,}",
+            f"{each.refused:,}",
+            f"{each.behind:,}",
+            _text(each.last_at or "-"),
+            _text(each.error or ""),
+        )
+        for each in handlers
+    )
+    return _section("Event handlers", heads, rows, len(handlers))
 
 
 def _events(events: Sequence[Event]) -> Html:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from mftgit.model.event_metrics import WAY_METRICS, measure_ways
 from mftgit.model.event_tally import EVENT_METRICS
 from mftgit.model.messages import MemberState, RolloutState
 from mftgit.model.metric import Metric, Sample, gauge, one_of
@@ -37,9 +38,6 @@ REFUSED: Final = gauge(
 )
 SEES: Final = gauge(
     "mftgit_storage_members", "members whose sign of life is seen through the members' storage"
-)
-UNREPORTED: Final = gauge(
-    "mftgit_events_unreported", "events of this member that the controller has not acknowledged"
 )
 FREE: Final = gauge("mftgit_state_folder_free_bytes", "room left where the state folder is")
 BANNED: Final = gauge("mftgit_banned_sources", "sources that are kept out just now")
@@ -121,9 +119,9 @@ ROLLOUT_ALL: Final = _cluster(gauge("mftgit_rollout_members", "members of its co
 
 METRICS: Final[tuple[Metric, ...]] = (
     BUILD, MEMBER, STATE, READY, REVISION, CURRENT, HEAD_SEQ, DRAIN, SUSPENDED, PINNED, HEARD, RENEWED, REFUSED,
-    SEES, UNREPORTED, FREE, BANNED, TRANSFER_STATE, OWNED, EPOCH, PAUSED, WAITING, LEDGER, LAST_RUN, LAST_OK, NEXT,
-    UNDER_WAY, SERVICE_STATE, CONNECTIONS, SESSIONS_NOW, WORKERS, *EVENT_METRICS, MEMBERS, PEER_AGE, PEER_CURRENT,
-    ROLLOUT, ROLLOUT_HAVE, ROLLOUT_ALL,
+    SEES, FREE, BANNED, TRANSFER_STATE, OWNED, EPOCH, PAUSED, WAITING, LEDGER, LAST_RUN, LAST_OK, NEXT,
+    UNDER_WAY, SERVICE_STATE, CONNECTIONS, SESSIONS_NOW, WORKERS, *WAY_METRICS, *EVENT_METRICS, MEMBERS, PEER_AGE,
+    PEER_CURRENT, ROLLOUT, ROLLOUT_HAVE, ROLLOUT_ALL,
 )  # fmt: skip
 """Every metric there is, but for those of the process, which Prometheus' own library tells."""
 
@@ -134,6 +132,7 @@ def measure(seen: Seen) -> Iterator[Sample]:
     """Give every value of ``seen``; what is not known has none."""
     yield from _of_member(seen)
     yield from _of_surroundings(seen)
+    yield from measure_ways(seen)
     for transfer in seen.transfers:
         yield from _of_transfer(transfer, seen)
     for service in seen.status.services:
@@ -169,7 +168,6 @@ def _of_surroundings(seen: Seen) -> Iterator[Sample]:
         (RENEWED, seen.renewed_s_ago),
         (REFUSED, None if storage is None else storage.refused is not None),
         (SEES, None if storage is None else len(storage.sees)),
-        (UNREPORTED, seen.unreported),
         (FREE, seen.free_bytes),
         (BANNED, banned),
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accessible import check_page
+from browser import browser
 from cluster import mftgit
 from monitored import ACCOUNT, NODE, Monitored, ask, monitored, upload
 from ssh_keys import program
@@ -73,7 +75,7 @@ def test_all_that_the_alert_rules_look_at_is_there_and_none_fires_where_all_is_w
         for selector in SELECTOR.findall(rule["expr"]):
             plain = re.sub(r"(by|on|group_left) \([^)]*\)", "", selector)
             site.made.until(f"{rule['alert']}: {plain} is there", lambda: site.query(plain))  # noqa: B023
-        assert not site.query(rule["expr"]), rule["alert"]
+        site.made.until(f"{rule['alert']} does not fire", lambda: not site.query(rule["expr"]))  # noqa: B023
 
 
 def test_the_rules_and_the_example_of_a_configuration_are_good_ones() -> None:
@@ -225,3 +227,13 @@ def test_where_the_page_is_follows_the_configuration_and_a_port_in_use_refuses_t
         ask(site.url(NODE))
     made.until_active(made.push(site.clone, {document: before}), NODE)
     assert ask(site.url(NODE)).status == 200
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.needs("chromedriver")
+def test_everybody_can_use_the_page(site: Monitored, tmp_path: Path) -> None:
+    with browser(tmp_path) as window:
+        for member in site.pages:
+            window.open(site.url(member))
+            window.shows("Last events")
+            check_page(window, f"own-page-{member}")

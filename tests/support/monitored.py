@@ -88,6 +88,7 @@ def _documents(root: Path, pages: Mapping[str, int], service: int) -> dict[str, 
         % ("night", "day", "cron: {expression: '0 3 * * *', timezone: UTC}"),
         "services/sftp.yaml": f"type: sftp\nlisten: {{address: 127.0.0.1, port: {service}}}\n"
         "host_keys: [{file: host}]\nprocesses: 1\nactive_on: controller\n",
+        "event-handlers/archive.yaml": "type: file\npath: archive.jsonl\nactive_on: all\n",
         f"accounts/{ACCOUNT}.yaml": f'home: {{location: homes, path: in}}\nlogin: {{keys: ["{key}"]}}\n',
     }
 

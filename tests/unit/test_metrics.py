@@ -10,10 +10,18 @@ import pytest
 from mftgit.model.config import Role
 from mftgit.model.event_tally import EventTally
 from mftgit.model.events import Event, EventName
+from mftgit.model.handler_status import EventHandlerStatus, HandlerState
 from mftgit.model.messages import Drain, Head, MemberState, MemberStatus
 from mftgit.model.metric import Sample, Spread, counter, gauge
 from mftgit.model.metrics import METRICS, measure
-from mftgit.model.names import Epoch, MemberName, Revision, ServiceName, TransferName
+from mftgit.model.names import (
+    Epoch,
+    EventHandlerName,
+    MemberName,
+    Revision,
+    ServiceName,
+    TransferName,
+)
 from mftgit.model.overview import Heard, Overview, judge_peers
 from mftgit.model.pause import Pause
 from mftgit.model.rollout import Outcome, Progress, Report
@@ -149,6 +157,23 @@ def test_a_service_tells_its_state_and_how_many_are_there() -> None:
     assert (found["service_state/s/serving"], found["service_state/s/failing"]) == (1, 0)
     assert (found["service_connections/s"], found["service_sessions/s"]) == (3, 2)
     assert (found["service_workers/s"], found["banned_sources"]) == (1, 5)
+
+
+def test_an_event_handler_tells_its_state_and_how_far_it_has_come() -> None:
+    handler = EventHandlerStatus(
+        name=EventHandlerName("mail"),
+        type="email",
+        state=HandlerState.FAILING,
+        behind=3,
+        handled=9,
+        refused=1,
+    )
+    status = replace(STATUS, event_handlers=(handler,), events_dropped=8)
+    found = told(measure(replace(SEEN, status=status)))
+    assert (found["event_handler_state/mail/failing"], found["events_dropped_total"]) == (1, 8)
+    assert found["event_handler_waiting_events/mail"] == 3
+    assert found["event_handler_events_total/mail/handled"] == 9
+    assert found["event_handler_events_total/mail/refused"] == 1
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,16 @@ from datetime import UTC, datetime
 from mftgit.adapters.own_page import MAX_SHOWN, render_own_page
 from mftgit.model.config import Role
 from mftgit.model.events import Event, EventName
+from mftgit.model.handler_status import EventHandlerStatus, HandlerState
 from mftgit.model.messages import Drain, MemberState, MemberStatus
-from mftgit.model.names import Epoch, MemberName, Revision, ServiceName, TransferName
+from mftgit.model.names import (
+    Epoch,
+    EventHandlerName,
+    MemberName,
+    Revision,
+    ServiceName,
+    TransferName,
+)
 from mftgit.model.seen import Seen
 from mftgit.model.service_status import ServiceState, ServiceStatus
 from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus
@@ -44,10 +52,13 @@ def test_what_members_and_partners_say_is_text_and_nothing_else() -> None:
     service = ServiceStatus(
         name=ServiceName("sftp"), address=HOSTILE, state=ServiceState.FAILING, reason=HOSTILE
     )
-    status = replace(STATUS, transfers=(TRANSFER,), services=(service,))
+    handler = EventHandlerStatus(
+        name=EventHandlerName("mail"), type="email", state=HandlerState.FAILING, error=HOSTILE
+    )
+    status = replace(STATUS, transfers=(TRANSFER,), services=(service,), event_handlers=(handler,))
     page = render_own_page(replace(SEEN, status=status, cluster=HOSTILE), [])
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(&#x27;\\u202e&#x27;)") == 5
+    assert page.count("&lt;script&gt;alert(&#x27;\\u202e&#x27;)") == 6
     assert "\u202e" not in page
 
 
@@ -58,7 +69,7 @@ def test_the_page_says_the_state_why_and_what_an_operator_ordered() -> None:
     assert '<span class="bad">refused</span>' in page
     assert "suspended, pinned, draining" in page
     assert "a cluster that it does not know yet" in page
-    assert page.count("<p>none</p>") == 3  # transfers, services, events
+    assert page.count("<p>none</p>") == 4  # transfers, services, event handlers, events
 
 
 def test_a_transfer_tells_its_owner_its_last_run_and_when_it_is_due() -> None:
