@@ -52,6 +52,15 @@ class DocumentFile:
     entry: Entry
 
 
+def kind_of(path: str) -> Kind | None:
+    """Return what the file ``path`` would configure by its place, None where that is nothing."""
+    if path == CLUSTER_FILE:
+        return Kind.CLUSTER
+    folder, slash, name = path.partition("/")
+    is_document = slash and "/" not in name and name.endswith(ENDINGS)
+    return FOLDERS.get(folder) if is_document else None
+
+
 def sort_files(tree: Tree) -> tuple[list[DocumentFile], list[Problem]]:
     """Return the documents of ``tree`` in the order of their paths, and what is wrong with places, names and modes."""
     if len(tree) > MAX_FILES:

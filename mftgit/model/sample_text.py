@@ -16,3 +16,11 @@ def write_yaml(value: Any) -> str:
     """Return ``value`` as YAML in the subset that documents are written in, keys in their order."""
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
     return text
+
+
+def write_inline(value: Any) -> str:
+    """Return ``value`` on one line, with brackets around what has parts."""
+    text: str = yaml.safe_dump(
+        value, sort_keys=False, allow_unicode=True, default_flow_style=True, width=1_000_000_000
+    )
+    return text.removesuffix("\n").removesuffix("\n...")

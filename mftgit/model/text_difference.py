@@ -148,7 +148,7 @@ def _lines(entry: Entry | None) -> list[str] | None:
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
-    elif lines:
+    else:
         lines[-1] += "\n\\ no newline at the end of the file"
     return lines
 

@@ -275,3 +275,96 @@ def test_what_is_no_text_is_not_edited(site: Site, client: WebClient) -> None:
     client.post("/edit/discard", {"form_token": client.token})
     assert client.get("/edit/document?path=notes/x.bin").status == 415
     assert client.get("/edit/document?path=none").status == 404
+
+
+# The form
+
+
+def fill(client: WebClient, path: str, do: str = "keep", **fields: str) -> Any:
+    page = client.get(f"/edit/form?path={path}")
+    assert page.status == 200
+    sent = {**filled_fields(page.text), "do": do}
+    sent |= {f"field/{name.replace('__', '/')}": text for name, text in fields.items()}
+    return client.post("/edit/form", {**sent, "form_token": client.token})
+
+
+def filled_fields(page: str) -> dict[str, str]:
+    """Return what a browser would send of the form as it is."""
+    form = page[page.index('id="form"') :]
+    found = {
+        html.unescape(name): html.unescape(value)
+        for name, value in re.findall(r'<input name="(field[^"]*)" value="([^"]*)"', form)
+    }
+    for name, options in re.findall(
+        r'<select name="(field[^"]*)".*?>(.*?)</select>', form, re.DOTALL
+    ):
+        chosen = re.search(r"<option selected>([^<]*)<", options)
+        found[html.unescape(name)] = html.unescape(chosen[1]) if chosen else ""
+    for name, text in re.findall(
+        r'<textarea class="code" name="(field[^"]*)"[^>]*>\n(.*?)</textarea>', form, re.DOTALL
+    ):
+        found[html.unescape(name)] = html.unescape(text).replace("\n", "\r\n")
+    hidden = re.search(r'name="path" value="([^"]*)"', form)
+    return {**found, "path": html.unescape(hidden[1]) if hidden else ""}
+
+
+def test_a_form_changes_what_is_filled_in_and_keeps_comments(client: WebClient) -> None:
+    kept = fill(
+        client,
+        "transfers/t.yaml",
+        source__stable_s="9",
+        trigger="watch",
+        trigger__watch__every_s="3",
+    )
+    assert (kept.status, kept.headers["Location"]) == (303, "/edit")
+    page = client.get("/edit/document?path=transfers/t.yaml").text
+    text = html.unescape(page[page.index("<textarea") : page.index("</textarea>")])
+    assert text.endswith(
+        "# Why: because\nsource: {location: a, stable_s: 9}\ndestination: {location: b}\n"
+        "trigger: {watch: {every_s: 3}}\n"
+    )
+
+
+def test_a_form_tells_problems_at_their_fields(client: WebClient) -> None:
+    told = fill(client, "transfers/t.yaml", source__location="nowhere")
+    assert told.status == 422
+    assert 'value="nowhere"' in told.text
+    assert re.search(r'name="field/source/location" value="nowhere"[^>]*aria-invalid', told.text)
+    assert "there is no location" in words(told.text)
+    wrong = fill(client, "transfers/t.yaml", source__stable_s="soon")
+    assert wrong.status == 422
+    assert 'value="soon"' in wrong.text
+    assert "is no number" in words(wrong.text)
+
+
+def test_a_comment_that_would_go_is_told_before_anything_is_kept(
+    site: Site, client: WebClient
+) -> None:
+    text = (
+        "source: {location: a}\n# where it goes\ndestination: # that\n  location: b # why\n"
+        "  path: x # and\ntrigger: {manual: {}}\n"
+    )
+    site.publish({**FILES, "transfers/t.yaml": text.encode()})
+    client.post("/edit/discard", {"form_token": client.token})
+    told = fill(client, "transfers/t.yaml", destination__path="")
+    assert told.status == 200
+    assert "would be lost" in told.text
+    assert '<textarea id="text"' in told.text
+    assert "Your draft" not in client.get("/edit").text
+
+
+def test_a_new_document_begins_in_a_form(client: WebClient) -> None:
+    began = client.send("/edit", "/edit/new", folder="locations", name="n", do="form")
+    assert began.headers["Location"] == "/edit/form?path=locations%2Fn.yaml"
+    page = client.get(began.headers["Location"])
+    assert 'name="field/type"' in page.text
+    assert fill(client, "locations/n.yaml", "check").status == 200
+    assert fill(client, "locations/n.yaml", "text").status == 200
+
+
+def test_what_has_no_form_is_edited_as_text(site: Site, client: WebClient) -> None:
+    site.publish({**FILES, "README.md": b"# x\n"})
+    client.post("/edit/discard", {"form_token": client.token})
+    sent = client.get("/edit/form?path=README.md")
+    assert (sent.status, sent.headers["Location"]) == (303, "/edit/document?path=README.md")
+    assert client.get("/edit/form?path=none.yaml").status == 404

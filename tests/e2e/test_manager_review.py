@@ -27,6 +27,9 @@ DOCUMENTS = {
     **ONE,
 }
 EDITOR = "/edit/document?path=transfers/one.yaml"
+SHOWN_PARTS = """
+return [...document.querySelectorAll("fieldset.one-of [data-part]:not([hidden])")].map((each) => each.dataset.part);
+"""
 REPLACE = """
 const text = document.getElementById("text");
 text.value = text.value.replace(arguments[0], arguments[1]);
@@ -76,7 +79,11 @@ def until_at(window: Browser, path: str) -> None:
 
 def edits(ann: Browser, small: Small) -> str:
     """Type something that cannot be, see it at its line, mend it, and propose it; return where the proposal is."""
-    at(ann, small, EDITOR)
+    at(ann, small, EDITOR.replace("document", "form"))
+    ann.shows("Keep in my draft")
+    check_page(ann, "edit-form")
+    assert ann.run(SHOWN_PARTS) == ["watch"]
+    ann.click("a[href^='/edit/document']")
     ann.shows("No problem was found.")
     ann.run(REPLACE, "location: there", "location: their")
     ann.shows("1 problem; line 2: there is no location 'their'")

@@ -41,6 +41,15 @@ def test_a_line_is_shown_with_what_is_around_it() -> None:
     ]  # fmt: skip
 
 
+def test_changes_far_apart_are_told_apart() -> None:
+    lines = [f"{number}" for number in range(30)]
+    after = ["first", *lines[1:-1], "last"]
+    found = one("\n".join(lines) + "\n", "\n".join(after) + "\n")
+    assert [[line.text for line in hunk] for hunk in found.hunks] == [
+        ["0", "first", "1", "2", "3"], ["26", "27", "28", "29", "last"],
+    ]  # fmt: skip
+
+
 def test_files_come_and_go() -> None:
     assert (one(None, "a\n").action, shown(one(None, "a\n"))) == (FileAction.ADDED, ["+a"])
     assert (one("a\n", None).action, shown(one("a\n", None))) == (FileAction.REMOVED, ["-a"])

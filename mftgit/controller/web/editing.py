@@ -15,9 +15,10 @@ from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.served import served
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
+from mftgit.model.documents import Kind
 from mftgit.model.draft import Draft, check_path, overlay, text_of
 from mftgit.model.names import CHANGES, MAIN, Revision, is_name
-from mftgit.model.places import CLUSTER_FILE, FOLDERS
+from mftgit.model.places import CLUSTER_FILE, FOLDERS, kind_of
 from mftgit.model.printable import printable
 from mftgit.model.problem import Problem
 from mftgit.model.proposal import free_name
@@ -113,20 +114,21 @@ def _editor(parts: WebParts, asked: Asked) -> Page:
     text = text_of(entry.load())
     if text is None:
         raise NotServedError(415, f"{printable(path)} is no text: change it in a clone")
-    return _editor_page(draft, path=path, text=text, is_new=False)
+    return editor_page(draft, path=path, text=text, is_new=False)
 
 
-def _editor_page(
+def editor_page(
     draft: Draft,
     *,
     path: str,
     text: str,
-    is_new: bool,
+    is_new: bool = False,
     name: str | None = None,
     problems: Sequence[Problem] = (),
     refused: str = "",
     status: int = 200,
 ) -> Page:
+    """Return the page on which the text of a document is edited."""
     here = [each.as_json() for each in problems if each.file == path]
     elsewhere = [each.as_json() for each in problems if each.file != path]
     values = {
@@ -139,13 +141,14 @@ def _editor_page(
         "elsewhere": elsewhere,
         "refused": refused,
         "is_secret": path.startswith("secrets/"),
+        "has_form": not is_new and kind_of(path) not in {None, Kind.SECRET},
         "lines": text.count("\n") + 1,
     }
     title = f"New: {printable(path)}" if is_new else printable(path)
     return Page(template="edit-document.html", title=title, values=values, status=status)
 
 
-def _new(parts: WebParts, asked: Asked) -> Page:
+def _new(parts: WebParts, asked: Asked) -> Page | GoTo:
     folder, name = asked.text("folder"), asked.text("name").strip()
     draft = served(lambda: parts.editing.begun(asked.who.name), missing=404)
     if folder not in _NEW or not is_name(name):
@@ -158,7 +161,11 @@ def _new(parts: WebParts, asked: Asked) -> Page:
     path = f"{folder}/{name}.yaml"
     if path in overlay(parts.editing.files(draft.base), draft.files):
         return _overview(parts, asked, refused=f"{path} is there already: edit it", status=409)
-    return _editor_page(draft, path=path, text=parts.editing.sample(FOLDERS[folder]), is_new=True)
+    text = parts.editing.sample(FOLDERS[folder])
+    if asked.text("do") == "form":
+        served(lambda: parts.editing.change(asked.who.name, path, text))
+        return GoTo(path=f"/edit/form?{urlencode({'path': path})}")
+    return editor_page(draft, path=path, text=text, is_new=True)
 
 
 def _edited(parts: WebParts, asked: Asked) -> Page | GoTo:
@@ -174,7 +181,7 @@ def _edited(parts: WebParts, asked: Asked) -> Page | GoTo:
         files = {**draft.files, **({path: None} if target != path else {}), target: text.encode()}
         problems = parts.editing.validate(draft.base, files)
         if does == "check" or (problems and does != "keep-anyway"):
-            return _editor_page(
+            return editor_page(
                 draft,
                 path=path,
                 name=target,
@@ -189,7 +196,7 @@ def _edited(parts: WebParts, asked: Asked) -> Page | GoTo:
         parts.editing.change(who, target, text)
     except (ConfigError, ValueError) as error:
         draft = parts.editing.begun(who)
-        return _editor_page(
+        return editor_page(
             draft,
             path=path,
             name=name,
