@@ -40,6 +40,10 @@ CREATE TABLE IF NOT EXISTS replaced (
     one INTEGER PRIMARY KEY CHECK (one = 1), incarnation INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS settling (one INTEGER PRIMARY KEY CHECK (one = 1));
+CREATE TABLE IF NOT EXISTS broken_glass (
+    one INTEGER PRIMARY KEY CHECK (one = 1), revision TEXT NOT NULL, who TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS rollout (
     one INTEGER PRIMARY KEY CHECK (one = 1), progress TEXT NOT NULL
 );
@@ -131,6 +135,15 @@ class MemberOutline:
     state: MemberState | None
     last_seen: float | None
     cut_off: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenGlass:
+    """A revision that ``who`` published without the approvals that were asked for."""
+
+    revision: Revision
+    who: str
+    reason: str
 
 
 class Registry:
@@ -387,6 +400,22 @@ class Registry:
                     "INSERT OR REPLACE INTO rollout VALUES (1, ?)", (format_progress(after),)
                 )
         return after
+
+    # What was published without approvals
+
+    def note_glass(self, glass: BrokenGlass) -> None:
+        """Keep in mind what was published last without the approvals that were asked for."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO broken_glass VALUES (1, ?, ?, ?)",
+                (glass.revision, glass.who, glass.reason),
+            )
+
+    def glass(self) -> BrokenGlass | None:
+        """Return what was published last without the approvals that were asked for."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT revision, who, reason FROM broken_glass").fetchone()
+        return BrokenGlass(revision=Revision(row[0]), who=row[1], reason=row[2]) if row else None
 
     # The head pointer
 

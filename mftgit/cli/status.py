@@ -55,11 +55,7 @@ def read_status(folder: StateFolder) -> ClusterStatus:
 
 def show_status(found: ClusterStatus, console: Console) -> None:
     """Print two tables: members, and transfers with their owners."""
-    console.print(
-        f"cluster [bold]{found.cluster or '-'}[/]  revision [bold]{_short(found.revision)}[/]"
-    )
-    if found.rollout is not None:
-        show_rollout(found.rollout, console)
+    _show_published(found, console)
     members = Table("member", "role", "state", "active", "attempted", "last seen", box=box.SIMPLE)
     transfers = Table(
         "transfer", "on", "owner", "epoch", "state", "last run", "delivered", box=box.SIMPLE
@@ -103,6 +99,19 @@ def show_status(found: ClusterStatus, console: Console) -> None:
     _show_progress(found, console)
     _show_dropped(found, console)
     _show_trouble(found, console)
+
+
+def _show_published(found: ClusterStatus, console: Console) -> None:
+    """Print what is published, in whatever way that came, and how it is rolled out."""
+    console.print(
+        f"cluster [bold]{found.cluster or '-'}[/]  revision [bold]{_short(found.revision)}[/]"
+    )
+    if found.glass_broken is not None:
+        who, reason = found.glass_broken["who"], printable(found.glass_broken["reason"])
+        words = f"it was published without approval, by a broken glass: {who}: {reason}"
+        console.print(words, style="bold red", markup=False, soft_wrap=True)
+    if found.rollout is not None:
+        show_rollout(found.rollout, console)
 
 
 def _show_services(found: ClusterStatus, console: Console) -> None:

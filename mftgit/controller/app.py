@@ -214,6 +214,7 @@ class Controller:
             self.store,
             KeptReviews(self.store, now=clock.now),
             operators=self._operators,
+            broken=self._registry.note_glass,
             compare=partial(_compare, self.store, validator),
             record=self._record,
         )

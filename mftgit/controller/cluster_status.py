@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mftgit.adapters.registry import MemberOutline, MemberRecord, Registry
+from mftgit.adapters.registry import BrokenGlass, MemberOutline, MemberRecord, Registry
 from mftgit.adapters.state_folder import Bootstrap
 from mftgit.model.config import Ownership, Role
-from mftgit.model.messages import MemberState, MemberStatus, judge_silence, parse_member_status
+from mftgit.model.messages import (
+    Head,
+    MemberState,
+    MemberStatus,
+    judge_silence,
+    parse_member_status,
+)
 from mftgit.model.names import TransferName
 from mftgit.model.rollout import describe
 from mftgit.model.storage import Sharer, find_divided, parse_storage_status
@@ -37,6 +43,7 @@ class ClusterStatus:
     members: list[dict[str, Any]]
     rollout: dict[str, Any] | None = None
     divided: list[str] = field(default_factory=list)
+    glass_broken: dict[str, str] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented shape."""
@@ -46,6 +53,7 @@ class ClusterStatus:
             "rollout": self.rollout,
             "members": self.members,
             "divided": self.divided,
+            "glass_broken": self.glass_broken,
         }
 
 
@@ -65,6 +73,7 @@ def status_of_cluster(
         members=members,
         rollout=None if progress is None else describe(progress),
         divided=_divided(members),
+        glass_broken=_glass(registry.glass(), head),
     )
 
 
@@ -100,6 +109,13 @@ def status_of_member(bootstrap: Bootstrap, left: dict[str, Any], *, running: boo
         members=members,
         divided=_divided(members),
     )
+
+
+def _glass(glass: BrokenGlass | None, head: Head | None) -> dict[str, str] | None:
+    """Return by whom and why the published revision is there without approvals; None where it is not so."""
+    if glass is None or head is None or glass.revision != head.oid:
+        return None
+    return {"revision": glass.revision, "who": glass.who, "reason": glass.reason}
 
 
 def own_status(bootstrap: Bootstrap, left: dict[str, Any], *, running: bool) -> MemberStatus:

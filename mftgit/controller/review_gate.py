@@ -8,6 +8,7 @@ from loguru import logger
 
 from mftgit.adapters.commit_signature import Examiner
 from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.registry import BrokenGlass
 from mftgit.adapters.review_log import KeptReviews, ReviewLog
 from mftgit.controller.review_reading import ReviewReading, Rules, Seen, read_rules
 from mftgit.errors import MftgitError
@@ -18,7 +19,8 @@ from mftgit.model.events import EventName, Fact
 from mftgit.model.names import CHANGES, MAIN, REVIEWS, Revision
 from mftgit.model.printable import printable
 from mftgit.model.push import ACCEPTED, Push, RefUpdate, Verdict
-from mftgit.model.review_record import GIVEN, Entry, Record, Said, Via, read_link
+from mftgit.model.review import this_round
+from mftgit.model.review_record import GIVEN, MAX_ROUND, Entry, Record, Said, Via, read_link
 from mftgit.model.trust import MAX_TOLD, Outcome, judge_commit, read_policy
 
 MAX_PUSHED: Final = 20
@@ -42,14 +44,16 @@ class ReviewGate:
         kept: KeptReviews,
         *,
         operators: Callable[[], Mapping[str, OperatorRole]],
+        broken: Callable[[BrokenGlass], None],
         compare: Compare,
         record: Written,
     ) -> None:
-        """Ask ``operators`` who there is, whenever approvals are counted."""
+        """Ask ``operators`` who there is, whenever approvals are counted; tell ``broken`` what passes without."""
         self._store = store
         self.kept = kept
         self.reading = ReviewReading(store, ReviewLog(store))
         self._operators = operators
+        self._broken = broken
         self.compare = compare
         self._record = record
         self.rebased: dict[Revision, tuple[str, Revision]] = {}
@@ -127,6 +131,8 @@ class ReviewGate:
         tip = self.reading.tip(record.change)
         if record.commit != tip:
             return f"change/{record.change} is at {tip[:12]} now, not at {record.commit[:12]}: look at it again"
+        if full := self.full(record.change):
+            return full
         if record.said is Said.COMMENT:
             return None
         base, _ = self.reading.span(rules.main, tip)
@@ -137,6 +143,12 @@ class ReviewGate:
         if record.content != content:
             return f"it is of another content than what changes from {said[:12]}: look at it again"
         return None
+
+    def full(self, name: str) -> str | None:
+        """Return that no more is written down of a proposal, None as long as there is room."""
+        if len(this_round(self.kept.entries(), name)) < MAX_ROUND:
+            return None
+        return f"{MAX_ROUND:,} things were said of change/{name}: close it, and propose it under another name"
 
     def _wrong_glass(self, push: Push, record: Record, rules: Rules) -> str | None:
         if not push.role.may(OperatorRole.PUBLISH):
@@ -217,6 +229,7 @@ class ReviewGate:
             logger.bind(who=by, reason=reason).critical("published by a broken glass", revision=new)
             facts: dict[str, Fact] = {"who": by, "reason": reason, "previous": old}
             self._record(EventName.GLASS_BROKEN, new, facts)
+            self._broken(BrokenGlass(revision=new, who=by, reason=reason))
         self.begin()
 
     def _merged(self, name: str, tip: Revision, new: Revision, by: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from mftgit.adapters.commit_signature import Examiner
@@ -16,12 +17,14 @@ from mftgit.model.printable import printable
 from mftgit.model.push import is_change
 from mftgit.model.review import Change, Standing, fingerprint, judge_change, named_in, this_round
 from mftgit.model.review_policy import ReviewPolicy, read_review
-from mftgit.model.review_record import Entry, Said
+from mftgit.model.review_record import Entry
 from mftgit.model.tree import Tree
 from mftgit.model.trust import POLICY_FILES, Outcome, Policy, judge_commit, read_policy
 
 MAX_COMMITS: Final = 1_000
 """A proposal of more commits is not looked at any further."""
+
+_KEPT: Final = 1_024  # of what commits say, which never changes
 
 
 class NoSuchChangeError(ConfigError):
@@ -114,6 +117,10 @@ class ReviewReading:
         self._repository = repository
         self._log = log
         self._places = places or Places()
+        self.compare = lru_cache(_KEPT)(self._compare)
+        """Return the fingerprint of what changes from one revision to another, and the paths where it does."""
+        self.span = lru_cache(_KEPT)(self._span)
+        """Return the newest revision of main that a commit has behind it, and what the commit has besides."""
 
     def entries(self) -> tuple[Entry, ...]:
         """Return every record there is, the oldest first."""
@@ -204,7 +211,7 @@ class ReviewReading:
             rules=rules,
         )
 
-    def span(self, main: Revision, tip: Revision) -> tuple[Revision, tuple[Revision, ...]]:
+    def _span(self, main: Revision, tip: Revision) -> tuple[Revision, tuple[Revision, ...]]:
         """Return the newest revision of main that ``tip`` has behind it, and what ``tip`` has besides.
 
         Raises:
@@ -225,27 +232,15 @@ class ReviewReading:
             f"{tip[:12]} grew from no single revision of main: git rebase origin/main, and push it again"
         )
 
-    def compare(self, base: Revision, tip: Revision) -> tuple[str, frozenset[str]]:
-        """Return the fingerprint of what changes from ``base`` to ``tip``, and the paths where it does."""
-        return fingerprint(self.files(base), self.files(tip))
+    def _compare(self, base: Revision, tip: Revision) -> tuple[str, frozenset[str]]:
+        return fingerprint(self._files(base), self._files(tip))
 
-    def files(self, revision: Revision) -> dict[str, str]:
+    def _files(self, revision: Revision) -> dict[str, str]:
         """Return mode and object of every file of ``revision``."""
         return {
             path: f"{entry.mode:o} {entry.oid}"
             for path, entry in self._repository.tree(revision).items()
         }
-
-    def glass_broken(self, main: Revision) -> Entry | None:
-        """Return by what record ``main`` was published without the approvals that were asked for; None where not."""
-        return next(
-            (
-                each
-                for each in reversed(self.entries())
-                if each.record.said is Said.BREAK_GLASS and each.record.commit == main
-            ),
-            None,
-        )
 
 
 class _Signers:

@@ -186,6 +186,8 @@ class Reviews:
             raise _refused("nothing is said", "write what you think of it")
         if len(text) > MAX_TEXT:
             raise _refused("too long", f"found {len(text):,} characters, at most {MAX_TEXT:,}")
+        if full := self._gate.full(name):
+            raise _refused("not written down", full)
         change = self._gate.see(name).change
         _unmoved(name, change.tip, tip)
         record = Record(

@@ -13,6 +13,8 @@ from typing import Any, Final
 from mftgit.model.names import CHANGES, Revision, is_name, parse_revision
 from mftgit.model.push import is_change
 
+MAX_ROUND: Final = 1_000
+"""So many records are taken of one proposal."""
 MAX_TEXT: Final = 10_000
 MAX_MESSAGE_BYTES: Final = 128 << 10
 """A text of the longest takes at most twelve bytes a character as JSON."""

@@ -10,6 +10,8 @@ from controller_site import Site, controller_site
 from git_cli import Ran, git_ok
 from review_site import REVIEWS, Person, person
 
+from mftgit.controller import review_gate
+from mftgit.controller.cluster_status import status_of_cluster
 from mftgit.controller.reviews import ReviewRefusedError
 from mftgit.model.access import OperatorRole
 from mftgit.model.events import EventName
@@ -160,7 +162,7 @@ FORGED: list[tuple[dict[str, object], str]] = [
     ({"said": "propose"}, "is for the controller to say"),
     ({"commit": "a" * 40}, "look at it again"),
     ({"content": "0" * 64}, "of another content"),
-    ({"base": "a" * 40}, "is missing"),
+    ({"base": "a" * 40}, "has to be with"),
     ({"change": "other"}, "there is no proposal other"),
     ({"change": "../node"}, "no name of a proposal"),
     ({"extra": 1}, "'extra' is not known"),
@@ -422,3 +424,47 @@ def test_without_a_policy_of_review_everything_is_as_before(tmp_path: Path) -> N
         assert ann.push("main").code == 0
         assert site.controller.store.head(REVIEWS) is None
         assert site.controller.store.head(MAIN) is not None
+
+
+def test_what_a_crash_kept_from_the_log_is_written_at_the_next_start(
+    site: Site, ann: Person
+) -> None:
+    tip = Revision(ann.fresh(NODE))
+    ann.push("change/node")
+    store = site.controller.store
+    store.set_ref(MAIN, old=store.head(), new=tip)  # and no more came of the merge
+    site.controller._review_gate.begin()
+    assert site.controller.reviews.list() == ()
+    last = site.controller._review_gate.reading.entries()[-1].record
+    assert (last.said.value, last.change, last.result) == ("merge", "node", tip)
+
+
+def test_what_is_said_of_one_proposal_is_bounded(
+    site: Site, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(review_gate, "MAX_ROUND", 2)
+    ann.fresh(NODE)
+    ann.push("change/node")
+    site.controller.reviews.comment("node", bob.principal, "one")
+    with pytest.raises(ReviewRefusedError, match="close it"):
+        site.controller.reviews.comment("node", bob.principal, "two")
+    assert "close it" in say(bob, **opinion(site, "node", "bob")).err
+
+
+def test_the_status_tells_of_a_broken_glass_until_something_else_is_published(
+    site: Site, ann: Person, bob: Person
+) -> None:
+    def told() -> dict[str, str] | None:
+        registry, bootstrap = site.controller._registry, site.folder.read_bootstrap()
+        return status_of_cluster(registry, bootstrap, {}, running=True, now=0.0).glass_broken
+
+    assert told() is None
+    new = ann.fresh(NODE)
+    glass(ann, new, str(site.controller.store.head()))
+    ann.push("main")
+    assert told() == {"revision": new, "who": "ann", "reason": "the bank is down"}
+    ann.fresh(NODE_2)
+    ann.push("change/more")
+    site.controller.reviews.approve("more", bob.principal)
+    site.controller.reviews.merge("more", bob.principal)
+    assert told() is None
