@@ -26,6 +26,7 @@ from mftgit.model.messages import (
 from mftgit.model.names import MemberName
 from mftgit.model.passed_orders import OrderNews, parse_order_news
 from mftgit.model.recovery import KeptBundle, parse_kept
+from mftgit.model.sessions_told import SessionsTold
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 _WAIT_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
@@ -216,6 +217,10 @@ class Channel:
             return None if answer is None else parse_kept(answer)
         except ValueError as error:
             raise ControllerUnreachableError(f"{self.url}: {error}") from error
+
+    def send_sessions(self, member: MemberName, told: SessionsTold) -> None:
+        """Tell who is logged in at ``member``."""
+        self._request("POST", f"/api/members/{member}/sessions", body=told.as_json())
 
     def send_status(self, status: MemberStatus) -> None:
         """Report how this member is."""

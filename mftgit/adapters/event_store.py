@@ -180,6 +180,16 @@ class EventStore:
             ).fetchall()
         return [(position, parse_event(json.loads(body))) for position, body in rows]
 
+    def find(self, positions: Sequence[int]) -> list[tuple[int, Event]]:
+        """Return the events at these positions, the newest first; those that are not here any more are missing."""
+        marks = ", ".join("?" * len(positions))
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT position, body FROM events WHERE position IN ({marks}) ORDER BY position DESC",  # noqa: S608  question marks
+                tuple(positions),
+            ).fetchall()
+        return [(position, parse_event(json.loads(body))) for position, body in rows]
+
     def search(
         self,
         query: EventQuery,

@@ -201,6 +201,7 @@ def _format(asked: Asked) -> str:
             "verb": asked.verb.value,
             "transfer": asked.transfer,
             "session": asked.session,
+            "account": asked.account,
             "to": asked.to,
         }
     )
@@ -213,6 +214,7 @@ def _asked(member: str, content: str) -> Asked:
         verb=Verb(value["verb"]),
         transfer=value["transfer"],
         session=value["session"],
+        account=value["account"],
         to=value["to"],
     )
 

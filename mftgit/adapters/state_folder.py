@@ -147,6 +147,11 @@ class StateFolder:
         return self.root / "status.json"
 
     @property
+    def volumes(self) -> Path:
+        """How much was moved by the hour, counted from the event log; on the controller only."""
+        return self.root / "volumes.sqlite"
+
+    @property
     def sessions(self) -> Path:
         """Who is logged in at the running member's services."""
         return self.root / "sessions.json"

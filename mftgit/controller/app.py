@@ -24,6 +24,7 @@ from mftgit.adapters.order_records import OrderRecords
 from mftgit.adapters.registry import Registry
 from mftgit.adapters.review_log import KeptReviews
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.volume_records import VolumeRecords
 from mftgit.adapters.web_sessions import WebSessions
 from mftgit.controller.access import Doorkeeper
 from mftgit.controller.bans import Bans
@@ -53,6 +54,8 @@ from mftgit.controller.reviews import Reviews
 from mftgit.controller.rollout import Leader
 from mftgit.controller.upkeep import Housekeeping
 from mftgit.controller.upstream import LocalUpstream, repository_broken
+from mftgit.controller.visits import Visits
+from mftgit.controller.volumes import Volumes
 from mftgit.controller.vouching import Vouching
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.sessions import Sessions
@@ -72,6 +75,7 @@ from mftgit.model.validate import Validator
 
 MAX_JOIN_BYTES = 1 << 20
 MAX_KEY_BYTES = 4 << 10
+MAX_SESSIONS_BYTES = 2 << 20
 
 _REPOSITORY = "/config.git"
 _STRANGER_S = 10.0  # somebody unknown must not hold a connection for long
@@ -111,6 +115,8 @@ class Controller:
         self._ban_records = BanRecords(folder.registry, now=clock.now)
         self._bans = Bans(self._ban_records, wake=self._hint_at_bans)
         self._reported_now = Reported(self._registry, me=bootstrap.name, clock=clock)
+        self.visits = Visits(ask=self._ask_for_sessions, clock=clock)
+        self.volumes = Volumes(VolumeRecords(folder.volumes), events, clock=clock)
         self._order_records = OrderRecords(folder.registry, now=clock.now)
         self.orders = Orders(
             self._order_records,
@@ -138,6 +144,7 @@ class Controller:
             reported=lambda mine: self._reported(mine, rfc3339(clock.now())),
             bans=self._bans.news,
             orders=lambda after: self.orders.news(me, after),
+            sessions=lambda told: self.visits.take(me, told),
         )
         self._housekeeping = Housekeeping(self.store, clock=clock)
         self._notifier = Notifier(self._presence, is_member=self._is_member)
@@ -195,6 +202,9 @@ class Controller:
             orders=self.orders,
             reported=self._reported_now,
             definitions=Definitions(self.store, validator),
+            volumes=self.volumes,
+            bans=self._ban_records,
+            visits=self.visits,
         )
         self._web = WebSite(self.web_parts)
         self._server = HttpServer(
@@ -271,6 +281,7 @@ class Controller:
         self._member_refs.start()
         self._bans.start()
         self.orders.start()
+        self.volumes.start()
         self._leader.start()
         self._server.start()
         self._web.start()
@@ -292,6 +303,7 @@ class Controller:
         self._member_refs.stop()
         self._bans.stop()
         self.orders.stop()
+        self.volumes.stop()
         self._leader.stop()
         self._publish.stop()
         self.upstream.close()
@@ -413,6 +425,14 @@ class Controller:
             ),
             Door(
                 method="POST",
+                path="/api/members/{member}/sessions",
+                access=members,
+                handle=self._take_sessions,
+                max_body_bytes=MAX_SESSIONS_BYTES,
+                polled=True,
+            ),
+            Door(
+                method="POST",
                 path="/api/members/{member}/key",
                 access=members,
                 handle=self._take_key,
@@ -516,6 +536,11 @@ class Controller:
         self._heard(member)
         return _json(self._collect.status(member, request.body.read()))
 
+    def _take_sessions(self, request: Request) -> Response:
+        member = _itself(request)
+        self.visits.take(member, self._collect.sessions(request.body.read()))
+        return _json({})
+
     def _take_key(self, request: Request) -> Response:
         return _json(self._collect.offer_key(_itself(request), request.body.read()))
 
@@ -582,6 +607,10 @@ class Controller:
     def _hint_at_bans(self) -> None:
         self._notifier.notify(hint=Hint.BANS)
         self.upstream.notify(Hint.BANS)
+
+    def _ask_for_sessions(self) -> None:
+        self._notifier.notify(hint=Hint.SESSIONS)
+        self.upstream.notify(Hint.SESSIONS)
 
     def _hint_at_orders(self, members: Collection[MemberName]) -> None:
         self._notifier.notify(members, hint=Hint.ORDERS)

@@ -14,6 +14,7 @@ from mftgit.errors import MftgitError, TransientError
 from mftgit.model.events import Event, EventName, parse_event
 from mftgit.model.messages import MAX_REPORT_EVENTS, MemberStatus, parse_member_status
 from mftgit.model.names import MemberName, parse_name
+from mftgit.model.sessions_told import SessionsTold, parse_sessions
 
 _PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -160,6 +161,13 @@ class Collect:
         except DatabaseError as error:  # no fault of the report, which is to be sent again
             raise NotKeptError(str(error)) from error
         return kept
+
+    def sessions(self, body: bytes) -> SessionsTold:
+        """Return who is logged in at a member, as it says."""
+        try:
+            return parse_sessions(_parse(body))
+        except ValueError as error:
+            raise BadReportError(str(error)) from error
 
     def status(self, member: MemberName, body: bytes) -> Mapping[str, Any]:
         """Keep how a member says it is."""

@@ -15,6 +15,7 @@ from mftgit.model.messages import Head, Hint, MemberStatus
 from mftgit.model.names import REVIEWS, Revision
 from mftgit.model.passed_orders import OrderNews
 from mftgit.model.recovery import KeptBundle
+from mftgit.model.sessions_told import SessionsTold
 
 
 class NothingPublishedError(TransientError):
@@ -39,12 +40,13 @@ class LocalUpstream:
         reported: Callable[[list[Event]], None],
         bans: Callable[[int], BanNews],
         orders: Callable[[int], OrderNews],
+        sessions: Callable[[SessionsTold], None],
     ) -> None:
         """Read the head from ``registry`` and revisions from the hosted ``store``.
 
         ``head_for`` adds the member's turn. ``heard`` is called whenever the member asks, ``report`` with what it
         says of itself, ``reported`` with its events. ``bans`` tells what changed after a number,
-        ``orders`` what was ordered.
+        ``orders`` what was ordered. ``sessions`` is called with who is logged in.
         """
         self._head_for = head_for
         self._heard = heard
@@ -54,6 +56,7 @@ class LocalUpstream:
         self._reported = reported
         self._bans = bans
         self._orders = orders
+        self._sessions = sessions
         self._news = threading.Condition()
         self._hints: set[Hint] = set(Hint)
         self._closed = False
@@ -118,6 +121,10 @@ class LocalUpstream:
         """See `Upstream.recovery`; what is made here is kept here."""
         del after
         return None
+
+    def send_sessions(self, told: SessionsTold) -> None:
+        """See `Upstream.send_sessions`."""
+        self._sessions(told)
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; in this process there is no line."""

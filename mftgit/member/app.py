@@ -26,6 +26,7 @@ from mftgit.member.own_page import Now, OwnPage
 from mftgit.member.own_web import OwnWeb
 from mftgit.member.recovery import RecoveryWatch
 from mftgit.member.report import Reporter, back_off_s
+from mftgit.member.sessions import SessionsWatch
 from mftgit.model.config import Role
 from mftgit.model.event_retention import EventLimits
 from mftgit.model.events import EventName, Fact
@@ -103,10 +104,12 @@ class Member:
             obey=self._wake.set,
         )
         self._recovery = RecoveryWatch(parts.upstream.recovery, parts.folder)
+        self._sessions = SessionsWatch(parts.upstream.send_sessions, self._inbound.sessions)
         self._asks = {
             Hint.BANS: self._bans.poke,
             Hint.ORDERS: self._orders.poke,
             Hint.RECOVERY: self._recovery.poke,
+            Hint.SESSIONS: self._sessions.poke,
         }
         self._intake = Intake(
             parts,
@@ -148,6 +151,7 @@ class Member:
         self._bans.start()
         self._orders.start()
         self._recovery.start()
+        self._sessions.start()
         for thread in self._threads:
             thread.start()
 
@@ -159,6 +163,7 @@ class Member:
         self._bans.stop()
         self._orders.stop()
         self._recovery.stop()
+        self._sessions.stop()
         self._inbound.begin_stop()
         self._outbound.stop()
         self._inbound.stop()

@@ -128,8 +128,7 @@ class Operator:
                 f"it was to be carried out before {order.until}: it came too late"
             )
         if order.verb is Verb.END_SESSION and order.session is not None:
-            if not self._running.end_session(order.session, f"ended by {order.by}"):
-                raise OrderRefusedError(f"there is no session {order.session} any more")
+            self._running.end_session(order.session, f"ended by {order.by}", of=order.account)
         elif order.transfer is not None:
             return self._running.ordered(order)
         return None

@@ -7,12 +7,13 @@ from mftgit.member.handlers.handlers import Handlers
 from mftgit.member.handlers.handlers import Prepared as PreparedHandlers
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.inbound.services import Prepared as PreparedServices
+from mftgit.member.outbound.ordered import OrderRefusedError
 from mftgit.member.outbound.service import Outbound, Prepared
 from mftgit.member.own_web import OwnWeb
 from mftgit.member.told import Told
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
-from mftgit.model.names import Revision
+from mftgit.model.names import AccountName, Revision
 from mftgit.model.orders import Order
 from mftgit.model.plan import Plan, jobs, plan
 
@@ -108,9 +109,20 @@ class Running:
         """See `Ordered.carry_out`."""
         return self._outbound.ordered.carry_out(order)
 
-    def end_session(self, session: int, why: str) -> bool:
-        """See `Inbound.end_session`."""
-        return self._inbound.end_session(session, why)
+    def end_session(self, session: int, why: str, *, of: AccountName | None) -> None:
+        """Hang up on a session, which is to be ``of`` that account where one is named.
+
+        Raises:
+            OrderRefusedError: there is none of that number, or it is of somebody else.
+        """
+        if of is not None:
+            accounts = {each.session: each.account for each in self._inbound.sessions()}
+            if accounts.get(session, of) != of:
+                raise OrderRefusedError(
+                    f"the session {session} is of {accounts[session]} by now, not of {of}"
+                )
+        if not self._inbound.end_session(session, why):
+            raise OrderRefusedError(f"there is no session {session} any more")
 
     @property
     def drained(self) -> bool:

@@ -23,6 +23,7 @@ from mftgit.model.messages import NOT_PROVED, Head, Hint, MemberStatus
 from mftgit.model.names import REVIEWS, MemberName, Revision
 from mftgit.model.passed_orders import OrderNews
 from mftgit.model.recovery import KeptBundle
+from mftgit.model.sessions_told import SessionsTold
 
 _T = TypeVar("_T")
 _MAX_REVIEWS_BYTES = 64 << 20  # packed; a record takes some 700 bytes
@@ -77,6 +78,9 @@ class Upstream(Protocol):
 
     def recovery(self, after: int) -> KeptBundle | None:
         """Return the newest recovery bundle to keep, if its number is above ``after``; raises MftgitError."""
+
+    def send_sessions(self, told: SessionsTold) -> None:
+        """Tell who is logged in here; raises MftgitError."""
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """Talk to the controller as ``bootstrap`` and the authorities' file say from now on."""
@@ -185,6 +189,11 @@ class RemoteUpstream:
         """See `Upstream.recovery`."""
         self._only_a_member()
         return self._proven(lambda: self._channel.recovery(after))
+
+    def send_sessions(self, told: SessionsTold) -> None:
+        """See `Upstream.send_sessions`."""
+        self._only_a_member()
+        self._proven(lambda: self._channel.send_sessions(self._name, told))
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; requests under way come to their end on the line before."""

@@ -48,13 +48,14 @@ CONFLICT = 409
 class Hint(Enum):
     """What may be news, as the controller says: the head pointer, banned sources, orders, a recovery bundle to keep.
 
-    True is what it is asked for.
+    True is what it is asked for. SESSIONS: somebody looks at who is logged in, and is to be told.
     """
 
     HEAD = "head"
     BANS = "bans"
     ORDERS = "orders"
     RECOVERY = "recovery"
+    SESSIONS = "sessions"
 
 
 @unique

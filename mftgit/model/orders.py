@@ -6,7 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum, unique
 from typing import Any, Final
 
-from mftgit.model.names import MemberName, Revision, TransferName, parse_name, parse_revision
+from mftgit.model.names import (
+    AccountName,
+    MemberName,
+    Revision,
+    TransferName,
+    parse_name,
+    parse_revision,
+)
 
 KEPT: Final = 32
 """So many orders are remembered; a member that does not run carries out no more than these."""
@@ -49,7 +56,8 @@ ONCE: Final = frozenset(
 class Order:
     """One order; ``number`` only rises. ``at`` is RFC 3339, ``by`` the user of the machine, for people.
 
-    ``revision``, ``transfer`` or ``session`` is what it is about, where it is about one; ``to`` is where it moves.
+    ``revision``, ``transfer`` or ``session`` is what it is about, where it is about one; ``to`` is where it moves,
+    ``account`` whose session is meant.
     One that the controller passed on has that one's number, ``passed``, and is void after ``until`` (RFC 3339).
     """
 
@@ -58,6 +66,7 @@ class Order:
     revision: Revision | None = None
     transfer: TransferName | None = None
     session: int | None = None
+    account: AccountName | None = None
     to: MemberName | None = None
     passed: int | None = None
     until: str | None = None
@@ -145,6 +154,7 @@ def _parse_all(values: Iterable[Any]) -> Iterable[Order]:
             revision=_revision(value["revision"]),
             transfer=_transfer(value.get("transfer")),
             session=_number(value.get("session")),
+            account=_account(value.get("account")),
             to=_member(value.get("to")),
             passed=_number(value.get("passed")),
             until=_text(value.get("until")),
@@ -155,6 +165,10 @@ def _parse_all(values: Iterable[Any]) -> Iterable[Order]:
 
 def _transfer(value: Any) -> TransferName | None:
     return None if value is None else TransferName(parse_name(value))
+
+
+def _account(value: Any) -> AccountName | None:
+    return None if value is None else AccountName(parse_name(value))
 
 
 def _member(value: Any) -> MemberName | None:

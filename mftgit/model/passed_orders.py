@@ -6,7 +6,7 @@ from enum import Enum, unique
 from typing import Any, Final, TypeVar
 
 from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.names import MemberName, TransferName, parse_name
+from mftgit.model.names import AccountName, MemberName, TransferName, parse_name
 from mftgit.model.orders import Order, Verb
 
 ORDER_S: Final = 600.0
@@ -74,13 +74,17 @@ class OrderState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What an operator asks of ``member``; by the verb, ``transfer``, ``session``, or ``transfer`` and ``to``."""
+    """What an operator asks of ``member``; by the verb, ``transfer``, ``session``, or ``transfer`` and ``to``.
+
+    ``account`` is whose session is meant: after a restart a member gives the numbers of sessions again.
+    """
 
     member: MemberName
     verb: Verb
     transfer: TransferName | None = None
     session: int | None = None
     to: MemberName | None = None
+    account: AccountName | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense; raises ValueError, whose text is for the operator."""
@@ -94,6 +98,8 @@ class Asked:
             "session": about is About.SESSION,
             "to": about is About.MOVE,
         }
+        if self.account is not None and about is not About.SESSION:
+            raise ValueError(f"{self.verb.value} has no account")
         for field, is_wanted in wanted.items():
             if is_wanted is (getattr(self, field) is None):
                 word = "needs" if is_wanted else "has no"
@@ -107,6 +113,7 @@ class Asked:
             "argument": self.transfer or self.session,
             **({} if self.transfer is None else {"transfer": self.transfer}),
             **({} if self.to is None else {"to": self.to}),
+            **({} if self.account is None else {"account": self.account}),
         }
 
 
@@ -135,6 +142,7 @@ class PassedOrder:
             "order": asked.verb.value,
             "transfer": asked.transfer,
             "session": asked.session,
+            "account": asked.account,
             "to": asked.to,
             "by": self.by,
             "at": self.at,
@@ -163,6 +171,7 @@ class Told:
             "verb": asked.verb.value,
             "transfer": asked.transfer,
             "session": asked.session,
+            "account": asked.account,
             "to": asked.to,
             "by": self.by,
             "at": self.at,
@@ -177,6 +186,7 @@ class Told:
             verb=asked.verb,
             transfer=asked.transfer,
             session=asked.session,
+            account=asked.account,
             to=asked.to,
             passed=self.number,
             until=until,
@@ -231,6 +241,7 @@ def _parse(value: Any, number: int, member: MemberName) -> Told:
         verb=Verb(value["verb"]),
         transfer=_optional(value["transfer"], lambda name: TransferName(parse_name(name))),
         session=_optional(value["session"], int),
+        account=_optional(value["account"], lambda name: AccountName(parse_name(name))),
         to=_optional(value["to"], lambda name: MemberName(parse_name(name))),
     )
     return Told(

@@ -15,10 +15,12 @@ from waiting import until
 from web_client import WebClient
 
 from mftgit.adapters import pki
+from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.passwords import hash_password
 from mftgit.adapters.registry import Registry
 from mftgit.model.access import OperatorRole
 from mftgit.model.config import Ownership, Role
+from mftgit.model.events import Event, EventName, Fact
 from mftgit.model.messages import MemberState, MemberStatus
 from mftgit.model.names import Epoch, MemberName, OperatorName, TransferName
 from mftgit.model.passed_orders import MOST_OPEN
@@ -304,3 +306,77 @@ def test_a_transfer_of_a_member_that_is_gone_is_told_no_more(site: Site, node: N
     site.remove(MemberName("node-2"))
     until(lambda: call(site, "GET", "/api/v1/transfers/gone")[0] == 404)
     assert node.upstream.head(None) is not None
+
+
+def test_the_history_of_a_transfer_is_searched_page_by_page_and_drawn(
+    site: Site, node: Node, client: WebClient
+) -> None:
+    def event(number: int, name: EventName, **facts: Fact) -> Event:
+        return Event(
+            member=NODE,
+            seq=5000 + number,
+            at=rfc3339(NOW()),
+            event=name,
+            epoch=Epoch(3),
+            facts={"transfer": "past", **facts},
+        )
+
+    sent = [
+        event(each, EventName.DELIVERY_SUCCEEDED, path=f"f-{each}.csv", size_bytes=100)
+        for each in range(60)
+    ]
+    sent.append(event(60, EventName.DELIVERY_FAILED, path=EVIL, error=EVIL))
+    node.upstream.send_events(sent)
+    path, template = "/api/v1/transfers/past/history", "/api/v1/transfers/{transfer}/history"
+    until(lambda: len(checked(site, f"{path}?limit=100", template)["events"]) == 61)
+    first = checked(site, path, template)
+    rest = checked(site, f"{path}?before={first['before']}", template)
+    assert (len(first["events"]), len(rest["events"]), rest["before"]) == (50, 11, None)
+    (found,) = checked(site, f"{path}?text=f-7.csv", template)["events"]
+    assert found["path"] == "f-7.csv"
+    assert len(checked(site, f"{path}?outcome=failed", template)["events"]) == 1
+    volume = "/api/v1/transfers/{transfer}/volume"
+    for by in ("hour", "day"):
+        bar = checked(site, f"/api/v1/transfers/past/volume?by={by}", volume)["bars"][-1]
+        assert (bar["files"], bar["bytes"], bar["failures"]) == (60, 6000, 1)
+    page = client.get("/transfers/past/history").text
+    assert '<rect class="volume"' in page
+    assert '<rect class="failures"' in page
+    assert "6.00 kB in 60 files" in page
+    assert "Older ones" in page
+    assert "<img" not in page
+    assert "style=" not in page
+    assert "f-7.csv" in client.get("/transfers/past/history?text=f-7&outcome=delivered").text
+    assert client.get("/transfers/past/history?outcome=x").status == 400
+
+
+def test_last_runs_and_owners_are_on_the_page_of_a_transfer(
+    site: Site, node: Node, client: WebClient
+) -> None:
+    facts: dict[str, Fact] = {"transfer": "one"}
+    told = [
+        (EventName.OWNERSHIP_TAKEN, {**facts, "reason": "node-2 was silent for 10 s"}),
+        (
+            EventName.RUN_FINISHED,
+            {
+                **facts,
+                "outcome": "partly",
+                "files": 3,
+                "size_bytes": 3000,
+                "errors": ["a: no route"],
+                "stopped_by": "operator alice",
+            },
+        ),
+    ]
+    node.upstream.send_events(
+        [
+            Event(member=NODE, seq=6000 + at, at=rfc3339(NOW()), event=name, facts=each)
+            for at, (name, each) in enumerate(told)
+        ]
+    )
+    say(node, OURS)
+    until(lambda: "a: no route" in client.get("/transfers/one").text)
+    page = client.get("/transfers/one").text
+    assert "stopped by operator alice" in page
+    assert "took it, epoch -: node-2 was silent for 10 s" in page
+    assert site.head() is not None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.names import MemberName, TransferName
+from mftgit.model.names import AccountName, MemberName, TransferName
 from mftgit.model.orders import ONCE, Order, Orders, Verb, format_orders, parse_orders, take
 from mftgit.model.passed_orders import (
     ABOUT,
@@ -27,7 +27,7 @@ from mftgit.model.passed_orders import (
 NODE, OTHER, T = MemberName("node-1"), MemberName("node-2"), TransferName("invoices")
 RUN = Asked(member=NODE, verb=Verb.RUN_TRANSFER, transfer=T)
 MOVE = Asked(member=NODE, verb=Verb.MOVE_TRANSFER, transfer=T, to=OTHER)
-END = Asked(member=NODE, verb=Verb.END_SESSION, session=7)
+END = Asked(member=NODE, verb=Verb.END_SESSION, session=7, account=AccountName("acme"))
 DRAIN = Asked(member=NODE, verb=Verb.DRAIN)
 
 
@@ -45,6 +45,7 @@ def told(asked: Asked = RUN, *, number: int = 5, left_s: float = 60.0) -> Told:
         ({"verb": Verb.STOP_RUN, "transfer": T, "to": OTHER}, "stop-run has no to"),
         ({"verb": Verb.MOVE_TRANSFER, "transfer": T}, "move-transfer needs to"),
         ({"verb": Verb.END_SESSION}, "end-session needs session"),
+        ({"verb": Verb.DRAIN, "account": "x"}, "drain has no account"),
     ],
 )
 def test_an_order_that_makes_no_sense_is_refused_with_what_it_lacks(
@@ -69,7 +70,7 @@ def test_events_tell_what_an_order_is_about() -> None:
         "transfer": T,
         "to": OTHER,
     }
-    assert END.facts()["argument"] == 7
+    assert (END.facts()["argument"], END.facts()["account"]) == (7, "acme")
     assert DRAIN.facts() == {"order": "drain", "for": NODE, "argument": None}
 
 
@@ -162,6 +163,7 @@ def test_the_api_tells_an_order() -> None:
         "order": "move-transfer",
         "transfer": T,
         "session": None,
+        "account": None,
         "to": OTHER,
         "by": "operator alice",
         "at": "a",

@@ -10,7 +10,7 @@ from mftgit.controller.web.doors import AnyDoor, ApiDoor, FormDoor, GoTo, Topic
 from mftgit.controller.web.doors import Asked as AskedOfDoor
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
-from mftgit.model.names import MemberName, TransferName, is_name
+from mftgit.model.names import AccountName, MemberName, TransferName, is_name
 from mftgit.model.orders import Verb
 from mftgit.model.passed_orders import ABOUT, About, Asked, OrderState, PassedOrder
 
@@ -24,6 +24,7 @@ ORDER: Final = {
         "order": {"enum": [each.value for each in ABOUT]},
         "transfer": {"type": ["string", "null"]},
         "session": {"type": ["integer", "null"]},
+        "account": {"type": ["string", "null"], "description": "Whose session is meant"},
         "to": {"type": ["string", "null"], "description": "The member that it moves to"},
         "by": {"type": "string", "description": "Who gave it"},
         "at": {"type": "string", "description": "When, RFC 3339"},
@@ -45,6 +46,10 @@ _ASK: Final = {
         "order": {"enum": [each.value for each in ABOUT]},
         "transfer": _NAME,
         "session": {"type": "integer", "minimum": 1},
+        "account": {
+            **_NAME,
+            "description": "Whose session is meant: numbers begin anew with a member",
+        },
         "to": _NAME,
     },
     "required": ["member", "order"],
@@ -82,6 +87,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             verb=_verb(body["order"]),
             transfer=name_in(body, "transfer"),
             session=body.get("session"),
+            account=name_in(body, "account"),
             to=name_in(body, "to"),
         ).as_json()
 
@@ -136,6 +142,7 @@ def give(
     verb: Verb,
     transfer: str | None = None,
     session: int | None = None,
+    account: str | None = None,
     to: str | None = None,
 ) -> PassedOrder:
     """Give an order in the name of who asks; what is wrong with it is told as that."""
@@ -145,6 +152,7 @@ def give(
             verb=verb,
             transfer=None if transfer is None else TransferName(transfer),
             session=session,
+            account=None if account is None else AccountName(account),
             to=None if to is None else MemberName(to),
         )
         return parts.orders.give(order, by=str(asked.who))
@@ -175,6 +183,7 @@ def _of_form(asked: AskedOfDoor) -> dict[str, Any]:
     session = asked.text("session")
     if ABOUT.get(_verb(body["order"])) is About.SESSION and session.isdecimal():
         body["session"] = int(session)
+        body["account"] = asked.text("account")
     return body
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mftgit.adapters.ban_records import BanRecords
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_store import GitStore
@@ -16,6 +17,8 @@ from mftgit.controller.orders import Orders
 from mftgit.controller.proposals import Proposals
 from mftgit.controller.reported import Reported
 from mftgit.controller.reviews import Reviews
+from mftgit.controller.visits import Visits
+from mftgit.controller.volumes import Volumes
 from mftgit.controller.vouching import Vouching
 from mftgit.controller.web.sessions import Sessions
 from mftgit.model.access import Principal
@@ -47,3 +50,6 @@ class WebParts:
     orders: Orders
     reported: Reported
     definitions: Definitions
+    volumes: Volumes
+    bans: BanRecords
+    visits: Visits

@@ -10,6 +10,7 @@ from mftgit.controller.web import (
     editing_form,
     events,
     history,
+    inbound,
     ordering,
     own_account,
     proposals,
@@ -26,6 +27,7 @@ RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
     events.doors,
     history.doors,
     transfers.doors,
+    inbound.doors,
     ordering.doors,
     own_account.doors,
     proposals.doors,
@@ -34,6 +36,7 @@ RESOURCES: Final[Sequence[Callable[[WebParts], Sequence[AnyDoor]]]] = (
 NAVIGATION: Final[Sequence[tuple[str, str]]] = (
     ("Cluster", "/cluster"),
     ("Transfers", "/transfers"),
+    ("Inbound", "/inbound"),
     ("Events", "/events"),
     ("History", "/history"),
     ("Proposals", "/proposals"),

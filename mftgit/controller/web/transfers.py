@@ -15,9 +15,11 @@ from mftgit.controller.web.doors import (
     PageDoor,
     not_found,
 )
+from mftgit.controller.web.flows import BY, EVENTS, PAGED, VOLUME, charts, history, volume
 from mftgit.controller.web.ordering import ORDER, give, name_in, said_of
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
+from mftgit.model.events import EventName
 from mftgit.model.names import MemberName, TransferName, is_name
 from mftgit.model.orders import Verb
 from mftgit.model.transfer_status import TransferState
@@ -32,6 +34,7 @@ from mftgit.model.transfer_view import (
     choose_member,
     find,
 )
+from mftgit.model.volume import Flow
 from mftgit.resources import load_schemas
 
 VERBS: Final[Mapping[str, Verb]] = {
@@ -48,6 +51,14 @@ _DOES: Final = {
     "resume": "Let a paused transfer go on.",
     "move": "Have a transfer handed over to another member.",
 }
+OUTCOMES: Final[Mapping[str, EventName]] = {
+    "delivered": EventName.DELIVERY_SUCCEEDED,
+    "skipped": EventName.DELIVERY_SKIPPED,
+    "failed": EventName.DELIVERY_FAILED,
+    "given up": EventName.DELIVERY_GIVEN_UP,
+}
+_ALL: Final = "all"
+_RUNS: Final = 10
 _STATES: Final = (*(each.value for each in TransferState), PAUSED, NOBODY)
 _ON_A_PAGE: Final = 100
 _ORDERS: Final = 10
@@ -77,13 +88,40 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             "orders": [each.as_json() for each in orders],
         }
 
+    def deliveries(asked: Asked) -> dict[str, Any]:
+        name = _name(asked)
+        word = asked.asked("outcome") or _ALL
+        if word != _ALL and word not in OUTCOMES:
+            raise NotServedError(400, f"outcome is one of {', '.join(OUTCOMES)}")
+        named = frozenset({OUTCOMES[word]} if word in OUTCOMES else ())
+        return history(parts, asked, Flow.DELIVERY, name, named=named)
+
+    def page_of_history(asked: Asked) -> Page:
+        name = _name(asked)
+        values = {
+            "name": name,
+            "found": deliveries(asked),
+            "charted": charts(parts, asked, Flow.DELIVERY, name),
+            "asked": {each: asked.asked(each)[:200] for each in ("text", "outcome")},
+            "outcomes": (_ALL, *OUTCOMES),
+            "words": {event.value: word for word, event in OUTCOMES.items()},
+        }
+        title = f"History of {name}"
+        return Page(template="transfer_history.html", title=title, values=values)
+
     def page_of_all(asked: Asked) -> Page:
         values = {"found": listed(asked), "asked": _repeated(asked), "all_states": _STATES}
         return Page(template="transfers.html", title="Transfers", values=values, live="transfers")
 
     def page_of_one(asked: Asked) -> Page:
         found = shown(asked)
-        values = {"found": found, "verbs": VERBS}
+        runs, _ = parts.volumes.newest(Flow.RUN, found["name"], limit=_RUNS)
+        owners, _ = parts.volumes.newest(Flow.OWNER, found["name"], limit=_RUNS)
+        values = {
+            "found": found,
+            "runs": [each.as_json() for each in runs],
+            "owners": [each.as_json() for each in owners],
+        }
         return Page(template="transfer.html", title=found["name"], values=values, live="transfers")
 
     return [
@@ -109,6 +147,25 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             answer=_answer_of_one(),
             handle=shown,
         ),
+        ApiDoor(
+            method="GET",
+            path="/api/v1/transfers/{transfer}/history",
+            role=OperatorRole.READ,
+            summary="What became of files of a transfer, by the events that the controller has: page by page.",
+            answer=EVENTS,
+            query={**PAGED, "outcome": {"enum": [_ALL, *OUTCOMES]}},
+            handle=deliveries,
+        ),
+        ApiDoor(
+            method="GET",
+            path="/api/v1/transfers/{transfer}/volume",
+            role=OperatorRole.READ,
+            summary="How much a transfer has moved, and how often it failed, by hours of two days or thirty days.",
+            answer=VOLUME,
+            query=BY,
+            handle=lambda asked: volume(parts, asked, Flow.DELIVERY, _name(asked)),
+        ),
+        PageDoor(path="/transfers/{transfer}/history", handle=page_of_history),
         PageDoor(path="/transfers", handle=page_of_all),
         PageDoor(path="/transfers/{transfer}", handle=page_of_one),
         *_acting(parts),
@@ -164,6 +221,14 @@ def _of_form(asked: Asked) -> dict[str, str]:
 
 def _to_transfer(asked: Asked, order: Any) -> GoTo:
     return GoTo(path=f"/transfers/{asked.params['transfer']}", said=said_of(order))
+
+
+def _name(asked: Asked) -> str:
+    """Return the transfer that the path names, which may be one of the past."""
+    name = asked.params["transfer"]
+    if not is_name(name):
+        raise not_found(f"transfer {name[:64]}")
+    return name
 
 
 def _named(parts: WebParts, asked: Asked) -> Sequence[TransferView]:
