@@ -4,6 +4,7 @@
 """
 
 import argparse
+import hashlib
 import random
 import sqlite3
 import statistics
@@ -71,11 +72,16 @@ def events(count: int, chance: random.Random) -> Iterator[Event]:
             member=member,
             seq=seqs[member],
             at=rfc3339(FIRST + timedelta(seconds=number)),
-            revision=Revision(f"{number // 5000:040x}"),
+            revision=revision(number // 5000),
             epoch=Epoch(1 + number // 100_000),
             event=name,
             facts=facts,
         )
+
+
+def revision(number: int) -> Revision:
+    """Return the commit id of one revision."""
+    return Revision(hashlib.sha1(str(number).encode()).hexdigest())
 
 
 def one(number: int, transfer: int, chance: random.Random) -> tuple[EventName, dict[str, Fact]]:
@@ -122,7 +128,7 @@ def search(store: EventStore, count: int) -> None:
         "a rare account": EventQuery(account="rare"),
         "an account that never was": EventQuery(account="nobody"),
         "an hour in the middle": EventQuery(since=middle, until=middle + timedelta(hours=1)),
-        "one revision": EventQuery(revision=f"{count // 10_000:040x}"),
+        "one revision": EventQuery(revision=revision(count // 10_000)),
         "a word of one event, old": EventQuery(text=f"invoice-{count // 10:09}.pdf"),
         "the same, an hour around": EventQuery(
             text=f"invoice-{count // 10 // 20 * 20:09}.pdf",

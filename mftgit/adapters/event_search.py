@@ -15,7 +15,8 @@ from mftgit.model.event_text import as_written
 from mftgit.model.events import Event
 
 _MAX: Final = 2**62
-_MAX_NAMES: Final = 20
+_MAX_LOOKED_FOR: Final = 3
+"""So many texts are found in a body in the time in which SQLite reads it as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,9 @@ def _needed(query: EventQuery) -> tuple[str, list[object]]:
     if query.members:
         clauses.append(f"member IN ({', '.join('?' * len(query.members))})")
         values += sorted(query.members)
+    if query.names is not None and len(query.names) > _MAX_LOOKED_FOR:
+        clauses.append(f"json_extract(body, '$.event') IN ({', '.join('?' * len(query.names))})")
+        values += sorted(each.value for each in query.names)
     for fields in _fields(query):
         either = " OR ".join(["instr(body, ?)"] * len(fields))
         clauses.append(f"({either})")
@@ -165,7 +169,7 @@ def _fields(query: EventQuery) -> Iterator[list[str]]:
         yield [_field("epoch", query.epoch)]
     if query.revision is not None:
         yield [_field("revision", query.revision)[:-1]]
-    if query.names is not None and len(query.names) <= _MAX_NAMES:
+    if query.names is not None and len(query.names) <= _MAX_LOOKED_FOR:
         yield [_field("event", each.value) for each in query.names]
 
 
