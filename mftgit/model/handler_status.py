@@ -31,7 +31,8 @@ class EventHandlerStatus:
     """One handler; ``error`` is what failed last, while it fails.
 
     ``behind`` events wait for it. ``last`` is the event that was handled last, as ``member/seq``, and ``last_at`` when.
-    ``refused`` events were left out because the other side would not have them.
+    ``refused`` events were left out because the other side would not have them, ``missed`` ones because the event log
+    had let go of them.
     """
 
     name: EventHandlerName
@@ -44,6 +45,7 @@ class EventHandlerStatus:
     failing_since: str | None = None
     handled: int = 0
     refused: int = 0
+    missed: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape that ``status --json`` documents."""
@@ -76,6 +78,7 @@ def parse_event_handler_status(value: Any) -> EventHandlerStatus:
                 failing_since=_text(value.get("failing_since"), _MAX_TIME),
                 handled=handled,
                 refused=refused,
+                missed=max(0, int(value.get("missed", 0))),
             )
         case _:
             raise ValueError("not an event handler's status")

@@ -25,8 +25,9 @@ class Lane:
     failures: int = 0
     due_at: float = -math.inf
     at_work: bool = False
+    more: int = 0
     more_at: float = math.inf
-    """While it is at work: when what was noticed meanwhile is due."""
+    """While it is at work: how many were noticed meanwhile, and when they are due."""
 
 
 class Lanes:
@@ -68,7 +69,7 @@ class Lanes:
             return
         lane.waiting += 1
         if lane.at_work:
-            lane.more_at = min(lane.more_at, due_at)
+            lane.more, lane.more_at = lane.more + 1, min(lane.more_at, due_at)
         elif not lane.failures:
             lane.due_at = min(lane.due_at, due_at)
 
@@ -97,7 +98,7 @@ class Lanes:
     def begin(self, key: str) -> tuple[int, int]:
         """Begin to handle a lane; return after which position, and up to which one."""
         lane = self._lanes[key]
-        lane.at_work, lane.more_at = True, math.inf
+        lane.at_work, lane.more, lane.more_at = True, 0, math.inf
         return lane.after, self.head
 
     def handled(self, key: str, position: int, count: int) -> None:
@@ -117,13 +118,19 @@ class Lanes:
         lane = self._lanes[key]
         lane.at_work, lane.due_at = False, due_at
 
-    def ended(self, key: str) -> None:
-        """End the work at a lane of which everything was handled up to the head as it was when it began."""
+    def ended(self, key: str) -> int:
+        """End the work at a lane of which everything was handled up to the head as it was when it began.
+
+        Return how many events that were noticed were not there any more.
+        """
         lane = self._lanes[key]
-        if lane.more_at == math.inf:
+        missed = lane.waiting - lane.more
+        if not lane.more:
             del self._lanes[key]
         else:
             lane.at_work, lane.failures, lane.due_at = False, 0, lane.more_at
+            lane.waiting = lane.more
+        return max(0, missed)
 
     def as_json(self) -> dict[str, Any]:
         """Return what is kept, for `parse_lanes`."""

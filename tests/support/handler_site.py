@@ -99,7 +99,8 @@ class HandlerSite:
     def _is_done(self, handler: AnyEventHandler, newest: int) -> bool:
         status = self.status(handler)
         record = self.records.read(handler.name)
-        return status.behind == 0 and record["lanes"] == {"head": newest, "lanes": {}}
+        lanes = record["lanes"]
+        return status.behind == 0 and lanes["head"] >= newest and not lanes["lanes"]
 
     def _tell(
         self,

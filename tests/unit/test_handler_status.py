@@ -29,6 +29,7 @@ STATUS = EventHandlerStatus(
     failing_since="2026-11-29T10:01:00.000Z",
     handled=10,
     refused=1,
+    missed=2,
 )
 
 

@@ -18,7 +18,7 @@ def test_an_event_waits_in_its_lane_until_it_was_handled() -> None:
     assert lanes.begin("a") == (11, 13)
     assert (lanes.due(1.0), lanes.next_due_at()) == ([], math.inf)
     lanes.handled("a", 13, 1)
-    lanes.ended("a")
+    assert lanes.ended("a") == 0
     assert (lanes.due(1.0), lanes.waiting, lanes.oldest) == ([], 0, 13)
 
 
@@ -33,6 +33,20 @@ def test_what_comes_while_a_lane_is_at_work_has_it_due_again() -> None:
     lanes.ended("a")
     assert (lanes.due(4.0), lanes.due(5.0), lanes.next_due_at()) == ([], ["a"], 5.0)
     assert lanes.begin("a") == (1, 2)
+
+
+def test_what_the_log_let_go_of_is_counted() -> None:
+    lanes = Lanes(0)
+    for position in (1, 2, 3):
+        lanes.noticed("a", position, due_at=0.0)
+    lanes.passed(3)
+    lanes.begin("a")
+    lanes.noticed("a", 4, due_at=0.0)
+    lanes.handled("a", 3, 1)
+    assert (lanes.ended("a"), lanes.waiting) == (2, 1)
+    lanes.begin("a")
+    lanes.handled("a", 4, 0)
+    assert (lanes.ended("a"), lanes.waiting) == (1, 0)
 
 
 def test_a_lane_that_fails_waits_alone_and_longer_each_time() -> None:

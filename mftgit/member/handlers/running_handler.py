@@ -87,6 +87,7 @@ class RunningHandler:
         self._last_at: str | None = kept.get("last_at")
         self._handled = int(kept.get("handled", 0))
         self._refused = int(kept.get("refused", 0))
+        self._missed = int(kept.get("missed", 0))
         self._error: str | None = kept.get("error")
         self._dirty = True
         self._kept_at = -math.inf
@@ -140,6 +141,7 @@ class RunningHandler:
                 failing_since=self._episode.since if failing else None,
                 handled=self._handled,
                 refused=self._refused,
+                missed=self._missed,
             )
 
     # The record
@@ -182,6 +184,7 @@ class RunningHandler:
                 "last_at": self._last_at,
                 "handled": self._handled,
                 "refused": self._refused,
+                "missed": self._missed,
                 "error": self._error,
             },
         )
@@ -271,7 +274,12 @@ class RunningHandler:
             self._failed(key, error)
         else:
             with self._lock:
-                self._lanes.ended(key)
+                missed = self._lanes.ended(key)
+                self._missed += missed
+            if missed:
+                logger.bind(event_handler=self.handler.name, events=missed).error(
+                    "the event log has let go of events that were not handled"
+                )
             self._follow_episode()
 
     def _pages(self, key: str, after: int, upto: int) -> Iterator[Page]:
