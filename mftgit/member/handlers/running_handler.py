@@ -297,8 +297,6 @@ class RunningHandler:
             )
 
     def _done(self, key: str, position: int, count: int, last: Event | None) -> None:
-        if self._stopping.is_set():
-            raise TargetError("the handler was stopped")  # whoever goes on does this again
         with self._lock:
             self._lanes.handled(key, position, count)
             self._dirty = True
@@ -306,6 +304,8 @@ class RunningHandler:
                 self._handled += count
                 self._last, self._last_at = event_id(last), rfc3339(self._clock.now())
         self._wake.set()
+        if self._stopping.is_set():
+            raise TargetError("the handler was stopped")  # whoever goes on does the rest
 
     def _failed(self, key: str, error: MftgitError) -> None:
         if self._stopping.is_set():
