@@ -68,7 +68,16 @@ def apply(handlers: Handlers, files: Mapping[str, str]) -> None:
 def numbers(site: HandlerSite, name: str = "events.jsonl") -> list[int]:
     path = site.folder.logs / name
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line)["seq"] for line in lines]
+    return [number for line in lines if (number := _seq(line)) is not None]
+
+
+def _seq(line: str) -> int | None:
+    """Return the number of an event, None where a kill has cut the line."""
+    try:
+        found: int = json.loads(line)["seq"]
+    except ValueError:
+        return None
+    return found
 
 
 def program(site: HandlerSite, name: str, text: str) -> None:
