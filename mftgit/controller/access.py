@@ -91,9 +91,13 @@ class Doorkeeper:
         Raises:
             NotAuthenticatedError: there is none, or it is too soon after wrong tries.
         """
+        return self._operator(name, password, client, afresh=False)
+
+    def _operator(self, name: str, password: str, client: str, *, afresh: bool) -> Principal:
+        """Return the operator; ``afresh``: it takes as long for a password that was good a short while ago."""
         known = self._registry.credential(name)
         encoded = known.password_hash if known is not None else None
-        if not self._passwords.remembers(password, encoded):
+        if afresh or not self._passwords.remembers(password, encoded):
             self._try(name, password, encoded, client)
         if known is None:
             raise NotAuthenticatedError("no such operator")
@@ -105,7 +109,7 @@ class Doorkeeper:
         Raises:
             NotAuthenticatedError: there is none, the code does not hold, or it is too soon after wrong tries.
         """
-        who = self.log_in(name, password, client)
+        who = self._operator(name, password, client, afresh=True)
         if self._codes.mark(name) is None:
             return who
         # By name alone: who guesses codes has the password, and may come from anywhere.

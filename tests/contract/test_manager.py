@@ -45,6 +45,16 @@ def test_the_cluster_is_told_as_status_tells_it(client: WebClient) -> None:
     assert [each["name"] for each in json.loads(answer.text)["members"]] == ["controller"]
 
 
+def test_where_nothing_is_a_browser_is_told_so_on_a_page(client: WebClient) -> None:
+    page = client.get("/nowhere/x", {"Accept": "text/html,*/*"})
+    assert (page.status, "there is no such page" in page.text) == (404, True)
+    assert "Log out" in page.text
+    told = client.get("/api/v1/nowhere")
+    assert (told.status, json.loads(told.text)) == (404, {"error": "there is no such page"})
+    assert "default-src 'none'" in told.headers["Content-Security-Policy"]
+    assert client.ask("DELETE", "/cluster").status == 405
+
+
 @pytest.mark.parametrize("path", ["/cluster", "/account"])
 def test_every_page_is_guarded_and_kept_nowhere(client: WebClient, path: str) -> None:
     answer = client.get(path)

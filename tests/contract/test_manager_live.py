@@ -80,7 +80,9 @@ def test_a_line_ends_with_its_session(site: Site, how: str) -> None:
 
 
 def test_a_line_is_for_sessions_only(site: Site) -> None:
-    assert WebClient(site).get("/live/cluster").status == 401
+    refused = WebClient(site).get("/live/cluster")
+    assert refused.status == 401
+    assert "WWW-Authenticate" not in refused.headers  # a browser would ask for a password by itself
     told = WebClient(site).get("/live/cluster", site.basic())
     assert (told.status, told.text) == (200, "retry: 30000\n\n")
     assert WebClient(site).get("/live/nothing", site.basic()).status == 404

@@ -14,6 +14,7 @@ from loguru import logger
 
 from mftgit.adapters.http_doors import Door, Request
 from mftgit.controller.web.doors import Topic
+from mftgit.controller.web.serve import refuse_call
 from mftgit.controller.web.sessions import Sessions
 from mftgit.errors import MftgitError
 from mftgit.model.access import Access
@@ -61,6 +62,7 @@ class Live:
                 role=topic.role,
                 stream=partial(self._follow, topic=name),
                 by_cookie=True,
+                refuse=refuse_call,
             )
             for name, topic in self._topics.items()
         ]

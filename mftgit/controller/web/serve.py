@@ -83,6 +83,25 @@ class Serving:
                     pass
         return made
 
+    def nowhere(self) -> Door:
+        """Return the door to where nothing is, which comes after all others: a browser is shown a page."""
+
+        def handle(_request: Request) -> Response:
+            raise NotServedError(404, "there is no such page")
+
+        def refuse(request: Request, answer: Response) -> Response:
+            is_page = "text/html" in request.headers.get("accept", "")
+            return self._refuse_page(request, answer) if is_page else refuse_call(request, answer)
+
+        return Door(
+            method="GET",
+            path="/{path:path}",
+            access=Access.ANYONE,
+            handle=handle,
+            by_cookie=True,
+            refuse=refuse,
+        )
+
     # The API
 
     def _api(self, door: ApiDoor) -> Door:
@@ -101,7 +120,7 @@ class Serving:
             role=door.role,
             handle=handle,
             by_cookie=True,
-            refuse=_refuse_call,
+            refuse=refuse_call,
             max_body_bytes=0 if door.body is None else door.max_body_bytes,
             pool=door.pool,
         )
@@ -116,7 +135,7 @@ class Serving:
             stream=lambda request: door.stream(self._asked(request, is_use=False)),
             stream_headers={**GUARDED, **_KEPT_NOWHERE, **EVENT_STREAM, **kind, **door.headers},
             by_cookie=True,
-            refuse=_refuse_call,
+            refuse=refuse_call,
         )
 
     # Pages and forms
@@ -310,7 +329,7 @@ def _guarded(answer: Response) -> Response:
     return replace(answer, headers={**GUARDED, **_KEPT_NOWHERE, **answer.headers})
 
 
-def _refuse_call(request: Request, answer: Response) -> Response:
+def refuse_call(request: Request, answer: Response) -> Response:
     """Guard a refusal. A browser's script is not asked for a password: the dialog would be the browser's own."""
     asks_page = "sec-fetch-site" in request.headers
     headers = {

@@ -21,11 +21,13 @@ class WebSite:
         topics = [each for each in resources if isinstance(each, Topic)]
         self._live = Live(topics, parts.sessions)
         self._streams = [each for each in resources if isinstance(each, StreamDoor)]
+        serving = Serving(layout, parts.sessions, parts.codes)
         self.doors: list[Door] = [
-            *Serving(layout, parts.sessions, parts.codes).doors(resources),
+            *serving.doors(resources),
             *Login(layout, parts.sessions, parts.log_in, parts.events, parts.vouching).doors(),
             *self._live.doors(),
             layout.door(),
+            serving.nowhere(),
         ]
 
     def start(self) -> None:

@@ -65,15 +65,20 @@ async function refresh() {
 function follow() {
   const line = new EventSource(document.body.dataset.live);
   line.addEventListener("open", () => tell("Live"));
-  line.addEventListener("error", () => tell("Not live just now; trying again"));
+  line.addEventListener("error", () => {
+    tell("Not live just now; trying again");
+    if (line.readyState !== EventSource.CLOSED) return;
+    refresh(); // which goes to where one logs in, where the session has ended
+    setTimeout(follow, AGAIN_MS);
+  });
   line.addEventListener("news", refresh);
   line.addEventListener("over", () => {
     line.close();
     location.reload();
   });
   addEventListener("pagehide", () => line.close());
-  // Times such as "5 s ago" go on also where there is no news.
-  setInterval(() => document.visibilityState === "visible" && refresh(), AGAIN_MS);
 }
 
 follow();
+// Times such as "5 s ago" go on also where there is no news.
+setInterval(() => document.visibilityState === "visible" && refresh(), AGAIN_MS);
