@@ -30,6 +30,7 @@ SECTIONS: Final = (
     "idle_etcd",
     "git_load",
     "listing",
+    "scrape",
     "schedule",
     "inbound",
 )
