@@ -1,6 +1,6 @@
 """The controller's part in review: what may be published, what may be said, and what is written down of both."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -26,6 +26,7 @@ from mftgit.model.trust import MAX_TOLD, Outcome, judge_commit, read_policy
 MAX_PUSHED: Final = 20
 """So many records come with one push at most."""
 MAX_LINES: Final = 40
+_RECENT: Final = 100  # revisions of main that a crash may have kept from the log
 _MAX_LINE: Final = 200
 
 Written = Callable[[EventName, Revision | None, Mapping[str, Fact]], None]
@@ -191,13 +192,17 @@ class ReviewGate:
         main = self._store.head(MAIN)
         if main is None or not self.reading.rules(main).reviewed:
             return
-        for ref, tip in sorted(self._store.tips(CHANGES).items()):
-            if self._store.is_ancestor(tip, main):
-                self._merged(ref.removeprefix(CHANGES), tip, main, "mftgit")
+        self._came_along({each.revision for each in self._store.log(_RECENT)}, main, "mftgit")
         if self._store.head(REVIEWS) is None:
             self.kept.append(
                 Record(said=Said.BEGIN, change="", commit=main, by="mftgit", via=Via.CONTROLLER)
             )
+
+    def _came_along(self, published: Collection[Revision], main: Revision, by: str) -> None:
+        """Write down of each proposal whose tip is among what was ``published`` that it was merged."""
+        for ref, tip in sorted(self._store.tips(CHANGES).items()):
+            if tip in published:
+                self._merged(ref.removeprefix(CHANGES), tip, main, by)
 
     def settled(self, push: Push) -> tuple[str, ...]:
         """Write down what a ref that moved means for review; return the lines that who pushed is told."""
@@ -218,12 +223,12 @@ class ReviewGate:
             return
         by = operator_of(push.who)
         found = self._proposal(new)
-        glass = None
-        if old is not None:
-            rules = self.reading.rules(old)
-            glass = self._glass(push, rules) if rules.reviewed else None
+        rules = None if old is None else self.reading.rules(old)
+        glass = self._glass(push, rules) if rules is not None and rules.reviewed else None
         if found is not None:
             self._merged(*found, new, by)
+        if old is not None and rules is not None and rules.reviewed:
+            self._came_along(self._store.history(old, new), new, by)
         if glass is not None:
             reason = glass.record.text
             logger.bind(who=by, reason=reason).critical("published by a broken glass", revision=new)

@@ -165,8 +165,7 @@ def judge_change(
         for each in current
         if each.record.said in {Said.APPROVE, Said.REQUEST_CHANGES}
     }
-    pushers = {each.record.by for each in entries if each.record.said is Said.PROPOSE}
-    authors = people.persons((*change.authors, *pushers))
+    authors = people.persons((*change.authors, *_pushers(entries)))
     opinions = tuple(
         Opinion(entry=each, discounted=_discounted(asked, people, each, authors, operators))
         for each in last.values()
@@ -214,6 +213,15 @@ def ended(entries: Sequence[Entry]) -> State | None:
     return NEXT[State.OPEN, Step.CLOSED] if Said.CLOSE in saids else None
 
 
+def _pushers(entries: Sequence[Entry]) -> frozenset[str]:
+    """Return who pushed something else than was there: to merge main into a proposal makes nobody its author."""
+    proposed = [each.record for each in entries if each.record.said is Said.PROPOSE]
+    before = [None, *(each.content for each in proposed)]
+    return frozenset(
+        each.by for each, was in zip(proposed, before, strict=False) if each.content != was
+    )
+
+
 def _is_of(entry: Entry, change: Change) -> bool:
     return change.tip == entry.record.commit or entry.record.content == change.content
 
@@ -256,7 +264,7 @@ def _lacking(
     if policy.closed:
         found.append("the section review of the published cluster.yaml cannot be read")
     if not is_known:
-        found.append("who pushed this commit is not on record: push it again")
+        found.append("who pushed this commit is not on record: push one more on top of it")
     if given < policy.approvals:
         more = policy.approvals - given
         what = "approval is" if more == 1 else "approvals are"

@@ -439,6 +439,20 @@ def test_what_a_crash_kept_from_the_log_is_written_at_the_next_start(
     assert (last.said.value, last.change, last.result) == ("merge", "node", tip)
 
 
+def test_a_proposal_on_top_of_another_takes_that_along(
+    site: Site, ann: Person, bob: Person
+) -> None:
+    ann.fresh(NODE)
+    ann.push("change/one")
+    ann.commit(NODE_2)
+    ann.push("change/two")
+    site.controller.reviews.approve("two", bob.principal)
+    site.controller.reviews.merge("two", bob.principal)
+    assert site.controller.reviews.list() == ()
+    merged = events(site, EventName.CHANGE_MERGED)
+    assert [each["change"] for each in merged] == ["two", "one"]
+
+
 def test_what_is_said_of_one_proposal_is_bounded(
     site: Site, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,6 +197,14 @@ def test_who_pushed_wrote_or_signed_it_does_not_count() -> None:
     assert judged(replace(policy, not_by_author=False), entry(by="ann")).given == 1
 
 
+def test_who_merged_main_into_it_is_no_author() -> None:
+    merged = entry(Said.PROPOSE, "bob", commit=OTHER)
+    assert judged(ReviewPolicy(), merged, entry(by="bob")).given == 1
+    changed = entry(Said.PROPOSE, "bob", content="1" * 64)
+    assert judged(ReviewPolicy(), changed, entry(by="bob")).given == 0
+    assert judged(ReviewPolicy(), changed, PROPOSED, entry(by="ann")).given == 0
+
+
 def test_who_is_not_listed_or_no_operator_does_not_count() -> None:
     assert judged(ReviewPolicy(people={"carol": ()}), entry()).opinions[0].discounted == (
         "review.people does not name bob"
@@ -244,7 +252,7 @@ def test_an_approval_is_of_a_commit_or_of_the_same_change() -> None:
 
 def test_a_commit_that_nobody_is_known_to_have_pushed_is_not_merged() -> None:
     found = judge_change(ReviewPolicy(), change(), (entry(),), operators=OPERATORS)
-    assert found.lacking == ("who pushed this commit is not on record: push it again",)
+    assert found.lacking == ("who pushed this commit is not on record: push one more on top of it",)
 
 
 def test_each_glob_wants_one_of_its_owners() -> None:
