@@ -17,12 +17,14 @@ class Pool(Enum):
     """Which threads do a work, so that one kind does not keep another waiting; the value is how many.
 
     GIT: clone, fetch and push. LOGIN: passwords, each of which costs tens of milliseconds by design, so that a flood of
-    wrong ones delays other operators at most. API: everything else, the members' reports among it.
+    wrong ones delays other operators at most. SEARCH: searches, which take seconds, so that these delay one another
+    only. API: everything else, the members' reports among it.
     """
 
     API = 8
     GIT = 6
     LOGIN = 2
+    SEARCH = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,15 @@ def test_every_filter_is_understood() -> None:
     assert parse_query({k: v for k, v in ASKED.items() if v}, now=NOW) == MEANT
 
 
+def test_names_may_come_one_by_one_or_together() -> None:
+    together = parse_query(
+        {"event": ["RunFailed, RunStarted"], "group": ["transfer inbound"]}, now=NOW
+    )
+    assert together == parse_query(
+        {"event": ["RunStarted", "RunFailed"], "group": ["inbound", "transfer"]}, now=NOW
+    )
+
+
 def test_what_a_form_leaves_empty_is_left_out() -> None:
     assert parse_query({"member": [""], "text": [" "], "since": []}, now=NOW) == EventQuery()
 
@@ -90,7 +99,7 @@ def test_a_time_is_a_moment_or_a_span_up_to_now(text: str, meant: datetime) -> N
         ("since", ["999999999w"], "is not a time"),
         ("since", ["1h", "2h"], "since was given 2 times: give it once"),
         ("until", ["0001-01-01T00:00+10:00"], "is not a time"),
-        ("member", ["Node 1"], "'Node 1' is not the name of a member"),
+        ("member", ["Node_1"], "'Node_1' is not the name of a member"),
         ("member", ["a"] * 101, "member was given 101 times: give it 100 times at most"),
         (
             "event",

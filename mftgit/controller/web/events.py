@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from mftgit.adapters.event_search import Searched
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_doors import NotServedError, Pool
 from mftgit.controller.web.doors import AnyDoor, ApiDoor, Asked, Page, PageDoor, StreamDoor
 from mftgit.controller.web.event_lines import EventLines
 from mftgit.controller.web.event_told import (
@@ -48,6 +48,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
                 "limit": {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE},
             },
             handle=lambda asked: _as_json(_search(parts, asked)),
+            pool=Pool.SEARCH,
         ),
         StreamDoor(
             path="/api/v1/events/live",
@@ -69,7 +70,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             headers={"Content-Disposition": 'attachment; filename="events.jsonl"'},
             stream=lines.export,
         ),
-        PageDoor(path="/events", handle=lambda asked: _page(parts, asked)),
+        PageDoor(path="/events", handle=lambda asked: _page(parts, asked), pool=Pool.SEARCH),
     ]
 
 
