@@ -1,11 +1,23 @@
 """The Web Manager in a real browser: log in, and see that a page is for all."""
 
+from typing import Protocol
+
 from accessible import check_page
 from browser import Browser
 from controller_site import Site
 
 
-def log_in(window: Browser, site: Site, name: str = "admin", password: str | None = None) -> None:
+class Place(Protocol):
+    """Where a Web Manager is, and the first operator's password."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+
+def log_in(window: Browser, site: Place, name: str = "admin", password: str | None = None) -> None:
     """Log in by the page, and wait until it is done."""
     window.open(f"{site.url}/login")
     window.type("input[name=name]", name)
