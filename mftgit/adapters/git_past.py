@@ -1,6 +1,7 @@
 """Read commits one by one out of the store: what each says of itself, and what was before it."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,6 +51,28 @@ def first_parents(store: GitStore, start: Revision) -> Iterator[Past]:
             past = _past(revision, get_commit(repo.object_store, ObjectID(revision.encode())))
         yield past
         revision = past.parents[0] if past.parents else None
+
+
+def reaches(store: GitStore, tips: Iterable[Revision], wanted: Revision) -> bool:
+    """Tell whether ``wanted`` is one of ``tips`` or behind one; each commit is looked at once.
+
+    Raises:
+        StoreError: a commit on the way is missing.
+    """
+    todo = deque(ObjectID(tip.encode()) for tip in tips)
+    seen, goal = set(todo), ObjectID(wanted.encode())
+    with store.repo() as repo:
+        if goal not in repo.object_store:
+            return False
+        while todo:
+            oid = todo.popleft()
+            if oid == goal:
+                return True
+            for parent in get_commit(repo.object_store, oid).parents:
+                if parent not in seen:
+                    seen.add(parent)
+                    todo.append(parent)
+    return False
 
 
 def _past(revision: Revision, commit: Commit) -> Past:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.commit_signature import Examiner
-from mftgit.adapters.git_past import Past, first_parents, read_past
+from mftgit.adapters.git_past import Past, first_parents, reaches, read_past
 from mftgit.adapters.git_store import GitStore
 from mftgit.controller.worked_out import WorkedOut
 from mftgit.errors import ConfigError
@@ -35,7 +35,7 @@ Running = Callable[[], Mapping[str, Revision]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A commit, and who signed it by the files of its first parent: None where it has none."""
+    """A commit, and who signed it; None where nothing published is before it that could judge it."""
 
     past: Past
     finding: Finding | None
@@ -116,10 +116,14 @@ class History:
     def row(self, revision: Revision) -> Row:
         """Return one commit with who signed it.
 
+        What is published is judged by the revision before it, and what is not by what is published now: a proposal that
+        brings signers along cannot have them vouch for itself.
+
         Raises:
             StillWorkingError: that takes long.
         """
-        return self._rows.get(revision, wait_s=WAIT_S)
+        judge = None if self.is_published(revision) else self.tip()
+        return self._rows.get((revision, judge), wait_s=WAIT_S)
 
     def runs(self) -> dict[Revision, list[str]]:
         """Return the members that run each revision, by name."""
@@ -153,12 +157,8 @@ class History:
         Raises:
             ConfigError: it is not.
         """
-        if revision not in self._published:
-            if not self._store.is_ancestor(revision, self.tip()):
-                raise ConfigError(f"main has no revision {revision}")
-            if len(self._published) >= _KEPT_ROWS:
-                self._published.clear()
-            self._published.add(revision)  # and so it stays
+        if not self.is_published(revision):
+            raise ConfigError(f"main has no revision {revision}")
         return revision
 
     def known(self, revision: Revision) -> Revision:
@@ -167,18 +167,30 @@ class History:
         Raises:
             ConfigError: it is neither.
         """
-        tips = [self.tip(), *self._store.tips(CHANGES).values()]
-        if revision in self._published or revision in tips:
+        if self.is_published(revision):
             return revision
-        if not any(self._store.is_ancestor(revision, tip) for tip in tips):
+        if not reaches(self._store, self._store.tips(CHANGES).values(), revision):
             raise ConfigError(f"neither main nor a proposal has the revision {revision}")
         return revision
 
-    def _row(self, revision: Revision) -> Row:
+    def is_published(self, revision: Revision) -> bool:
+        """Tell whether ``revision`` is of main."""
+        if revision in self._published:
+            return True
+        if not reaches(self._store, [self.tip()], revision):
+            return False
+        if len(self._published) >= _KEPT_ROWS:
+            self._published.clear()
+        self._published.add(revision)  # and so it stays
+        return True
+
+    def _row(self, asked: tuple[Revision, Revision | None]) -> Row:
+        revision, judge = asked
         past = read_past(self._store, revision)
-        if not past.parents:
+        judge = judge or next(iter(past.parents), None)
+        if judge is None:
             return Row(past=past, finding=None)
-        policy = read_policy(self._store.pick(past.parents[0], POLICY_FILES))
+        policy = read_policy(self._store.pick(judge, POLICY_FILES))
         with Examiner() as examine:
             evidence = examine(policy, revision, self._store.raw_commit(revision))
         return Row(past=past, finding=judge_commit(policy, evidence))

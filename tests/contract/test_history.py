@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from config_tree import VALID, validator
+from git_cli import clone, git_ok
+from signing import make_key, signing_settings
 
 from mftgit.adapters.git_store import GitStore
 from mftgit.controller.history import History
@@ -125,3 +127,29 @@ def test_only_what_can_be_fetched_is_shown(site: Told) -> None:
     assert site.store.move([]) == ()
     with pytest.raises(ConfigError, match="neither main nor a proposal"):
         site.history.known(Revision("1" * 40))
+
+
+@pytest.mark.needs("git")
+def test_a_proposal_is_not_vouched_for_by_signers_that_it_brings_along(
+    site: Told, tmp_path: Path
+) -> None:
+    good, evil = make_key(tmp_path, "good"), make_key(tmp_path, "evil")
+    cluster = "name: acme\ntrust: {require_signatures: true, version: 1}\n"
+    site.publish({"cluster.yaml": cluster, "trust/allowed_signers": good.line("good@acme")})
+    work = clone(str(site.store.path), tmp_path / "work")
+    git_ok(work, "switch", "--quiet", "--create", "change/a")
+    for number, key in enumerate((good, evil)):
+        lines = good.line("good@acme") + evil.line("evil@acme")
+        (work / "trust/allowed_signers").write_text(lines, encoding="utf-8")
+        (work / "note.md").write_text(f"{number}\n", encoding="utf-8")
+        git_ok(work, "add", "--all")
+        git_ok(work, *signing_settings(key), "commit", "--quiet", "--message", "x")
+    git_ok(work, "push", "--quiet", "origin", "change/a")
+    tip = site.store.head(f"{CHANGES}a")
+    assert tip is not None
+    found = site.history.row(tip).finding
+    assert found is not None
+    assert found.outcome is Outcome.NOT_ALLOWED
+    parent = site.history.row(site.history.row(tip).past.parents[0]).finding
+    assert parent is not None
+    assert (parent.outcome, parent.principals) == (Outcome.SIGNED, ("good@acme",))

@@ -14,6 +14,7 @@ from web_client import WebClient
 from mftgit.adapters.passwords import hash_password
 from mftgit.adapters.registry import Registry
 from mftgit.model.access import OperatorRole
+from mftgit.model.draft import Draft
 from mftgit.model.names import CHANGES, OperatorName, Revision
 
 PLACES = {
@@ -250,6 +251,15 @@ def test_a_proposal_is_gone_on_with(site: Site, client: WebClient, head: Revisio
     made = site.controller.store.head(f"{CHANGES}go-on")
     assert made is not None
     assert site.controller.store.is_ancestor(first["revision"], made)
+
+
+def test_a_draft_of_which_the_base_is_gone_does_not_stand_in_the_way(
+    site: Site, client: WebClient
+) -> None:
+    gone = Draft(base=Revision("1" * 40), proposal="gone", files={"x": b""})
+    site.controller.web_parts.editing.keep("propose", gone)
+    assert client.get("/edit").status == 303
+    assert "is gone from the repository" in client.get("/edit").text
 
 
 def test_who_only_reads_does_not_edit(site: Site, head: Revision) -> None:

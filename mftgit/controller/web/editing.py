@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.http_doors import NotServedError
 from mftgit.controller.proposals import ProposalRefusedError
 from mftgit.controller.web.documents import MAX_BODY_BYTES
@@ -32,7 +33,7 @@ _NEW: Final = [folder for folder in FOLDERS if folder != "secrets"]
 def doors(parts: WebParts) -> Sequence[AnyDoor]:
     """Return the pages of the editor; its calls are in `documents`."""
     return [
-        PageDoor(path="/edit", role=_PROPOSE, handle=lambda asked: _overview(parts, asked)),
+        PageDoor(path="/edit", role=_PROPOSE, handle=lambda asked: _begin_page(parts, asked)),
         PageDoor(path="/edit/document", role=_PROPOSE, handle=lambda asked: _editor(parts, asked)),
         *(
             PageDoor(
@@ -52,6 +53,19 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             )
         ),
     ]
+
+
+def _begin_page(parts: WebParts, asked: Asked) -> Page | GoTo:
+    """Return the page to begin with; a draft of which the base is gone for good leads nowhere."""
+    try:
+        return _overview(parts, asked)
+    except StoreError:
+        if parts.editing.draft(asked.who.name) is None:
+            raise
+        parts.editing.drop(asked.who.name)
+        return GoTo(
+            path="/edit", said="What you edited is gone from the repository, and so is your draft."
+        )
 
 
 def _overview(parts: WebParts, asked: Asked, *, refused: str = "", status: int = 200) -> Page:

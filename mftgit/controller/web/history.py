@@ -217,15 +217,11 @@ def _page(parts: WebParts, asked: Asked, row: Row, compared: Any) -> Page:
         "parents": past.parents,
         "message": printable(past.message, keep="\n\t"),
         "compared": asked.asked("from"),
-        "published": _is_published(parts, past.revision),
+        "published": parts.history.is_published(past.revision),
         "difference": show(compared),
     }
     title = f"Revision {past.revision[:12]}"
     return Page(template="revision.html", title=title, values=values, live="history")
-
-
-def _is_published(parts: WebParts, revision: Revision) -> bool:
-    return parts.store.is_ancestor(revision, parts.history.tip())
 
 
 def shown_row(row: Row, runs: Any) -> dict[str, Any]:
