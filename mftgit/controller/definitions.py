@@ -3,22 +3,26 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from loguru import logger
 
 from mftgit.adapters.git_store import GitStore
 from mftgit.errors import MftgitError
-from mftgit.model.config import Transfer
+from mftgit.model.build import build_trigger
 from mftgit.model.definition import describe_trigger
 from mftgit.model.documents import Kind
 from mftgit.model.names import Revision, TransferName
 from mftgit.model.parts import sound_parts
+from mftgit.model.templates import find_templates
 from mftgit.model.validate import Validator
+
+_AS_MEMBERS_SAY: Final = "by a variable of each member"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """One transfer; a location is given with the path below it."""
+    """One transfer; a location is given with the path below it, in which a variable of members stays as it is."""
 
     schedule: str
     source: str
@@ -36,7 +40,7 @@ class Definitions:
         self._known: tuple[Revision | None, Mapping[TransferName, Definition]] = (None, {})
 
     def all(self) -> Mapping[TransferName, Definition]:
-        """Return them by name. Those that cannot be read, or that members have each otherwise, are missing."""
+        """Return them by name; those that cannot be read are missing."""
         with self._lock:
             try:
                 head = self._store.head()
@@ -49,16 +53,20 @@ class Definitions:
     def _read(self, revision: Revision) -> dict[TransferName, Definition]:
         parts = self._validator.validate(self._store.tree(revision)).parts
         return {
-            TransferName(part.name): _describe(sound.built)
+            TransferName(part.name): _describe(sound.document.value)
             for part, sound in sound_parts(parts, Kind.TRANSFER)
-            if isinstance(sound.built, Transfer)
         }
 
 
-def _describe(transfer: Transfer) -> Definition:
-    source, destination = transfer.source, transfer.destination
+def _describe(transfer: Mapping[str, Any]) -> Definition:
+    trigger = transfer["trigger"]
+    varies = any(find_templates({"trigger": trigger}))
     return Definition(
-        schedule=describe_trigger(transfer.trigger),
-        source=f"{source.location}: {source.path}",
-        destination=f"{destination.location}: {destination.path}",
+        schedule=_AS_MEMBERS_SAY if varies else describe_trigger(build_trigger(trigger)),
+        source=_end(transfer["source"]),
+        destination=_end(transfer["destination"]),
     )
+
+
+def _end(end: Mapping[str, Any]) -> str:
+    return f"{end['location']}: {end.get('path', '.')}"

@@ -143,7 +143,7 @@ def build_transfer(name: TransferName, value: Value) -> Transfer:
         value,
         source=_source,
         destination=_destination,
-        trigger=_trigger,
+        trigger=build_trigger,
         content=build_content,
         retry=_retry,
         batch=_batch,
@@ -249,7 +249,8 @@ def _deduplicate(value: Value) -> Deduplicate:
     return Deduplicate(within_days=int(value["within_days"]))
 
 
-def _trigger(value: Value) -> Trigger:
+def build_trigger(value: Value) -> Trigger:
+    """Return when a transfer fires, as its field ``trigger`` says."""
     if "cron" in value:
         return CronTrigger(
             **given(value["cron"], expression=str, timezone=str, calendar=str, catch_up_s=float)

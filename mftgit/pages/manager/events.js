@@ -70,11 +70,11 @@ function facts(event) {
 function show(told) {
   if (document.getElementById(`e${told.position}`)) return;
   const item = element("li", "", { id: `e${told.position}`, class: told.severity });
-  const words = element("p", "", { class: "told" });
+  const words = element("p", "", { class: "words" });
   words.append(
     element("time", printable(told.event.at), { datetime: told.event.at }), " ",
     element("span", told.severity, { class: `state ${told.severity}` }), " ",
-    element("span", told.words, { class: "words" }),
+    element("span", told.words),
   );
   item.append(words, about(told), facts(told.event));
   list.prepend(item);
