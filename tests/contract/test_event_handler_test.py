@@ -10,7 +10,9 @@ from config_tree import VALID
 from mail_server import PASSWORD, USERNAME, mail_server
 from member_folder import confirm, make_folder
 from rogue_https import answer, rogue_server
+from secret_documents import Key, sealed
 
+from mftgit.adapters import age
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import run_verb
 from mftgit.resources import load_schemas
@@ -78,6 +80,27 @@ def test_a_mail_is_sent_step_by_step(run: Any, folder: StateFolder, tmp_path: Pa
     assert step == "log in"
     assert "does not take the username" in error
     assert "EventHandlerTested event-handler/oncall" in server.texts()[0]
+
+
+def test_a_secret_of_the_repository_is_opened_with_the_key_of_the_member(
+    folder: StateFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = Key(path=folder.age_key, public=age.make_identity(folder.age_key))
+    documents = {
+        **VALID,
+        "members/node-1.yaml": f"{VALID['members/node-1.yaml']}age_recipient: {key.public}\n",
+        "secrets/token.yaml": sealed("token", "open sesame", key),
+    }
+    with rogue_server(tmp_path, lambda _: [answer(204)]) as server:
+        ca = pem(server.shown.authority.certificate)
+        documents[PATH] = (
+            f"type: webhook\nurl: https://127.0.0.1:{server.port}/\ntoken: {{secret: token}}\n"
+            f"active_on: [node-1]\nca: |\n{ca}"
+        )
+        confirm(folder, documents)
+        assert run_verb(("event-handler", "test", "oncall", "--dir", str(folder.root))) == 0
+    assert server.asked[0].headers["authorization"] == "Bearer open sesame"
+    assert "sesame" not in "".join(capfd.readouterr())
 
 
 def test_a_webhook_that_answers_no_is_told_with_its_words(run: Any, tmp_path: Path) -> None:

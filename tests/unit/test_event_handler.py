@@ -1,10 +1,12 @@
 """Event handlers as documents say them: which events they want, whose, and what is wrong with a document."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
-from config_tree import found, only, validate
+from config_tree import VALID, found, only, validate
+from secret_documents import make_key, sealed
 
 from mftgit.model.changes import Action, member_changes
 from mftgit.model.config import EVERYWHERE, ActiveOn, Generation, Member, Role
@@ -253,6 +255,18 @@ def test_a_secret_is_needed_where_its_handler_is_active() -> None:
         cluster=generation.cluster, member=generation.member, event_handlers={NAME: hook}
     )
     assert secrets_needed(with_secret) == {"key"}
+
+
+def test_who_is_active_has_to_be_able_to_read_the_secret(tmp_path: Path) -> None:
+    key = make_key(tmp_path, "node")
+    files = {
+        "members/node-1.yaml": f"{VALID['members/node-1.yaml']}age_recipient: {key.public}\n",
+        "secrets/token.yaml": sealed("token", "x", key),
+        PATH: f"{HOOK}token: {{secret: token}}\nactive_on: [node-1]\n",
+    }
+    assert found(files) == []
+    elsewhere = {**files, PATH: f"{HOOK}token: {{secret: token}}\n"}
+    assert only(elsewhere).message.startswith("controller needs the secret 'token'")
 
 
 def test_a_plan_names_handlers_that_are_new_other_or_gone() -> None:

@@ -106,18 +106,32 @@ def test_what_is_damaged_is_told(value: object) -> None:
         parse_lanes(value)
 
 
+def by_key(log: list[str], seen: list[int]) -> list[list[int]]:
+    return [[position for position in seen if log[position - 1] == key] for key in "abc"]
+
+
 @given(
     keys=st.lists(st.sampled_from("abc"), max_size=30),
-    script=st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()), max_size=60),
+    script=st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 2), st.booleans(), st.booleans()), max_size=60
+    ),
 )
 def test_whatever_fails_and_whenever_it_is_restarted_no_event_is_lost_nor_out_of_order(
-    keys: list[str], script: list[tuple[int, bool, bool]]
+    keys: list[str], script: list[tuple[int, int, bool, bool]]
 ) -> None:
     log, lanes, looked, now = keys, Lanes(0), 0, 0.0
     seen: list[int] = []
 
-    def work(key: str, *, fails: bool) -> None:
+    def look(more: int) -> None:
+        nonlocal looked
+        for _ in range(min(more, len(log) - looked)):
+            looked += 1
+            lanes.noticed(log[looked - 1], looked, due_at=now)
+            lanes.passed(looked)
+
+    def work(key: str, meanwhile: int, *, fails: bool) -> None:
         after, upto = lanes.begin(key)
+        look(meanwhile)
         for position in range(after + 1, upto + 1):
             if log[position - 1] == key:
                 if fails:
@@ -126,19 +140,14 @@ def test_whatever_fails_and_whenever_it_is_restarted_no_event_is_lost_nor_out_of
                     return
                 seen.append(position)
                 lanes.handled(key, position, 1)
-        lanes.ended(key)
+        assert lanes.ended(key) == 0
 
-    for more, fails, restarts in [*script, *[(len(log), False, False)] * 4]:
-        for _ in range(min(more, len(log) - looked)):
-            looked += 1
-            lanes.noticed(log[looked - 1], looked, due_at=now)
-            lanes.passed(looked)
+    for more, meanwhile, fails, restarts in [*script, *[(len(log), 0, False, False)] * 4]:
+        look(more)
         if restarts:
             lanes = parse_lanes(json.loads(json.dumps(lanes.as_json())))
         for key in lanes.due(now):
-            work(key, fails=fails)
+            work(key, meanwhile, fails=fails)
     assert sorted(seen) == list(range(1, len(log) + 1))
-    for key in "abc":
-        mine = [position for position in seen if log[position - 1] == key]
-        assert mine == sorted(mine)
+    assert all(mine == sorted(mine) for mine in by_key(log, seen))
     assert lanes.waiting == 0

@@ -130,6 +130,8 @@ class Handlers:
     def stop_all(self) -> None:
         """Handle nothing from now on; how far each came is kept."""
         with self._lock:
+            for running in self._running.values():
+                running.begin_stop()
             for name in list(self._running):
                 self._stop(name)
             self._jobs, self._failing, self._generation = {}, {}, None

@@ -42,6 +42,7 @@ FORGET_S: Final = 3600.0
 PAGE: Final = 500
 _KEEP_EVERY_S: Final = 0.2
 _LOOK_S: Final = 5.0
+_SETTLE_S: Final = 0.02  # gathers the events of one moment into one look
 _END_S: Final = 3.0
 
 Again = Callable[[int], float]
@@ -112,16 +113,21 @@ class RunningHandler:
         """Say that there are new events."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """End soon: what is under way is broken off, and done again by who goes on."""
+    def begin_stop(self) -> None:
+        """Break off what is under way; it is done again by who goes on."""
         self._stopping.set()
         self._wake.set()
         self._work.close()
         for _ in range(self._work.workers):
             self._queue.put(None)
+
+    def stop(self) -> None:
+        """End, within a few seconds."""
+        self.begin_stop()
+        until = self._clock.boottime() + _END_S
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(_END_S)
+                thread.join(max(0.0, until - self._clock.boottime()))
         with self._lock, suppress(MftgitError):
             self._write()
 
@@ -203,7 +209,8 @@ class RunningHandler:
                     exception=not isinstance(error, MftgitError)
                 ).error("an event handler cannot read the event log")
                 self._stopping.wait(1.0)
-            self._wake.wait(self._waits_s())
+            if self._wake.wait(self._waits_s()):
+                self._stopping.wait(_SETTLE_S)
 
     def _waits_s(self) -> float:
         with self._lock:
