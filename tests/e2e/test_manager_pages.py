@@ -27,7 +27,16 @@ pytestmark = [pytest.mark.needs("chromium"), pytest.mark.needs("chromedriver")]
 
 COHORTS = b"name: acme\nrollout: {cohorts: [{name: canary, members: [node-1], soak_s: 0}]}\n"
 HOSTILE = '<img src=x onerror="window.hurt = 1"><script>window.hurt = 1</script>'
+HOSTILE_TREE = {
+    "cluster.yaml": COHORTS,
+    "members/controller.yaml": b"role: controller\n",
+    "members/node-1.yaml": f"role: node\ndescription: '{HOSTILE}'\n".encode(),
+    f"{HOSTILE.replace('/', '')}.md": b"x",
+}
 TAB, ENTER = "\ue004", "\ue007"
+MADE_OF_TEXT = """
+return [...document.querySelectorAll("img, script:not([src]), [onerror]")].map((each) => each.outerHTML);
+"""
 FOCUSED = "return document.activeElement.textContent.trim() || document.activeElement.name"
 
 
@@ -108,13 +117,24 @@ def test_who_mistypes_is_told_so_and_who_does_not_is_let_in(site: Site, window: 
 
 
 def test_every_page_is_for_all(site: Site, node: Told, window: Browser) -> None:
+    store = site.controller.store
+    told = {
+        "message": HOSTILE,
+        "author": f"{HOSTILE.replace('<', '').replace('>', '')} <a@b.invalid>",
+    }
+    store.commit_documents(HOSTILE_TREE, parent=store.head(), now=NOW(), **told)
+    site.controller.catch_up()
     head = site.head()
     assert head is not None
     node.refused(head, f"a.yaml:1:2: {HOSTILE}")
     log_in(window, site)
     doors = all_doors(site.controller.web_parts)
     pages = [each for each in doors if isinstance(each, PageDoor) and each.method == "GET"]
-    check_pages(window, site, *(each.path for each in pages if "{" not in each.path))
+    paths = [each.path for each in pages if "{" not in each.path]
+    check_pages(window, site, *paths)
+    for path in paths:
+        window.open(f"{site.url}{path}")
+        assert window.run(MADE_OF_TEXT) == [], path
     window.open(f"{site.url}/cluster")
     window.shows(HOSTILE)
     assert window.run("return window.hurt === undefined")

@@ -138,7 +138,7 @@ def _page(parts: WebParts, asked: Asked) -> Page:
         "groups": [each.value for each in Group],
         "severities": [each.value for each in Severity],
         "names": sorted(each.value for each in EventName),
-        "members": [each.name for each in parts.registry.members()],
+        "members": [each.name for each in parts.registry.outlines()],
         "exported": _url("/api/v1/events/export", filters),
         **_NOTHING,
     }

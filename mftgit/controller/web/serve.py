@@ -8,7 +8,7 @@ runs and shows only what this controller serves.
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
@@ -127,12 +127,17 @@ class Serving:
 
     def _stream(self, door: StreamDoor) -> Door:
         kind = {"Content-Type": door.media_type}
+
+        def stream(request: Request) -> AsyncIterator[bytes]:
+            self._check_codes(request)
+            return door.stream(self._asked(request, is_use=False))
+
         return Door(
             method=door.method,
             path=door.path,
             access=Access.OPERATORS,
             role=door.role,
-            stream=lambda request: door.stream(self._asked(request, is_use=False)),
+            stream=stream,
             stream_headers={**GUARDED, **_KEPT_NOWHERE, **EVENT_STREAM, **kind, **door.headers},
             by_cookie=True,
             refuse=refuse_call,
