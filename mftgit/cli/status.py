@@ -19,6 +19,7 @@ from mftgit.controller.cluster_status import (
     status_of_cluster,
     status_of_member,
 )
+from mftgit.controller.recovery import recipients
 from mftgit.model.config import Role
 from mftgit.model.printable import printable
 from mftgit.model.under_way import describe_under_way, parse_under_way
@@ -40,6 +41,16 @@ def status(folder: StateFolder, as_json: bool) -> None:
         print_json(found.as_json())
     else:
         show_status(found, Console())
+        _warn_of_loss(folder)
+
+
+def _warn_of_loss(folder: StateFolder) -> None:
+    """Say on the controller that it has no recovery key."""
+    if folder.read_bootstrap().role is Role.CONTROLLER and not recipients(folder):
+        click.echo(
+            "no recovery key: were this controller lost, every member would have to join again; "
+            "make one: mftgit controller recovery-key --new"
+        )
 
 
 def read_status(folder: StateFolder) -> ClusterStatus:

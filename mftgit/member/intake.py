@@ -123,6 +123,7 @@ class Intake:
             moved=upstream.moved,
             told=told,
             is_behind=self._has_behind_it,
+            shown=self._shown,
         )
         self._activation = Activation(
             journal=self._journal,

@@ -31,6 +31,7 @@ from mftgit.member.told import Told
 from mftgit.model.config import Generation
 from mftgit.model.controller_line import ControllerLine, fingerprints, together
 from mftgit.model.events import EventName
+from mftgit.model.incarnation import Shown
 from mftgit.model.messages import NOT_PROVED, Head, LineStatus
 from mftgit.model.names import Revision
 
@@ -50,29 +51,42 @@ class Move:
         moved: Callable[[Bootstrap], None],
         told: Told,
         is_behind: Callable[[Revision], bool],
+        shown: Callable[[], Shown] = Shown,
     ) -> None:
         """Change the line of ``folder``; ``moved`` takes the running member over, and ``told`` writes it down.
 
-        ``is_behind`` tells whether this member has a revision behind it.
+        ``is_behind`` tells whether this member has a revision behind it, ``shown`` which controller it followed last.
         """
         self._folder = folder
         self._now = now
         self._moved = moved
         self._told = told
         self._is_behind = is_behind
+        self._shown = shown
+        self._read: tuple[int, ...] = ()
         self._status: LineStatus | None = None
         self._failed: str | None = None
 
     @property
     def status(self) -> LineStatus | None:
         """Return by which line the member goes; None where its folder does not say."""
-        if self._status is None:
+        changed = self._changed()
+        if (
+            self._status is None or changed != self._read
+        ):  # an administrator may have written another one
             try:
                 url, pem = self._present()
             except ConfigError:
                 return None
-            self._status = LineStatus(url=url, ca=fingerprints(pem))
+            self._status, self._read = LineStatus(url=url, ca=fingerprints(pem)), changed
         return self._status
+
+    def _changed(self) -> tuple[int, ...]:
+        try:
+            places = (self._folder.bootstrap_file, self._folder.ca_file)
+            return tuple(place.stat().st_mtime_ns for place in places)
+        except OSError:
+            return ()
 
     def wanted(self, line: ControllerLine) -> bool:
         """Tell whether ``line`` says something else than what is in use; raises ConfigError."""
@@ -97,6 +111,8 @@ class Move:
             head = self._head(url, pem)
         except (ControllerRefusedError, TransientError) as error:
             raise MoveFailedError(str(error)) from error
+        if head is not None and head.incarnation < self._shown().incarnation:
+            raise MoveFailedError(f"{url}: who answers there was replaced by another controller")
         if head is None or head.seq < seq or self._is_behind(head.oid):
             raise MoveFailedError(
                 f"{url}: who answers there is behind this cluster's controller: an old copy of it, perhaps"
@@ -159,7 +175,7 @@ class Move:
         prover = Prover(member=own.name, cluster_id=own.cluster_id, key=key, now=self._now)
         with closing(Channel(url, ca_file=pem.encode(), headers=prover.headers)) as channel:
             try:
-                return channel.head(None)
+                return channel.head(None, self._shown())
             except ControllerRefusedError as error:
                 if error.status != NOT_PROVED or channel.is_member(own.name, prover.public_key):
                     raise

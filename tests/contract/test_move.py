@@ -23,6 +23,7 @@ from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.move import Move, MoveFailedError
 from mftgit.member.upstream import RemoteUpstream
 from mftgit.model.controller_line import ControllerLine, build_line, fingerprints
+from mftgit.model.incarnation import Shown
 from mftgit.model.names import Revision
 
 OTHER = pki.make_authority("other", now=NOW())
@@ -87,6 +88,32 @@ def shown(site: Site, host: str = "127.0.0.1") -> bytes:
 
 
 # The trial
+
+
+def test_a_controller_that_was_replaced_is_not_gone_over_to(site: Site, node: StateFolder) -> None:
+    with forwarded(site.url, host="127.0.0.2") as url:
+        name_it(site, url)
+        mover = Move(
+            node,
+            now=NOW,
+            moved=lambda _bootstrap: None,
+            told=untold,
+            is_behind=nothing,
+            shown=lambda: Shown(incarnation=1, warrant="00"),
+        )
+        with pytest.raises(MoveFailedError, match="was replaced by another controller"):
+            mover.go_over(line(url), seq=1)
+        assert in_use(node)[0] == site.url
+
+
+def test_the_line_is_told_as_the_folder_has_it_now(site: Site, node: StateFolder) -> None:
+    mover = move(node)
+    before = mover.status
+    assert before is not None
+    node.write_bootstrap(replace(node.read_bootstrap(), controller_url="https://new.example:8443"))
+    after = mover.status
+    assert after is not None
+    assert (before.url, after.url) == (site.url, "https://new.example:8443")
 
 
 def test_an_address_that_works_is_gone_over_to_and_the_old_one_stays_open(

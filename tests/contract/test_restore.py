@@ -22,6 +22,7 @@ from mftgit.adapters.registry import Registry
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.restore import set_recipients
 from mftgit.controller.restore import open_bundle, read_member
+from mftgit.member.intake import ReplacedError
 from mftgit.member.recovery import RecoveryWatch
 from mftgit.model.config import Role
 from mftgit.model.events import EventName
@@ -233,6 +234,39 @@ def test_a_controller_closes_only_for_the_authority_s_word(site: Site) -> None:
     site.stop()
     site.start()
     assert site.ask("GET", "/api/head", headers=site.basic())[0] == 503
+
+
+def test_a_member_takes_no_head_of_a_controller_that_was_replaced(site: Site) -> None:
+    site.publish(ONE)
+    node = site.node()
+    node.intake.resume()
+    node.look()
+    runs, anchor = node.intake.runs, node.intake.record.anchor
+    # Its warrant is of no authority, so that this controller believes nothing of it, and goes on.
+    node.intake._journal.keep(replace(node.intake.record, incarnation=2, warrant="00"))
+    site.publish(ONE | {"README.md": b"of the old one\n"})
+    with pytest.raises(ReplacedError, match="incarnation 0, which was replaced by 2"):
+        node.intake.look()
+    assert (node.intake.runs, node.intake.record.anchor) == (runs, anchor)
+    with closing(Registry(site.folder.registry, now=NOW)) as registry:
+        head = registry.head()
+        assert head is not None
+        registry.begin(replace(head, incarnation=3, warrant="aa"))
+    site.controller.catch_up()
+    node.look()
+    assert node.intake.record.anchor == site.head()
+    assert (node.intake.record.incarnation, node.intake.record.warrant) == (3, "aa")
+
+
+def test_a_newer_revision_that_the_node_has_fetched_and_not_taken_in_is_kept(site: Site) -> None:
+    key, node = lost(site)
+    newest = site.publish(ONE | {"README.md": b"2\n"})
+    site.nodes[0].upstream.fetch()
+    assert site.nodes[0].intake.record.anchor != newest
+    done = restore(site, key, node)
+    assert done.returncode == 0, done.stderr
+    repository = StateFolder(site.folder.root.parent / "new").repository
+    assert git_ok(repository, "rev-parse", "main") == newest
 
 
 def push(site: Site, work: Path, ref: str = "main") -> Any:

@@ -154,6 +154,10 @@ def old_one_comes_back(made: Cluster, clone: Path) -> None:
     assert refused.returncode != 0
     assert "this controller was replaced" in refused.stderr
     made.git("reset", "--quiet", "--hard", "HEAD~1", cwd=clone)
+    made.until(
+        "its own member stands down",
+        lambda: made.member("controller", seen_by="old")["state"] == "removed",
+    )
     deliver(made, "with the old one")
     made.stop("old")
     shutil.rmtree(made.dir("old"))
