@@ -241,6 +241,7 @@ class Controller:
             replace(self._git.door, gate=self._gate),
             self._registry,
             record=self._record_fact,
+            is_closed=lambda: self._fence.replaced_by is not None,
             clock=clock,
         )
         self.proposals = Proposals(self._git.door, controller=self._me, now=clock.now)

@@ -29,6 +29,7 @@ from mftgit.model.push import Push, RefUpdate, Verdict, unreadable
 
 _TICK_S = 1.0
 _TROUBLE_S = 60.0
+_END_S = 3.0
 _APART_S = 0.5
 """Between two looks, however many webhooks there are."""
 
@@ -47,13 +48,15 @@ class Mirroring:
         registry: Registry,
         *,
         record: Callable[[EventName, Mapping[str, Fact]], None],
+        is_closed: Callable[[], bool],
         clock: Clock,
     ) -> None:
-        """Bring revisions in by ``door``, whose gate takes them as pushes."""
+        """Bring revisions in by ``door``, whose gate takes them as pushes; nothing is asked once it ``is_closed``."""
         self._settings = settings
         self._door = door
         self._registry = registry
         self._record = record
+        self._is_closed = is_closed
         self._clock = clock
         self._statuses = ForgeStatuses(failed=self._status_failed)
         self._rate = HookRate()
@@ -69,11 +72,11 @@ class Mirroring:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more; a forge that hangs is not waited for."""
         self._stopping.set()
         self._hooked.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_END_S)
 
     def has_room(self) -> bool:
         """Tell whether one more webhook is looked at now; must not wait."""
@@ -114,7 +117,7 @@ class Mirroring:
 
     def step(self) -> None:
         """Look if it is time, and tell the forge what there is to tell."""
-        mirror = self._settings.mirror()
+        mirror = None if self._is_closed() else self._settings.mirror()
         if mirror is None:
             self._before, self._due_s = None, 0.0
             return

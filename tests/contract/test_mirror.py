@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+import socket
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -229,6 +230,21 @@ def test_a_forge_that_is_away_stops_nothing(forge: Forge) -> None:
     assert forge.site.head() == tip
 
 
+def test_a_forge_that_hangs_keeps_the_controller_neither_from_serving_nor_from_ending(
+    forge: Forge,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        forge.mirror("--url", f"http://127.0.0.1:{silent.getsockname()[1]}/acme/config")
+        line, _ = silent.accept()
+        with line:
+            assert forge.site.ask("GET", "/readyz")[0] == 200
+            forge.site.stop()
+            assert forge.site.controller._mirroring._thread.is_alive(), "it did not hang"
+        forge.site.controller._mirroring._thread.join()
+        forge.mirror("--off")
+    forge.site.start()
+
+
 def test_webhooks_are_hints_of_the_forge_alone(forge: Forge) -> None:
     assert forge.hook() == 403  # nothing is mirrored
     forge.follow()
@@ -251,11 +267,11 @@ def test_webhooks_are_hints_of_the_forge_alone(forge: Forge) -> None:
 def test_statuses_are_sent_again_and_given_up_where_the_forge_will_not_have_them(
     forge: Forge,
 ) -> None:
-    forge.api.fails = lambda _call: 503 if len(forge.api.calls) < 3 else 0
+    forge.api.fails = lambda _call: 503 if len(forge.api.calls) <= 2 else 0
     forge.follow()
     tip = forge.push({"members/node-1.yaml": NODE})
     until(lambda: (tip, "success", "published to the members") in forge.api.statuses())
-    assert len(forge.api.calls) > 3
+    assert [status for _, status in forge.api.answered[:2]] == [503, 503]
     forge.api.fails = lambda _call: 0
     forge.api.token = "another"
     other = forge.push({"members/node-2.yaml": NODE})

@@ -27,6 +27,7 @@ class ForgeApi:
     token: str
     url: str = ""
     calls: list[Call] = field(default_factory=list)
+    answered: list[tuple[Call, int]] = field(default_factory=list)
     comments: dict[int, dict[str, Any]] = field(default_factory=dict)
     fails: Callable[[Call], int] = lambda _call: 0
     """Returns the status to fail with, or 0."""
@@ -37,21 +38,26 @@ class ForgeApi:
         """Return revision, state and description of each status that was taken, in the order in which they came."""
         return [
             (each.path.rpartition("/")[2], each.body["state"], each.body.get("description", ""))
-            for each in list(self.calls)
-            if each.method == "POST" and "/statuses/" in each.path and not self.fails(each)
+            for each, status in list(self.answered)
+            if each.method == "POST" and "/statuses/" in each.path and status < 300
         ]
 
     def answer(self, call: Call) -> tuple[int, Any]:
         """Return what a forge would."""
         with self.lock:
             self.calls.append(call)
-            wrong = self.fails(call)
-            if wrong:
-                return wrong, {"message": "not now"}
-            shown = {*call.headers.get("authorization", "").split(" ")[1:]}
-            if self.token not in shown | {call.headers.get("private-token", "")}:
-                return 401, {"message": "Bad credentials"}
-            return self._do(call)
+            status, value = self._judge(call)
+            self.answered.append((call, status))
+        return status, value
+
+    def _judge(self, call: Call) -> tuple[int, Any]:
+        wrong = self.fails(call)
+        if wrong:
+            return wrong, {"message": "not now"}
+        shown = {*call.headers.get("authorization", "").split(" ")[1:]}
+        if self.token not in shown | {call.headers.get("private-token", "")}:
+            return 401, {"message": "Bad credentials"}
+        return self._do(call)
 
     def _do(self, call: Call) -> tuple[int, Any]:
         path, _, _query = call.path.partition("?")
