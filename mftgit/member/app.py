@@ -312,9 +312,9 @@ class Member:
 
     # Writing down
 
-    def _event_limits(self) -> EventLimits:
+    def _event_limits(self) -> EventLimits | None:
         generation = self._intake.generation
-        return generation.cluster.events if generation else EventLimits()
+        return generation.cluster.events if generation else None
 
     def _record_event(
         self,

@@ -36,12 +36,15 @@ class EventUpkeep:
         self,
         events: EventStore,
         *,
-        limits: Callable[[], EventLimits],
+        limits: Callable[[], EventLimits | None],
         is_controller: bool,
         clock: Clock | None = None,
         rest_s: float = 0.01,
     ) -> None:
-        """See to ``events`` within ``limits``, which may change; rest for ``rest_s`` after each step."""
+        """See to ``events`` within ``limits``, which may change; rest for ``rest_s`` after each step.
+
+        As long as no limits are known, as before a first revision, nothing goes.
+        """
         self._events = events
         self._limits = limits
         self._is_controller = is_controller
@@ -73,10 +76,9 @@ class EventUpkeep:
         keeping = self._events.keeping
         while self._pause() and keeping.seal():
             pass
-        allowed = bound(self._limits(), is_controller=self._is_controller)
-        self._note_day(allowed)
-        for sweep in self._sweeps(allowed):
-            self._remove(sweep)
+        limits = self._limits()
+        if limits is not None:
+            self._trim(bound(limits, is_controller=self._is_controller))
         self._tell()
         self.dropped = keeping.dropped()
 
@@ -94,6 +96,11 @@ class EventUpkeep:
                 logger.opt(exception=True).error("the event log could not be seen to")
             else:
                 failures = 0
+
+    def _trim(self, allowed: Bound) -> None:
+        self._note_day(allowed)
+        for sweep in self._sweeps(allowed):
+            self._remove(sweep)
 
     def _note_day(self, allowed: Bound) -> None:
         """Count a day, where the clock says so and this machine has run for most of one since the last."""

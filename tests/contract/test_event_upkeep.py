@@ -132,6 +132,18 @@ def test_what_matters_least_goes_first_from_a_log_that_is_full(log: Log) -> None
     assert told.facts["members"] == [ME]
 
 
+def test_nothing_goes_before_it_is_known_how_much_is_kept(log: Log) -> None:
+    log.write(*[USUAL] * 6)
+    log.acknowledge()
+    unknown = EventUpkeep(
+        log.store, limits=lambda: None, is_controller=False, clock=log.clock, rest_s=0
+    )
+    for _ in range(500):
+        log.clock.pass_s(86_400)
+        unknown.look()
+    assert len(log.seqs) == 6
+
+
 def test_the_oldest_of_a_severity_go_first(log: Log) -> None:
     log.write(*[USUAL] * 30)
     log.at_most(230 * 20)
