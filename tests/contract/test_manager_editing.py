@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from api_answers import check_answer
 from controller_site import NOW, Site, controller_site
 from web_client import WebClient
 
@@ -52,7 +53,10 @@ def client(site: Site) -> WebClient:
 
 def call(site: Site, path: str, body: Any, name: str = "propose") -> tuple[int, Any]:
     headers = {**site.basic(name, name), "Content-Type": "application/json"}
-    return site.ask("POST", path, body=json.dumps(body).encode(), headers=headers)
+    status, answer = site.ask("POST", path, body=json.dumps(body).encode(), headers=headers)
+    if status == 200:
+        check_answer(site.controller.web_parts, "POST", path, answer)
+    return status, answer
 
 
 def words(page: str) -> str:
@@ -109,6 +113,9 @@ def test_documents_are_listed_and_read_of_what_can_be_fetched(site: Site, head: 
     assert "transfers/t.yaml" in [each["path"] for each in listed["documents"]]
     _, one = site.ask("GET", "/api/v1/documents/transfers/t.yaml", headers=reader)
     assert one["text"] == TRANSFER
+    parts = site.controller.web_parts
+    check_answer(parts, "GET", "/api/v1/documents", listed)
+    check_answer(parts, "GET", "/api/v1/documents/transfers/t.yaml", one)
     for path, status in (("x", 404), ("../cluster.yaml", 404), ("x?revision=" + "1" * 40, 404)):
         assert site.ask("GET", f"/api/v1/documents/{path}", headers=reader)[0] == status
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from api_answers import check_answer
 from controller_site import NOW, Site, controller_site
 from web_client import WebClient
 
@@ -50,6 +51,8 @@ def test_the_history_is_told_as_the_command_tells_it(site: Site, client: WebClie
     assert (len(rest["revisions"]), rest["next"]) == (2, None)
     _, one = site.ask("GET", f"/api/v1/revisions/{site.head()}", headers=site.basic())
     assert one == told["revisions"][0]
+    for path, answer in (("/api/v1/revisions", rest), (f"/api/v1/revisions/{site.head()}", one)):
+        check_answer(site.controller.web_parts, "GET", path, answer)
     page = client.get("/history").text
     assert f"/history/{site.head()}" in page
 
@@ -58,6 +61,7 @@ def test_a_revision_tells_what_it_changed(site: Site, client: WebClient) -> None
     path = f"/api/v1/revisions/{site.head()}/difference"
     status, told = site.ask("GET", path, headers=site.basic())
     assert status == 200
+    check_answer(site.controller.web_parts, "GET", path, told)
     (member,) = told["members"]
     assert member["transfers"][0]["fields"] == [
         {"field": "trigger.watch.every_s", "before": 1.0, "after": 5.0}

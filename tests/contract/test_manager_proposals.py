@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from api_answers import check_answer
 from controller_site import NOW, Site, controller_site
 from web_client import Answer, WebClient, form_fields
 
@@ -48,7 +49,10 @@ def api(site: Site, path: str, body: Any = None, *, who: str = "paula") -> tuple
     headers = {**site.basic(who, "p"), "Content-Type": "application/json"}
     method = "GET" if body is None else "POST"
     data = b"" if body is None else json.dumps(body).encode()
-    return site.ask(method, f"/api/v1/proposals{path}", body=data, headers=headers)
+    status, answer = site.ask(method, f"/api/v1/proposals{path}", body=data, headers=headers)
+    if status == 200:
+        check_answer(site.controller.web_parts, method, f"/api/v1/proposals{path}", answer)
+    return status, answer
 
 
 def propose(

@@ -1,5 +1,6 @@
 """Proposals that the controller makes itself pass the gate as pushes do."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,13 @@ def test_limits_are_those_of_pushes(tmp_path: Path) -> None:
             propose(served, {"b": b"1"}, name="c")
 
 
+def test_a_pack_is_no_larger_than_that_of_a_push(tmp_path: Path) -> None:
+    with site(tmp_path, limits=Limits(max_pack_bytes=3_000)) as served:
+        with pytest.raises(ProposalRefusedError, match="max_pack_bytes"):
+            propose(served, {"b": os.urandom(4_000)})
+        propose(served, {"b": b"1" * 4_000})
+
+
 def test_of_two_at_once_one_is_made(served: Site) -> None:
     barrier, made, refused = threading.Barrier(4), [], []
 
@@ -237,6 +245,22 @@ def test_what_cannot_be_taken_back_is_said(served: Site) -> None:
     publish(served, {"cluster.yaml": b"name: first\n", "transfers/a.yaml": b"one\n"})
     with pytest.raises(ConfigError, match="taken back already"):
         proposals(served).revert(wrong, ANN)
+
+
+def test_who_may_sign_comes_back_under_a_number_of_its_own(served: Site, tmp_path: Path) -> None:
+    ann, bob = (make_key(tmp_path, name).line(f"{name}@x") for name in ("ann", "bob"))
+    text = "name: first\ntrust: {require_signatures: true, version: %d} # why\n"
+
+    def revision(version: int, *lines: str) -> dict[str, bytes]:
+        signers = "".join(lines).encode()
+        return {"cluster.yaml": (text % version).encode(), "trust/allowed_signers": signers}
+
+    publish(served, revision(1, ann))
+    wrong = publish(served, revision(2, ann, bob))
+    _, made = proposals(served).revert(wrong, ANN)
+    tree = served.store.tree(made)
+    assert tree["trust/allowed_signers"].load() == ann.encode()
+    assert tree["cluster.yaml"].load() == (text % 3).encode()
 
 
 def test_a_proposal_is_brought_up_to_what_was_published_meanwhile(served: Site) -> None:
