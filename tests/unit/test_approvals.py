@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.approvals import Approvals
+from mftgit.model.approvals import Approvals, explain_unapproved
 from mftgit.model.growth import Refusal, judge_growth
 from mftgit.model.names import Revision
 from mftgit.model.review_record import Entry, Record, Said, Via
@@ -111,6 +111,8 @@ class World:
         by = self.signed[revision]
         if by == "nobody":
             return Evidence(revision=revision, flaw=Outcome.UNSIGNED)
+        if by == "unchecked":
+            return Evidence(revision=revision, flaw=Outcome.NOT_CHECKED)
         return Evidence(revision=revision, key=key(by))
 
 
@@ -239,6 +241,26 @@ def test_without_the_word_of_anybody_nothing_that_asks_for_approvals_is_taken() 
         examine=world._examine,
     )
     assert refusal is not None
+
+
+def test_what_could_not_be_checked_is_in_doubt_and_no_approval() -> None:
+    world = one()
+    world.say("t", "unchecked", base="anchor")
+    approvals = Approvals(
+        history=world.parents,
+        entries=tuple(world.entries),
+        examine=world._examine,
+        raw_commit=world.raw.__getitem__,
+    )
+    assert approvals.covered(policy()) == ()
+    assert "could not be checked here" in approvals.doubts[0]
+
+
+def test_a_refusal_names_the_commits_and_the_way_out() -> None:
+    told = "\n".join(explain_unapproved(policy(2), [rev("t")]))
+    assert rev("t")[:12] in told
+    assert "expected, for each: 2 of those" in told
+    assert "mftgit review approve NAME --since A" in told
 
 
 @given(st.lists(st.sampled_from(["ann", "bob", "carol", "eve", "nobody"])), st.integers(1, 3))
