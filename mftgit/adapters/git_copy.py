@@ -11,14 +11,14 @@ from mftgit.model.names import MAIN, Revision
 from mftgit.model.push import RefUpdate
 
 
-def copy_history(source: GitStore, target: GitStore, tip: Revision) -> None:
-    """Let main of ``target``, which is new, stand at ``tip`` of ``source``, which is only read.
+def copy_history(source: GitStore, target: GitStore, tip: Revision, *, ref: str = MAIN) -> None:
+    """Let ``ref`` of ``target``, where it is not there yet, stand at ``tip`` of ``source``, which is only read.
 
     Raises:
         StoreError: something of it is missing or damaged; nothing was brought in.
     """
     try:
-        _copy(source, target, tip)
+        _copy(source, target, tip, ref)
     except MftgitError:
         raise
     except Exception as error:  # damage shows as whatever dulwich stumbles over
@@ -26,7 +26,7 @@ def copy_history(source: GitStore, target: GitStore, tip: Revision) -> None:
         raise StoreError(f"{source.path} is damaged: {type(error).__name__}: {text}") from error
 
 
-def _copy(source: GitStore, target: GitStore, tip: Revision) -> None:
+def _copy(source: GitStore, target: GitStore, tip: Revision, ref: str) -> None:
     with source.repo() as repo, target.quarantine() as quarantine:
         store = repo.object_store
         finder = MissingObjectFinder(store, haves=[], wants=[ObjectID(tip.encode())])
@@ -36,4 +36,4 @@ def _copy(source: GitStore, target: GitStore, tip: Revision) -> None:
         fault = quarantine.fault(tip)
         if fault is not None:
             raise BrokenHistoryError(f"{source.path}: {fault}")
-        target.move([RefUpdate(ref=MAIN, old=None, new=tip)], quarantine)
+        target.move([RefUpdate(ref=ref, old=None, new=tip)], quarantine)

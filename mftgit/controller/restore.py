@@ -16,7 +16,7 @@ from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_copy import copy_history
-from mftgit.adapters.git_store import FETCHED, GitStore
+from mftgit.adapters.git_store import FETCHED, FETCHED_REVIEWS, GitStore
 from mftgit.adapters.operator_codes import OperatorCodes
 from mftgit.adapters.passwords import hash_password, make_password
 from mftgit.adapters.registry import Registry
@@ -30,7 +30,7 @@ from mftgit.model.controller_line import fingerprints, host_of
 from mftgit.model.events import EventName, Fact
 from mftgit.model.incarnation import warrant_text
 from mftgit.model.messages import Head
-from mftgit.model.names import MemberName, OperatorName, Revision
+from mftgit.model.names import REVIEWS, MemberName, OperatorName, Revision
 from mftgit.model.parts import declared_members
 from mftgit.model.record import Record, parse_record
 from mftgit.model.recovery import EVENTS_APART, Bundle, KeptBundle, parse_bundle, parse_kept
@@ -183,7 +183,7 @@ def restore(
 
 
 def _copy(member: Member, folder: StateFolder) -> Revision:
-    """Bring the newest published revision of the member's clone into the new repository."""
+    """Bring the newest published revision of the member's clone into the new repository, and who approved it."""
     with GitStore(member.folder.store) as source:
         fetched, anchor = source.head(FETCHED), member.record.anchor
         if fetched is None or (anchor is not None and not source.is_ancestor(anchor, fetched)):
@@ -195,6 +195,9 @@ def _copy(member: Member, folder: StateFolder) -> Revision:
         with GitStore.create(folder.repository) as target:
             if target.head() != fetched:
                 copy_history(source, target, fetched)
+            said = source.head(FETCHED_REVIEWS)
+            if said is not None and target.head(REVIEWS) is None:
+                copy_history(source, target, said, ref=REVIEWS)
     return fetched
 
 

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cluster import mftgit
 from controller_site import Node, Site, controller_site
 from git_cli import git_ok
 from review_site import REVIEWS, Person, person
 
+from mftgit.adapters.state_folder import StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member import upstream
 from mftgit.model.access import OperatorRole
@@ -227,3 +229,21 @@ def test_what_came_without_approval_is_made_good_by_one_that_sees_it_all(
     site.controller.reviews.merge("more", ann.principal)
     node.look()
     assert node.intake.runs == tip
+
+
+def test_who_approved_outlives_the_controller(
+    site: Site, node: Node, ann: Person, bob: Person
+) -> None:
+    ann.fresh(NODE)
+    ann.push("change/node")
+    approve(site, bob, "node")
+    site.controller.reviews.merge("node", ann.principal)
+    node.look()
+    new = site.folder.root.parent / "new"
+    words = ("controller", "restore", new, "--from-member", node.folder.root)
+    done = mftgit(*words, "--listen", "127.0.0.1:0", cwd=new.parent)
+    assert done.returncode == 0, done.stderr
+    repository = StateFolder(new).repository
+    told = git_ok(repository, "log", "--format=%s", REVIEWS)
+    assert "approve" in told
+    assert "by ann" in told
