@@ -102,7 +102,7 @@ def _close(story: Story) -> bool:
 def _invite(story: Story) -> None:
     access = story.controller
     click.echo("The cluster runs until Ctrl-C. Play with it:\n")
-    click.echo(f"  URL       {access['url']}")
+    click.echo(f"  open      {access['url']} in a browser: the Web Manager")
     click.echo(f"  name      {access['username']}")
     click.echo(f"  password  {access['password']}\n")
     click.echo(
