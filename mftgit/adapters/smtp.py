@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from threading import Timer
-from typing import Final
+from typing import BinaryIO, Final
 
 from loguru import logger
 
@@ -25,6 +25,7 @@ _STEPS: Final = 6
 """A conversation has so many times the time of one step, however slowly its answers trickle in."""
 
 _MAX_TOLD: Final = 300
+_MAX_LINES: Final = 1000
 _PERMANENT: Final = 500
 _LOGGED_IN: Final = (235, 503)  # the latter: already (RFC 4954)
 
@@ -94,9 +95,9 @@ class Mailer:
         handler = self._handler
         implicit = handler.tls is MailTls.IMPLICIT
         server: smtplib.SMTP = (
-            smtplib.SMTP_SSL(timeout=handler.timeout_s, context=self._context)
+            _BoundedTls(timeout=handler.timeout_s, context=self._context)
             if implicit
-            else smtplib.SMTP(timeout=handler.timeout_s)
+            else _Bounded(timeout=handler.timeout_s)
         )
         watch = Timer(handler.timeout_s * _STEPS, _shut, [server])
         watch.daemon = True
@@ -162,6 +163,34 @@ class Mailer:
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's machine answers
         message.set_content(printable(mail.text, keep="\n"), cte="quoted-printable")
         return message
+
+
+class _FewLines:
+    """What a server says, as far as one needs to listen: smtplib reads a reply to its end, whatever its length."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._left = _MAX_LINES
+        self.close = stream.close
+
+    def readline(self, size: int = -1) -> bytes:
+        """See `BinaryIO.readline`; raises OSError once it was too much."""
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("it says more than anybody needs to know")
+        return self._stream.readline(size)
+
+
+class _Bounded(smtplib.SMTP):
+    def getreply(self) -> tuple[int, bytes]:
+        """See `smtplib.SMTP.getreply`."""
+        if self.file is None and self.sock is not None:
+            self.file = _FewLines(self.sock.makefile("rb"))
+        return super().getreply()
+
+
+class _BoundedTls(_Bounded, smtplib.SMTP_SSL):
+    pass
 
 
 def _log_in(server: smtplib.SMTP, username: str, password: str) -> None:

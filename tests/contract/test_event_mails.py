@@ -1,8 +1,11 @@
 """Events reach people by mail: seldom, whole, and by a server that is the right one."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from handler_site import HandlerSite, handler_site
@@ -157,6 +160,34 @@ def test_a_mail_that_is_refused_for_good_keeps_not_all_others(
     site.settle(handler)
     (text,) = server.texts()
     assert "invoices" not in text
+
+
+def test_a_server_that_never_ends_what_it_says_is_not_listened_to(site: HandlerSite) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as door:
+        talker = Thread(target=_talk, args=(door,))
+        talker.start()
+        handler = EmailHandler(
+            name=NAME,
+            host="127.0.0.1",
+            port=door.getsockname()[1],
+            tls=MailTls.NONE,
+            sender="a@b.example",
+            to=("c@d.example",),
+            settle_s=0.0,
+        )
+        site.start(handler, again_in_s=lambda _: 3600.0)
+        site.happen(transfer="invoices")
+        until(lambda: site.status(handler).error)
+        assert "it says more than anybody needs to know" in str(site.status(handler).error)
+        talker.join()
+
+
+def _talk(door: socket.socket) -> None:
+    """Say lines of one reply until nobody listens."""
+    sock, _ = door.accept()
+    with sock, suppress(OSError):
+        while True:
+            sock.sendall(b"220-and another thing\r\n" * 100)
 
 
 @pytest.mark.parametrize(
