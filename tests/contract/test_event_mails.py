@@ -135,6 +135,20 @@ def test_nothing_in_an_event_is_a_header_or_a_line_of_smtp(
     assert all(len(line) < 1000 for each in server.taken for line in each.split(b"\r\n"))
 
 
+def test_a_recipient_that_is_refused_keeps_no_other(
+    site: HandlerSite, server: MailServer, handler: EmailHandler
+) -> None:
+    server.refuses = frozenset({"team@example.org"})
+    site.start(handler)
+    site.happen(transfer="invoices")
+    site.settle(handler)
+    assert server.envelopes == [("mftgit@example.org", ["oncall@example.org"])]
+    server.refuses = frozenset(handler.to)
+    site.happen(transfer="rates")
+    until(lambda: site.status(handler).error)
+    assert "550 nobody of that name" in str(site.status(handler).error)
+
+
 def test_a_mail_waits_for_a_server_that_is_out_of_order(
     site: HandlerSite, server: MailServer, handler: EmailHandler
 ) -> None:

@@ -18,7 +18,7 @@ from rogue_https import Asked, HangUpError, Reply, Rogue, answer, rogue_server
 from waiting import until
 
 from mftgit.errors import ConfigError
-from mftgit.model.event_handler import WebhookHandler
+from mftgit.model.event_handler import FileHandler, WebhookHandler
 from mftgit.model.login import SecretRef
 from mftgit.model.names import EventHandlerName, SecretName
 from mftgit.model.secret_value import SecretValue
@@ -133,6 +133,22 @@ def test_what_is_refused_for_what_it_is_is_left_out(site: HandlerSite, tmp_path:
         site.settle(handler)
         assert site.status(handler).refused == 1
     assert ids(server) == ["node-1/1", *["node-1/2"] * 5, "node-1/3"]
+
+
+def test_a_handler_that_becomes_of_another_type_loses_nothing(
+    site: HandlerSite, tmp_path: Path
+) -> None:
+    (site.folder.logs / "x").mkdir()
+    log = FileHandler(name=NAME, path="x")
+    site.start(log)
+    for name in ("a", "b", "c"):
+        site.happen(transfer=name)
+    until(lambda: site.status(log).error)
+    with rogue_server(tmp_path, lambda _: [OK]) as server:
+        handler = hook(server)
+        site.start(handler)
+        site.settle(handler)
+    assert {"node-1/1", "node-1/2", "node-1/3"} <= set(ids(server))
 
 
 def test_a_redirect_is_not_followed(site: HandlerSite, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from waiting import until
 
 from mftgit.adapters.state_folder import Bootstrap
 from mftgit.errors import ConfigError
-from mftgit.member.handlers.handlers import Handlers
+from mftgit.member.handlers.handlers import TRY_EVERY_S, Handlers
 from mftgit.model.config import Generation, Role
 from mftgit.model.events import EventName
 from mftgit.model.handler_status import HandlerState
@@ -42,7 +42,7 @@ def handlers(site: HandlerSite) -> Iterator[Handlers]:
     found.stop()
 
 
-def open_handlers(site: HandlerSite) -> Handlers:
+def open_handlers(site: HandlerSite, *, try_every_s: float = TRY_EVERY_S) -> Handlers:
     bootstrap = Bootstrap(
         name=ME, role=Role.NODE, cluster_id="x", controller_url="", files_root=str(site.root)
     )
@@ -50,7 +50,13 @@ def open_handlers(site: HandlerSite) -> Handlers:
     def told(event: EventName, **rest: Any) -> None:
         site.log.append(event, facts=rest["facts"])
 
-    found = Handlers(folder=site.folder, bootstrap=bootstrap, log=site.log, told=told)
+    found = Handlers(
+        folder=site.folder,
+        bootstrap=bootstrap,
+        log=site.log,
+        told=told,
+        try_every_s=try_every_s,
+    )
     found.start()
     return found
 
@@ -157,6 +163,19 @@ def test_what_has_run_before_starts_without_and_tells(
     assert "hang" in str(page.error)
     site.happen()
     until(lambda: numbers(site) == [1])
+
+
+def test_what_lacked_something_works_once_it_is_there(site: HandlerSite, tmp_path: Path) -> None:
+    handlers = open_handlers(site, try_every_s=0.0)
+    try:
+        wanted = generation({"event-handlers/page.yaml": HANGS})
+        handlers.apply(handlers.prepare(wanted, fresh=False))
+        program(site, "hang", f'cat > "{tmp_path}/paged"')
+        until(lambda: handlers.status()[0].error is None)
+        site.happen()
+        until((tmp_path / "paged").exists)
+    finally:
+        handlers.stop()
 
 
 def test_a_handler_that_hangs_keeps_no_other_and_ends_with_its_member(

@@ -27,6 +27,7 @@ class MailServer:
     taken: list[bytes] = field(default_factory=list)
     envelopes: list[tuple[str, list[str]]] = field(default_factory=list)
     says: str | None = None
+    refuses: frozenset[str] = frozenset()
 
     def mails(self) -> list[EmailMessage]:
         """Return the mails that it has taken."""
@@ -35,6 +36,15 @@ class MailServer:
     def texts(self) -> list[str]:
         """Return their texts."""
         return [each.get_content().replace("\r\n", "\n") for each in self.mails()]
+
+    async def handle_RCPT(  # noqa: N802
+        self, _server: Any, _session: Session, envelope: Envelope, address: str, _options: Any
+    ) -> str:
+        """Take a recipient."""
+        if address in self.refuses:
+            return "550 nobody of that name"
+        envelope.rcpt_tos.append(address)
+        return "250 taken"
 
     async def handle_DATA(  # noqa: N802  as aiosmtpd calls it
         self, _server: Any, _session: Session, envelope: Envelope

@@ -25,7 +25,7 @@ from mftgit.model.names import EventHandlerName, SecretName
 from mftgit.model.secret_value import SecretValue
 
 _TICK_S: Final = 0.5
-_TRY_EVERY_S: Final = 30.0
+TRY_EVERY_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,13 @@ class Handlers:
         log: EventStore,
         told: Told,
         clock: Clock | None = None,
+        try_every_s: float = TRY_EVERY_S,
     ) -> None:
-        """Handle nothing yet; ``told`` writes down what is to be told of handlers themselves."""
+        """Handle nothing yet; ``told`` writes down what is to be told of handlers themselves.
+
+        Those that lack something are tried again every ``try_every_s``.
+        """
+        self._try_every_s = try_every_s
         self._folder = folder
         self._me = bootstrap.name
         self._log = log
@@ -200,7 +205,7 @@ class Handlers:
                 if found != newest:
                     newest = found
                     self.poke()
-                if self._failing and self._clock.boottime() - tried_at >= _TRY_EVERY_S:
+                if self._failing and self._clock.boottime() - tried_at >= self._try_every_s:
                     tried_at = self._clock.boottime()
                     self._try_again()
             except MftgitError as error:
