@@ -134,6 +134,38 @@ def test_a_unit_leaves_a_member_little_to_do_harm_with(unit: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
 
+_AS_THE_UNITS_DO = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+no_new_privs, refuse_exec_gain = libc.prctl(38, 1, 0, 0, 0), libc.prctl(65, 1, 0, 0, 0)  # prctl(2)
+if no_new_privs or refuse_exec_gain:
+    sys.exit(77)
+os.umask(0o027)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_members_need_no_memory_that_is_writable_and_executable(tmp_path: Path) -> None:
+    here = f"{Path(sys.executable).parent}/mftgit"
+    words = ["controller", "init", str(tmp_path / "ctl"), "--files-root", str(tmp_path / "files")]
+    done = subprocess.run(
+        [sys.executable, "-c", _AS_THE_UNITS_DO, here, *words],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode == 77:
+        pytest.skip("this kernel cannot deny it (Linux 6.3 can)")
+    assert done.returncode == 0, (
+        done.stderr
+    )  # it made keys, certificates, a password's hash, a repository
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8")
+        assert "MemoryDenyWriteExecute=yes" in text
+        assert "NoNewPrivileges=yes" in text
+        assert "UMask=0027" in text
+
+
 def test_there_is_a_unit_for_each_role() -> None:
     assert [unit.name for unit in UNITS] == ["mftgit-controller.service", "mftgit-node.service"]
 
