@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.access import OperatorRole
-from mftgit.model.names import CHANGES, MAIN, Revision
+from mftgit.model.names import CHANGES, MAIN, REVIEWS, Revision
 from mftgit.model.push import (
     ATOMIC,
     REPEATED,
@@ -262,3 +262,15 @@ def test_damage_here_is_told_as_nobody_s_fault_and_with_whom_to_tell() -> None:
     assert not verdict.accepted
     assert "not at fault" in verdict.explanation[0]
     assert "administrator" in verdict.explanation[0]
+
+
+def test_the_log_of_reviews_is_begun_by_nobody_who_pushes_and_only_grows() -> None:
+    assert judge(push(ref=REVIEWS, role=OperatorRole.PROPOSE)).accepted
+    assert judge(push(ref=REVIEWS, role=OperatorRole.READ)).reason == "not allowed to propose"
+    for gone in (
+        push(ref=REVIEWS, new=None),
+        push(ref=REVIEWS, old=None, current=None),
+    ):
+        assert judge(gone).reason == "the log of reviews only grows"
+    assert judge(push(ref=REVIEWS, is_fast_forward=False)).reason == "non-fast-forward"
+    assert not judge(push(ref="refs/reviews/other")).accepted
