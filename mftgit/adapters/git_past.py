@@ -11,10 +11,18 @@ from mftgit.adapters.git_objects import get_commit
 from mftgit.adapters.git_store import GitStore
 from mftgit.model.names import Revision
 
+MAX_MESSAGE_BYTES = 64 << 10
+"""So much of a message is told; a commit may be as large as the gate lets any object be."""
+
+_MAX_NAME_BYTES = 500
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One commit. ``author`` and ``committer`` are told as ``Name <address>``, the times by their clocks."""
+    """One commit, as far as it is of a length that somebody reads.
+
+    ``author`` and ``committer`` are told as ``Name <address>``, the times by their clocks.
+    """
 
     revision: Revision
     parents: tuple[Revision, ...]
@@ -79,9 +87,9 @@ def _past(revision: Revision, commit: Commit) -> Past:
     return Past(
         revision=revision,
         parents=tuple(Revision(each.decode()) for each in commit.parents),
-        author=commit.author.decode("utf-8", "replace"),
-        committer=commit.committer.decode("utf-8", "replace"),
+        author=commit.author[:_MAX_NAME_BYTES].decode("utf-8", "replace"),
+        committer=commit.committer[:_MAX_NAME_BYTES].decode("utf-8", "replace"),
         authored_at=datetime.fromtimestamp(commit.author_time, tz=UTC),
         committed_at=datetime.fromtimestamp(commit.commit_time, tz=UTC),
-        message=commit.message.decode("utf-8", "replace"),
+        message=commit.message[:MAX_MESSAGE_BYTES].decode("utf-8", "replace"),
     )

@@ -287,6 +287,13 @@ def test_what_others_wrote_is_text(site: Site, client: WebClient) -> None:
     assert "<i>" not in client.get("/edit").text
 
 
+def test_what_is_larger_than_any_document_is_not_shown(site: Site, client: WebClient) -> None:
+    site.publish({**FILES, "notes/large.md": b"x" * (1 << 20) + b"x"})
+    client.post("/edit/discard", {"form_token": client.token})
+    assert client.get("/edit/document?path=notes/large.md").status == 413
+    assert client.get("/api/v1/documents/notes/large.md").status == 413
+
+
 def test_what_is_no_text_is_not_edited(site: Site, client: WebClient) -> None:
     site.publish({**FILES, "notes/x.bin": b"\xff\x00"})
     client.post("/edit/discard", {"form_token": client.token})

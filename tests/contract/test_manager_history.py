@@ -126,6 +126,22 @@ def test_what_is_not_there_is_said(client: WebClient, path: str, status: int) ->
     assert client.get(path).status == status
 
 
+def test_a_message_without_end_is_cut(site: Site, client: WebClient) -> None:
+    store = site.controller.store
+    before = store.head()
+    assert before is not None
+    made = store.commit_documents(
+        {path: entry.load() for path, entry in store.tree(before).items()} | {"n.md": b"n\n"},
+        message="long " * 1_000_000,
+        author="a <a@b.invalid>",
+        now=NOW(),
+        parent=before,
+    )
+    site.controller.catch_up()
+    for path in ("/history", f"/history/{made}", f"/api/v1/revisions/{made}"):
+        assert len(client.get(path).text) < 200_000
+
+
 def test_what_others_wrote_is_text(site: Site, client: WebClient) -> None:
     store = site.controller.store
     before = store.head()

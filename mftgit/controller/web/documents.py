@@ -9,9 +9,11 @@ from mftgit.controller.web.history import PROPOSED
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.served import revision_of, served
 from mftgit.model.access import OperatorRole
+from mftgit.model.documents import MAX_SIZE_BYTES
 from mftgit.model.draft import MAX_BYTES, MAX_FILES, check_path, text_of
 from mftgit.model.names import Revision
 from mftgit.model.printable import printable
+from mftgit.model.tree import Entry
 
 MAX_BODY_BYTES: Final = 3 * MAX_BYTES
 """A browser sends a character that is none of ASCII's letters as three, or more."""
@@ -146,7 +148,16 @@ def _document(parts: WebParts, asked: Asked) -> Any:
     entry = parts.editing.files(revision).get(path)
     if entry is None:
         raise not_found("file " + printable(path)[:200])
-    return {"revision": revision, "path": path, "text": text_of(entry.load())}
+    return {"revision": revision, "path": path, "text": text_of(loaded(entry))}
+
+
+def loaded(entry: Entry) -> bytes:
+    """Return what a file holds, where it is no larger than a document may be."""
+    if entry.size_bytes > MAX_SIZE_BYTES:
+        raise NotServedError(
+            413, f"it has {entry.size_bytes:,} bytes, and at most {MAX_SIZE_BYTES:,} are shown here"
+        )
+    return entry.load()
 
 
 def _check(parts: WebParts, asked: Asked) -> Any:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.http_doors import NotServedError
 from mftgit.controller.proposals import ProposalRefusedError
-from mftgit.controller.web.documents import MAX_BODY_BYTES
+from mftgit.controller.web.documents import MAX_BODY_BYTES, loaded
 from mftgit.controller.web.doors import AnyDoor, Asked, GoTo, Page, PageDoor, not_found
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.served import served
@@ -125,7 +125,7 @@ def _editor(parts: WebParts, asked: Asked) -> Page:
     entry = overlay(parts.editing.files(draft.base), draft.files).get(path)
     if entry is None:
         raise not_found(f"document {printable(path)[:200]} in what you edit")
-    text = text_of(entry.load())
+    text = text_of(loaded(entry))
     if text is None:
         raise NotServedError(415, f"{printable(path)} is no text: change it in a clone")
     return editor_page(draft, path=path, text=text, is_new=False)

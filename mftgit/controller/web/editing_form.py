@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mftgit.controller.web.documents import MAX_BODY_BYTES
+from mftgit.controller.web.documents import MAX_BODY_BYTES, loaded
 from mftgit.controller.web.doors import AnyDoor, Asked, GoTo, Page, PageDoor, not_found
 from mftgit.controller.web.editing import edit_url, editor_page
 from mftgit.controller.web.parts import WebParts
@@ -100,7 +100,7 @@ def _sent(parts: WebParts, forms: Mapping[Kind, SchemaForm], asked: Asked) -> Pa
 def _text(parts: WebParts, asked: Asked, path: str) -> tuple[Draft, str]:
     draft = served(lambda: parts.editing.begun(asked.who.name), missing=404)
     entry = overlay(parts.editing.files(draft.base), draft.files).get(path)
-    text = text_of(entry.load()) if entry else None
+    text = text_of(loaded(entry)) if entry else None
     if text is None:
         raise not_found(f"document {printable(path)[:200]} in what you edit")
     return draft, text

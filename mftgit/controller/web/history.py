@@ -27,6 +27,7 @@ from mftgit.model.signature_told import describe_signer
 from mftgit.resources import load_schemas
 
 _AT_ONCE: Final = 20
+_MOST_SUBJECT: Final = 300  # characters on a page; the page of the revision has the message
 _REVISION: Final = {"type": "string", "pattern": "^[0-9a-f]{40}$"}
 _LINE: Final = {
     "type": "object",
@@ -226,9 +227,10 @@ def _page(parts: WebParts, asked: Asked, row: Row, compared: Any) -> Page:
 
 def shown_row(row: Row, runs: Any) -> dict[str, Any]:
     """Return a row for a page, with the signer in words."""
-    finding = row.finding
+    finding, told = row.finding, tell_row(row, runs)
     return {
-        **tell_row(row, runs),
+        **told,
+        "subject": told["subject"][:_MOST_SUBJECT],
         "signer": describe_signer(finding),
         "trusted": finding is not None and finding.outcome.value == "signed",
     }

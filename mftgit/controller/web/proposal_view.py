@@ -8,6 +8,7 @@ from mftgit.adapters.clock import rfc3339
 from mftgit.controller.reviews import ChangeSummary, ChangeView
 from mftgit.model.review_record import Entry
 
+_MOST_TITLE: Final = 300
 _TEXT: Final = {"type": "string"}
 _REVISION: Final = {"type": "string", "pattern": "^[0-9a-f]{40}$"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
@@ -96,7 +97,7 @@ def tell_summary(summary: ChangeSummary) -> dict[str, Any]:
         "name": summary.name,
         "revision": summary.tip,
         "base": summary.base,
-        "title": summary.title,
+        "title": summary.title[:_MOST_TITLE],
         "author": summary.author,
         "at": rfc3339(summary.at),
         "by": summary.by,
