@@ -380,3 +380,19 @@ def test_last_runs_and_owners_are_on_the_page_of_a_transfer(
     assert "stopped by operator alice" in page
     assert "took it, epoch -: node-2 was silent for 10 s" in page
     assert site.head() is not None
+
+
+def test_a_member_is_drained_from_the_page_of_orders(
+    site: Site, node: Node, client: WebClient
+) -> None:
+    say(node, OURS)
+    page = client.get("/orders").text
+    assert "<option>node-1</option>" in page
+    assert "<option>drain</option>" in page
+    assert "<option>run-transfer</option>" not in page
+    sent = client.send("/orders", "/orders", member=NODE, order="drain")
+    assert (sent.status, sent.headers["Location"]) == (303, "/orders")
+    assert "Order drain is given to node-1" in client.get("/orders").text
+    for fields in ({"member": "", "order": "drain"}, {"member": NODE, "order": "pin"}):
+        assert client.send("/orders", "/orders", **fields).status == 400
+    settle(site)

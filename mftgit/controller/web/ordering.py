@@ -6,7 +6,7 @@ from typing import Any, Final
 from mftgit.adapters.http_doors import NotServedError
 from mftgit.adapters.order_records import TooManyOrdersError, UnknownOrderError
 from mftgit.controller.orders import UnknownMemberError
-from mftgit.controller.web.doors import AnyDoor, ApiDoor, FormDoor, GoTo, Topic
+from mftgit.controller.web.doors import AnyDoor, ApiDoor, FormDoor, GoTo, Page, PageDoor, Topic
 from mftgit.controller.web.doors import Asked as AskedOfDoor
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
@@ -91,6 +91,14 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             to=name_in(body, "to"),
         ).as_json()
 
+    def page(asked: AskedOfDoor) -> Page:
+        values = {
+            "found": newest(asked),
+            "members": parts.registry.joined(),
+            "verbs": [each.value for each, about in ABOUT.items() if about is About.MEMBER],
+        }
+        return Page(template="orders.html", title="Orders", values=values, live="transfers")
+
     answer = {
         "type": "object",
         "properties": {"orders": {"type": "array", "items": ORDER}},
@@ -129,6 +137,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             handle=one,
         ),
         called,
+        PageDoor(path="/orders", handle=page),
         FormDoor(path="/orders", call=called, body=_of_form, to=_to_page),
         Topic(name="transfers", mark=lambda: f"{parts.reported.mark}/{parts.orders.changes}"),
     ]
@@ -196,7 +205,7 @@ def _verb(text: str) -> Verb:
 
 def _to_page(asked: AskedOfDoor, order: Any) -> GoTo:
     inbound = asked.text("back") == "inbound"
-    return GoTo(path="/inbound" if inbound else "/cluster", said=said_of(order))
+    return GoTo(path="/inbound" if inbound else "/orders", said=said_of(order))
 
 
 def _number(text: str) -> int:

@@ -37,6 +37,7 @@ NAVIGATION: Final[Sequence[tuple[str, str]]] = (
     ("Cluster", "/cluster"),
     ("Transfers", "/transfers"),
     ("Inbound", "/inbound"),
+    ("Orders", "/orders"),
     ("Events", "/events"),
     ("History", "/history"),
     ("Proposals", "/proposals"),
