@@ -1,11 +1,8 @@
 """The controller's composition root: the hosted repository, its gate, and the doors around them."""
 
-import json
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO, cast
 
 from loguru import logger
 
@@ -13,10 +10,10 @@ from mftgit.adapters.ban_records import BanRecords
 from mftgit.adapters.clock import Clock, SystemClock, rfc3339
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.git_damage import mend_head
-from mftgit.adapters.git_http import MAX_QUESTION_BYTES, GitHttp, GitRequest, GitResponse
+from mftgit.adapters.git_http import GitHttp
 from mftgit.adapters.git_objects import StoreError
 from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.http_doors import Door, Pool, Request, Response
+from mftgit.adapters.http_doors import Door
 from mftgit.adapters.http_server import HttpServer
 from mftgit.adapters.issuer_record import IssuerRecord
 from mftgit.adapters.operator_codes import OperatorCodes
@@ -30,13 +27,17 @@ from mftgit.controller.access import Doorkeeper
 from mftgit.controller.bans import Bans
 from mftgit.controller.certificate import ServerCertificate
 from mftgit.controller.codes import Codes
-from mftgit.controller.collect import BadReportError, Collect, own_name
+from mftgit.controller.collect import Collect
 from mftgit.controller.definitions import Definitions
 from mftgit.controller.editing import Editing
 from mftgit.controller.fence import Fence, Settling
+from mftgit.controller.forge_doors import forge_doors
+from mftgit.controller.git_doors import git_doors
+from mftgit.controller.health_doors import HealthDoors
 from mftgit.controller.history import History
 from mftgit.controller.keys import MemberKeys
 from mftgit.controller.limits import PublishedLimits
+from mftgit.controller.member_doors import MemberDoors
 from mftgit.controller.member_refs import MemberRefs
 from mftgit.controller.mirror import Mirroring
 from mftgit.controller.mirror_settings import MirrorSettings
@@ -61,27 +62,14 @@ from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.sessions import Sessions
 from mftgit.controller.web.site import WebSite
 from mftgit.errors import ConfigError, MftgitError, RemovedError
-from mftgit.model.access import Access, Kind, OperatorRole, Principal
+from mftgit.model.access import OperatorRole
 from mftgit.model.changes import MemberChange, member_changes
 from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.incarnation import HEADER
-from mftgit.model.messages import CONFLICT, MAX_REPORT_BYTES, Head, Hint, MemberStatus
-from mftgit.model.mirror import MAX_HOOK_BYTES
+from mftgit.model.messages import Head, Hint, MemberStatus
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.overview import Overview
-from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.push import Push, Verdict
 from mftgit.model.validate import Validator
-
-MAX_JOIN_BYTES = 1 << 20
-MAX_KEY_BYTES = 4 << 10
-MAX_SESSIONS_BYTES = 2 << 20
-
-_REPOSITORY = "/config.git"
-_STRANGER_S = 10.0  # somebody unknown must not hold a connection for long
-_BOUNDED_BY = (
-    f"; gate.limits in the published {CLUSTER_FILE} says so (max_pack_bytes, max_request_s)"
-)
 
 
 class Controller:
@@ -318,236 +306,40 @@ class Controller:
         self.store.close()
 
     def _doors(self) -> list[Door]:
-        known, members, anyone = Access.KNOWN, Access.MEMBERS, Access.ANYONE
-        git = [
-            Door(method="GET", path="/info/refs", access=known),
-            Door(
-                method="POST",
-                path="/git-upload-pack",
-                access=known,
-                max_body_bytes=MAX_QUESTION_BYTES,
-            ),
-            Door(
-                method="POST",
-                path="/git-receive-pack",
-                access=known,
-                role=OperatorRole.PROPOSE,
-                max_body_bytes=lambda: self._limits.last.body_bytes,
-                max_body_s=lambda: self._limits.last.max_request_s,
-                bounded_by=_BOUNDED_BY,
-            ),
-        ]
-        return [
-            *(
-                replace(
-                    door,
-                    path=_REPOSITORY + door.path,
-                    handle=self._serve_git,
-                    at_once=self._fetched_before,
-                    pool=Pool.GIT,
-                )
-                for door in git
-            ),
-            Door(
-                method="GET",
-                path="/healthz",
-                access=anyone,
-                handle=self._healthy,
-                at_once=self._healthy,
-                polled=True,
-            ),
-            Door(method="GET", path="/readyz", access=anyone, handle=self._ready, polled=True),
-            Door(method="GET", path="/api/authority", access=anyone, handle=self._authority),
-            Door(
-                method="POST",
-                path="/api/join",
-                access=anyone,
-                handle=self._join,
-                max_body_bytes=MAX_JOIN_BYTES,
-                max_body_s=_STRANGER_S,
-            ),
-            Door(
-                method="GET",
-                path="/api/head",
-                access=known,
-                handle=self._head,
-                at_once=self._head_at_once,
-                polled=True,
-            ),
-            Door(
-                method="GET",
-                path="/api/head/events",
-                access=known,
-                stream=lambda request: self._notifier.subscribe(_known(request)),
-            ),
-            Door(
-                method="POST",
-                path="/api/forge",
-                access=anyone,
-                handle=self._hear_forge,
-                at_once=self._spare_forge,
-                max_body_bytes=MAX_HOOK_BYTES,
-                max_body_s=_STRANGER_S,
-            ),
-            Door(
-                method="GET",
-                path="/api/recovery",
-                access=members,
-                handle=self._tell_recovery,
-                polled=True,
-            ),
-            Door(method="GET", path="/api/bans", access=known, handle=self._tell_bans, polled=True),
-            Door(
-                method="GET",
-                path="/api/orders",
-                access=members,
-                handle=self._tell_orders,
-                polled=True,
-            ),
-            Door(
-                method="GET",
-                path="/api/members/{member}/keys/{key}",
-                access=anyone,
-                handle=lambda request: _json(self._collect.knows(request.params)),
-            ),
-            Door(
-                method="POST",
-                path="/api/members/{member}/events",
-                access=members,
-                handle=self._take_events,
-                max_body_bytes=MAX_REPORT_BYTES,
-            ),
-            Door(
-                method="POST",
-                path="/api/members/{member}/status",
-                access=members,
-                handle=self._take_status,
-                max_body_bytes=MAX_REPORT_BYTES,
-            ),
-            Door(
-                method="POST",
-                path="/api/members/{member}/sessions",
-                access=members,
-                handle=self._take_sessions,
-                max_body_bytes=MAX_SESSIONS_BYTES,
-                polled=True,
-            ),
-            Door(
-                method="POST",
-                path="/api/members/{member}/key",
-                access=members,
-                handle=self._take_key,
-                max_body_bytes=MAX_KEY_BYTES,
-            ),
-        ]
-
-    # What is behind the doors
-
-    def _serve_git(self, request: Request) -> Response:
-        return _from_git(self._git.handle(_to_git(request)))
-
-    def _fetched_before(self, request: Request) -> Response | None:
-        answer = self._git.at_once(_to_git(request))
-        return None if answer is None else _from_git(answer)
-
-    def _healthy(self, _request: Request) -> Response:
-        return _json({"healthy": True})
-
-    def _ready(self, _request: Request) -> Response:
-        """Tell whether revisions can be had here: the repository and the records can be read, and agree."""
-        try:
-            tip, head = self.store.head(), self._registry.head()
-        except MftgitError as error:
-            logger.warning("not ready", reason=str(error))
-            return _json({"ready": False}, status=503)
-        whole = self._git.damage.known is None or self._git.damage.look() is None
-        ready = whole and tip is not None and head is not None and head.oid == tip
-        ready = ready and self._fence.replaced_by is None
-        return _json({"ready": ready}, status=200 if ready else 503)
-
-    def _authority(self, _request: Request) -> Response:
-        return Response(
-            headers={"Content-Type": "application/x-pem-file"},
-            body=self._folder.ca_file.read_bytes(),
+        health = HealthDoors(
+            store=self.store,
+            registry=self._registry,
+            damage=self._git.damage,
+            fence=self._fence,
+            ca_file=self._folder.ca_file,
         )
+        members = MemberDoors(
+            registry=self._registry,
+            collect=self._collect,
+            leader=self._leader,
+            notifier=self._notifier,
+            bans=self._bans,
+            orders=self.orders,
+            visits=self.visits,
+            recovery=self._recovery,
+            fence=self._fence,
+            heard=self._heard,
+        )
+        return [
+            *git_doors(self._git, self._limits),
+            *health.doors(),
+            *members.doors(),
+            *forge_doors(self._mirroring),
+        ]
 
-    def _join(self, request: Request) -> Response:
-        return _json(self._collect.join(request.body.read()))
-
-    def _head_at_once(self, request: Request) -> Response | None:
-        shown = request.headers.get(HEADER.lower())
-        return None if self._fence.is_news(shown) else self._head(request)
+    def overview(self, me: MemberStatus) -> Overview:
+        """Return how the cluster is; ``me`` is how the controller's own member is just now."""
+        return look_over(self._registry, me, SystemClock().now)
 
     def _own_head(self, head: Head) -> Head:
         if self._fence.replaced_by is not None:
             raise RemovedError("another controller has taken the place of this one")
         return self._leader.head_for(self._me, head)[0]
-
-    def _tell_recovery(self, request: Request) -> Response:
-        newest = self._recovery.after(_after(request))
-        return Response(status=304) if newest is None else _json(newest.as_json())
-
-    def _head(self, request: Request) -> Response:
-        asks = _known(request)
-        if asks.kind is Kind.MEMBER:
-            self._fence.hear(request.headers.get(HEADER.lower()), MemberName(asks.name))
-        if self._fence.replaced_by is not None:
-            return _json(
-                {"error": "another controller has taken the place of this one"}, status=503
-            )
-        head = self._registry.head()
-        if head is None:
-            return _json({"error": "nothing is published yet"}, status=503)
-        who, tag = _known(request), head.tag
-        if who.kind is Kind.MEMBER:
-            member = MemberName(who.name)
-            self._heard(member)
-            head, tag = self._leader.head_for(member, head)
-        if request.headers.get("if-none-match") == tag:
-            return Response(status=304, headers={"ETag": tag})
-        return _json(head.as_json(), headers={"ETag": tag, "Cache-Control": "no-cache"})
-
-    def _tell_bans(self, request: Request) -> Response:
-        return _json(self._bans.news(_after(request)).as_json())
-
-    def _tell_orders(self, request: Request) -> Response:
-        """Tell a member its own orders, and of no other's."""
-        member = MemberName(_known(request).name)
-        return _json(self.orders.news(member, _after(request)).as_json())
-
-    def _spare_forge(self, _request: Request) -> Response | None:
-        if self._mirroring.has_room():
-            return None
-        return _json({"error": "too many webhooks; the branch is looked at anyway"}, status=429)
-
-    def _hear_forge(self, request: Request) -> Response:
-        if self._mirroring.hook(request.headers, request.body.read()):
-            return _json({"heard": True}, status=202)
-        return _json({"error": "no webhook of the forge's that is mirrored here"}, status=403)
-
-    def _take_events(self, request: Request) -> Response:
-        member = _itself(request)
-        self._heard(member)
-        answer = self._collect.events(member, request.body.read())
-        self._leader.poke()
-        return _json(answer, status=CONFLICT if "error" in answer else 200)
-
-    def _take_status(self, request: Request) -> Response:
-        member = _itself(request)
-        self._heard(member)
-        return _json(self._collect.status(member, request.body.read()))
-
-    def _take_sessions(self, request: Request) -> Response:
-        member = _itself(request)
-        self.visits.take(member, self._collect.sessions(request.body.read()))
-        return _json({})
-
-    def _take_key(self, request: Request) -> Response:
-        return _json(self._collect.offer_key(_itself(request), request.body.read()))
-
-    def overview(self, me: MemberStatus) -> Overview:
-        """Return how the cluster is; ``me`` is how the controller's own member is just now."""
-        return look_over(self._registry, me, SystemClock().now)
 
     # What happens besides
 
@@ -649,53 +441,3 @@ def _open_repository(folder: StateFolder) -> GitStore:
         return GitStore(folder.repository)
     except (StoreError, OSError) as error:
         raise repository_broken(folder.repository) from error
-
-
-def _to_git(request: Request) -> GitRequest:
-    principal = _known(request)
-    return GitRequest(
-        method=request.method,
-        path=request.path.removeprefix(_REPOSITORY),
-        query=request.query,
-        headers=request.headers,
-        body=cast("BinaryIO", request.body),
-        who=str(principal),
-        kind=principal.kind,
-        role=principal.role,
-    )
-
-
-def _from_git(answer: GitResponse) -> Response:
-    return Response(status=answer.status, headers=answer.headers, body=answer.body)
-
-
-def _known(request: Request) -> Principal:
-    if request.principal is None:
-        raise BadReportError("log in first")
-    return request.principal
-
-
-def _itself(request: Request) -> MemberName:
-    """Return the member that the path names, when it is the one that asks."""
-    member = own_name(request.params)
-    if _known(request).name != member:
-        raise BadReportError(f"{request.principal} may speak for itself only, not for {member}")
-    return member
-
-
-def _after(request: Request) -> int:
-    """Return the number that the query names, 0 where it names none."""
-    found = re.fullmatch(r"(?:after=(\d{1,18}))?", request.query)
-    if found is None:
-        raise BadReportError("the query is not after=NUMBER")
-    return int(found[1] or 0)
-
-
-def _json(
-    value: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    return Response(
-        status=status,
-        headers={"Content-Type": "application/json", **(headers or {})},
-        body=json.dumps(value).encode(),
-    )
