@@ -213,6 +213,7 @@ class Controller:
             KeptReviews(self.store, now=clock.now),
             operators=self._operators,
             broken=self._registry.note_glass,
+            known_broken=self._registry.glass,
             compare=partial(_compare, self.store, validator),
             record=self._record,
         )

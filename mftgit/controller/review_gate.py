@@ -46,15 +46,20 @@ class ReviewGate:
         *,
         operators: Callable[[], Mapping[str, OperatorRole]],
         broken: Callable[[BrokenGlass], None],
+        known_broken: Callable[[], BrokenGlass | None],
         compare: Compare,
         record: Written,
     ) -> None:
-        """Ask ``operators`` who there is, whenever approvals are counted; tell ``broken`` what passes without."""
+        """Ask ``operators`` who there is, whenever approvals are counted; tell ``broken`` what passes without.
+
+        ``known_broken`` returns what that was told last.
+        """
         self._store = store
         self.kept = kept
         self.reading = ReviewReading(store, ReviewLog(store))
         self._operators = operators
         self._broken = broken
+        self._known_broken = known_broken
         self.compare = compare
         self._record = record
         self.rebased: dict[Revision, tuple[str, Revision]] = {}
@@ -84,16 +89,21 @@ class ReviewGate:
             return ACCEPTED
         if self._glass(push, rules) is not None:
             return ACCEPTED
-        found = self._proposal(new)
-        if found is None:
-            return _not_proposed(rules)
+        refused = _not_proposed(rules)
+        for place, (name, tip) in enumerate(self._proposals(new)):
+            obstacles = self._obstacles(name, tip, rules)
+            if not obstacles:
+                return ACCEPTED
+            if place == 0:
+                refused = _not_approved(name, obstacles)
+        return refused
+
+    def _obstacles(self, name: str, tip: Revision, rules: Rules) -> tuple[str, ...]:
         try:
-            obstacles = self.reading.see(
-                found[0], operators=self.reviewers(), rules=rules, tip=found[1]
-            ).obstacles
+            seen = self.reading.see(name, operators=self.reviewers(), rules=rules, tip=tip)
         except MftgitError as error:
-            obstacles = (str(error),)
-        return _not_approved(found[0], obstacles) if obstacles else ACCEPTED
+            return (str(error),)
+        return seen.obstacles
 
     def judge_records(self, push: Push) -> Verdict:
         """Return whether what somebody says may be written down: in his own name, of what is proposed now."""
@@ -176,21 +186,22 @@ class ReviewGate:
             None,
         )
 
-    def _proposal(self, revision: Revision) -> tuple[str, Revision] | None:
-        """Return name and tip of the proposal that main moves to."""
+    def _proposals(self, revision: Revision) -> tuple[tuple[str, Revision], ...]:
+        """Return name and tip of each proposal that main moves to: anybody may propose the same commit once more."""
         if revision in self.rebased:
-            return self.rebased[revision]
+            return (self.rebased[revision],)
         tips = sorted(self._store.tips(CHANGES).items())
-        return next(
-            ((ref.removeprefix(CHANGES), tip) for ref, tip in tips if tip == revision), None
-        )
+        return tuple((ref.removeprefix(CHANGES), tip) for ref, tip in tips if tip == revision)
 
     # What is written down
 
     def begin(self) -> None:
         """See that there is a log to push to, where review is asked for, and write down what a crash kept from it."""
         main = self._store.head(MAIN)
-        if main is None or not self.reading.rules(main).reviewed:
+        if main is None:
+            return
+        self._glass_untold(main)
+        if not self.reading.rules(main).reviewed:
             return
         self._came_along({each.revision for each in self._store.log(_RECENT)}, main, "mftgit")
         if self._store.head(REVIEWS) is None:
@@ -222,20 +233,34 @@ class ReviewGate:
         if new is None:
             return
         by = operator_of(push.who)
-        found = self._proposal(new)
         rules = None if old is None else self.reading.rules(old)
         glass = self._glass(push, rules) if rules is not None and rules.reviewed else None
-        if found is not None:
+        if glass is not None:  # first of all: what goes wrong below does not keep it quiet
+            self._tell_glass(glass.record)
+        for found in self._proposals(new):
             self._merged(*found, new, by)
         if old is not None and rules is not None and rules.reviewed:
             self._came_along(self._store.history(old, new), new, by)
-        if glass is not None:
-            reason = glass.record.text
-            logger.bind(who=by, reason=reason).critical("published by a broken glass", revision=new)
-            facts: dict[str, Fact] = {"who": by, "reason": reason, "previous": old}
-            self._record(EventName.GLASS_BROKEN, new, facts)
-            self._broken(BrokenGlass(revision=new, who=by, reason=reason))
         self.begin()
+
+    def _tell_glass(self, record: Record) -> None:
+        new, by, reason = record.commit, record.by, record.text
+        logger.bind(who=by, reason=reason).critical("published by a broken glass", revision=new)
+        facts: dict[str, Fact] = {"who": by, "reason": reason, "previous": record.base}
+        self._record(EventName.GLASS_BROKEN, new, facts)
+        self._broken(BrokenGlass(revision=new, who=by, reason=reason))
+
+    def _glass_untold(self, main: Revision) -> None:
+        """Tell of a glass that was broken just before a crash, which nobody was told of."""
+        known = self._known_broken()
+        if known is not None and known.revision == main:
+            return
+        for each in (each.record for each in reversed(self.kept.entries())):
+            if each.said is Said.MERGE and each.result == main:
+                return
+            if each.said is Said.BREAK_GLASS and each.commit == main:
+                self._tell_glass(each)
+                return
 
     def _merged(self, name: str, tip: Revision, new: Revision, by: str) -> None:
         record = Record(

@@ -19,7 +19,7 @@ from mftgit.model.change_words import restarts
 from mftgit.model.changes import MemberChange
 from mftgit.model.names import CHANGES, MAIN, MemberName, Revision
 from mftgit.model.push import RefUpdate, Verdict
-from mftgit.model.review import State
+from mftgit.model.review import State, this_round
 from mftgit.model.review_record import (
     MAX_TEXT,
     Entry,
@@ -256,7 +256,7 @@ class Reviews:
         tip = self._gate.reading.tip(name)
         pushers = {
             each.record.by
-            for each in self._gate.see(name).entries
+            for each in this_round(self._gate.kept.entries(), name)
             if each.record.said is Said.PROPOSE
         }
         if pushers != {who.name}:

@@ -4,7 +4,7 @@ A signed approval names a commit and the published revision that it was compared
 and nothing else: not the same change in another commit. Who had a part in any of that does not count.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,8 +16,13 @@ from mftgit.model.review_policy import People, together
 from mftgit.model.review_record import Entry, Said
 from mftgit.model.trust import Evidence, Outcome, Policy, judge_commit
 
-MAX_OPINIONS: Final = 200
+MAX_OPINIONS: Final = 1_000
 """So many records of one commit are looked at, the newest."""
+
+MAX_EACH: Final = 10
+"""So many of them by one operator: nobody can push out what another one has signed."""
+
+_COUNT: Final = frozenset({Said.APPROVE, Said.REQUEST_CHANGES, Said.BREAK_GLASS})
 
 Examine = Callable[[Policy, Revision], Evidence]
 """Tells what a commit shows of who signed it."""
@@ -73,10 +78,15 @@ class Approvals:
     @cached_property
     def _by_commit(self) -> Mapping[Revision, list[Entry]]:
         found: defaultdict[Revision, list[Entry]] = defaultdict(list)
-        for each in self.entries:
-            if each.record.commit in self.history:
-                found[each.record.commit].append(each)
-        return {tip: entries[-MAX_OPINIONS:] for tip, entries in found.items()}
+        times: Counter[tuple[Revision, str]] = Counter()
+        for each in reversed(self.entries):
+            record = each.record
+            if record.commit not in self.history or record.said not in _COUNT:
+                continue
+            times[record.commit, record.by] += 1
+            if times[record.commit, record.by] <= MAX_EACH:
+                found[record.commit].append(each)
+        return {tip: entries[:MAX_OPINIONS][::-1] for tip, entries in found.items()}
 
     def _enough(
         self, policy: Policy, tip: Revision, entries: list[Entry]

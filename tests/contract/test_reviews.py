@@ -397,6 +397,22 @@ def test_a_broken_glass_publishes_one_commit_loudly(site: Site, ann: Person, bob
     assert "main takes approved proposals only" in ann.push("main").err
 
 
+def test_a_broken_glass_is_told_once_also_where_a_crash_came_between(
+    site: Site, ann: Person
+) -> None:
+    store, gate = site.controller.store, site.controller._review_gate
+    main = str(store.head())
+    new = Revision(ann.fresh(NODE))
+    assert ann.push("change/node").code == 0  # so that its objects are there
+    assert glass(ann, new, main).code == 0
+    gate.begin()
+    assert events(site, EventName.GLASS_BROKEN) == []
+    store.set_ref(MAIN, old=store.head(), new=new)  # and no more came of the push
+    gate.begin()
+    gate.begin()
+    assert [each["who"] for each in events(site, EventName.GLASS_BROKEN)] == ["ann"]
+
+
 def test_a_broken_glass_needs_the_role_a_reason_and_the_policy(site: Site, ann: Person) -> None:
     main = str(site.controller.store.head())
     dave = person(site, "dave")

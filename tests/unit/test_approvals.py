@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.approvals import Approvals, explain_unapproved
+from mftgit.model.approvals import MAX_OPINIONS, Approvals, explain_unapproved
 from mftgit.model.growth import Refusal, judge_growth
 from mftgit.model.names import Revision
 from mftgit.model.review_record import Entry, Record, Said, Via
@@ -270,3 +270,17 @@ def test_so_many_others_as_are_asked_for_have_to_sign(names: list[str], needed: 
         world.say("t", name, base="anchor")
     enough = len(set(names) & {"bob", "carol"}) >= needed
     assert (world.judge("t", policy(needed)) is None) == enough
+
+
+def test_much_that_is_said_by_others_does_not_push_out_who_approved() -> None:
+    world = World()
+    world.commit("c1", "anchor")
+    world.say("c1", "bob", base="anchor")
+    for said, by in (
+        (Said.COMMENT, "ann"),
+        (Said.REQUEST_CHANGES, "nobody"),
+        (Said.APPROVE, "nobody"),
+    ):
+        for _ in range(MAX_OPINIONS):
+            world.say("c1", by, base="anchor", said=said, operator="eve")
+    assert world.judge("c1", policy()) is None
