@@ -13,7 +13,7 @@ from threading import Event
 from ports import own_port
 from ssh_keys import program
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "inbound.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "haproxy.md"
 FROM = "127.0.0.9"
 """Where it comes from, so that it is told from its clients."""
 
@@ -50,7 +50,7 @@ class Balancer:
 
 
 def documented() -> str:
-    """Return the configuration that the page about inbound services has."""
+    """Return the configuration that the page about HAProxy has, that for SFTP."""
     found = re.search(r"```haproxy\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     return found[1]
