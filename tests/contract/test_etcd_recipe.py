@@ -35,7 +35,7 @@ def _commands(holding: str) -> str:
         if holding in each
     ]
     assert len(found) == 1, holding
-    return found[0]
+    return str(found[0])
 
 
 def _run(commands: str, folder: Path) -> None:
