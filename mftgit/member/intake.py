@@ -31,7 +31,7 @@ from mftgit.member.secrets import Unsealer
 from mftgit.member.told import Told
 from mftgit.member.turn import waits_for_turn
 from mftgit.member.upstream import Upstream
-from mftgit.member.verify import NotCheckedError, RefusedError
+from mftgit.member.verify import NotCheckedError, RefusedError, UnapprovedError
 from mftgit.model import activation
 from mftgit.model.config import Generation
 from mftgit.model.events import EventName, Fact
@@ -301,6 +301,7 @@ class Intake:
 
     def _take_in(self, head: Head) -> None:
         wanted, seq = self._wanted(head)
+        self._hear(wanted)
         if self.record.stage is Stage.ROLLING_BACK or not self._is_news(wanted, seq):
             return
         if activation.is_unconfirmed(self.record):
@@ -310,6 +311,23 @@ class Intake:
         if self._is_news(revision, seq):
             self._attempt(revision, seq)
             self._decide(revision)
+
+    def _hear(self, wanted: Revision) -> None:
+        """Let a revision that lacked approvals be tried again, once people have said more, and that is enough."""
+        checker = self._judge.checker
+        if not activation.lacks_approvals(self.record, wanted, checker=checker):
+            return
+        try:
+            if not self._judge.is_more_said():
+                return
+            self._judgement(wanted)
+        except UnapprovedError:
+            return
+        except MftgitError as error:  # whatever else it is, an attempt tells
+            logger.info("approvals that came later cannot be judged", error=str(error))
+            if not isinstance(error, RefusedError):
+                return
+        self._journal.keep(activation.approved(self.record, oid=wanted))
 
     def _wanted(self, head: Head) -> tuple[Revision, int]:
         """Return what is to run, and the number of the head that it is attempted under."""
@@ -430,7 +448,10 @@ class Intake:
     def _refuse(self, revision: Revision, error: MftgitError) -> None:
         reason, found = str(error), getattr(error, "problems", ())
         problems = [dict(each.as_json()) for each in found[:_MAX_PROBLEMS_REPORTED]]
-        record = activation.refused(self.record, reason=reason, checker=self._judge.checker)
+        refused = (
+            activation.unapproved if isinstance(error, UnapprovedError) else activation.refused
+        )
+        record = refused(self.record, reason=reason, checker=self._judge.checker)
         self._journal.settle(record, EventName.REVISION_REFUSED, reason=reason, problems=problems)
         logger.error("revision refused; the active one stays", revision=revision, reason=reason)
 

@@ -57,6 +57,7 @@ class Judge:
     _log: ReviewLog = field(init=False)
     _checked_by: list[str] = field(default_factory=list)
     _lacking: list[Revision] = field(default_factory=list)
+    _heard: list[Revision | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_log", ReviewLog(self.store))
@@ -104,6 +105,7 @@ class Judge:
         Raises:
             DivergedError: it does not grow from the anchor.
             NotCheckedError: it cannot be told here and now.
+            UnapprovedError: it lacks approvals, so far.
             RefusedError: it is not signed as required, not valid, or not for this member.
             ConfigError: it cannot be rendered for this member.
             StoreNotRenewedError: the store is broken for good.
@@ -148,6 +150,14 @@ class Judge:
             lambda: self.store.is_ancestor(anchor, revision), anchor
         )
 
+    def is_more_said(self) -> bool:
+        """Tell whether people have said something of proposals since it was asked for last; True before that.
+
+        Raises:
+            MftgitError: the controller cannot be asked.
+        """
+        return [self.upstream.reviews()] != self._heard
+
     def distrusted(self, active: Revision, by: Revision) -> str | None:
         """Return why the policy of ``by`` would not let ``active`` pass any more; None also where that is not here."""
         try:
@@ -184,7 +194,9 @@ class Judge:
 
     def _said(self) -> tuple[Entry, ...]:
         """Return what people said of proposals, as the controller has it now."""
-        return self._log.entries(self.upstream.reviews())
+        tip = self.upstream.reviews()
+        self._heard[:] = [tip]
+        return self._log.entries(tip)
 
     def _verify(self, revision: Revision, *, fresh: bool) -> Generation:
         return self._render(read_tree(self.store, revision), revision, fresh=fresh)

@@ -47,6 +47,10 @@ class RefusedError(MftgitError):
         self.problems = problems
 
 
+class UnapprovedError(RefusedError):
+    """The revision lacks approvals, by what people have said so far; more of them may let it pass."""
+
+
 def check_signatures(
     store: GitStore,
     *,
@@ -61,7 +65,8 @@ def check_signatures(
 
     Raises:
         NotCheckedError: a commit may be, and this machine cannot tell.
-        RefusedError: a commit is not, or was not approved.
+        RefusedError: a commit is not.
+        UnapprovedError: all are, and one was not approved.
     """
     if anchor is None:
         return
@@ -99,7 +104,7 @@ def check_signatures(
     if refusal is not None and refusal.unapproved:
         lines = (*explain_unapproved(refusal.policy, refusal.unapproved), *doubts)
         told = "\n".join((f"revision {tip[:12]} is not approved as required:", *lines))
-        raise NotCheckedError(told) if doubts else RefusedError(told)
+        raise NotCheckedError(told) if doubts else UnapprovedError(told)
     if refusal is not None:
         lines = explain(refusal.policy, refusal.wrong)
         told = "\n".join((f"revision {tip[:12]} is not signed as required:", *lines))

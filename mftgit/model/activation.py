@@ -14,6 +14,9 @@ from mftgit.errors import MftgitError
 from mftgit.model.names import Revision
 from mftgit.model.record import MAX_EARLIER, MAX_QUARANTINED, Quarantined, Record, Stage, Wait
 
+_UNAPPROVED: Final = " unapproved"
+"""Behind the checker of a judgement by which nothing but approvals was missing."""
+
 MAX_STARTS: Final = 2
 """So many starts with one that is not confirmed end in a roll-back: it may be what ends the process."""
 
@@ -101,7 +104,13 @@ def is_news(record: Record, *, oid: Revision, seq: int, checker: str) -> bool:
 
 def in_quarantine(record: Record, oid: Revision, *, checker: str) -> bool:
     """Tell whether ``oid`` failed by the judgement of ``checker``."""
-    return Quarantined(oid=oid, checker=checker) in record.quarantine
+    failed = Quarantined(oid=oid, checker=checker) in record.quarantine
+    return failed or lacks_approvals(record, oid, checker=checker)
+
+
+def lacks_approvals(record: Record, oid: Revision, *, checker: str) -> bool:
+    """Tell whether ``oid`` failed by the judgement of ``checker`` for want of approvals, which may come yet."""
+    return Quarantined(oid=oid, checker=checker + _UNAPPROVED) in record.quarantine
 
 
 # The moves
@@ -134,6 +143,11 @@ def put_off(record: Record, *, reason: str, wait: Wait) -> Record:
 def refused(record: Record, *, reason: str, checker: str) -> Record:
     """Return the record of an attempt that failed the rules; what was active stays active."""
     return _set_apart(replace(_move(record, Move.REFUSE), reason=reason), checker)
+
+
+def unapproved(record: Record, *, reason: str, checker: str) -> Record:
+    """Return the record of an attempt that lacks approvals and nothing else; it is `approved` once they are there."""
+    return refused(record, reason=reason, checker=checker + _UNAPPROVED)
 
 
 def diverged(record: Record, *, reason: str) -> Record:
@@ -243,6 +257,12 @@ def reanchored(record: Record, *, anchor: Revision) -> Record:
 def released(record: Record) -> Record:
     """Return the record without its quarantine: what failed is tried again."""
     return _judge_anew(replace(record, quarantine=()))
+
+
+def approved(record: Record, *, oid: Revision) -> Record:
+    """Return the record without ``oid`` in quarantine, about which people have said more: it is tried again."""
+    left = tuple(each for each in record.quarantine if each.oid != oid)
+    return replace(record, quarantine=left)
 
 
 def removed(record: Record) -> Record:

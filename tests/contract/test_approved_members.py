@@ -231,6 +231,32 @@ def test_what_came_without_approval_is_made_good_by_one_that_sees_it_all(
     assert node.intake.runs == tip
 
 
+def test_approvals_that_come_later_let_it_pass_without_another_push(
+    site: Site, node: Node, ann: Person, bob: Person
+) -> None:
+    runs = node.intake.runs
+    tip = ann.fresh(NODE)
+    ann.push("change/node")
+    change = site.controller.reviews.show("node").seen.change
+    forge(site, tip)
+    refused(node, "is not approved as required")
+    attempts = node.intake.record.attempts
+
+    more = signed(ann, Said.APPROVE, tip, change.base, change.content, "node")  # its own author
+    ann.ok("push", "origin", f"{more}:{REVIEWS}")
+    for _ in range(2):
+        refused(node, "is not approved as required")
+    assert node.intake.record.attempts == attempts  # nothing is told anew of what is as it was
+    assert node.intake.runs == runs
+
+    seen = signed(bob, Said.APPROVE, tip, change.base, change.content, "node")
+    bob.ok("push", "origin", f"{seen}:{REVIEWS}")
+    node.look()
+    assert node.intake.record.stage is Stage.CONFIRMED
+    assert node.intake.runs == tip
+    assert node.intake.record.quarantine == ()
+
+
 def test_who_approved_outlives_the_controller(
     site: Site, node: Node, ann: Person, bob: Person
 ) -> None:

@@ -130,6 +130,20 @@ def test_what_was_refused_is_tried_again_only_when_it_would_be_judged_otherwise(
     assert activation.is_news(activation.released(record), oid=A, seq=1, checker="1")
 
 
+def test_what_lacks_approvals_is_in_quarantine_until_it_is_approved() -> None:
+    record = activation.unapproved(
+        activation.attempt(active(A), oid=B, seq=2), reason="nobody approved", checker="1"
+    )
+    assert record.stage is Stage.REFUSED
+    assert not activation.is_news(record, oid=B, seq=2, checker="1")
+    assert activation.is_news(record, oid=B, seq=2, checker="2")
+    assert activation.lacks_approvals(record, B, checker="1")
+    assert not activation.lacks_approvals(record, B, checker="2")
+    assert not activation.lacks_approvals(record, C, checker="1")
+    assert activation.is_news(activation.approved(record, oid=B), oid=B, seq=2, checker="1")
+    assert activation.approved(record, oid=C) == record
+
+
 def test_what_is_in_quarantine_stays_there_while_others_come_and_go() -> None:
     record = active(C, seq=3, on=activation.returned(failed(confirming(B, seq=2, on=active(A)))))
     assert not activation.is_news(record, oid=B, seq=4, checker="1")
