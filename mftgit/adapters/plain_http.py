@@ -108,11 +108,13 @@ class PlainHttp:
                 answer = await self._answer(method, rest.partition(b" ")[0].partition(b"?")[0])
                 writer.write(_written(answer, with_body=method != b"HEAD"))
                 await writer.drain()
+                writer.close()
+                await writer.wait_closed()  # when all was taken
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
             self._asking.pop(task, None)
-            writer.close()
+            writer.transport.abort()  # what was not taken by now is held for nobody
 
     async def _answer(self, method: bytes, path: bytes) -> Answer:
         spot = self._spots.get(path)
