@@ -20,7 +20,16 @@ from mftgit.model.names import CHANGES, MAIN, REVIEWS, Revision
 from mftgit.model.printable import printable
 from mftgit.model.push import ACCEPTED, Push, RefUpdate, Verdict
 from mftgit.model.review import this_round
-from mftgit.model.review_record import GIVEN, MAX_ROUND, Entry, Record, Said, Via, read_link
+from mftgit.model.review_record import (
+    GIVEN,
+    MAX_ROUND,
+    MAX_ROUND_TEXT,
+    Entry,
+    Record,
+    Said,
+    Via,
+    read_link,
+)
 from mftgit.model.trust import MAX_TOLD, Outcome, judge_commit, read_policy
 
 MAX_PUSHED: Final = 20
@@ -157,9 +166,13 @@ class ReviewGate:
 
     def full(self, name: str) -> str | None:
         """Return that no more is written down of a proposal, None as long as there is room."""
-        if len(this_round(self.kept.entries(), name)) < MAX_ROUND:
+        said = this_round(self.kept.entries(), name)
+        if len(said) < MAX_ROUND and sum(len(each.record.text) for each in said) < MAX_ROUND_TEXT:
             return None
-        return f"{MAX_ROUND:,} things were said of change/{name}: close it, and propose it under another name"
+        return (
+            f"{MAX_ROUND:,} things, or {MAX_ROUND_TEXT:,} characters, were said of change/{name}: "
+            "close it, and propose it under another name"
+        )
 
     def _wrong_glass(self, push: Push, record: Record, rules: Rules) -> str | None:
         if not push.role.may(OperatorRole.PUBLISH):

@@ -26,7 +26,7 @@ from mftgit.model.recovery import KeptBundle
 from mftgit.model.sessions_told import SessionsTold
 
 _T = TypeVar("_T")
-_MAX_REVIEWS_BYTES = 64 << 20  # packed; a record takes some 700 bytes
+_MAX_REVIEWS_BYTES = 256 << 20  # packed; a record takes some 700 bytes
 
 
 class Upstream(Protocol):

@@ -14,10 +14,14 @@ from mftgit.model.names import CHANGES, Revision, is_name, parse_revision
 from mftgit.model.push import is_change
 
 MAX_ROUND: Final = 1_000
-"""So many records are taken of one proposal."""
+MAX_ROUND_TEXT: Final = 1_000_000
+"""So many records are taken of one proposal, and so many characters in all of them: every member fetches them."""
 MAX_TEXT: Final = 10_000
 MAX_MESSAGE_BYTES: Final = 128 << 10
 """A text of the longest takes at most twelve bytes a character as JSON."""
+MAX_HEAD_BYTES: Final = 16 << 10
+"""Of what stands before the message: names, and a signature, which takes some 2 kB."""
+_MAX_SUBJECT: Final = 500
 
 EMPTY_TREE: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """What git calls a revision without files."""
@@ -98,7 +102,10 @@ def parse_record(message: str) -> Record:
     """
     if len(message.encode("utf-8", "replace")) > MAX_MESSAGE_BYTES:
         raise ValueError(f"it takes more than {MAX_MESSAGE_BYTES} bytes")
-    value = _read(message.partition("\n\n")[2])
+    subject, _, rest = message.partition("\n\n")
+    if len(subject) > _MAX_SUBJECT:
+        raise ValueError(f"its first line has more than {_MAX_SUBJECT} characters")
+    value = _read(rest)
     if unknown := value.keys() - _NAMES:
         raise ValueError(f"the field {min(unknown)!r} is not known here")
     record = Record(
@@ -163,6 +170,8 @@ def read_link(oid: Revision, raw_commit: bytes) -> tuple[Entry, Revision | None]
     parents = [line.removeprefix(b"parent ") for line in lines if line.startswith(b"parent ")]
     if lines[0] != b"tree " + EMPTY_TREE.encode() or len(parents) > 1:
         raise ValueError("a record has one commit before it, and no files")
+    if len(head) > MAX_HEAD_BYTES:
+        raise ValueError(f"more than {MAX_HEAD_BYTES} bytes stand before its message")
     committed = _COMMITTED.search(head)
     try:
         record = parse_record(message.decode())

@@ -469,10 +469,11 @@ def test_a_proposal_on_top_of_another_takes_that_along(
     assert [each["change"] for each in merged] == ["two", "one"]
 
 
+@pytest.mark.parametrize(("bound", "most"), [("MAX_ROUND", 2), ("MAX_ROUND_TEXT", 3)])
 def test_what_is_said_of_one_proposal_is_bounded(
-    site: Site, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+    site: Site, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
-    monkeypatch.setattr(review_gate, "MAX_ROUND", 2)
+    monkeypatch.setattr(review_gate, bound, most)
     ann.fresh(NODE)
     ann.push("change/node")
     site.controller.reviews.comment("node", bob.principal, "one")

@@ -35,6 +35,7 @@ from mftgit.model.review_policy import (
 )
 from mftgit.model.review_record import (
     EMPTY_TREE,
+    MAX_HEAD_BYTES,
     MAX_MESSAGE_BYTES,
     Entry,
     Record,
@@ -340,6 +341,7 @@ def message(**changes: object) -> str:
         ('x\n\n{"line": NaN}', "no JSON object"),
         ("x\n\n" + "[" * 100_000, "no JSON object"),
         ("x" * (MAX_MESSAGE_BYTES + 1), "more than"),
+        ("x" * 501 + message(), "its first line has more than 500"),
         (message(extra=1), "not known here"),
         (message(said="sing"), "sing"),
         (message(by=None), "by is missing"),
@@ -378,6 +380,8 @@ def test_a_link_of_the_chain_has_one_before_it_and_no_files() -> None:
             read_link(TIP, wrong)
     with pytest.raises(ValueError, match="not UTF-8"):
         read_link(TIP, raw() + b"\xff")
+    with pytest.raises(ValueError, match="stand before its message"):
+        read_link(TIP, raw(f"author {'x' * MAX_HEAD_BYTES} <x> 1 +0000"))
 
 
 # What the files may say
