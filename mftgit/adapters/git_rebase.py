@@ -124,6 +124,10 @@ def _folder(
         else:
             below.setdefault(names[0], []).append((names[1:], (mode, oid)))
     for name, deeper in below.items():
+        if name in tree:
+            raise RebaseError(
+                f"{name.decode('utf-8', 'replace')} is a file on one side and a folder on the other: both changed it"
+            )
         tree.add(name, _FOLDER, _folder(deeper, objects))
     objects[tree.id] = tree
     return tree.id

@@ -3,6 +3,7 @@
 import os
 import socket
 from contextlib import closing, suppress
+from pathlib import Path
 
 from waiting import until
 
@@ -13,8 +14,8 @@ LARGE = Answer(body=b"x" * (32 << 20))  # more than the buffers of two sockets t
 
 def is_held(client: socket.socket) -> bool:
     """Tell whether this process has a socket whose other end is ``client``."""
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as found:
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(link.name))) as found:
             if found.getpeername() == client.getsockname():
                 return True
     return False

@@ -78,3 +78,18 @@ def test_unrelated_history_is_no_hindrance_and_can_be_taken_away(
     reviews.merge("node", ann.principal)
     reviews.close("aaa", ann.principal)
     assert reviews.list() == ()
+
+
+def test_nothing_is_put_on_top_that_takes_away_what_was_published_meanwhile(
+    site: Site, ann: Person, bob: Person
+) -> None:
+    ann.fresh({"notes/a": "one\n"})
+    ann.push("change/file")
+    ann.fresh({"notes/a/b": "two\n"})
+    ann.push("change/folder")
+    reviews = site.controller.reviews
+    for name in ("file", "folder"):
+        reviews.approve(name, bob.principal)
+    reviews.merge("file", ann.principal)
+    with pytest.raises(ReviewRefusedError, match="both changed"):
+        reviews.merge("folder", ann.principal)
