@@ -1,6 +1,7 @@
 """Take in what members say: they join, they report events, they tell how they are."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -197,9 +198,17 @@ def _check_key(text: str) -> None:
         raise BadReportError("public_key is not 64 lower-case hexadecimal digits")
 
 
+def _number(text: str) -> float:
+    """Return a number of JSON; raises ValueError for one that no other reader of JSON would take from us again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no number that is kept")
+    return number
+
+
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_constant=_number, parse_float=_number)
     except (ValueError, RecursionError) as error:
         raise BadReportError("not JSON") from error
     if not isinstance(value, dict):

@@ -5,6 +5,7 @@ from enum import Enum, unique
 from typing import Any, Final
 
 from mftgit.model.names import EventHandlerName, parse_name
+from mftgit.model.told_number import count_of
 
 MAX_HANDLERS: Final = 200
 MAX_ERROR: Final = 500
@@ -71,14 +72,14 @@ def parse_event_handler_status(value: Any) -> EventHandlerStatus:
                 name=EventHandlerName(parse_name(name)),
                 type=type_[:_MAX_TIME],
                 state=HandlerState(state),
-                behind=behind,
+                behind=count_of(behind),
                 last=_text(value.get("last"), 200),
                 last_at=_text(value.get("last_at"), _MAX_TIME),
                 error=_text(value.get("error"), MAX_ERROR),
                 failing_since=_text(value.get("failing_since"), _MAX_TIME),
-                handled=handled,
-                refused=refused,
-                missed=max(0, int(value.get("missed", 0))),
+                handled=count_of(handled),
+                refused=count_of(refused),
+                missed=count_of(value.get("missed", 0)),
             )
         case _:
             raise ValueError("not an event handler's status")

@@ -24,6 +24,7 @@ from mftgit.model.names import (
 )
 from mftgit.model.service_status import MAX_SERVICES, ServiceStatus, parse_service_status
 from mftgit.model.storage import StorageStatus, parse_storage_status
+from mftgit.model.told_number import count_of
 from mftgit.model.transfer_status import TransferStatus, parse_transfer_status
 
 _MAX_TIME = 40
@@ -316,10 +317,10 @@ def parse_member_status(value: Any) -> MemberStatus:
             renewed_at=_time(value.get("renewed_at")),
             services=_parse_services(value.get("services", [])),
             transfers=tuple(parse_transfer_status(each) for each in transfers),
-            events_dropped=max(0, int(value.get("events_dropped", 0))),
+            events_dropped=count_of(value.get("events_dropped", 0)),
             event_handlers=_parse_event_handlers(value.get("event_handlers", [])),
         )
-    except (KeyError, TypeError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not a member's status: {error}") from None
 
 

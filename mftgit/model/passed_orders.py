@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from mftgit.model.events import Event, EventName, Fact
 from mftgit.model.names import AccountName, MemberName, TransferName, parse_name
 from mftgit.model.orders import Order, Verb
+from mftgit.model.printable import printable
 
 ORDER_S: Final = 600.0
 """An order that its member has not taken after so long is void: nobody expects it any more."""
@@ -277,7 +278,9 @@ def settled(event: Event) -> Settled | None:
     said, number = _SAID.get(event.event), event.facts.get("number")
     if said is None or not isinstance(number, int) or isinstance(number, bool):
         return None
+    if not 0 < number < 1 << 63:
+        return None
     state, fact = said
     outcome = event.facts.get(fact)
-    told = str(outcome)[:MAX_OUTCOME] if outcome is not None else None
+    told = printable(str(outcome)[:MAX_OUTCOME])[:MAX_OUTCOME] if outcome is not None else None
     return Settled(number=number, state=state, outcome=told)

@@ -5,6 +5,7 @@ from enum import Enum, unique
 from typing import Any, Final
 
 from mftgit.model.names import ServiceName, parse_name
+from mftgit.model.told_number import count_of
 
 MAX_SERVICES: Final = 100
 _MAX_REASON: Final = 2000
@@ -66,10 +67,10 @@ def parse_service_status(value: Any) -> ServiceStatus:
                 address=address[:_MAX_ADDRESS],
                 state=ServiceState(state),
                 reason=None if reason is None else str(reason)[:_MAX_REASON],
-                connections=connections,
-                sessions=sessions,
-                workers=workers,
-                banned=banned,
+                connections=count_of(connections),
+                sessions=count_of(sessions),
+                workers=count_of(workers),
+                banned=count_of(banned),
             )
         case _:
             raise ValueError("not a service's status")

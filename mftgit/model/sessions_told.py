@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mftgit.model.told_number import count_of
+
 MOST_TOLD: Final = 500
 """So many sessions a member tells, those that came last; the rest is counted."""
 
@@ -40,7 +42,7 @@ def parse_sessions(value: Any) -> SessionsTold:
     """
     match value:
         case {"sessions": [*sessions], "more": int(more)} if len(sessions) <= MOST_TOLD:
-            return SessionsTold(sessions=tuple(map(_parse, sessions)), more=max(0, more))
+            return SessionsTold(sessions=tuple(map(_parse, sessions)), more=count_of(more))
         case _:
             raise ValueError("not a list of sessions, or too long a one")
 
@@ -48,7 +50,7 @@ def parse_sessions(value: Any) -> SessionsTold:
 def _parse(value: Any) -> Mapping[str, Any]:
     try:
         factors = list(value["factors"])
-        told: dict[str, Any] = {name: int(value[name]) for name in _NUMBERS}
+        told: dict[str, Any] = {name: count_of(value[name]) for name in _NUMBERS}
         told |= {name: str(value[name])[:_MAX_TEXT] for name in _TEXTS}
         told["factors"] = [str(each)[:_MAX_TEXT] for each in factors[:_MOST_FACTORS]]
     except (KeyError, TypeError, OverflowError) as error:

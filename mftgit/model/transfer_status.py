@@ -9,6 +9,7 @@ from mftgit.model.config import Ownership
 from mftgit.model.names import Epoch, MemberName, TransferName, parse_name
 from mftgit.model.pause import Pause, read_pause_fields
 from mftgit.model.standing import MAX_WHY
+from mftgit.model.told_number import count_of
 from mftgit.model.under_way import UnderWay, parse_under_way
 
 MAX_REASON: Final = 500
@@ -129,26 +130,27 @@ def parse_transfer_status(value: Mapping[str, Any]) -> TransferStatus:
     return TransferStatus(
         name=TransferName(parse_name(value["name"])),
         owner=None if owner is None else MemberName(parse_name(owner)),
-        epoch=None if epoch is None else Epoch(int(epoch)),
+        epoch=None if epoch is None else Epoch(count_of(epoch)),
         state=TransferState(value["state"]),
         last_run=None
         if run is None
         else LastRun(
             outcome=str(run["outcome"]),
             at=str(run["at"]),
-            files=int(run["files"]),
-            size_bytes=int(run["bytes"]),
+            files=count_of(run["files"]),
+            size_bytes=count_of(run["bytes"]),
             due_at=_text(run.get("due_at"), _MAX_TIME),
             caught_up=bool(run.get("caught_up", False)),
         ),
-        delivered=int(value["delivered"]),
+        delivered=count_of(value["delivered"]),
         since=_text(value.get("since"), _MAX_TIME),
         moved=_text(value.get("moved"), MAX_WHY),
         reason=_text(value.get("reason"), MAX_REASON),
         retry_at=_text(value.get("retry_at"), _MAX_TIME),
         next_at=_text(value.get("next_at"), _MAX_TIME),
         waiting=Waiting(
-            too_fresh=int(waiting.get("too_fresh", 0)), failed=int(waiting.get("failed", 0))
+            too_fresh=count_of(waiting.get("too_fresh", 0)),
+            failed=count_of(waiting.get("failed", 0)),
         ),
         paused=None if paused is None else read_pause_fields(paused),
         under_way=parse_under_way(value.get("under_way", ())),

@@ -6,6 +6,7 @@ from enum import Enum, unique
 from typing import Any, Final
 
 from mftgit.model.amounts import format_bytes, format_rate, format_span
+from mftgit.model.told_number import count_of, measure_of
 
 MAX_TOLD: Final = 8
 """So many files of one transfer are told at a time."""
@@ -83,9 +84,9 @@ def _parse(value: Mapping[str, Any]) -> UnderWay:
     return UnderWay(
         path=str(value["path"])[:_MAX_PATH],
         side=Side(value["side"]),
-        size_bytes=int(value["bytes"]),
-        done_bytes=int(value["done_bytes"]),
-        elapsed_s=float(value["elapsed_s"]),
-        bytes_per_s=None if rate is None else float(rate),
-        remaining_s=None if remaining_s is None else float(remaining_s),
+        size_bytes=count_of(value["bytes"]),
+        done_bytes=count_of(value["done_bytes"]),
+        elapsed_s=measure_of(value["elapsed_s"]),
+        bytes_per_s=None if rate is None else measure_of(rate),
+        remaining_s=None if remaining_s is None else measure_of(remaining_s),
     )

@@ -9,11 +9,12 @@ from typing import Final
 
 from mftgit.model.events import Event
 from mftgit.model.events import EventName as Name
+from mftgit.model.names import is_name
 
 ALL: Final = ""
 """The name under which what all names did is found, too."""
 
-_HOUR: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d(?=:)")
+_HOUR: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}(?=:)")
 _MOST_BYTES: Final = (1 << 53) - 1
 
 
@@ -78,8 +79,8 @@ def about(event: Event) -> About | None:
     """Return under what ``event`` is found; None where it is not counted and not kept in mind."""
     flow, fact = _BY.get(event.event, (None, ""))
     name = event.facts.get(fact)
-    if flow is None or not isinstance(name, str):
-        return None
+    if flow is None or not isinstance(name, str) or not is_name(name):
+        return None  # that a member tells of something that has no name must not end the counting
     return About(flow=flow, name=name)
 
 

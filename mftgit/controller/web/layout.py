@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from mftgit.adapters.http_doors import Door, NotServedError, Request, Response
 from mftgit.adapters.page_templates import PageTemplates
@@ -21,6 +21,7 @@ _KINDS: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_TOO_MANY: Final = 10**18
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -119,18 +120,34 @@ def _short(revision: str | None) -> str:
 
 def _share(way: Mapping[str, Any]) -> int:
     """Return how much of a file under way is done, in percent."""
-    if not way["bytes"]:
-        return 100
-    return min(100, int(100 * way["done_bytes"] / way["bytes"]))
+    size, done = way["bytes"], way["done_bytes"]
+    return 100 if size <= 0 else max(0, min(100, int(100 * done // size)))
+
+
+def _amount(words: Callable[[float], str]) -> Callable[[object], str]:
+    """Return ``words`` for what a member tells, which may be anything: `-` for what is no number that people read."""
+
+    def told(value: object) -> str:
+        is_number = isinstance(value, int | float) and abs(value) < _TOO_MANY  # not so with NaN
+        return words(value) if is_number else "-"  # type: ignore[arg-type]
+
+    return told
+
+
+def _some(value: object, most: int) -> list[object]:
+    """Return the first things of a list; what is no list is the only one."""
+    return value[:most] if isinstance(value, list) else [] if value is None else [value]
 
 
 _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "ago": _ago,
     "short": _short,
     "printable": lambda text: printable(str(text)),
-    "size": format_bytes,
-    "rate": format_rate,
-    "span": format_span,
+    "size": _amount(format_bytes),
+    "rate": _amount(format_rate),
+    "span": _amount(format_span),
+    "some": _some,
     "share": _share,
     "query": urlencode,
+    "urlencode": lambda text: quote(str(text), errors="replace"),
 }
