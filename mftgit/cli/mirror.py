@@ -1,18 +1,22 @@
 """``mftgit controller mirror``: which branch of a forge the controller publishes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.controller.mirror_settings import MirrorSettings, Standing
+from mftgit.controller.review_reading import read_rules
 from mftgit.errors import ConfigError
 from mftgit.model.config import Role
-from mftgit.model.mirror import ForgeKind, Mirror, parse_mirror
+from mftgit.model.mirror import ForgeKind, Mirror, notes, parse_mirror
+from mftgit.model.names import MAIN
 from mftgit.model.printable import printable
+from mftgit.model.trust import POLICY_FILES, read_policy
 
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -106,7 +110,7 @@ def mirror(
                 settings.keep_secret(place, file.read_text(encoding="utf-8"))
         if again:
             settings.forget()
-    _show(settings, folder, as_json=as_json)
+    _show(settings, folder, _notes(settings, folder), as_json=as_json)
 
 
 def _set(settings: MirrorSettings, given: Mapping[str, Any]) -> None:
@@ -123,7 +127,20 @@ def _set(settings: MirrorSettings, given: Mapping[str, Any]) -> None:
     settings.forget()
 
 
-def _show(settings: MirrorSettings, folder: StateFolder, *, as_json: bool) -> None:
+def _notes(settings: MirrorSettings, folder: StateFolder) -> tuple[str, ...]:
+    if settings.mirror() is None:
+        return ()
+    with GitStore(folder.repository) as store:
+        main = store.head(MAIN)
+        if main is None:
+            return ()
+        files = store.pick(main, POLICY_FILES)
+    return notes(review=read_rules(files) is not None, approvals=read_policy(files).approvals > 0)
+
+
+def _show(
+    settings: MirrorSettings, folder: StateFolder, noted: Sequence[str], *, as_json: bool
+) -> None:
     known, standing = settings.mirror(), settings.standing()
     hook = (
         f"{folder.read_bootstrap().controller_url}/api/forge"
@@ -131,7 +148,7 @@ def _show(settings: MirrorSettings, folder: StateFolder, *, as_json: bool) -> No
         else None
     )
     if as_json:
-        print_json(_told(known, standing, settings, hook))
+        print_json(_told(known, standing, settings, hook, noted))
         return
     if known is None:
         click.echo("No forge is mirrored: what is pushed here is published.")
@@ -143,6 +160,8 @@ def _show(settings: MirrorSettings, folder: StateFolder, *, as_json: bool) -> No
     click.echo(
         f"  tip: {standing.tip or 'not seen yet'}, looked at {standing.looked_at or 'never'}"
     )
+    for each in noted:
+        click.secho(f"  note: {each}", fg="yellow")
     if standing.refused is not None:
         click.secho(f"  refused: {printable(standing.refused.reason)}", fg="red")
     if standing.problem is not None:
@@ -150,7 +169,11 @@ def _show(settings: MirrorSettings, folder: StateFolder, *, as_json: bool) -> No
 
 
 def _told(
-    known: Mirror | None, standing: Standing, settings: MirrorSettings, hook: str | None
+    known: Mirror | None,
+    standing: Standing,
+    settings: MirrorSettings,
+    hook: str | None,
+    noted: Sequence[str],
 ) -> dict[str, Any] | None:
     if known is None:
         return None
@@ -167,4 +190,5 @@ def _told(
         "tip": standing.tip,
         "refused": None if standing.refused is None else standing.refused.reason,
         "problem": standing.problem,
+        "notes": list(noted),
     }

@@ -218,7 +218,7 @@ class Controller:
             record=self._record,
         )
         receive = Receive(validator, self._record, self._publish, self._review_gate)
-        self._gate = self._make_gate(receive)
+        self._gate = self._make_gate(receive.decide)
         self._git = GitHttp(
             self.store,
             gate=lambda push: self._mirroring.refusal(push) or self._gate(push),
@@ -227,7 +227,7 @@ class Controller:
         )
         self._mirroring = Mirroring(
             MirrorSettings(folder),
-            replace(self._git.door, gate=self._gate),
+            replace(self._git.door, gate=self._make_gate(receive.decide_mirrored)),
             self._registry,
             record=self._record_fact,
             is_closed=lambda: self._fence.replaced_by is not None,
@@ -255,10 +255,10 @@ class Controller:
             record=self._record_fact,
         )
 
-    def _make_gate(self, receive: Receive) -> Callable[[Push], Verdict]:
-        """Return what decides about pushes, whoever brings them; the forge's have no other one."""
+    def _make_gate(self, decide: Callable[[Push], Verdict]) -> Callable[[Push], Verdict]:
+        """Return what decides about pushes, whoever brings them: first whether any are taken, then by ``decide``."""
         settling = Settling(self._registry, self.store)
-        return lambda push: self._fence.refusal() or settling.refusal(push) or receive.decide(push)
+        return lambda push: self._fence.refusal() or settling.refusal(push) or decide(push)
 
     def start(self) -> None:
         """Serve. Damage is looked for, and a publication that a crash kept from being told is told first."""

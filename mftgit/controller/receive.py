@@ -39,6 +39,9 @@ class Review(Protocol):
     def judge_main(self, push: Push) -> Verdict:
         """Return whether main may move there."""
 
+    def judge_mirrored(self, push: Push) -> Verdict:
+        """Return whether main may move there because a forge's branch did."""
+
     def judge_records(self, push: Push) -> Verdict:
         """Return whether what somebody says may be written down."""
 
@@ -67,12 +70,19 @@ class Receive:
 
     def decide(self, push: Push) -> Verdict:
         """Return whether the ref may move: by name and history, then by who signed, last by what the files say."""
+        return self._decide(push, self._review.judge_main if self._review else None)
+
+    def decide_mirrored(self, push: Push) -> Verdict:
+        """Return whether main may move to where a forge's branch is, as `decide`; its reviews were the forge's."""
+        return self._decide(push, self._review.judge_mirrored if self._review else None)
+
+    def _decide(self, push: Push, approved: Callable[[Push], Verdict] | None) -> Verdict:
         self._record(EventName.PUSH_RECEIVED, push.update.new, _facts(push))
         verdict = judge(push)
         if verdict.accepted and push.update.ref == REVIEWS:
             return self._review.judge_records(push) if self._review else other_ref(REVIEWS)
         if verdict.accepted and push.update.ref == MAIN:
-            verdict = self._review.judge_main(push) if self._review else ACCEPTED
+            verdict = approved(push) if approved else ACCEPTED
         if verdict.accepted and push.update.ref == MAIN:
             verdict = _check_signatures(push)
         if not verdict.accepted or push.update.new is None:

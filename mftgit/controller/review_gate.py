@@ -16,6 +16,7 @@ from mftgit.model.access import OperatorRole
 from mftgit.model.change_words import change_lines, restarts
 from mftgit.model.changes import MemberChange
 from mftgit.model.events import EventName, Fact
+from mftgit.model.mirror import unmirrored
 from mftgit.model.names import CHANGES, MAIN, REVIEWS, Revision
 from mftgit.model.printable import printable
 from mftgit.model.push import ACCEPTED, Push, RefUpdate, Verdict
@@ -106,6 +107,14 @@ class ReviewGate:
             if place == 0:
                 refused = _not_approved(name, obstacles)
         return refused
+
+    def judge_mirrored(self, push: Push) -> Verdict:
+        """Return whether main may move to where a forge's branch is: ``review`` was that forge's work.
+
+        Members that want to see approvals signed would take nothing of it, so it stays outside.
+        """
+        files = (push.published(), push.tree()) if push.update.old is not None else (push.tree(),)
+        return unmirrored() if any(read_policy(each).approvals for each in files) else ACCEPTED
 
     def _obstacles(self, name: str, tip: Revision, rules: Rules) -> tuple[str, ...]:
         try:

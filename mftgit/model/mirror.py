@@ -188,6 +188,38 @@ class Refused:
     reason: str
 
 
+def unmirrored() -> Verdict:
+    """Return the refusal of a forge's branch where members want to see approvals signed, which no forge brings."""
+    return Verdict(
+        reason="members want signed approvals",
+        explanation=(
+            "trust.require_approvals of cluster.yaml has members take what was approved by mftgit review alone",
+            "a forge's approvals are not signed: members would refuse this revision",
+            "either leave trust.require_approvals out on that branch; where it is published already, say",
+            "mftgit controller mirror --off, have a proposal without it approved here, and push main to the forge",
+            "or let reviews be here, and mirror no forge: mftgit controller mirror --off",
+        ),
+    )
+
+
+def notes(*, review: bool, approvals: bool) -> tuple[str, ...]:
+    """Return what somebody should know of a published revision while a forge is mirrored.
+
+    ``review``: its cluster.yaml has that section. ``approvals``: members want approvals signed.
+    """
+    found = []
+    if review:
+        found.append(
+            "review of cluster.yaml does not hold for what comes from the forge: protect the branch there"
+        )
+    if approvals:
+        found.append(
+            "trust.require_approvals of cluster.yaml: nothing is published from the forge, "
+            "because members take what was approved by mftgit review alone"
+        )
+    return tuple(found)
+
+
 def mirrored(push: Push, mirror: Mirror) -> Verdict | None:
     """Return the refusal of a push to this repository while a forge's branch is published; None where it is taken."""
     if push.update.ref != MAIN and push.update.new is None:

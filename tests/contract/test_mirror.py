@@ -195,6 +195,34 @@ def test_hostile_objects_of_a_forge_stay_outside(forge: Forge) -> None:
     assert git(forge.site.folder.repository, "cat-file", "-e", bad).code != 0
 
 
+def test_reviews_of_what_is_mirrored_are_the_forge_s_and_signed_approvals_keep_it_out(
+    forge: Forge,
+) -> None:
+    reviewed = "name: c\nreview: {approvals: 1}\n"
+    forge.follow()
+    first = forge.push({"cluster.yaml": reviewed})
+    until(lambda: forge.site.head() == first)
+    tip = forge.push({"members/node-1.yaml": NODE})
+    until(lambda: forge.site.head() == tip)  # nobody approved it here
+    told = mftgit_json("controller", "mirror", "--dir", forge.site.folder.root, cwd=forge.root)
+    assert [each.split(" ", 1)[0] for each in told["notes"]] == ["review"]
+
+    forge.push({"cluster.yaml": reviewed + "trust: {version: 1, require_approvals: 1}\n"})
+    until(lambda: forge.events(EventName.FORGE_REFUSED))
+    (event,) = forge.events(EventName.FORGE_REFUSED)
+    assert event.facts["reason"] == "members want signed approvals"
+    assert "mirror --off" in str(event.facts["explanation"])
+    assert forge.site.head() == tip
+
+    forge.mirror("--off")  # and the section holds again
+    url = forge.site.url.replace("https://", f"https://admin:{forge.site.password}@")
+    trust = ("-c", f"http.sslCAInfo={forge.site.folder.ca_file}")
+    git_ok(forge.work, "reset", "--quiet", "--hard", tip)
+    commit(forge.work, {"notes/x.txt": "x"})
+    refused = git(forge.work, *trust, "push", f"{url}/config.git", "HEAD:refs/heads/main")
+    assert "main takes approved proposals only" in refused.err
+
+
 def test_pushes_to_the_controller_are_refused_until_no_forge_is_mirrored(forge: Forge) -> None:
     forge.follow()
     site = forge.site
@@ -272,6 +300,7 @@ def test_statuses_are_sent_again_and_given_up_where_the_forge_will_not_have_them
     forge.follow()
     tip = forge.push({"members/node-1.yaml": NODE})
     until(lambda: (tip, "success", "published to the members") in forge.api.statuses())
+    until(lambda: (tip, "pending", "the members take it") in forge.api.statuses())
     assert [status for _, status in forge.api.answered[:2]] == [503, 503]
     forge.api.fails = lambda _call: 0
     forge.api.token = "another"

@@ -24,8 +24,10 @@ from mftgit.model.mirror import (
     Mirror,
     is_from_forge,
     mirrored,
+    notes,
     parse_mirror,
     read_url,
+    unmirrored,
 )
 from mftgit.model.names import MAIN, Revision
 from mftgit.model.push import Push, RefUpdate
@@ -213,3 +215,15 @@ def test_what_a_forge_answers_says_whether_to_ask_again() -> None:
     assert may_pass(503)
     assert may_pass(429)
     assert not may_pass(401)
+
+
+def test_what_a_revision_says_of_review_is_noted_beside_a_forge() -> None:
+    assert notes(review=False, approvals=False) == ()
+    (one,) = notes(review=True, approvals=False)
+    assert "protect the branch" in one
+    both = notes(review=True, approvals=True)
+    assert both[0] == one
+    assert "nothing is published from the forge" in both[1]
+    refused = unmirrored()
+    assert refused.reason == "members want signed approvals"
+    assert any("mirror --off" in each for each in refused.explanation)
