@@ -19,7 +19,7 @@ from mftgit.controller.cluster_status import (
     status_of_cluster,
     status_of_member,
 )
-from mftgit.controller.recovery import recipients
+from mftgit.controller.recovery import is_recoverable
 from mftgit.model.config import Role
 from mftgit.model.printable import printable
 from mftgit.model.under_way import describe_under_way, parse_under_way
@@ -41,12 +41,12 @@ def status(folder: StateFolder, as_json: bool) -> None:
         print_json(found.as_json())
     else:
         show_status(found, Console())
-        _warn_of_loss(folder)
+        _warn_of_loss(found)
 
 
-def _warn_of_loss(folder: StateFolder) -> None:
+def _warn_of_loss(found: ClusterStatus) -> None:
     """Say on the controller that it has no recovery key."""
-    if folder.read_bootstrap().role is Role.CONTROLLER and not recipients(folder):
+    if found.recovery_key is False:
         click.echo(
             "no recovery key: were this controller lost, every member would have to join again; "
             "make one: mftgit controller recovery-key --new"
@@ -61,7 +61,14 @@ def read_status(folder: StateFolder) -> ClusterStatus:
         return status_of_member(bootstrap, left, running=running)
     now = SystemClock().now().timestamp()
     with open_records(folder) as records:
-        return status_of_cluster(records.registry, bootstrap, left, running=running, now=now)
+        return status_of_cluster(
+            records.registry,
+            bootstrap,
+            left,
+            running=running,
+            now=now,
+            recovery_key=is_recoverable(folder),
+        )
 
 
 def show_status(found: ClusterStatus, console: Console) -> None:

@@ -36,7 +36,7 @@ _NOT_THERE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
-    """What ``status --json`` prints."""
+    """What ``status --json`` prints. ``recovery_key``: whether there is one; None on a node."""
 
     cluster: str | None
     revision: str | None
@@ -44,6 +44,7 @@ class ClusterStatus:
     rollout: dict[str, Any] | None = None
     divided: list[str] = field(default_factory=list)
     glass_broken: dict[str, str] | None = None
+    recovery_key: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented shape."""
@@ -54,15 +55,22 @@ class ClusterStatus:
             "members": self.members,
             "divided": self.divided,
             "glass_broken": self.glass_broken,
+            "recovery_key": self.recovery_key,
         }
 
 
 def status_of_cluster(
-    registry: Registry, bootstrap: Bootstrap, left: dict[str, Any], *, running: bool, now: float
+    registry: Registry,
+    bootstrap: Bootstrap,
+    left: dict[str, Any],
+    *,
+    running: bool,
+    now: float,
+    recovery_key: bool,
 ) -> ClusterStatus:
     """Return how all members are; ``left`` is what the controller's own member wrote of itself last.
 
-    ``now`` is POSIX time; ``running``: whether that member runs.
+    ``now`` is POSIX time; ``running``: whether that member runs; ``recovery_key``: whether the controller has one.
     """
     own = own_status(bootstrap, left, running=running)
     head, progress = registry.head(), registry.rollout()
@@ -74,6 +82,7 @@ def status_of_cluster(
         rollout=None if progress is None else describe(progress),
         divided=_divided(members),
         glass_broken=_glass(registry.glass(), head),
+        recovery_key=recovery_key,
     )
 
 

@@ -39,6 +39,14 @@ def recipients(folder: StateFolder) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
+def is_recoverable(folder: StateFolder) -> bool:
+    """Tell whether there is a recovery key; a damaged list of its public halves is as none."""
+    try:
+        return bool(recipients(folder))
+    except ConfigError:
+        return False
+
+
 class Recovery:
     """One thread that looks whether another bundle is due."""
 

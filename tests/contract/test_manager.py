@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from controller_site import NOW, Site, controller_site
+from waiting import until
 from web_client import WebClient
 
 from mftgit.adapters.passwords import hash_password
@@ -43,6 +44,28 @@ def test_the_cluster_is_told_as_status_tells_it(client: WebClient) -> None:
     answer = client.get("/api/v1/cluster")
     assert answer.status == 200
     assert [each["name"] for each in json.loads(answer.text)["members"]] == ["controller"]
+
+
+def test_who_may_publish_is_warned_where_there_is_no_recovery_key(
+    site: Site, client: WebClient
+) -> None:
+    warning = "There is no recovery key"
+    file = site.folder.recovery_recipients
+    file.unlink(missing_ok=True)
+    assert json.loads(client.get("/api/v1/cluster").text)["recovery_key"] is False
+    until(lambda: warning in client.get("/cluster").text)  # the page is kept for a few seconds
+    with closing(Registry(site.folder.registry, now=NOW)) as registry:
+        registry.add_operator(OperatorName("looker"), hash_password("r"), OperatorRole.READ)
+    looker = WebClient(site)
+    looker.log_in("looker", "r")
+    assert warning not in looker.get("/cluster").text
+
+    file.write_text("age1qqqq\n", encoding="ascii")
+    assert json.loads(client.get("/api/v1/cluster").text)["recovery_key"] is True
+    until(lambda: warning not in client.get("/cluster").text)
+    file.write_bytes(b"\xff\n")  # damaged: as none, and no status fails by it
+    assert json.loads(client.get("/api/v1/cluster").text)["recovery_key"] is False
+    file.unlink()
 
 
 def test_where_nothing_is_a_browser_is_told_so_on_a_page(client: WebClient) -> None:

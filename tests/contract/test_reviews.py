@@ -487,7 +487,9 @@ def test_the_status_tells_of_a_broken_glass_until_something_else_is_published(
 ) -> None:
     def told() -> dict[str, str] | None:
         registry, bootstrap = site.controller._registry, site.folder.read_bootstrap()
-        return status_of_cluster(registry, bootstrap, {}, running=True, now=0.0).glass_broken
+        return status_of_cluster(
+            registry, bootstrap, {}, running=True, now=0.0, recovery_key=True
+        ).glass_broken
 
     assert told() is None
     new = ann.fresh(NODE)

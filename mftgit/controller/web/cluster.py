@@ -9,6 +9,7 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.http_doors import NotServedError
 from mftgit.adapters.process_lock import is_running
 from mftgit.controller.cluster_status import ClusterStatus, mark_of_cluster, status_of_cluster
+from mftgit.controller.recovery import is_recoverable
 from mftgit.controller.steer import ABORT, PAUSE, RESUME, Word, promote, steer, there
 from mftgit.controller.web.doors import (
     AnyDoor,
@@ -63,6 +64,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             parts.folder.read_status(),
             running=is_running(parts.folder.root),
             now=parts.clock.now().timestamp(),
+            recovery_key=is_recoverable(parts.folder),
         )
 
     def mark() -> str:
