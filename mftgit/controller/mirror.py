@@ -25,7 +25,7 @@ from mftgit.model.forge_status import GATE, MEMBERS, CommitStatus, StatusState
 from mftgit.model.messages import MemberState
 from mftgit.model.mirror import WHO, HookRate, Mirror, Refused, is_from_forge, mirrored
 from mftgit.model.names import MAIN, Revision
-from mftgit.model.push import Push, RefUpdate, Verdict, unreadable
+from mftgit.model.push import NOT_CHECKED, Push, RefUpdate, Verdict, unreadable
 
 _TICK_S = 1.0
 _TROUBLE_S = 60.0
@@ -34,7 +34,7 @@ _APART_S = 0.5
 """Between two looks, however many webhooks there are."""
 
 _MAX_BACKOFF_S = 3_600.0
-_PASSING = ("busy", "not written", "fetch first", "not settled yet")
+_PASSING = ("busy", "not written", "fetch first", "not settled yet", NOT_CHECKED)
 """How verdicts begin that say nothing of what was brought."""
 
 

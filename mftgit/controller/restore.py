@@ -37,6 +37,9 @@ from mftgit.model.recovery import EVENTS_APART, Bundle, KeptBundle, parse_bundle
 from mftgit.model.token import JoinToken, format_token
 from mftgit.model.validate import Validator
 
+_BUNDLES_APART = 1_000_000
+"""How far above the bundle that the member keeps the next one is numbered: another member may keep a newer one."""
+
 _PUBLIC = frozenset({"ca.pem", "mirror.json", "storage-id", "recovery-recipients"})
 
 
@@ -178,6 +181,11 @@ def restore(
     )
     nodes = [each.name for each in declared.values() if each.role is Role.NODE]
     done = _write_records(folder, bundle, head, bootstrap, nodes=nodes, now=now)
+    if bundle is not None and member.kept is not None:
+        # Members take no lower number than they have, and the clock before may have been ahead.
+        number = member.kept.number + _BUNDLES_APART
+        kept = replace(member.kept, number=number)
+        write_file(folder.recovery, json.dumps(kept.as_json()).encode(), mode=0o600)
     folder.write_bootstrap(bootstrap)
     return replace(done, made_at=bundle.made_at if bundle else None)
 

@@ -9,7 +9,7 @@ from mftgit.model.access import OperatorRole
 from mftgit.model.limits import Limits, beyond
 from mftgit.model.names import CHANGES, MAIN, REVIEWS, Revision
 from mftgit.model.tree import Tree
-from mftgit.model.trust import Finding, Policy, explain
+from mftgit.model.trust import Finding, Outcome, Policy, explain
 
 _CHANGE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9][A-Za-z0-9_-]*)*")
 LONGEST_CHANGE: Final = 100
@@ -172,8 +172,9 @@ def _judge_new_change(ref: str, others: frozenset[str], limits: Limits) -> Verdi
 
 def unsigned(ref: str, policy: Policy, wrong: Sequence[Finding]) -> Verdict:
     """Return the refusal of commits that the published ``policy`` does not let pass."""
+    in_doubt = any(each.outcome is Outcome.NOT_CHECKED for each in wrong)
     return Verdict(
-        reason="not signed as required",
+        reason=NOT_CHECKED if in_doubt else "not signed as required",
         explanation=(f"{ref} cannot move there:", *explain(policy, wrong)),
     )
 
@@ -208,6 +209,9 @@ def unreadable(detail: str) -> Verdict:
         explanation=(f"the objects of this push were not taken in: {detail}",),
     )
 
+
+NOT_CHECKED: Final = "signatures could not be checked"
+"""How a refusal begins that may be otherwise another time: it says nothing of who signed."""
 
 DAMAGED: Final = (
     "the controller's repository is damaged, and what you asked for is not at fault: "

@@ -58,10 +58,10 @@ def push(work: Path) -> Ran:
     return git(work, "push", "origin", "HEAD:main")
 
 
-def refused(served: Site, work: Path, told: str) -> None:
+def refused(served: Site, work: Path, told: str, reason: str = "not signed as required") -> None:
     before, files = served.store.head(), set(served.store.path.rglob("*"))
     ran = push(work)
-    assert "[remote rejected] HEAD -> main (not signed as required)" in ran.err
+    assert f"[remote rejected] HEAD -> main ({reason})" in ran.err
     assert told in ran.err
     assert served.store.head() == before
     assert set(served.store.path.rglob("*")) == files
@@ -127,7 +127,8 @@ def test_without_gpg_the_gate_refuses_and_says_what_is_missing(
     served: Site, work: Path, home: GpgHome, without_gpg: pytest.MonkeyPatch
 ) -> None:
     revision = commit_by_gpg(work, home, "ann")
-    refused(served, work, "could not be checked here: gpg is not installed: apt install gnupg")
+    told = "could not be checked here: gpg is not installed: apt install gnupg"
+    refused(served, work, told, reason="signatures could not be checked")
     without_gpg.undo()
     assert push(work).code == 0
     assert served.store.head() == revision

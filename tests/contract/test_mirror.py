@@ -19,6 +19,7 @@ from controller_site import NOW, Site, controller_site
 from forge_api import ForgeApi, forge_api
 from git_backend import _Server, _serving
 from git_cli import clone, commit, git, git_ok
+from gpg_keys import commit_by_gpg, gpg_home
 from jsonschema import Draft202012Validator
 from loguru import logger
 from sshd import running_sshd
@@ -154,6 +155,27 @@ def test_what_the_gate_refuses_is_not_published_nor_judged_again(forge: Forge) -
     assert told["refused"] == "not valid: 1 problem"
     mended = forge.push({"members/node-1.yaml": NODE})
     until(lambda: forge.site.head() == mended)
+
+
+@pytest.mark.needs("gpg")
+def test_what_could_not_be_judged_is_judged_again(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge.follow()
+    with gpg_home() as home:
+        home.make("ann")
+        required = "name: c\ntrust: {require_signatures: true}\n"
+        first = forge.push({"cluster.yaml": required, "trust/gpg_signers": home.line("ann")})
+        until(lambda: forge.site.head() == first)
+        with monkeypatch.context() as patch:
+            patch.setattr("mftgit.adapters.gpg.shutil.which", lambda _name: None)
+            tip = commit_by_gpg(forge.work, home, "ann")
+            git_ok(forge.work, "push", "--quiet", "origin", "HEAD:main")
+            forge.look_again()
+            assert forge.site.head() == first
+        forge.look_again()
+        until(lambda: forge.site.head() == tip)
+    assert forge.events(EventName.FORGE_REFUSED) == []
 
 
 def test_a_rewritten_branch_moves_nothing(forge: Forge) -> None:

@@ -23,7 +23,7 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.restore import set_recipients
 from mftgit.controller.restore import open_bundle, read_member
 from mftgit.member.intake import ReplacedError
-from mftgit.member.recovery import RecoveryWatch
+from mftgit.member.recovery import RecoveryWatch, read_kept
 from mftgit.model.config import Role
 from mftgit.model.events import EventName
 from mftgit.model.incarnation import HEADER, warrant_text
@@ -105,9 +105,27 @@ def test_a_bundle_that_somebody_else_made_is_refused(site: Site) -> None:
     refused(site, key, node, "another cluster's")
 
 
-def write_kept(folder: StateFolder, bundle: Any, recipients: tuple[str, ...]) -> None:
+def test_members_take_the_bundles_of_the_next_controller_also_after_a_clock_that_was_ahead(
+    site: Site,
+) -> None:
+    key, node = lost(site)
+    folder = StateFolder(node)
+    bundle = open_bundle(read_member(folder), age.Identity(key))
+    ahead = 1 << 52
+    write_kept(folder, bundle, age.Identity(key).recipients, number=ahead)
+    done = restore(site, key, node)
+    assert done.returncode == 0, done.stderr
+    new = StateFolder(site.folder.root.parent / "new")
+    kept = read_kept(new)
+    assert kept is not None
+    assert kept.number > ahead
+
+
+def write_kept(
+    folder: StateFolder, bundle: Any, recipients: tuple[str, ...], *, number: int = 1
+) -> None:
     sealed = age.encrypt(zlib.compress(format_bundle(bundle)), recipients)
-    kept = KeptBundle(number=1, sealed=sealed)
+    kept = KeptBundle(number=number, sealed=sealed)
     folder.recovery.write_text(json.dumps(kept.as_json()), encoding="utf-8")
 
 
