@@ -11,7 +11,7 @@ from mftgit.adapters.git_store import GitStore
 from mftgit.adapters.registry import BrokenGlass
 from mftgit.adapters.review_log import KeptReviews, ReviewLog
 from mftgit.controller.review_reading import ReviewReading, Rules, Seen, read_rules
-from mftgit.errors import MftgitError
+from mftgit.errors import ConfigError, MftgitError
 from mftgit.model.access import OperatorRole
 from mftgit.model.change_words import change_lines, restarts
 from mftgit.model.changes import MemberChange
@@ -308,8 +308,13 @@ class ReviewGate:
         tip, name = push.update.new, push.update.ref.removeprefix(CHANGES)
         if tip is None:
             return ()
-        rules = self.reading.rules()
-        base, _ = self.reading.span(rules.main, tip)
+        rules, wrong = self.reading.rules(), ""
+        try:
+            base, _ = self.reading.span(rules.main, tip)
+        except (
+            ConfigError
+        ) as error:  # who pushed it is on record all the same: more may come on top
+            base, wrong = rules.main, str(error)
         content, _ = self.reading.compare(base, tip)
         self.kept.append(
             Record(
@@ -322,6 +327,8 @@ class ReviewGate:
                 content=content,
             )
         )
+        if wrong:
+            return (f"proposal {name} cannot be merged: {wrong}",)
         return tuple(introduce(self.see(name), self.compare(base, tip)))
 
     def _said(self, push: Push) -> None:

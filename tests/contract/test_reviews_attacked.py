@@ -71,7 +71,7 @@ def test_unrelated_history_is_no_hindrance_and_can_be_taken_away(
     ann.push("change/node")
     eve.ok("checkout", "--quiet", "--orphan", "other")
     eve.commit(NODE, "another beginning")
-    eve.push("change/aaa")
+    assert "grew from no single revision of main" in eve.push("change/aaa").err
     reviews = site.controller.reviews
     assert [each.name for each in reviews.list()] == ["aaa", "node"]
     reviews.approve("node", bob.principal)
@@ -93,3 +93,24 @@ def test_nothing_is_put_on_top_that_takes_away_what_was_published_meanwhile(
     reviews.merge("file", ann.principal)
     with pytest.raises(ReviewRefusedError, match="both changed"):
         reviews.merge("folder", ann.principal)
+
+
+def test_who_pushed_what_could_not_be_looked_at_is_its_author_once_it_can(
+    site: Site, ann: Person, bob: Person, eve: Person
+) -> None:
+    main = site.controller.store.head()
+    eve.ok("checkout", "--quiet", "--orphan", "other")
+    eve.commit({**NODE, "cluster.yaml": REVIEWED})
+    ghost = ("-c", "user.name=ghost", "-c", "committer.email=ghost@example.org")
+    eve.ok(*ghost, "commit", "--quiet", "--amend", "--no-edit", "--author=ghost <ghost@x>")
+    assert eve.push("change/node").code == 0
+    bob.ok("fetch", "--quiet", "origin", "refs/heads/change/node")
+    bob.ok("checkout", "--quiet", "--detach", "FETCH_HEAD")
+    bob.ok("merge", "--quiet", "--allow-unrelated-histories", "-m", "merge", str(main))
+    assert bob.push("change/node").code == 0
+    reviews = site.controller.reviews
+    reviews.approve("node", eve.principal)
+    opinion = reviews.show("node").seen.standing.opinions[0]
+    assert opinion.discounted == "eve has a part in the change itself, as eve"
+    with pytest.raises(ReviewRefusedError, match="1 more approval"):
+        reviews.merge("node", ann.principal)
