@@ -61,11 +61,18 @@ class Doorkeeper:
         return None
 
     def authenticate(self, method: str, path: str, shown: str, client: str) -> Principal:
-        """See `mftgit.adapters.http_doors.Doorkeeper`."""
+        """See `mftgit.adapters.http_doors.Doorkeeper`.
+
+        Nobody has an empty password, so that it is no try at one: where its URL has a name, git begins with that name
+        alone, before it asks for the password.
+        """
         scheme, credential = _parts(shown)
         match scheme:
             case "basic":
-                return self.log_in(*_name_and_password(credential), client)
+                name, password = _name_and_password(credential)
+                if not password:
+                    raise NotAuthenticatedError("a password is needed")
+                return self.log_in(name, password, client)
             case "bearer":
                 try:
                     proof = self._member(credential, method, path)

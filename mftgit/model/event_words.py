@@ -40,6 +40,9 @@ _WORDS: Final[Mapping[Name, str]] = {
     Name.OPERATOR_ADDED: "the operator {operator} was added, with the role {role}",
     Name.OPERATOR_CHANGED: "the operator {operator} has the role {role} now",
     Name.OPERATOR_REMOVED: "the operator {operator} was removed",
+    Name.OPERATOR_LOGGED_IN: "the operator {operator} logged in from {client}",
+    Name.OPERATOR_LOGGED_OUT: "the operator {operator} ended sessions of its own: {sessions}",
+    Name.ISSUER_CHANGED: "who vouches for operators is now: {issuer}",
     Name.MEMBER_INVITED: "{invited} was invited to join as {role}",
     Name.MEMBER_JOINED: "{joined} joined as {role}",
     Name.MEMBER_REMOVED: "{removed} was removed from the cluster",
@@ -49,6 +52,8 @@ _WORDS: Final[Mapping[Name, str]] = {
     Name.MEMBER_STARTED: "{member} started, with mftgit {version}",
     Name.MEMBER_STOPPED: "{member} stopped",
     Name.CONTROLLER_MOVED: "{member} reaches the controller at {url} now",
+    Name.CONTROLLER_RESTORED: "the controller was made anew at {revision}",
+    Name.CONTROLLER_REPLACED: "another controller is in the place of this one, {told_by} said",
     Name.REVISION_FETCHED: "{member} fetched {revision}",
     Name.REVISION_VERIFIED: "{member} found {revision} in order",
     Name.REVISION_REFUSED: "{member} refused {revision}: {reason}",
@@ -56,7 +61,7 @@ _WORDS: Final[Mapping[Name, str]] = {
     Name.REVISION_ROLLED_BACK: "{member} went back from {revision}: {reason}",
     Name.REVISION_SUPERSEDED: "{member} passed over {revision}: {reason}",
     Name.REVISION_RECALLED: "an operator took {member} back from {revision} to {to}",
-    Name.DRIFT_FOUND: "{count} files of {revision} were edited on {member}, and put right",
+    Name.DRIFT_FOUND: "{count:file} of {revision} edited on {member} put right",
     Name.SIGNER_DISTRUSTED: "who signed {revision}, which {member} runs, is not trusted any more",
     Name.ORDER_GIVEN: "{by} ordered {for}: {order} {argument}",
     Name.ORDER_CARRIED_OUT: "{member} did what {by} ordered: {order} {argument}",
@@ -66,7 +71,7 @@ _WORDS: Final[Mapping[Name, str]] = {
     Name.OWNERSHIP_TAKEN: "{member} owns the transfer {transfer} now",
     Name.OWNERSHIP_LOST: "{member} does not own the transfer {transfer} any more",
     Name.RUN_STARTED: "a run of {transfer} began",
-    Name.RUN_FINISHED: "a run of {transfer} ended: {outcome}, {files} files, {size_bytes}",
+    Name.RUN_FINISHED: "a run of {transfer} ended: {outcome}, {files:file}, {size_bytes}",
     Name.RUN_FAILED: "a run of {transfer} failed: {errors}",
     Name.DELIVERY_SUCCEEDED: "{transfer} delivered {path} to {destination}, {size_bytes}",
     Name.DELIVERY_FAILED: "{transfer} could not deliver {path}: {error}",
@@ -85,6 +90,9 @@ _WORDS: Final[Mapping[Name, str]] = {
     Name.WORKER_ENDED: "a process of the service {service} on {member} died: {how}",
     Name.SOURCE_BANNED: "{source} is kept out for {seconds} seconds after {failures} failures",
     Name.SOURCE_UNBANNED: "the ban of {source} is over",
+    Name.EVENT_HANDLER_FAILING: "the event handler {event_handler} on {member} fails: {error}",
+    Name.EVENT_HANDLER_RECOVERED: "the event handler {event_handler} on {member} works again",
+    Name.EVENT_HANDLER_TESTED: "{by} tried the event handler {event_handler}",
     Name.EVENTS_DROPPED: "the event log of {member} was full: {dropped} were dropped",
 }
 
@@ -97,10 +105,13 @@ def say(event: Event) -> str:
 
 def _filled(words: str, event: Event) -> str:
     said = []
-    for text, name, _, _ in Formatter().parse(words):
+    for text, name, unit, _ in Formatter().parse(words):
         said.append(text)
         if name:
-            said.append(_value(name, event.as_json().get(name)))
+            value = event.as_json().get(name)
+            said.append(_value(name, value))
+            if unit:
+                said.append(f" {unit}" if value == 1 else f" {unit}s")
     return "".join(said)
 
 

@@ -1,6 +1,7 @@
 """Tell in plain words what a keyword of JSON Schema found wrong."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,6 +9,8 @@ from typing import Any, Final
 from mftgit.model.plaintext import is_secret
 
 _SHOWN_LENGTH: Final = 60
+_PLAIN: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?|true|false")
+"""What is a number, or true or false, once it is without quotes."""
 _TYPES: Final = {
     "object": "a mapping",
     "array": "a list",
@@ -111,7 +114,8 @@ def _explain_pattern(failure: Failure) -> Iterator[Finding]:
         message, hint = f"must not be {_found(failure)}", _describe(failure)
     else:
         message = f"must be {_TYPES[wanted[0]]}, is the text {_found(failure)}"
-        hint = 'write it without quotes, or as one template: "{{ variable }}"'
+        way = "it without quotes" if _PLAIN.fullmatch(str(failure.instance)) else _TYPES[wanted[0]]
+        hint = f'write {way}, or one template: "{{{{ variable }}}}"'
     yield Finding(parts=failure.parts, rule="form", message=message, hint=hint or "change it")
 
 

@@ -1,5 +1,6 @@
 """The controller's doors, over real TLS: who may do what, and what a rude client costs."""
 
+import base64
 import json
 import signal
 import socket
@@ -152,6 +153,14 @@ def guesses(site: Site) -> list[tuple[int, Any]]:
         answers.append(site.ask("GET", "/api/head", headers=site.basic(password="guess")))
     assert [status for status, _ in answers[:-1]] == [401] * max(FREE_TRIES, len(answers) - 1)
     return answers
+
+
+def test_a_name_alone_as_git_shows_it_first_is_no_guess(site: Site) -> None:
+    alone = {"Authorization": f"Basic {base64.b64encode(b'admin:').decode()}"}
+    for _ in range(2 * FREE_TRIES):
+        assert site.ask("GET", "/api/head", headers=alone)[0] == 401
+    assert site.ask("GET", "/api/head", headers=site.basic())[0] == 200
+    assert not [each for each in events_of(site) if each.event is EventName.LOGIN_FAILED]
 
 
 def test_guessing_becomes_slow_and_who_has_just_logged_in_notices_nothing(site: Site) -> None:

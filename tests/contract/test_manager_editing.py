@@ -151,6 +151,7 @@ def test_an_edit_is_refused_with_its_line_mended_and_proposed(
     assert bad.status == 422
     assert "3:25 there is no location 'c'" in words(bad.text)
     assert "# Why: because" in bad.text
+    assert "Not kept in your draft yet: 1 problem," in words(bad.text)
     good = edit(client, "transfers/t.yaml", TRANSFER.replace("manual: {}", "watch: {every_s: 5}"))
     assert (good.status, good.headers["Location"]) == (303, "/edit")
     sent = client.send("/edit", "/edit/propose", name="from-page", message="Watch it")
@@ -359,6 +360,11 @@ def test_a_form_tells_problems_at_their_fields(client: WebClient) -> None:
     assert wrong.status == 422
     assert 'value="soon"' in wrong.text
     assert "is no number" in words(wrong.text)
+    assert "Not kept in your draft yet: 1 problem," in words(wrong.text)
+    for page in (told, wrong):
+        assert "/source/location" not in words(page.text)
+        assert '<a href="/edit" aria-current="page">' in page.text
+    assert "No problem was found." in words(fill(client, "transfers/t.yaml", "check").text)
 
 
 def test_a_comment_that_would_go_is_told_before_anything_is_kept(

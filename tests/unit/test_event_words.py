@@ -1,5 +1,7 @@
 """Every event is said in plain words, whatever its facts are."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,21 @@ def said(name: EventName, **facts: Fact) -> str:
             "t delivered a.pdf to bank, 1.23 MB",
         ),
         (EventName.RUN_FAILED, {"transfer": "t", "errors": ["a", "b"]}, "a run of t failed: a; b"),
+        (
+            EventName.RUN_FINISHED,
+            {"transfer": "t", "outcome": "succeeded", "files": 1, "size_bytes": 6},
+            "a run of t ended: succeeded, 1 file, 6 B",
+        ),
+        (
+            EventName.DRIFT_FOUND,
+            {"count": 2},
+            "2 files of abababababab edited on node-1 put right",
+        ),
+        (
+            EventName.OPERATOR_LOGGED_IN,
+            {"operator": "eve", "client": "192.0.2.1"},
+            "the operator eve logged in from 192.0.2.1",
+        ),
         (EventName.REVISION_ACTIVATED, {}, "node-1 runs abababababab"),
         (
             EventName.ORDER_CARRIED_OUT,
@@ -73,3 +90,8 @@ def test_every_event_is_one_line(name: EventName, facts: dict[str, Fact]) -> Non
     text = said(name, **facts)
     assert text
     assert text.isprintable()
+
+
+@pytest.mark.parametrize("name", list(EventName))
+def test_every_event_has_words_of_its_own(name: EventName) -> None:
+    assert said(name) != " ".join(re.findall("[A-Z][a-z]*", name.value)).lower()

@@ -176,7 +176,12 @@ def transfer(**fields: str) -> str:
         (
             "location",
             sftp(port="ssh"),
-            "6:7 /port [form] must be a whole number, is the text 'ssh' -> write it without quotes",
+            "6:7 /port [form] must be a whole number, is the text 'ssh' -> write a whole number, or one template",
+        ),
+        (
+            "location",
+            sftp(port='"22"'),
+            "6:7 /port [form] must be a whole number, is the text '22' -> write it without quotes",
         ),
         (
             "location",

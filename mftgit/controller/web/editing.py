@@ -140,13 +140,14 @@ def editor_page(
     name: str | None = None,
     problems: Sequence[Problem] = (),
     refused: str = "",
+    is_checked: bool = False,
     status: int = 200,
 ) -> Page:
     """Return the page on which the text of a document is edited."""
     here = [each.as_json() for each in problems if each.file == path]
     elsewhere = [each.as_json() for each in problems if each.file != path]
     values = {
-        "path": path,
+        "document": path,
         "name": name or path,
         "text": text,
         "is_new": is_new,
@@ -154,12 +155,18 @@ def editor_page(
         "here": here,
         "elsewhere": elsewhere,
         "refused": refused,
+        "is_checked": is_checked,
         "is_secret": path.startswith("secrets/"),
         "has_form": not is_new and kind_of(path) not in {None, Kind.SECRET},
         "lines": text.count("\n") + 1,
     }
     title = f"New: {printable(path)}" if is_new else printable(path)
     return Page(template="edit-document.html", title=title, values=values, status=status)
+
+
+def not_kept(problems: int) -> str:
+    """Return the words for what was to be kept and has ``problems``."""
+    return f"Not kept in your draft yet: {problems} problem{'' if problems == 1 else 's'}, as told below."
 
 
 def _new(parts: WebParts, asked: Asked) -> Page | GoTo:
@@ -203,7 +210,8 @@ def _edited(parts: WebParts, asked: Asked) -> Page | GoTo:
                 is_new=asked.text("is_new") == "yes",
                 problems=problems,
                 status=422 if problems else 200,
-                refused="" if problems else "No problem was found.",
+                refused=not_kept(len(problems)) if does != "check" else "",
+                is_checked=not problems,
             )
         if target != path:
             _rename(parts, who, path, target)

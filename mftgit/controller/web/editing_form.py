@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from mftgit.controller.web.documents import MAX_BODY_BYTES, loaded
 from mftgit.controller.web.doors import AnyDoor, Asked, GoTo, Page, PageDoor, not_found
-from mftgit.controller.web.editing import edit_url, editor_page
+from mftgit.controller.web.editing import edit_url, editor_page, not_kept
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.served import served
 from mftgit.errors import ConfigError
@@ -72,7 +72,8 @@ def _sent(parts: WebParts, forms: Mapping[Kind, SchemaForm], asked: Asked) -> Pa
         value = form.filled(document.value, said)
     except FormError as error:
         wrong = {error.pointer: [str(error)]}
-        return _page(path, form.fields(document.value), said=said, here=wrong, status=422)
+        fields, refused = form.fields(document.value), not_kept(1) if does == "keep" else ""
+        return _page(path, fields, said=said, here=wrong, refused=refused, status=422)
     edited = edit_document(text, value, json_syntax=path.endswith(".json"))
     problems = served(
         lambda: parts.editing.validate(draft.base, {**draft.files, path: edited.text.encode()})
@@ -85,7 +86,8 @@ def _sent(parts: WebParts, forms: Mapping[Kind, SchemaForm], asked: Asked) -> Pa
             path,
             form.fields(value),
             problems=problems,
-            refused="" if problems else "No problem was found.",
+            refused=not_kept(len(problems)) if does == "keep" else "",
+            is_checked=not problems,
             status=422 if problems else 200,
         )
     try:
@@ -118,6 +120,7 @@ def _page(
     here: Mapping[str, list[str]] | None = None,
     problems: Sequence[Problem] = (),
     refused: str = "",
+    is_checked: bool = False,
     status: int = 200,
 ) -> Page:
     names = set(_names(fields))
@@ -129,12 +132,13 @@ def _page(
         else:
             elsewhere.append(problem.as_json())
     values: dict[str, Any] = {
-        "path": path,
+        "document": path,
         "fields": fields,
-        "said": {name: text.replace("\r\n", "\n") for name, text in (said or {}).items()},
+        "typed": {name: text.replace("\r\n", "\n") for name, text in (said or {}).items()},
         "here": at,
         "elsewhere": elsewhere,
         "refused": refused,
+        "is_checked": is_checked,
     }
     return Page(template="edit-form.html", title=printable(path), values=values, status=status)
 

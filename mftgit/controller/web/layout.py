@@ -52,7 +52,10 @@ class Layout:
         path: str,
         said: str = "",
     ) -> bytes:
-        """Return ``page`` as ``who`` sees it, whose cookie holds ``secret``; ``said`` is what came of a form before."""
+        """Return ``page`` as ``who`` sees it, whose cookie holds ``secret``; ``said`` is what came of a form before.
+
+        Raises ValueError where a value of the page has a name of the frame's: it would show in that one's place.
+        """
         frame: dict[str, Any] = {
             "title": page.title,
             "live": page.live,
@@ -65,6 +68,8 @@ class Layout:
             "form_token": form_token(secret) if secret else "",
             "said": said,
         }
+        if both := frame.keys() & page.values.keys():
+            raise ValueError(f"{page.template} takes the frame's {', '.join(sorted(both))}")
         return self._templates.render(page.template, {**frame, **page.values})
 
     def refusal(self, status: int, why: str) -> Page:
@@ -143,6 +148,7 @@ _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "ago": _ago,
     "short": _short,
     "printable": lambda text: printable(str(text)),
+    "lines": lambda text: printable(str(text), keep="\n"),
     "size": _amount(format_bytes),
     "rate": _amount(format_rate),
     "span": _amount(format_span),
