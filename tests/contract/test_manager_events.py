@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPResponse, HTTPSConnection
@@ -208,6 +209,43 @@ def test_a_line_ends_with_the_session(site: Site, monkeypatch: pytest.MonkeyPatc
         with closing(Registry(site.folder.registry, now=NOW)) as registry:
             registry.give_role(OperatorName("rita"), OperatorRole.PROPOSE)
         assert b"event: over" in answer.read()
+
+
+@pytest.mark.parametrize("by", ["cookie", "password"])
+def test_a_line_ends_with_its_operator_however_much_there_is_to_tell(
+    site: Site, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(event_lines, "_SIGN_OF_LIFE_S", 0.1)
+    monkeypatch.setattr(event_lines, "_LOOK_EVERY_S", 0.05)
+    with closing(Registry(site.folder.registry, now=NOW)) as registry:
+        registry.add_operator(OperatorName("ruth"), hash_password("p"), OperatorRole.READ)
+    client = WebClient(site)
+    client.log_in("ruth", "p")
+    cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    who = {"Cookie": cookie} if by == "cookie" else site.basic("ruth", "p")
+    with following(site, headers=who) as answer, always_something(site):
+        next_event(answer)
+        with closing(Registry(site.folder.registry, now=NOW)) as registry:
+            registry.remove_operator(OperatorName("ruth"))
+        assert any(answer.readline() == b"event: over\n" for _ in range(5_000))
+
+
+@contextmanager
+def always_something(site: Site) -> Iterator[None]:
+    """Write events without a pause."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.01):
+            store(site).append(EventName.MEMBER_STARTED)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 # The page

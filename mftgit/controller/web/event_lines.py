@@ -16,6 +16,7 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.event_search import Searched
 from mftgit.adapters.event_store import EventStore
 from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.registry import Registry
 from mftgit.controller.web.doors import Asked
 from mftgit.controller.web.event_told import query_of, tell, whole_number
 from mftgit.controller.web.sessions import Sessions
@@ -41,8 +42,11 @@ _AT_ONCE = 4
 class EventLines:
     """Those who follow events, and those who export them."""
 
-    def __init__(self, events: EventStore, sessions: Sessions, clock: Clock) -> None:
+    def __init__(
+        self, events: EventStore, sessions: Sessions, registry: Registry, clock: Clock
+    ) -> None:
         """Nobody does yet."""
+        self._registry = registry
         self._events = events
         self._sessions = sessions
         self._clock = clock
@@ -82,17 +86,15 @@ class EventLines:
             self._following[name] -= 1
 
     async def _pieces(self, asked: Asked, query: EventQuery, position: int) -> AsyncIterator[bytes]:
-        began = told = time.monotonic()
+        began = looked = time.monotonic()
         while not self._stopping.is_set():
             page = await self._read(query, position, None)
             for place, event in page.found:
                 data = json_line(tell(place, event)).encode()
                 yield b"id: %d\nevent: event\ndata: %b\n\n" % (place, data)
             position, now = page.reached, time.monotonic()
-            if page.found:
-                told = now
-            if now - told >= _SIGN_OF_LIFE_S:
-                told = now
+            if now - looked >= _SIGN_OF_LIFE_S:  # however much there is to tell
+                looked = now
                 yield b"id: %d\n\n" % position
                 if now - began >= _LONGEST_S or not await asyncio.to_thread(self._may, asked):
                     yield b"event: over\ndata: \n\n"
@@ -101,8 +103,10 @@ class EventLines:
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     def _may(self, asked: Asked) -> bool:
-        """Tell whether who follows is still logged in; a program shows its password anew once an hour."""
-        return asked.session is None or self._sessions.find(asked.session) is not None
+        """Tell whether who follows may still; a program shows its password anew once an hour."""
+        if asked.session is not None:
+            return self._sessions.find(asked.session) is not None
+        return self._registry.credential(asked.who.name) is not None
 
     # Exports
 

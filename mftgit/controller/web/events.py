@@ -33,7 +33,7 @@ _OFTEN: Final = frozenset({"text", "since", "severity", "member"})
 
 def doors(parts: WebParts) -> Sequence[AnyDoor]:
     """Return what there is to see of events."""
-    lines = EventLines(parts.events, parts.sessions, parts.clock)
+    lines = EventLines(parts.events, parts.sessions, parts.registry, parts.clock)
     return [
         ApiDoor(
             method="GET",
