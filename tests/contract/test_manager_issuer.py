@@ -231,6 +231,18 @@ def test_an_operator_with_a_password_here_is_nobody_of_the_issuers(
         registry.remove_operator(OperatorName("olga"))
 
 
+def test_a_session_of_the_issuer_ends_where_somebody_else_gets_its_name(
+    site: Site, issuer: Provider
+) -> None:
+    client = WebClient(site)
+    go(client, issuer)
+    assert is_in(client)
+    with closing(Registry(site.folder.registry, now=NOW)) as registry:
+        registry.add_operator(OperatorName("olga"), hash_password("p"), OperatorRole.READ)
+        assert not is_in(client)
+        registry.remove_operator(OperatorName("olga"))
+
+
 def test_nobody_vouches_where_none_is_set(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,9 +4,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from loguru import logger
+
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.http_doors import Visit
 from mftgit.adapters.registry import Registry
+from mftgit.adapters.sqlite import DatabaseError
 from mftgit.adapters.web_sessions import (
     WebSession,
     WebSessions,
@@ -106,7 +109,12 @@ class Sessions:
         """Note that somebody did something; written down once a minute at most."""
         found, now_s = self._records.find(session_id), self._clock.now().timestamp()
         if found is not None and now_s - found.seen_at > _NOTE_EVERY_S:
-            self._records.used(session_id, now_s)
+            try:
+                self._records.used(session_id, now_s)
+            except (
+                DatabaseError
+            ) as error:  # as on a full disk, where people want to look all the more
+                logger.warning("a session is not noted as used", error=str(error))
 
     def of(self, operator: str) -> list[WebSession]:
         """Return the open sessions of one operator, the one used last first."""
@@ -125,7 +133,9 @@ class Sessions:
         if not 0 <= now_s - session.opened_at < LONGEST_S or now_s - session.seen_at >= IDLE_S:
             return False
         if session.by_issuer:
-            return self._issuer_mark() == session.bound
+            # Who has a password here is somebody else, also where that came later.
+            is_other = self._registry.credential(session.operator) is not None
+            return not is_other and self._issuer_mark() == session.bound
         return self._mark(session.operator, session.role) == session.bound
 
     def _mark(self, name: OperatorName, role: OperatorRole) -> str | None:
