@@ -18,13 +18,16 @@ class Pool(Enum):
 
     GIT: clone, fetch and push. LOGIN: passwords, each of which costs tens of milliseconds by design, so that a flood of
     wrong ones delays other operators at most. SEARCH: searches, which take seconds, so that these delay one another
-    only. API: everything else, the members' reports among it.
+    only. COMPARE: what waits for differences and validation, for up to half a minute. PEOPLE: the other pages, and what
+    programs of operators ask. API: everything else, the members' reports among it.
     """
 
     API = 8
     GIT = 6
     LOGIN = 2
     SEARCH = 3
+    COMPARE = 4
+    PEOPLE = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import base64
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from loguru import logger
 
@@ -16,8 +17,11 @@ from mftgit.controller.codes import Codes
 from mftgit.controller.keys import MemberKeys, Record
 from mftgit.errors import MftgitError
 from mftgit.model.access import Kind, Principal
+from mftgit.model.barrier import source_of
 from mftgit.model.brake import Brake
 from mftgit.model.events import EventName
+
+_MAX_NAME: Final = 64
 
 
 class Doorkeeper:
@@ -140,7 +144,9 @@ class Doorkeeper:
 
     def _try(self, name: str, password: str, encoded: str | None, client: str) -> None:
         """Check a password that was not good a short while ago, at the pace that its name and source may guess."""
-        keys, now = (("source", client), ("name", client, name)), self._clock.boottime()
+        source = _source(client)
+        keys = (("source", source), ("name", source, name[:_MAX_NAME]))
+        now = self._clock.boottime()
         with self._lock:
             waits_s = max(self._brake.waits_s(key, now) for key in keys)
         if waits_s:
@@ -177,7 +183,7 @@ class Doorkeeper:
 
     def _refuse_proof(self, why: str, client: str) -> None:
         """Tell of a bad proof, of which anybody can send as many as they like, ever less often."""
-        key, now = ("proof", client), self._clock.boottime()
+        key, now = ("proof", _source(client)), self._clock.boottime()
         with self._lock:
             if self._brake.waits_s(key, now):
                 return
@@ -185,8 +191,18 @@ class Doorkeeper:
         self._refuse("member", why, client)
 
     def _refuse(self, kind: str, who: str, client: str) -> None:
-        logger.warning("login failed", kind=kind, who=who[:64], client=client)
-        self._record(EventName.LOGIN_FAILED, {"kind": kind, "who": who[:64], "client": client})
+        logger.warning("login failed", kind=kind, who=who[:_MAX_NAME], client=client)
+        self._record(
+            EventName.LOGIN_FAILED, {"kind": kind, "who": who[:_MAX_NAME], "client": client}
+        )
+
+
+def _source(client: str) -> str:
+    """Return what counts as one source: who has an IPv6 address has as many as there are."""
+    try:
+        return source_of(client)
+    except ValueError:
+        return client
 
 
 def _principal(proof: Proof) -> Principal:

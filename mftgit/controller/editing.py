@@ -6,6 +6,7 @@ A draft is kept in memory, one for each operator, until it is proposed or thrown
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from mftgit.adapters.git_store import GitStore
@@ -37,6 +38,7 @@ class Editing:
         self._seats = threading.BoundedSemaphore(_AT_ONCE)
         self._drafts: OrderedDict[str, Draft] = OrderedDict()
         self._lock = threading.Lock()
+        self._changing = threading.Lock()
         self._read: tuple[Revision, Tree] | None = None
 
     def draft(self, operator: str) -> Draft | None:
@@ -52,10 +54,19 @@ class Editing:
             if len(self._drafts) > MOST_DRAFTS:
                 self._drafts.popitem(last=False)
 
-    def drop(self, operator: str) -> None:
-        """Forget the draft of ``operator``."""
+    def drop(self, operator: str, proposed: Draft | None = None) -> None:
+        """Forget the draft of ``operator``; of one that was ``proposed``, what it has beyond that stays."""
         with self._lock:
-            self._drafts.pop(operator, None)
+            now = self._drafts.pop(operator, None)
+            if now is None or proposed is None or now is proposed:
+                return
+            files = {
+                path: content
+                for path, content in now.files.items()
+                if path not in proposed.files or proposed.files[path] != content
+            }
+            if files:
+                self._drafts[operator] = replace(now, files=files)
 
     def begun(self, operator: str) -> Draft:
         """Return the draft of ``operator``, or a new one on the newest revision.
@@ -88,16 +99,18 @@ class Editing:
         Raises:
             ConfigError: it is no path or no text, or there is too much.
         """
-        draft = self.begun(operator)
-        before = self.files(draft.base)
-        try:
-            entry = before.get(path)
-            content = None if text is None else content_of(text, entry.load() if entry else None)
-            draft = draft.with_file(path, content, before)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        self.keep(operator, draft)
-        return draft
+        with self._changing:  # two windows of one operator
+            draft = self.begun(operator)
+            before = self.files(draft.base)
+            try:
+                entry = before.get(path)
+                was = entry.load() if entry else None
+                content = None if text is None else content_of(text, was)
+                draft = draft.with_file(path, content, before)
+            except ValueError as error:
+                raise ConfigError(str(error)) from error
+            self.keep(operator, draft)
+            return draft
 
     def validate(self, base: Revision, files: Mapping[str, bytes | None]) -> tuple[Problem, ...]:
         """Return every problem of ``base`` with ``files``.

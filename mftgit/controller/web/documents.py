@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_doors import NotServedError, Pool
 from mftgit.controller.web.doors import AnyDoor, ApiDoor, Asked, not_found
 from mftgit.controller.web.history import PROPOSED
 from mftgit.controller.web.parts import WebParts
@@ -110,6 +110,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             body=_CHECK,
             max_body_bytes=MAX_BODY_BYTES,
             handle=lambda asked: _check(parts, asked),
+            pool=Pool.COMPARE,
         ),
         ApiDoor(
             method="POST",

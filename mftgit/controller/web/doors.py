@@ -57,7 +57,7 @@ class ApiDoor:
     body: Schema | None = None
     query: Mapping[str, Schema] = field(default_factory=dict)
     max_body_bytes: int = MAX_BODY_BYTES
-    pool: Pool = Pool.API
+    pool: Pool = Pool.PEOPLE
     media_type: str = "application/json"
 
 
@@ -93,7 +93,7 @@ class PageDoor:
     role: OperatorRole = OperatorRole.READ
     handle: Callable[[Asked], Page | GoTo]
     max_body_bytes: int = MAX_BODY_BYTES
-    pool: Pool = Pool.API
+    pool: Pool = Pool.PEOPLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from mftgit.adapters.git_objects import StoreError
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_doors import NotServedError, Pool
 from mftgit.controller.proposals import ProposalRefusedError
 from mftgit.controller.web.documents import MAX_BODY_BYTES, loaded
 from mftgit.controller.web.doors import AnyDoor, Asked, GoTo, Page, PageDoor, not_found
@@ -33,7 +33,12 @@ _NEW: Final = [folder for folder in FOLDERS if folder != "secrets"]
 def doors(parts: WebParts) -> Sequence[AnyDoor]:
     """Return the pages of the editor; its calls are in `documents`."""
     return [
-        PageDoor(path="/edit", role=_PROPOSE, handle=lambda asked: _begin_page(parts, asked)),
+        PageDoor(
+            path="/edit",
+            role=_PROPOSE,
+            handle=lambda asked: _begin_page(parts, asked),
+            pool=Pool.COMPARE,
+        ),
         PageDoor(path="/edit/document", role=_PROPOSE, handle=lambda asked: _editor(parts, asked)),
         *(
             PageDoor(
@@ -42,6 +47,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
                 role=_PROPOSE,
                 max_body_bytes=MAX_BODY_BYTES,
                 handle=lambda asked, handle=handle: handle(parts, asked),  # type: ignore[misc]
+                pool=Pool.COMPARE,
             )
             for path, handle in (
                 ("/edit/document", _edited),
@@ -263,7 +269,7 @@ def _propose_draft(parts: WebParts, asked: Asked) -> Page | GoTo:
         parts.proposals.propose(name, draft.base, draft.files, asked.text("message"), asked.who)
     except (ProposalRefusedError, ConfigError) as error:
         return _overview(parts, asked, refused=printable(str(error), keep="\n"), status=422)
-    parts.editing.drop(asked.who.name)
+    parts.editing.drop(asked.who.name, draft)
     return GoTo(
         path=f"/proposals/{quote(name)}",
         said="Proposed. Nothing is published until it is merged.",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from mftgit.adapters.http_doors import Pool
 from mftgit.controller.web.documents import MAX_BODY_BYTES, loaded
 from mftgit.controller.web.doors import AnyDoor, Asked, GoTo, Page, PageDoor, not_found
 from mftgit.controller.web.editing import edit_url, editor_page, not_kept
@@ -44,6 +45,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             role=OperatorRole.PROPOSE,
             max_body_bytes=MAX_BODY_BYTES,
             handle=lambda asked: _sent(parts, forms, asked),
+            pool=Pool.COMPARE,
         ),
     ]
 

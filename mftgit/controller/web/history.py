@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_doors import NotServedError, Pool
 from mftgit.controller.history import MOST_AT_ONCE, Row, tell_row
 from mftgit.controller.web.differences import show
 from mftgit.controller.web.doors import (
@@ -109,6 +109,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             answer=_difference_schema(),
             query={"from": {**_REVISION, "description": "Compare with this one, not its parent"}},
             handle=lambda asked: compared(asked).as_json(),
+            pool=Pool.COMPARE,
         ),
         revert,
         PageDoor(path="/history", handle=lambda asked: _list_page(asked, listed(asked))),
@@ -116,6 +117,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
         PageDoor(
             path="/history/{revision}",
             handle=lambda asked: _page(parts, asked, one(asked), compared(asked)),
+            pool=Pool.COMPARE,
         ),
         FormDoor(path="/history/{revision}/revert", call=revert, to=_to_proposal),
         Topic(name="history", mark=lambda: _mark(parts)),
@@ -171,7 +173,8 @@ def _start(asked: Asked) -> Revision | None:
 
 def _limit(asked: Asked) -> int:
     text = asked.asked("limit", str(_AT_ONCE))
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= MOST_AT_ONCE:
+    is_number = text.isascii() and text.isdigit() and len(text) < 9  # noqa: PLR2004
+    if not is_number or not 0 < int(text) <= MOST_AT_ONCE:
         raise NotServedError(400, f"limit is {text[:40]!r}, expected 1 to {MOST_AT_ONCE}")
     return int(text)
 

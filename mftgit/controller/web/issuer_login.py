@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from mftgit.adapters.http_doors import Door, Request, Response
+from mftgit.adapters.http_doors import Door, Pool, Request, Response
 from mftgit.adapters.openid import make_verifier
 from mftgit.controller.vouching import Vouching
 from mftgit.controller.web.doors import GoTo
@@ -61,7 +61,14 @@ class IssuerLogin:
     def doors(self) -> list[Door]:
         """Return the doors to the issuer and back from it, which are anyone's."""
         return [
-            Door(method="GET", path=path, access=Access.ANYONE, handle=handle, refuse=self._worded)
+            Door(
+                method="GET",
+                path=path,
+                access=Access.ANYONE,
+                handle=handle,
+                refuse=self._worded,
+                pool=Pool.PEOPLE,
+            )
             for path, handle in ((BEGIN, self._begin), (CALLBACK, self._come_back))
         ]
 

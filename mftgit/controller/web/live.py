@@ -126,7 +126,12 @@ class Live:
         if ended:
             self._on_loop(lambda: self._end(ended))
         for name in {each.topic for each in waiting}:
-            self._on_loop(partial(self._tell, name, self._topics[name].mark()))
+            try:
+                mark = self._topics[name].mark()
+            except MftgitError as error:  # what cannot be looked at must not silence the others
+                logger.warning("no news of one kind for open pages", topic=name, error=str(error))
+            else:
+                self._on_loop(partial(self._tell, name, mark))
 
     def _on_loop(self, call: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():

@@ -58,6 +58,7 @@ class Login:
                 access=Access.ANYONE,
                 handle=self._page,
                 refuse=self._refuse,
+                pool=Pool.PEOPLE,
             ),
             Door(
                 method="POST",

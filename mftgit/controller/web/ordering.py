@@ -15,6 +15,7 @@ from mftgit.model.orders import Verb
 from mftgit.model.passed_orders import ABOUT, About, Asked, OrderState, PassedOrder
 
 _MOST: Final = 200
+_MOST_NUMBER: Final = 10**15
 
 ORDER: Final = {
     "type": "object",
@@ -45,7 +46,7 @@ _ASK: Final = {
         "member": _NAME,
         "order": {"enum": [each.value for each in ABOUT]},
         "transfer": _NAME,
-        "session": {"type": "integer", "minimum": 1},
+        "session": {"type": "integer", "minimum": 1, "maximum": _MOST_NUMBER},
         "account": {
             **_NAME,
             "description": "Whose session is meant: numbers begin anew with a member",
@@ -86,7 +87,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             member=MemberName(name_in(body, "member") or ""),
             verb=_verb(body["order"]),
             transfer=name_in(body, "transfer"),
-            session=body.get("session"),
+            session=None if body.get("session") is None else int(body["session"]),
             account=name_in(body, "account"),
             to=name_in(body, "to"),
         ).as_json()
@@ -190,7 +191,9 @@ def _of_form(asked: AskedOfDoor) -> dict[str, Any]:
     """Return what a button orders of a member."""
     body: dict[str, Any] = {"member": asked.text("member"), "order": asked.text("order")}
     session = asked.text("session")
-    if ABOUT.get(_verb(body["order"])) is About.SESSION and session.isdecimal():
+    if ABOUT.get(_verb(body["order"])) is About.SESSION:
+        if not session.isdecimal() or len(session) > 15 or not int(session):  # noqa: PLR2004
+            raise NotServedError(400, f"{session[:40]!r} is no number of a session")
         body["session"] = int(session)
         body["account"] = asked.text("account")
     return body

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_doors import NotServedError, Pool
 from mftgit.controller.reviews import ChangeView
 from mftgit.controller.web.differences import show
 from mftgit.controller.web.doors import (
@@ -104,10 +104,13 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             summary="A proposal: what it would do, who approves of it, and what was said.",
             answer=VIEW,
             handle=lambda asked: tell_view(seen(asked)),
+            pool=Pool.COMPARE,
         ),
         PageDoor(path="/proposals", handle=lambda _: _list_page(parts)),
         PageDoor(
-            path="/proposals/{name:path}", handle=lambda asked: _page(parts, asked, seen(asked))
+            path="/proposals/{name:path}",
+            handle=lambda asked: _page(parts, asked, seen(asked)),
+            pool=Pool.COMPARE,
         ),
         *_doing(parts),
         Topic(name="proposals", mark=lambda: _mark(parts)),
@@ -243,7 +246,8 @@ def _meant(call: ApiDoor) -> Callable[[Asked], Any]:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= 10_000_000:  # noqa: PLR2004
+    is_number = text.isascii() and text.isdigit() and len(text) < 9  # noqa: PLR2004
+    if not is_number or not 0 < int(text) <= 10_000_000:  # noqa: PLR2004
         raise NotServedError(400, f"{text[:40]!r} is no number of a line")
     return int(text)
 

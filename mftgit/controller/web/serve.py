@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
-from mftgit.adapters.http_doors import EVENT_STREAM, Door, NotServedError, Request, Response
+from mftgit.adapters.http_doors import EVENT_STREAM, Door, NotServedError, Pool, Request, Response
 from mftgit.controller.codes import Codes
 from mftgit.controller.web.doors import (
     AnyDoor,
@@ -100,6 +100,7 @@ class Serving:
             handle=handle,
             by_cookie=True,
             refuse=refuse,
+            pool=Pool.PEOPLE,
         )
 
     # The API
