@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
+from typing import Final
 
 import pytest
 from controller_site import NODE, NOW, Site, controller_site
@@ -21,7 +22,7 @@ from mftgit.controller.web import sessions
 from mftgit.model.access import OperatorRole
 from mftgit.model.names import OperatorName
 
-STATUS = {
+STATUS: Final = {
     "name": NODE,
     "role": "node",
     "state": "active",
