@@ -22,7 +22,7 @@ from mftgit.controller.web import sessions
 from mftgit.model.access import OperatorRole
 from mftgit.model.names import OperatorName
 
-STATUS: Final = {
+STATUS: Final[dict[str, object]] = {
     "name": NODE,
     "role": "node",
     "state": "active",
