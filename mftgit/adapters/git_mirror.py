@@ -86,6 +86,14 @@ def _headers(token: str | None) -> Mapping[str, str]:
     return {"Authorization": f"Basic {b64encode(f'x-access-token:{token}'.encode()).decode()}"}
 
 
+def without_token(text: str, token: str | None) -> str:
+    """Return ``text`` of a server, which may have said back what it was shown, without that."""
+    shown = (each.rpartition(" ")[2] for each in _headers(token).values())
+    for each in (token, *shown) if token else ():
+        text = text.replace(each, "…")
+    return text
+
+
 @contextmanager
 def _authority(mirror: Mirror) -> Iterator[Path | None]:
     if mirror.ca is None:

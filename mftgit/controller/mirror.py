@@ -14,7 +14,7 @@ from mftgit import __version__
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.adapters.git_admission import Admission, Door, Pusher
 from mftgit.adapters.git_fetch import RemoteUnreachableError
-from mftgit.adapters.git_mirror import Looked, look_at
+from mftgit.adapters.git_mirror import Looked, look_at, without_token
 from mftgit.adapters.registry import Registry
 from mftgit.controller.forge_statuses import ForgeStatuses
 from mftgit.controller.mirror_settings import MirrorSettings, Standing
@@ -141,7 +141,7 @@ class Mirroring:
             # What answers wrongly is not asked as often as what is away: each time may cost a whole download.
             passing = isinstance(error, RemoteUnreachableError | ConfigError)
             self._failures = 0 if passing else self._failures + 1
-            problem = str(error)
+            problem = self._without_token(str(error))
             if before.problem is None:
                 self._record(EventName.FORGE_UNREACHABLE, {"url": mirror.url, "reason": problem})
             logger.warning("the forge cannot be looked at; main stays as it is", reason=problem)
@@ -151,6 +151,12 @@ class Mirroring:
         if before.problem is not None:
             self._record(EventName.FORGE_REACHED, {"url": mirror.url})
         self._settings.found(replace(after, looked_at=at, reached_at=at, problem=None))
+
+    def _without_token(self, text: str) -> str:
+        try:
+            return without_token(text, self._settings.secret(self._settings.token_file))
+        except ConfigError:  # it cannot be read, so that it was shown to nobody
+            return text
 
     def _look(self, mirror: Mirror, before: Standing) -> Standing:
         settings, store = self._settings, self._door.store

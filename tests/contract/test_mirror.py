@@ -11,7 +11,9 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from cluster import mftgit, mftgit_json
@@ -293,6 +295,31 @@ def test_a_forge_that_hangs_keeps_the_controller_neither_from_serving_nor_from_e
         forge.site.controller._mirroring._thread.join()
         forge.mirror("--off")
     forge.site.start()
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Says back what it is shown, as some proxies do in their errors."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.end_headers()
+        self.wfile.write(f"no: {self.headers['Authorization']}".encode())
+
+
+def test_what_a_forge_says_back_of_a_token_is_kept_nowhere(forge: Forge) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/acme/config"
+        (forge.root / "token").write_text(TOKEN + "\n", encoding="utf-8")
+        forge.mirror("--url", url, "--token-file", str(forge.root / "token"))
+        until(lambda: forge.events(EventName.FORGE_UNREACHABLE))
+        until(forge.looked)
+        forge.mirror("--off")
+        server.shutdown()
+    (told,) = forge.events(EventName.FORGE_UNREACHABLE)
+    assert "answered 403: no: Basic …" in str(told.facts["reason"])
+    shown = b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+    assert not any(shown in text for text in forge.logged)
 
 
 def test_webhooks_are_hints_of_the_forge_alone(forge: Forge) -> None:
