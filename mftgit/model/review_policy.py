@@ -109,7 +109,16 @@ class People:
 
 def fold(name: str) -> str:
     """Return ``name`` so that two spellings of one are the same: case, width and composition do not count."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+    return _spelled_one_way(name).strip()
+
+
+def _spelled_one_way(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _folded_path(path: str) -> str:
+    """Return ``path`` part by part: what only looks like a slash, or is written out with one, makes no folder."""
+    return "/".join(_spelled_one_way(part).replace("/", "\u2215") for part in path.split("/"))
 
 
 def together(parties: Iterable[frozenset[str]]) -> tuple[frozenset[str], ...]:
@@ -127,7 +136,7 @@ def matches(glob: str, path: str) -> bool:
 
     ``*`` and ``?`` stay in a folder, ``**`` does not.
     """
-    return _pattern(fold(glob)).fullmatch(fold(path)) is not None
+    return _pattern(_folded_path(glob)).fullmatch(_folded_path(path)) is not None
 
 
 @lru_cache(1024)

@@ -135,6 +135,9 @@ def test_no_two_parties_share_a_person_and_nobody_is_lost(parties: list[frozense
         ("a.b", "axb", False),
         ("***", "a/b\nc", True),
         ("trust/**", "trust/\u00e9", True),
+        ("notes/*", "notes/\u2100.txt", True),  # a/c in one character
+        ("*", "a\uff0fb", True),
+        ("trust/**", "\uff54rust/x", True),
     ],
 )
 def test_globs_match_as_they_read(glob: str, path: str, hit: bool) -> None:  # noqa: FBT001
