@@ -17,6 +17,9 @@ MOST_COMPONENTS: Final = 200
 
 MOST_FIELDS: Final = 60
 
+MOST_GROUPS: Final = 40
+"""Of members on which the same changes, on a page; where each has its own variables, each is a group."""
+
 _PRESENCES: Final = {
     Presence.STAYS: "",
     Presence.COMES: "comes",
@@ -34,7 +37,10 @@ def show(found: Comparison) -> dict[str, Any]:
         "after": found.after,
         "invalid": found.invalid,
         "problems": [each.as_json() for each in found.problems[:MOST_COMPONENTS]],
-        "groups": [{"members": list(each.members), **_change(each.change)} for each in groups],
+        "groups": [
+            {"members": list(each.members), **_change(each.change)} for each in groups[:MOST_GROUPS]
+        ],
+        "more_groups": [name for each in groups[MOST_GROUPS:] for name in each.members],
         "still": [each.member for each in found.members if not each],
         "restarts": [{"what": what, "members": names} for what, names in _restarts(found.members)],
         "files": [_file(number, each) for number, each in enumerate(found.text.files)],
