@@ -43,6 +43,7 @@ class Volumes:
         self._records = records
         self._events = events
         self._clock = clock
+        self._changes = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="volumes", daemon=True)
 
@@ -58,6 +59,11 @@ class Volumes:
         self._records.close()
 
     # For who asks
+
+    @property
+    def changes(self) -> int:
+        """Return another number as soon as there is more to tell."""
+        return self._changes
 
     def bars(self, flow: Flow, name: str, step: Step) -> tuple[Bar, ...]:
         """Return what was moved of late by ``name``, or with `ALL` by all."""
@@ -116,6 +122,7 @@ class Volumes:
                 amounts[key] = amounts.get(key, Amount()) + amount(event)
                 told.append((subject, position))
             self._records.take(amounts, told, position=position)
+            self._changes += bool(told)
 
     def forget(self) -> None:
         """Let go of what is not in the log any more, and of volumes of long ago; raises MftgitError."""

@@ -72,6 +72,17 @@ def test_files_are_counted_once_by_transfer_and_hour_also_over_a_restart(ground:
     assert ground.volumes.bars(Flow.DELIVERY, "a", Step.DAY)[-1].amount.size_bytes == 301
 
 
+def test_who_looks_learns_that_there_is_more_to_tell_and_of_nothing_else(ground: Ground) -> None:
+    ground.tell(EventName.LOGIN_FAILED, who="eve")
+    ground.volumes.look()
+    before = ground.volumes.changes
+    ground.tell(EventName.RUN_FINISHED, transfer="t", outcome="succeeded", files=1, size_bytes=1)
+    ground.volumes.look()
+    assert (before, ground.volumes.changes) == (0, 1)
+    (told,), _ = ground.volumes.newest(Flow.RUN, "t", limit=5)
+    assert told.event is EventName.RUN_FINISHED
+
+
 def test_deliveries_are_found_newest_first_by_word_and_outcome_page_by_page(
     ground: Ground,
 ) -> None:

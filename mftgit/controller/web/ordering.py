@@ -140,8 +140,13 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
         called,
         PageDoor(path="/orders", handle=page),
         FormDoor(path="/orders", call=called, body=_of_form, to=_to_page),
-        Topic(name="transfers", mark=lambda: f"{parts.reported.mark}/{parts.orders.changes}"),
+        Topic(name="transfers", mark=lambda: _mark(parts)),
     ]
+
+
+def _mark(parts: WebParts) -> str:
+    """Return what changes with what pages of transfers show: the events of a run come after the state that it left."""
+    return f"{parts.reported.mark}/{parts.orders.changes}/{parts.volumes.changes}"
 
 
 def give(
