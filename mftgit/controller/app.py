@@ -149,6 +149,7 @@ class Controller:
         self._limits = PublishedLimits(self.store)
         self._limits()
         self._keep_for_loss(bootstrap, clock)
+        self.history = History(self.store, validator, self._running)
         self._open_gate(folder, validator, clock)
         self._codes = Codes(OperatorCodes(folder.registry), folder.age_key, clock=clock)
         self._vouching = Vouching(
@@ -161,7 +162,6 @@ class Controller:
             clock=clock,
             issuer_mark=self._vouching.mark,
         )
-        self.history = History(self.store, validator, self._running)
         doorkeeper = Doorkeeper(
             self._registry,
             keys,
@@ -235,7 +235,11 @@ class Controller:
         )
         self.proposals = Proposals(self._git.door, controller=self._me, now=clock.now)
         self.reviews = Reviews(
-            self._git.door, self._review_gate, controller=self._me, now=clock.now
+            self._git.door,
+            self._review_gate,
+            compare=lambda before, after: self.history.compare(before, after).members,
+            controller=self._me,
+            now=clock.now,
         )
 
     def _keep_for_loss(self, bootstrap: Bootstrap, clock: Clock) -> None:

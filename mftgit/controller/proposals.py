@@ -12,10 +12,10 @@ from mftgit.adapters.git_admission import Admission, Door, Pusher
 from mftgit.adapters.git_edit import Edit, EditError, Files, add_edit
 from mftgit.adapters.git_pack import PackError
 from mftgit.adapters.git_past import read_past
+from mftgit.controller.committer import cluster_of, committer
 from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.model.access import Principal
-from mftgit.model.documents import Document, parse_document
-from mftgit.model.names import CHANGES, MAIN, MemberName, Revision, is_name
+from mftgit.model.names import CHANGES, MAIN, MemberName, Revision
 from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.policy_version import check_policy_step, set_version
 from mftgit.model.printable import printable
@@ -195,7 +195,7 @@ class Proposals:
             files=files,
             message=_message(message),
             author=f"{who.name} <{who.name}@{cluster}.invalid>",
-            committer=f"mftgit <{self._controller}@{cluster}.invalid>",
+            committer=committer(self._controller, cluster),
             now=self._now(),
         )
         admission = Admission(self._door, Pusher(who=who.name, role=who.role), limits=limits)
@@ -216,11 +216,7 @@ class Proposals:
         return new
 
     def _cluster_name(self) -> str:
-        """Return the published name of the cluster, which addresses of authors end with."""
-        entry = self._store.pick(self._main(), (CLUSTER_FILE,)).get(CLUSTER_FILE)
-        document = parse_document(CLUSTER_FILE, entry.load()) if entry else None
-        name = document.value.get("name") if isinstance(document, Document) else None
-        return name if isinstance(name, str) and is_name(name) else "cluster"
+        return cluster_of(self._store, self._main())
 
     def _number_policy(self, tip: Revision, ours: Tree, files: Files) -> Files:
         """Give the policy that comes back a number of its own, as long as it can be told where."""

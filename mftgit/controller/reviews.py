@@ -11,7 +11,8 @@ from typing import Final
 from mftgit.adapters.git_admission import Admission, Door, Pusher
 from mftgit.adapters.git_past import Past, read_past
 from mftgit.adapters.git_rebase import RebaseError, replay
-from mftgit.controller.review_gate import ReviewGate
+from mftgit.controller.committer import cluster_of, committer
+from mftgit.controller.review_gate import Compare, ReviewGate
 from mftgit.controller.review_reading import Seen
 from mftgit.errors import MftgitError
 from mftgit.model.access import OperatorRole, Principal
@@ -94,10 +95,12 @@ class Reviews:
         door: Door,
         gate: ReviewGate,
         *,
+        compare: Compare,
         controller: MemberName,
         now: Callable[[], datetime],
     ) -> None:
-        """Merge by ``door``, which is that of pushes too."""
+        """Merge by ``door``, which is that of pushes too; ``compare`` keeps its answers, for each look asks it."""
+        self._compare = compare
         self._door = door
         self._store = door.store
         self._gate = gate
@@ -120,10 +123,11 @@ class Reviews:
 
         Raises:
             ConfigError: there is none (NoSuchChangeError), or it grew from nothing that is published.
+            StillWorkingError: what it changes takes long.
         """
         seen = self._gate.see(name)
         change = seen.change
-        changes = tuple(self._gate.compare(change.base, change.tip))
+        changes = tuple(self._compare(change.base, change.tip))
         way, why = self._way(seen)
         return ChangeView(
             summary=self._told(seen),
@@ -239,7 +243,7 @@ class Reviews:
                     quarantine,
                     tuple(reversed(seen.commits)),
                     onto=main,
-                    committer=f"mftgit <{self._controller}@mftgit.invalid>",
+                    committer=self._committer(main),
                     now=self._now(),
                 )
                 self._gate.rebased[new] = (name, seen.change.tip)
@@ -294,12 +298,15 @@ class Reviews:
                     quarantine,
                     tuple(reversed(seen.commits)),
                     onto=seen.rules.main,
-                    committer="mftgit <mftgit@mftgit.invalid>",
+                    committer=self._committer(seen.rules.main),
                     now=self._now(),
                 )
         except RebaseError as error:
             return _REBASE, (f"main has moved on: {error}", again)
         return _REBASE, ()
+
+    def _committer(self, main: Revision) -> str:
+        return committer(self._controller, cluster_of(self._store, main))
 
     def _summary(self, name: str, tip: Revision) -> ChangeSummary:
         try:

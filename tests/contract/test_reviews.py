@@ -226,6 +226,17 @@ def test_an_approval_outlives_a_merge_of_what_was_published_meanwhile(
     assert site.controller.reviews.show("node").merges_by == "fast-forward"
 
 
+def test_what_a_proposal_changes_is_worked_out_once(site: Site, ann: Person) -> None:
+    tip = ann.fresh(NODE)
+    ann.push("change/node")
+    first = site.controller.reviews.show("node")
+    assert [each.member for each in first.changes if each] == ["node-1"]
+    again = site.controller.reviews.show("node")
+    kept = site.controller.history.compare(Revision(first.seen.change.base), Revision(tip))
+    assert all(one is kept.members[place] for place, one in enumerate(again.changes))
+    assert again.changes[0] is first.changes[0]
+
+
 def test_a_proposal_that_main_has_left_behind_is_put_on_top(
     site: Site, ann: Person, bob: Person
 ) -> None:
@@ -242,6 +253,7 @@ def test_a_proposal_that_main_has_left_behind_is_put_on_top(
     assert store.is_ancestor(main, new)
     assert {"members/node-1.yaml", "notes/x.txt", "notes/y.txt"} <= store.tree(new).keys()
     assert len(store.history(main, new)) == 2
+    assert b"\ncommitter mftgit <controller@c.invalid> " in store.raw_commit(new)
     assert reviews.list() == ()
     assert not site.controller._review_gate.rebased
 
