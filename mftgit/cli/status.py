@@ -159,7 +159,9 @@ def _show_services(found: ClusterStatus, console: Console) -> None:
 
 def _show_event_handlers(found: ClusterStatus, console: Console) -> None:
     """Print the event handlers of members, and what fails of them."""
-    handlers = Table("event handler", "on", "type", "state", "behind", "last", box=box.SIMPLE)
+    handlers = Table(
+        "event handler", "on", "type", "state", "behind", "missed", "last", box=box.SIMPLE
+    )
     for each in found.members:
         for one in each["event_handlers"]:
             last = "-" if one["last"] is None else f"{one['last']}, {one['last_at']}"
@@ -169,6 +171,7 @@ def _show_event_handlers(found: ClusterStatus, console: Console) -> None:
                 one["type"],
                 one["state"],
                 str(one["behind"]),
+                str(one["missed"]),
                 escape(printable(last)),
             )
     if handlers.rows:

@@ -28,8 +28,13 @@ HANDLED: Final = counter(
     _HANDLER,
     "outcome",
 )
+MISSED: Final = counter(
+    "mftgit_event_handler_missed_total",
+    "events that the event log had let go of before it handled them",
+    _HANDLER,
+)
 
-WAY_METRICS: Final = (UNREPORTED, DROPPED, HANDLER_STATE, BEHIND, HANDLED)
+WAY_METRICS: Final = (UNREPORTED, DROPPED, HANDLER_STATE, BEHIND, HANDLED, MISSED)
 
 
 def measure_ways(seen: Seen) -> Iterator[Sample]:
@@ -46,3 +51,4 @@ def _of_handler(handler: EventHandlerStatus) -> Iterator[Sample]:
     yield BEHIND.of(float(handler.behind), name)
     yield HANDLED.of(float(handler.handled), name, "handled")
     yield HANDLED.of(float(handler.refused), name, "refused")
+    yield MISSED.of(float(handler.missed), name)

@@ -167,6 +167,7 @@ def test_an_event_handler_tells_its_state_and_how_far_it_has_come() -> None:
         behind=3,
         handled=9,
         refused=1,
+        missed=2,
     )
     status = replace(STATUS, event_handlers=(handler,), events_dropped=8)
     found = told(measure(replace(SEEN, status=status)))
@@ -174,6 +175,7 @@ def test_an_event_handler_tells_its_state_and_how_far_it_has_come() -> None:
     assert found["event_handler_waiting_events/mail"] == 3
     assert found["event_handler_events_total/mail/handled"] == 9
     assert found["event_handler_events_total/mail/refused"] == 1
+    assert found["event_handler_missed_total/mail"] == 2
 
 
 @pytest.mark.parametrize(
