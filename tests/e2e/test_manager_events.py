@@ -84,7 +84,7 @@ def test_events_are_searched_by_keyboard_and_shown_with_their_facts(
     check_page(window, "events-found")
     window.open(f"{site.url}/events?event=RunFaild")
     window.shows("did you mean 'RunFailed'?")
-    check_pages(window, site, "/events", "/event-handlers")
+    check_pages(window, site, "/event-handlers", "/events")
 
 
 def test_events_come_as_they_are_written_and_wait_while_it_pauses(
