@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.needs("chromium"), pytest.mark.needs("chromedriver")]
 
 HOSTILE = '<img src=x onerror="window.hurt = 1">\u202e'
 ENTER = "\ue007"
-SHOWN = "return [...document.querySelectorAll('#events .words')].map((each) => each.textContent)"
+SHOWN = "return [...document.querySelectorAll('#events .words > span:last-child')].map((each) => each.textContent)"
 FACTS = "return [...document.querySelectorAll('#events li:first-child dd')].map((each) => each.textContent)"
 
 
