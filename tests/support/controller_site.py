@@ -54,6 +54,7 @@ class Node:
     folder: StateFolder
     events: EventStore
     outbound: Outbound
+    handlers: Handlers
     upstream: RemoteUpstream
     intake: Intake
     woken: threading.Event
@@ -74,6 +75,7 @@ class Node:
 
     def close(self) -> None:
         self.outbound.stop()
+        self.handlers.stop()
         self.upstream.close()
         self.events.close()
 
@@ -119,6 +121,7 @@ def open_node(parts: Parts, upstream: RemoteUpstream) -> Node:
         folder=parts.folder,
         events=events,
         outbound=outbound,
+        handlers=handlers,
         upstream=upstream,
         intake=Intake(parts, outbound, inbound, handlers, told=tell, wake=woken.set),
         woken=woken,
