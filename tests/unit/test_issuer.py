@@ -1,5 +1,6 @@
 """Whom an issuer's claims let in."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,6 +40,11 @@ def test_the_highest_role_of_a_claim_counts() -> None:
     who = operator_of(ISSUER, CLAIMS, nonce="n")
     assert (who.name, who.role) == ("olga", OperatorRole.PUBLISH)
     assert operator_of(ISSUER, {**CLAIMS, "groups": "staff"}, nonce="n").role is OperatorRole.READ
+
+
+def test_without_a_domain_the_claim_is_the_name() -> None:
+    anybody = replace(ISSUER, name_claim="preferred_username", domain=None)
+    assert operator_of(anybody, {**CLAIMS, "preferred_username": "Olga"}, nonce="n").name == "olga"
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,8 @@ def test_a_run_that_an_older_member_tells_of_is_for_no_firing() -> None:
         {"transfers": [TRANSFER | {"epoch": float("inf")}]},
         {"services": None},
         {"services": [{"name": "sftp"}]},
+        {"event_handlers": None},
+        {"event_handlers": [{"name": "oncall"}]},
     ],
 )
 def test_a_status_of_another_shape_is_refused(change: dict[str, Any]) -> None:

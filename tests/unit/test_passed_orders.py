@@ -193,6 +193,11 @@ def test_a_member_says_by_its_events_what_became_of_orders() -> None:
     assert (refused.state, refused.outcome) == (OrderState.REFUSED, "x" * MAX_OUTCOME)
 
 
+@pytest.mark.parametrize("number", [0, -1, 1 << 63, True, "5", None])
+def test_an_event_with_no_number_of_an_order_says_nothing_of_one(number: Fact) -> None:
+    assert said(EventName.ORDER_CARRIED_OUT, number=number) is None
+
+
 def test_other_events_say_nothing_of_orders() -> None:
     assert said(EventName.ORDER_CARRIED_OUT) is None  # of an order of its own machine
     assert said(EventName.ORDER_REFUSED, number=True) is None
