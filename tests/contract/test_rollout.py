@@ -538,6 +538,7 @@ def test_a_member_that_waits_for_a_window_looks_often_enough_to_be_in_time_for_i
         assert member._look() <= 1.2 * WINDOW_POLL_S
         assert member.status().state is MemberState.WAITING
         member._outbound.stop()
+        member._handlers.stop()
 
 
 def test_a_node_goes_to_the_revision_that_it_is_pinned_to_whosever_turn_it_is(

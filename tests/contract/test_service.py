@@ -1003,7 +1003,7 @@ def test_a_move_is_left_as_word_for_the_owner_by_any_member(site: Site) -> None:
     until(lambda: second.status()[0].owner == "one")
     until(lambda: all(len(member.standings()) == 2 for member in (first, second)))
     assert "goes to two" in second.ordered.move(T, MemberName("two"), "operator alice")
-    until(lambda: (first.status(), second.status()[0].owner)[1] == "two")
+    until(lambda: [each.status()[0].owner for each in (first, second)] == ["two", "two"])
     (ordered,) = site.named(EventName.TRANSFER_MOVE_ORDERED)
     assert (ordered["to"], ordered["by"]) == ("two", "operator alice")
     with pytest.raises(OrderRefusedError, match="two owns t already"):
