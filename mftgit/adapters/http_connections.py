@@ -42,13 +42,17 @@ class ConnectionLimits:
 
     @classmethod
     def of_process(cls) -> "ConnectionLimits":
-        """Let this process open as many files as it may, and leave a quarter of them for other things."""
+        """Let this process open as many files as it may; a quarter of them, 120 at least, are for other things."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         files = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, _FILES_WANTED)
         if soft != resource.RLIM_INFINITY and soft < files:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-        total = min(_MAX_CONNECTIONS, files * 3 // 4)
+        others = min(max(files // 4, _OTHER_FILES), files * 3 // 4)
+        total = min(_MAX_CONNECTIONS, files - others)
         return cls(total=total, per_source=max(1, total * 3 // 4))
+
+
+_OTHER_FILES = 120  # databases take three in each thread that uses them
 
 
 class _Connection(socket.socket):

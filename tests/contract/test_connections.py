@@ -358,7 +358,7 @@ def test_tls_before_1_2_is_refused(served: Served, version: ssl.TLSVersion) -> N
         context.wrap_socket(served.silent(), server_hostname=HERE)
 
 
-@pytest.mark.parametrize(("hard", "total"), [(200, 150), (1024, 768), (20_000, 4096)])
+@pytest.mark.parametrize(("hard", "total"), [(200, 80), (1024, 768), (20_000, 4096)])
 def test_the_room_follows_from_how_many_files_the_process_may_open(hard: int, total: int) -> None:
     script = (
         "import resource\n"

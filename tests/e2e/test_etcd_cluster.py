@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from cluster import Cluster
@@ -37,6 +38,11 @@ def owner_after(empty: Cluster, nodes: list[str], epoch: int) -> tuple[str, int]
         if found is not None and found["owner"] == name and found["epoch"] > epoch:
             return name, found["epoch"]
     return None
+
+
+def delivered(cluster: Cluster, nodes: Sequence[str]) -> Counter[str]:
+    each = (event for name in nodes for event in cluster.events(name))
+    return Counter(one["path"] for one in each if one["event"] == "DeliverySucceeded")
 
 
 @pytest.mark.long
@@ -90,12 +96,7 @@ def test_owners_and_etcds_die_in_turn_and_each_file_arrives_once(empty: Cluster)
         ]
         assert Counter(arrived) == Counter(sent)
         assert len(epochs) == ROUNDS
-        delivered = [
-            each["path"]
-            for name in nodes
-            for each in empty.events(name)
-            if each["event"] == "DeliverySucceeded"
-        ]
-        assert Counter(delivered) == Counter(sent)
+        empty.until("the last one is told", lambda: delivered(empty, nodes)["waits"])
+        assert delivered(empty, nodes) == Counter(sent)
         for name in nodes:
             empty.stop(name)
