@@ -13,10 +13,15 @@ Connection = sqlite3.Connection
 
 _BUSY_MS = 10_000
 _LOOK_MS = 50
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 class DatabaseError(MftgitError):
     """The database file cannot be used."""
+
+
+class DatabaseDamagedError(DatabaseError):
+    """The file is there, and is no database, or a broken one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +42,8 @@ class Database:
         Columns that tables of ``schema`` were given later are ``added`` where they are missing.
 
         Raises:
-            DatabaseError: the file cannot be opened or is no database.
+            DatabaseDamagedError: the file is no database.
+            DatabaseError: it cannot be opened.
         """
         self._path = path
         self._local = threading.local()
@@ -50,7 +56,8 @@ class Database:
                 self._add(column)
         except sqlite3.Error as error:
             self.close()
-            raise DatabaseError(
+            damaged = getattr(error, "sqlite_errorcode", None) in _DAMAGED
+            raise (DatabaseDamagedError if damaged else DatabaseError)(
                 f"{path}: {error}: see that this user may write there; a damaged file is restored from a backup"
             ) from error
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mftgit.adapters.sqlite import Database
+from loguru import logger
+
+from mftgit.adapters.sqlite import Database, DatabaseDamagedError
 from mftgit.model.volume import ALL, About, Amount, Flow
 
 _SCHEMA = """
@@ -26,8 +28,14 @@ class VolumeRecords:
     """Amounts by flow, name and hour; usable from many threads."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the records at ``path``."""
-        self._database = Database(path, _SCHEMA)
+        """Open or create the records at ``path``; a damaged file makes way, for the log has all of it."""
+        try:
+            self._database = Database(path, _SCHEMA)
+        except DatabaseDamagedError as error:
+            logger.warning("amounts are counted anew from the event log", error=str(error))
+            for each in ("", "-wal", "-shm"):
+                path.with_name(path.name + each).unlink(missing_ok=True)
+            self._database = Database(path, _SCHEMA)
 
     def position(self) -> int:
         """Return up to which position of the event log everything is counted."""

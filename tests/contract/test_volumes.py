@@ -51,6 +51,16 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         made.volumes.stop()
 
 
+def test_a_damaged_file_makes_way_and_all_is_counted_anew(ground: Ground) -> None:
+    ground.tell(EventName.DELIVERY_SUCCEEDED, transfer="a", size_bytes=7, path="x")
+    ground.volumes.look()
+    ground.volumes.stop()
+    ground.path.write_bytes(b"no database" * 1000)
+    ground.volumes = ground.again()
+    ground.volumes.look()
+    assert ground.last(Flow.DELIVERY, "a") == Amount(files=1, size_bytes=7)
+
+
 def test_files_are_counted_once_by_transfer_and_hour_also_over_a_restart(ground: Ground) -> None:
     for size in (100, 200):
         ground.tell(EventName.DELIVERY_SUCCEEDED, transfer="a", size_bytes=size, path="x")
