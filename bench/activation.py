@@ -11,9 +11,9 @@ from bench import memory
 from bench.members import CONTROLLER, Cluster, Log, Pushed
 from bench.support import Table, median_and_p99, ms, pause, say, stopwatch
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.cli.demo.processes import Processes
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MemberName
 
 SIZES = ((2, 20), (10, 20), (50, 10))

@@ -17,21 +17,21 @@ from bench import memory
 from bench.members import CONTROLLER, Cluster, Log
 from bench.support import Table, median_and_p99, ms, pause, say, stopwatch
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.git_brought import History
-from mftgit.adapters.git_send import write_pack
-from mftgit.adapters.git_store import FETCHED, GitStore
+from mftgit.adapters.git.brought import History
+from mftgit.adapters.git.send import write_pack
+from mftgit.adapters.git.store import FETCHED, GitStore
 from mftgit.cli.demo.processes import Processes
 from mftgit.cli.rules import make_validator
 from mftgit.member.verify import check_removals, check_signatures
-from mftgit.model.config import Generation, Role
-from mftgit.model.events import EventName
-from mftgit.model.limits import Limits
+from mftgit.model.configuration.config import Generation, Role
+from mftgit.model.configuration.plan import plan
+from mftgit.model.configuration.render import render
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MAIN, MemberName, Revision
-from mftgit.model.plan import plan
-from mftgit.model.push import RefUpdate
-from mftgit.model.render import render
-from mftgit.model.succession import check_succession
-from mftgit.model.trust import POLICY_FILES
+from mftgit.model.revisions.limits import Limits
+from mftgit.model.revisions.push import RefUpdate
+from mftgit.model.revisions.succession import check_succession
+from mftgit.model.trust.trust import POLICY_FILES
 
 SIZES: Final = (100, 1_000, 10_000)
 QUICK_SIZES: Final = (100, 1_000)

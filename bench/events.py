@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.event_numbers import row_of
-from mftgit.adapters.event_store import EventStore
-from mftgit.model.event_kinds import Component, Severity
-from mftgit.model.event_query import EventQuery
-from mftgit.model.event_retention import Sweep
-from mftgit.model.events import Event, EventName, Fact
+from mftgit.adapters.events.numbers import row_of
+from mftgit.adapters.events.store import EventStore
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.events.kinds import Component, Severity
+from mftgit.model.events.query import EventQuery
+from mftgit.model.events.retention import Sweep
 from mftgit.model.names import Epoch, MemberName, Revision
 
 MEMBERS = [MemberName(f"node-{number}") for number in range(20)]

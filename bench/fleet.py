@@ -16,13 +16,13 @@ from bench import memory
 from bench.activation import documents
 from bench.members import CONTROLLER, Cluster, moment
 from bench.support import Table, median_and_p99, ms, pause, percentile, say
-from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.cli.demo.processes import Processes
-from mftgit.model.config import Role
-from mftgit.model.events import EventName
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MemberName
 
 _RAM = Path("/dev/shm")

@@ -24,9 +24,9 @@ from dulwich.object_store import BaseObjectStore, OverlayObjectStore
 from dulwich.objects import ObjectID
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.git_fetch import Request, download
-from mftgit.adapters.git_store import FETCHED, GitStore
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.git.fetch import Request, download
+from mftgit.adapters.git.store import FETCHED, GitStore
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.rules import make_validator
 from mftgit.errors import MftgitError
@@ -38,8 +38,8 @@ from mftgit.member.outbound.service import Outbound
 from mftgit.member.report import Reporter, back_off_s
 from mftgit.member.told import Told
 from mftgit.member.upstream import RemoteUpstream, clone_url
-from mftgit.model.events import EventName
-from mftgit.model.messages import Head, MemberState, MemberStatus
+from mftgit.model.events.event import EventName
+from mftgit.model.members.messages import Head, MemberState, MemberStatus
 from mftgit.model.names import MAIN, Revision
 
 _LOOKERS, _REPORTERS = 4, 2
@@ -51,6 +51,10 @@ Wake = Callable[[], None]
 
 _clock = SystemClock()
 _pause = threading.Event()
+
+
+def _forget(facts: object, *, flush: bool) -> None:
+    """Write nothing down."""
 
 
 class Work(Protocol):
@@ -88,7 +92,7 @@ class Whole:
             record=tell,
             is_ancestor=upstream.store.is_ancestor,
         )
-        self._inbound = Inbound(folder=folder, bootstrap=bootstrap, write=lambda _facts: None)
+        self._inbound = Inbound(folder=folder, bootstrap=bootstrap, write=_forget)
         parts = Parts(
             folder=folder,
             bootstrap=bootstrap,

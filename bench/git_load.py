@@ -21,7 +21,7 @@ from bench.members import CONTROLLER, Cluster
 from bench.support import Table, median_and_p99, ms, pause, percentile, say, stopwatch
 from mftgit.adapters.clock import SystemClock
 from mftgit.cli.demo.processes import Processes
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MemberName
 
 _UPLOAD = "/config.git/git-upload-pack"

@@ -16,7 +16,7 @@ from bench.members import CONTROLLER, Cluster
 from bench.support import pause, say
 from mftgit.adapters.channel import Channel
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.http_server import free_port
+from mftgit.adapters.http_server.server import free_port
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.model.names import MemberName

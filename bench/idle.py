@@ -22,9 +22,9 @@ from bench.support import Table, pause, say
 from mftgit.adapters.clock import SystemClock
 from mftgit.cli.demo.processes import Processes
 from mftgit.cli.orders import give_order
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.members.orders import Verb
 from mftgit.model.names import MemberName
-from mftgit.model.orders import Verb
 
 COUNTS: Final = (10, 100, 1000, 10_000)
 QUICK_COUNTS: Final = (10, 100)

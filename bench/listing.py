@@ -12,7 +12,7 @@ from sshd import Sshd, running_sshd
 
 from bench.clients import SSHD_OPTIONS
 from bench.support import Table, say, stopwatch
-from mftgit.adapters.sftp import connect
+from mftgit.adapters.sftp.endpoint import connect
 
 FILES: Final = 100_000
 QUICK_FILES: Final = 2_000

@@ -11,19 +11,19 @@ from pathlib import Path
 from bench.support import pause, say, stopwatch
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.documents_folder import importable
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.pki import fingerprint
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls.pki import fingerprint
 from mftgit.cli.demo.processes import Processes
 from mftgit.cli.records import open_records
 from mftgit.cli.rules import make_validator
 from mftgit.controller.initialise import Initialised, initialise
 from mftgit.errors import TransientError
 from mftgit.member.join import join
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.token import JoinToken
 from mftgit.model.names import MemberName
-from mftgit.model.token import JoinToken
 
 CONTROLLER = "controller"
 

@@ -15,7 +15,7 @@ from bench.support import Table, median_and_p99, pause, say
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.service import Outbound
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     Cluster,
     Destination,
     Generation,
@@ -24,11 +24,11 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.events import EventName
-from mftgit.model.location import LocalLocation
+from mftgit.model.configuration.plan import plan
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import LocationName, MemberName, Revision, TransferName
-from mftgit.model.plan import plan
-from mftgit.model.triggers import CronTrigger, IntervalTrigger
+from mftgit.model.transfers.triggers import CronTrigger, IntervalTrigger
 
 TRANSFERS = 10_000
 QUICK_TRANSFERS = 300

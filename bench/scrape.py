@@ -10,13 +10,13 @@ from typing import Final
 
 from bench.support import Table, say
 from mftgit.adapters.prometheus_text import MetricsText
-from mftgit.model.config import Role
-from mftgit.model.event_tally import EventTally
-from mftgit.model.messages import MemberState, MemberStatus
-from mftgit.model.metrics import measure as measure_member
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.tally import EventTally
+from mftgit.model.members.messages import MemberState, MemberStatus
+from mftgit.model.monitoring.metrics import measure as measure_member
+from mftgit.model.monitoring.seen import Seen
 from mftgit.model.names import Epoch, MemberName, Revision, TransferName
-from mftgit.model.seen import Seen
-from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus
+from mftgit.model.transfers.status import LastRun, TransferState, TransferStatus
 
 TRANSFERS: Final = (10, 100, 1_000, 5_000)
 ROUNDS: Final = 7

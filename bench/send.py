@@ -14,15 +14,15 @@ from typing import Any
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import Session
-from mftgit.adapters.endpoint import Endpoint
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.sftp import connect
-from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import Ownership, Term
-from mftgit.member.outbound.run import run_once
-from mftgit.model.config import (
+from mftgit.adapters.endpoint.contract import Endpoint
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.adapters.sftp.endpoint import connect
+from mftgit.member.outbound.given.context import Memory, RunContext
+from mftgit.member.outbound.ownership.own import Ownership, Term
+from mftgit.member.outbound.records.ledger import Ledger
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.model.configuration.config import (
     Cluster,
     Destination,
     Generation,
@@ -32,11 +32,11 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.events import EventName, Fact
-from mftgit.model.location import Client, LocalLocation, Location, SftpLocation
-from mftgit.model.login import KeyAuth
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.locations.location import Client, LocalLocation, Location, SftpLocation
+from mftgit.model.locations.login import KeyAuth
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
-from mftgit.model.triggers import WatchTrigger
+from mftgit.model.transfers.triggers import WatchTrigger
 
 _HERE, _PARTNER = LocationName("here"), LocationName("partner")
 _CLOCK = SystemClock()

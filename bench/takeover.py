@@ -16,9 +16,9 @@ from bench.members import Cluster, moment
 from bench.support import Table, pause, say
 from mftgit.adapters.clock import SystemClock
 from mftgit.cli.demo.processes import Processes
-from mftgit.model.etcd_values import lease_s
-from mftgit.model.events import EventName
-from mftgit.model.lease import renew_every_s, wait_s, watch_every_s
+from mftgit.model.events.event import EventName
+from mftgit.model.ownership.etcd_values import lease_s
+from mftgit.model.ownership.lease import renew_every_s, wait_s, watch_every_s
 from mftgit.resources import read_sample
 
 ROUNDS: Final = 20

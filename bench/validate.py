@@ -7,10 +7,10 @@ from pathlib import Path
 from bench.support import Table, ms, say, stopwatch
 from mftgit.adapters.documents_folder import importable
 from mftgit.cli.rules import make_validator
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
+from mftgit.model.configuration.render import render
 from mftgit.model.names import MemberName
-from mftgit.model.render import render
-from mftgit.model.validate import Validation, Validator
+from mftgit.model.rules.validate import Validation, Validator
 
 ROUNDS = 5
 

@@ -2,9 +2,10 @@
 
 A change travels this way, and the modules are named after the stations::
 
-    push -> controller.receive -> model.validate -> controller.publish -> controller.notify
-         -> member.fetch -> member.verify -> member.activate -> member.outbound.service
-         -> member.outbound.run -> adapters.event_store -> member.report -> controller.collect
+    push -> controller.gate.receive -> model.rules.validate -> controller.gate.publish
+         -> controller.members.notify -> member.fetch -> member.verify -> member.activate
+         -> member.outbound.service -> member.outbound.run -> adapters.events.store
+         -> member.report -> controller.members.collect
 """
 
 from loguru import logger

@@ -4,11 +4,13 @@ import os
 import shutil
 
 import pytest
-from hypothesis import settings
+from browser import keep_failures
+from hypothesis import HealthCheck, settings
 
-# The same examples every time; `HYPOTHESIS_PROFILE=deep` looks further.
-settings.register_profile("default", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("deep", max_examples=5000, deadline=None)
+# The same examples every time; `HYPOTHESIS_PROFILE=deep` looks further. How fast values are made tells of the machine.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", _PATIENT, derandomize=True, print_blob=True)
+settings.register_profile("deep", _PATIENT, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _PARTNERS = {"apache2", "etcd", "haproxy", "proftpd", "rclone", "smbd"}
@@ -31,3 +33,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("CI"):
                 pytest.fail(reason, pytrace=False)
             pytest.skip(reason)
+
+
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
+    """Keep pictures of the browser's windows that fixtures hold open for a test that failed."""
+    if call.when == "call" and call.excinfo is not None:
+        keep_failures()

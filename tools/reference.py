@@ -6,6 +6,7 @@ A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end of N
 """
 
 import argparse
+import ast
 import json
 import re
 import sys
@@ -21,14 +22,14 @@ from click.testing import CliRunner
 
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
-from mftgit.controller.web.doors import ApiDoor
+from mftgit.controller.web.doors import ApiDoor, StreamDoor
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.site import all_doors
-from mftgit.model.activation import NEXT
-from mftgit.model.event_kinds import KINDS, EventKind, Group, Severity
-from mftgit.model.metrics import METRICS
-from mftgit.model.record import Stage
-from mftgit.model.run import NEXT_DELIVERY, NEXT_RUN, DeliveryState, RunState
+from mftgit.model.events.kinds import KINDS, EventKind, Group, Severity
+from mftgit.model.members.activation import NEXT
+from mftgit.model.members.record import Stage
+from mftgit.model.monitoring.metrics import METRICS
+from mftgit.model.transfers.run import NEXT_DELIVERY, NEXT_RUN, DeliveryState, RunState
 from mftgit.resources import load_schemas
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,6 +130,17 @@ def layers(_page: Path) -> Iterator[str]:
 
 
 # Tables
+
+
+def packages(_page: Path) -> Iterator[str]:
+    """List the folders of the code, and what each is for."""
+    yield "| folder | what it is for |"
+    yield "|---|---|"
+    root = ROOT / "mftgit"
+    for folder in sorted(path.parent for path in root.rglob("__init__.py") if path.parent != root):
+        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        place = folder.relative_to(root).as_posix()
+        yield f"| `{place}` | {(said or '').splitlines()[0].replace('``', '`')} |"
 
 
 def state_folder(_page: Path) -> Iterator[str]:
@@ -241,7 +253,8 @@ def kind(field: Mapping[str, Any]) -> str:
 
 def api(_page: Path) -> Iterator[str]:
     """Tell of each call of the HTTP API."""
-    calls = (each for each in all_doors(cast("WebParts", _Anything())) if isinstance(each, ApiDoor))
+    made = all_doors(cast("WebParts", _Anything()))
+    calls = (each for each in made if isinstance(each, (ApiDoor, StreamDoor)))
     yield from ("| call | role | | answer |", "|---|---|---|---|")
     for call in sorted(calls, key=lambda each: (each.path, each.method)):
         asked = "".join(f"; `{name}`" for name in sorted(call.query))
@@ -273,6 +286,7 @@ PARTS: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "layers": layers,
     "metrics": metrics,
     "outputs": outputs,
+    "packages": packages,
     "run": run,
     "state-folder": state_folder,
 }

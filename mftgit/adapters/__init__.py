@@ -1,1 +1,1 @@
-"""One module for each technology outside the process; the only importer of it."""
+"""One package or module for each technology outside the process; the only importer of it."""

@@ -24,8 +24,8 @@ from mftgit.adapters.durable import write_file
 from mftgit.adapters.folders import enter, open_top
 from mftgit.errors import MftgitError
 from mftgit.model.names import Revision
-from mftgit.model.tree import Entry, Tree
-from mftgit.model.tree_id import object_id, tree_id
+from mftgit.model.revisions.tree_id import object_id, tree_id
+from mftgit.model.rules.tree import Entry, Tree
 
 ACTIVE: Final = "active"
 

@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from mftgit.adapters.pki import fingerprint, pick
+from mftgit.adapters.tls.pki import fingerprint, pick
 from mftgit.errors import ConfigError, MftgitError, TransientError
-from mftgit.model.bans import BanNews, parse_ban_news
-from mftgit.model.events import Event
-from mftgit.model.incarnation import HEADER, Shown
-from mftgit.model.messages import (
+from mftgit.model.events.event import Event
+from mftgit.model.inbound.account_use import UseNews, UseTold, parse_use_news
+from mftgit.model.inbound.bans import BanNews, parse_ban_news
+from mftgit.model.inbound.sessions_told import SessionsTold
+from mftgit.model.members.incarnation import HEADER, Shown
+from mftgit.model.members.messages import (
     CONFLICT,
     MAX_REPORT_BYTES,
     TOO_LARGE,
@@ -23,10 +25,9 @@ from mftgit.model.messages import (
     MemberStatus,
     parse_head,
 )
+from mftgit.model.members.passed_orders import OrderNews, parse_order_news
+from mftgit.model.members.recovery import KeptBundle, parse_kept
 from mftgit.model.names import MemberName
-from mftgit.model.passed_orders import OrderNews, parse_order_news
-from mftgit.model.recovery import KeptBundle, parse_kept
-from mftgit.model.sessions_told import SessionsTold
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
 _WAIT_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
@@ -79,7 +80,7 @@ class Channel:
             else {"ca_certs": str(ca_file)}
         )
         self.connections = self._pool = urllib3.PoolManager(
-            num_pools=2, maxsize=4, cert_reqs="CERT_REQUIRED", retries=False, **trusted
+            num_pools=2, maxsize=8, cert_reqs="CERT_REQUIRED", retries=False, **trusted
         )
 
     def head(self, known: Head | None, shown: Shown | None = None) -> Head | None:
@@ -227,6 +228,19 @@ class Channel:
         self._request(
             "POST", f"/api/members/{status.name}/status", body=status.as_json(last_seen_s=None)
         )
+
+    def exchange_uses(self, member: MemberName, told: UseTold) -> UseNews:
+        """Tell how accounts are in use at ``member``, and return what it has yet to learn of the others.
+
+        Raises:
+            ControllerUnreachableError: try again later.
+            ControllerRefusedError: the proof was not taken, or the controller is of an older version.
+        """
+        answer = self._request("POST", f"/api/members/{member}/uses", body=told.as_json())
+        try:
+            return parse_use_news(answer)
+        except ValueError as error:
+            raise ControllerUnreachableError(f"{self.url}: {error}") from error
 
     def offer_key(self, member: MemberName, *, public_key: str, possession: str) -> bool:
         """Let the controller know the member's next key, of which it has it; `possession` proves that.

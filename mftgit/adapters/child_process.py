@@ -11,7 +11,7 @@ from typing import Final
 from mftgit.adapters.control_line import ControlLine
 from mftgit.errors import MftgitError
 
-_SEND_S: Final = 10
+_SEND_S: Final = 10.0
 _KEPT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _KEPT_OF: Final = ("PYTHON", "COVERAGE_")
 
@@ -19,15 +19,18 @@ _KEPT_OF: Final = ("PYTHON", "COVERAGE_")
 class Child:
     """One such process. One thread receives from its ``line``; a child that takes nothing for 10 s is given up."""
 
-    def __init__(self, module: str, *arguments: str, most_bytes: int) -> None:
+    def __init__(self, module: str, *arguments: str, most_bytes: int, silent_s: float) -> None:
         """Start ``python -m module DESCRIPTOR arguments``; ``most_bytes`` is how long a message of it may be.
+
+        Where it says nothing for ``silent_s``, who receives from it gets a LineSilentError (see `bear`).
 
         Raises:
             MftgitError: the system starts none.
         """
         ours, its = socket.socketpair()
         # A child that stands still must not hold its member up.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_S, 0))
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(_SEND_S))
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(silent_s))
         try:
             self._process = subprocess.Popen(  # noqa: S603  no shell, and nothing of it comes from outside
                 [sys.executable, "-P", "-m", module, str(its.fileno()), *arguments],
@@ -40,12 +43,17 @@ class Child:
             raise MftgitError(f"no process can be started: {error.strerror or error}") from error
         finally:
             its.close()
+        self._ours = ours
         self.line = ControlLine(ours, most_bytes=most_bytes)
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    def bear(self, silent_s: float) -> None:
+        """Bear its silence for so long from the next message on."""
+        self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(silent_s))
 
     def kill(self) -> None:
         """End it at once, by the system."""
@@ -64,6 +72,11 @@ class Child:
             return signal.Signals(-status).name
         except ValueError:
             return f"signal {-status}"
+
+
+def _timeval(seconds: float) -> bytes:
+    whole, part = divmod(seconds, 1)
+    return struct.pack("ll", int(whole), int(part * 1e6))
 
 
 def _environment() -> dict[str, str]:

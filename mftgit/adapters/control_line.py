@@ -17,6 +17,10 @@ class LineEndedError(MftgitError):
     """The other end is gone, or says what is none of its messages."""
 
 
+class LineSilentError(LineEndedError):
+    """The other end has said nothing for as long as this one waits."""
+
+
 class ControlLine:
     """One end. Any thread may send; one thread receives."""
 
@@ -47,6 +51,7 @@ class ControlLine:
         """Return the next message without its length.
 
         Raises:
+            LineSilentError: nothing came for as long as the socket waits (SO_RCVTIMEO).
             LineEndedError: the other end is gone, or sends more than it may.
         """
         size_bytes = int.from_bytes(self._read(_LENGTH_BYTES), "big")
@@ -79,6 +84,8 @@ class ControlLine:
                     _MAX_SOCKETS,
                     socket.MSG_CMSG_CLOEXEC,
                 )
+            except BlockingIOError as error:
+                raise LineSilentError("nothing comes over the control line") from error
             except OSError as error:
                 raise LineEndedError("the control line has ended") from error
             self._sockets.extend(socket.socket(fileno=each) for each in descriptors)

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from mftgit.errors import MftgitError, TransientError
 from mftgit.model.names import Epoch, TransferName
-from mftgit.model.standing import Handover, Standing
-from mftgit.model.view import Sight
+from mftgit.model.ownership.standing import Handover, Standing
+from mftgit.model.ownership.view import Sight
 
 
 class SessionLostError(MftgitError):
@@ -27,7 +27,7 @@ class CoordinatorUnavailableError(TransientError):
 class Session:
     """This member's session as of its last renewal: ``sent_at`` is `Clock.boottime` just before that request left.
 
-    What is held under it is valid until `mftgit.model.lease.deadline` of both, and not a moment longer.
+    What is held under it is valid until `mftgit.model.ownership.lease.deadline` of both, and not a moment longer.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A lease that is to be taken, under an epoch above ``above``; ``why`` as in `mftgit.model.view.View`."""
+    """A lease that is to be taken, under an epoch above ``above``; ``why`` as in `mftgit.model.ownership.view.View`."""
 
     why: str
     above: Epoch = Epoch(0)  # noqa: RUF009  a number
@@ -113,3 +113,6 @@ class Coordinator(Protocol):
         Raises:
             CoordinatorUnavailableError: it ends when it was silent for long enough.
         """
+
+    def hang_up(self) -> None:
+        """Let go of the connections to the service, once nothing is asked any more; for any thread."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from mftgit.errors import ConfigError
-from mftgit.model.tree import Entry, Tree
+from mftgit.model.rules.tree import Entry, Tree
 
 _NOT_DOCUMENTS = frozenset({".git", "__pycache__", "__init__.py"})
 

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from mftgit.adapters.folders import enter
 from mftgit.model.printable import printable
-from mftgit.model.tree import Entry
+from mftgit.model.rules.tree import Entry
 
 DRIFT: Final = "drift"
 KEPT: Final = 20

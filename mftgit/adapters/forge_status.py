@@ -1,17 +1,22 @@
 """Tell a forge of a commit's status, by its API."""
 
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
+from typing import Final
+from urllib.parse import urlsplit
 
-import urllib3
+from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.handlers.dialled import Dialled
+from mftgit.adapters.handlers.http_post import Posted, post
+from mftgit.adapters.handlers.target import TargetError
+from mftgit.adapters.tls.client import client_context
+from mftgit.errors import ConfigError, MftgitError, TransientError
+from mftgit.model.revisions.forge_status import StatusCall, is_settled, may_pass
 
-from mftgit.errors import MftgitError, TransientError
-from mftgit.model.forge_status import StatusCall, is_settled, may_pass
+TIMEOUT_S: Final = 20.0
+"""So long a call takes at most, however slowly the forge says something; connecting to it takes as long again."""
 
-_TIMEOUT = urllib3.Timeout(connect=5.0, read=15.0)
-_MAX_ANSWER_BYTES = 4_000
+_MAX_SAID: Final = 300
 
 
 class StatusNotTakenError(MftgitError):
@@ -22,49 +27,46 @@ class ForgeAwayError(TransientError):
     """The forge does not answer, or not now."""
 
 
-def send_status(call: StatusCall, token: str, *, ca: str | None = None) -> None:
+def send_status(
+    call: StatusCall,
+    token: str,
+    *,
+    ca: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    clock: Clock | None = None,
+) -> None:
     """Send a status; ``ca`` is PEM, in place of the system's authorities.
 
     Raises:
         ForgeAwayError: try again later.
         StatusNotTakenError: it will not be taken; the message is the forge's, and never holds the token.
     """
+    if not (token.isascii() and token.isprintable()):
+        raise StatusNotTakenError("the forge's token has characters that no header of HTTP takes")
+    try:
+        answer = _send(call, token, ca, timeout_s, clock or SystemClock())
+    except ConfigError as error:
+        raise StatusNotTakenError(str(error)) from error
+    except TargetError as error:
+        raise ForgeAwayError(f"{call.url}: {error}".replace(token, "…")) from None
+    text = answer.content.decode("utf-8", "replace")
+    if is_settled(answer.status, text):
+        return
+    said = " ".join(text.split())[:_MAX_SAID].replace(token, "…")
+    message = f"{call.url} answered {answer.status}: {said}"
+    raise (ForgeAwayError if may_pass(answer.status) else StatusNotTakenError)(message)
+
+
+def _send(call: StatusCall, token: str, ca: str | None, timeout_s: float, clock: Clock) -> Posted:
+    url = urlsplit(call.url)
+    secure = url.scheme == "https"
+    context = client_context("mirror.json", ca=ca, fingerprints=()) if secure else None
+    port = url.port or (443 if secure else 80)
     headers = {
         call.token_header: call.token_prefix + token,
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "User-Agent": "mftgit",
     }
-    with _pool(ca) as pool:
-        try:
-            response = pool.request(
-                "POST",
-                call.url,
-                body=json.dumps(call.body).encode(),
-                headers=headers,
-                redirect=False,
-                timeout=_TIMEOUT,
-                preload_content=False,
-            )
-            try:
-                text = response.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace")
-            finally:
-                response.close()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ForgeAwayError(f"{call.url}: {error}".replace(token, "…")) from None
-    if is_settled(response.status, text):
-        return
-    said = " ".join(text.split())[:300].replace(token, "…")
-    message = f"{call.url} answered {response.status}: {said}"
-    raise (ForgeAwayError if may_pass(response.status) else StatusNotTakenError)(message)
-
-
-@contextmanager
-def _pool(ca: str | None) -> Iterator[urllib3.PoolManager]:
-    with tempfile.NamedTemporaryFile("w", encoding="ascii", suffix=".pem") as file:
-        file.write(ca or "")
-        file.flush()
-        with urllib3.PoolManager(
-            cert_reqs="CERT_REQUIRED", ca_certs=file.name if ca else None, retries=False
-        ) as pool:
-            yield pool
+    line = Dialled(url.hostname or "", port, context=context, timeout_s=timeout_s, clock=clock)
+    with closing(line):
+        return post(line, url, headers=headers, body=json.dumps(call.body).encode())

@@ -5,12 +5,15 @@ import socket
 import ssl
 from contextlib import suppress
 from threading import Lock
-from typing import Any, cast
+from typing import Any, Final, cast
 from weakref import WeakSet
 
-from urllib3.connection import HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from mftgit.adapters.clock import Clock
+from mftgit.adapters.endpoint.flow import Flow
+
+_SENT_BYTES: Final = 64 << 10  # at a time
 
 
 class BoundedResponse(http.client.HTTPResponse):
@@ -26,11 +29,12 @@ class BoundedResponse(http.client.HTTPResponse):
 
 
 class TimedPlainSocket(socket.socket):
-    """Gives up at a moment, however many bytes trickle in until then."""
+    """Gives up at a moment, however many bytes trickle in until then, or where a file trickles; see `Flow`."""
 
     clock: Clock
     timeout_s: float
     until: float | None = None
+    flow: Flow | None = None
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         """See `socket.socket.recv_into`."""
@@ -39,12 +43,22 @@ class TimedPlainSocket(socket.socket):
             if left_s <= 0:
                 raise TimeoutError("the answer did not come to its end in time")
             self.settimeout(min(left_s, self.timeout_s))
+        elif self.flow is not None:
+            begun = self.flow.begin()
+            size = super().recv_into(buffer, nbytes or 0, flags)
+            self.flow.moved(begun, size)
+            return size
         return super().recv_into(buffer, nbytes or 0, flags)
 
+    def send(self, data: Any, flags: int = 0) -> int:
+        """See `socket.socket.send`; TLS takes all that it is given, or none, and that within the time-out."""
+        return super().send(memoryview(data).cast("B")[:_SENT_BYTES], flags)
+
     def wait(self, seconds: float | None) -> None:
-        """Take ``seconds`` for all that is still to come; None: as long as a byte comes in time."""
+        """Take ``seconds`` for all that is still to come; None: as long as bytes come in time, and enough of them."""
         self.settimeout(self.timeout_s)
         self.until = None if seconds is None else self.clock.boottime() + seconds
+        self.flow = Flow(self.clock, timeout_s=self.timeout_s)
 
 
 class TimedSocket(TimedPlainSocket, ssl.SSLSocket):
@@ -98,8 +112,8 @@ def _shut(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-class BoundedConnection(HTTPSConnection):
-    """One of ``lines``, whose context makes `TimedSocket`. ``timeout_s`` is how long a server may say nothing."""
+class _OfLines(HTTPConnection):
+    """One of ``lines``. ``timeout_s`` is how long a server may say nothing."""
 
     response_class = BoundedResponse
 
@@ -111,14 +125,45 @@ class BoundedConnection(HTTPSConnection):
         self._clock = clock
         self._timeout_s = timeout_s
         self._second: socket.socket | None = None
+
+    def _new_conn(self) -> socket.socket:
+        connected = super()._new_conn()
+        self._second = self._lines.dialled(connected)
+        return connected
+
+    def _time(self, sock: TimedPlainSocket) -> None:
+        sock.clock, sock.timeout_s = self._clock, self._timeout_s
+        sock.wait(None)
+
+    def close(self) -> None:
+        """See `HTTPConnection.close`."""
+        second, self._second = self._second, None
+        if second is not None:
+            self._lines.drop(second)
+        super().close()
+
+
+class BoundedPlainConnection(_OfLines):
+    """One without TLS; see `BoundedConnection`."""
+
+    def _new_conn(self) -> socket.socket:
+        timed = TimedPlainSocket(fileno=super()._new_conn().detach())
+        self._time(timed)
+        return timed
+
+
+class BoundedConnection(_OfLines, HTTPSConnection):
+    """One of ``lines``, whose context makes `TimedSocket`. ``timeout_s`` is how long a server may say nothing."""
+
+    def __init__(self, host: str, **options: Any) -> None:
+        super().__init__(host, **options)
         self._timed: TimedSocket | None = None
 
     def connect(self) -> None:
         """See `HTTPSConnection.connect`."""
         super().connect()
         timed = cast("TimedSocket", self.sock)
-        timed.clock, timed.timeout_s = self._clock, self._timeout_s
-        timed.wait(None)
+        self._time(timed)
         self._timed = timed
         self._lines.secured(timed)
 
@@ -127,15 +172,3 @@ class BoundedConnection(HTTPSConnection):
         with suppress(OSError):  # it is closed
             if self._timed is not None:
                 self._timed.wait(seconds)
-
-    def _new_conn(self) -> socket.socket:
-        connected = super()._new_conn()
-        self._second = self._lines.dialled(connected)
-        return connected
-
-    def close(self) -> None:
-        """See `HTTPSConnection.close`."""
-        second, self._second = self._second, None
-        if second is not None:
-            self._lines.drop(second)
-        super().close()

@@ -128,11 +128,13 @@ class Inotify:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         poll.register(self._stop_read, select.POLLIN)
+        stop = select.poll()  # select() takes no descriptor above 1,023
+        stop.register(self._stop_read, select.POLLIN)
         while True:
             found = poll.poll()
             stopping = [each for each, _ in found if each == self._stop_read]
             # What comes in a burst is one piece of news; and whoever tells of each byte does not keep us busy.
-            if stopping or select.select([self._stop_read], [], [], TOGETHER_S)[0]:
+            if stopping or stop.poll(TOGETHER_S * 1000):
                 return
             for key in self._news():
                 self._tell(key)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from mftgit.errors import ConfigError
-from mftgit.model.service import Listen
+from mftgit.model.inbound.service import Listen
 
 _BACKLOG: Final = 1024
 _PAUSE_S: Final = 0.1

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mftgit.adapters.private_file import read_private_text
 from mftgit.errors import ConfigError
-from mftgit.model.login import Kept
+from mftgit.model.locations.login import Kept
 from mftgit.model.names import SecretName
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.value import SecretValue
 
 Values = Mapping[SecretName, SecretValue]
 """The secrets of the repository that this member has decrypted."""

@@ -18,7 +18,7 @@ import jwt
 import urllib3
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.tls_client import client_context
+from mftgit.adapters.tls.client import client_context
 from mftgit.errors import TransientError
 from mftgit.model.issuer import Issuer, NotVouchedError
 

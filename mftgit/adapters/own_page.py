@@ -6,15 +6,15 @@ from html import escape
 from typing import Final
 
 from mftgit.model.amounts import format_bytes, format_span
-from mftgit.model.event_kinds import KINDS, Severity, component
-from mftgit.model.events import Event
-from mftgit.model.handler_status import EventHandlerStatus, HandlerState
-from mftgit.model.messages import MemberState
-from mftgit.model.overview import Overview
+from mftgit.model.events.event import Event
+from mftgit.model.events.kinds import KINDS, Severity, component
+from mftgit.model.handlers.status import EventHandlerStatus, HandlerState
+from mftgit.model.inbound.service_status import ServiceState, ServiceStatus
+from mftgit.model.members.messages import MemberState
+from mftgit.model.monitoring.overview import Overview
+from mftgit.model.monitoring.seen import Seen
 from mftgit.model.printable import printable
-from mftgit.model.seen import Seen
-from mftgit.model.service_status import ServiceState, ServiceStatus
-from mftgit.model.transfer_status import TransferState, TransferStatus
+from mftgit.model.transfers.status import TransferState, TransferStatus
 
 MAX_SHOWN: Final = 500
 """So many transfers, and so many members, are shown."""

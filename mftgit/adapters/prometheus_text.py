@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from mftgit.model.metric import Metric, MetricKind, Sample, Spread
+from mftgit.model.monitoring.metric import Metric, MetricKind, Sample, Spread
 
 TEXT_FORM: Final = "text/plain; version=0.0.4; charset=utf-8"
 """What this is called in HTTP."""

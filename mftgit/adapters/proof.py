@@ -17,7 +17,7 @@ from jwt.algorithms import AllowedOKPKeys, OKPAlgorithm
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
-from mftgit.adapters.pki import load_identity, public_identity
+from mftgit.adapters.tls.pki import load_identity, public_identity
 from mftgit.errors import MftgitError
 from mftgit.model.names import MemberName, parse_name
 

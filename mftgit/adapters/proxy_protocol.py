@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from mftgit.errors import MftgitError
-from mftgit.model.proxy_header import MAX_BYTES, extent, read_header
-from mftgit.model.visitor import Visitor
+from mftgit.model.inbound.proxy_header import MAX_BYTES, extent, read_header
+from mftgit.model.inbound.visitor import Visitor
 
 
 class NotForwardedError(MftgitError):

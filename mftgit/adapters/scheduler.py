@@ -26,7 +26,7 @@ from cronsim import CronSim
 from loguru import logger
 
 from mftgit.adapters.clock import Clock
-from mftgit.model.triggers import (
+from mftgit.model.transfers.triggers import (
     AfterTrigger,
     CronTrigger,
     IntervalTrigger,

@@ -13,6 +13,8 @@ Connection = sqlite3.Connection
 
 _BUSY_MS = 10_000
 _LOOK_MS = 50
+_LOG_PAGES = 1000  # SQLite's own
+_LONG_LOG_PAGES = 10_000
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
@@ -75,17 +77,21 @@ class Database:
         connection.execute("COMMIT")
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection in a write transaction; commit at the end, roll back on an exception."""
-        with self.read() as connection:
+    def write(self, *, flush: bool = True) -> Iterator[sqlite3.Connection]:
+        """Give a connection in a write transaction; commit at the end, roll back on an exception.
+
+        Without ``flush`` what is committed survives the end of the process, and a power cut only once a later
+        transaction was flushed: transactions go to the disk in their order.
+        """
+        with self.read() as connection, _flushing(connection, flush):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:  # SQLite may have done so by itself
                     connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -128,6 +134,21 @@ class Database:
             _use_wal(connection)
             connection.execute("PRAGMA synchronous=FULL")
         return connection
+
+
+@contextmanager
+def _flushing(connection: Connection, flush: bool) -> Iterator[None]:  # noqa: FBT001  named where it is asked for
+    if flush:
+        yield
+        return
+    connection.execute("PRAGMA synchronous=NORMAL")
+    # To bring the log into the file takes flushes too: others do it, unless there is no other for long.
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG_PAGES}")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
+        connection.execute("PRAGMA synchronous=FULL")
 
 
 def _use_wal(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mftgit.adapters.durable import sync_folder, write_file
 from mftgit.errors import ConfigError
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
 from mftgit.model.names import MemberName
 
 _VERSION = 1
@@ -147,6 +147,11 @@ class StateFolder:
         return self.root / "status.json"
 
     @property
+    def drafts(self) -> Path:
+        """What operators are editing in the Web Manager, a file each; on the controller only."""
+        return self.root / "drafts"
+
+    @property
     def volumes(self) -> Path:
         """How much was moved by the hour, counted from the event log; on the controller only."""
         return self.root / "volumes.sqlite"
@@ -155,6 +160,16 @@ class StateFolder:
     def sessions(self) -> Path:
         """Who is logged in at the running member's services."""
         return self.root / "sessions.json"
+
+    @property
+    def used_codes(self) -> Path:
+        """Which one-time codes were used of late at the member's services: account and time step."""
+        return self.root / "used-codes.json"
+
+    @property
+    def homes(self) -> Path:
+        """Which folders of accounts the member serves, and has served of late."""
+        return self.root / "homes.json"
 
     @property
     def storage_id(self) -> Path:

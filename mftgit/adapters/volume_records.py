@@ -6,7 +6,7 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.sqlite import Database, DatabaseDamagedError
-from mftgit.model.volume import ALL, About, Amount, Flow
+from mftgit.model.monitoring.volume import ALL, About, Amount, Flow
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS volumes (

@@ -5,10 +5,11 @@ import sys
 import click
 
 from mftgit.adapters.passwords import MAX_PASSWORD_BYTES, hash_password, make_code_key
+from mftgit.cli.app_link import echo_app_link
 from mftgit.cli.options import Name, json_option, print_json
 from mftgit.errors import ConfigError
+from mftgit.model.inbound.totp import key_uri
 from mftgit.model.names import AccountName
-from mftgit.model.totp import key_uri
 
 
 @click.group()
@@ -58,8 +59,8 @@ Examples:
 def totp(name: AccountName, issuer: str, as_json: bool) -> None:
     """Make a key of one-time codes (RFC 6238) for the account NAME, and print it in base32.
 
-    The link for an authenticator app, also as a QR code, goes to standard error, so that a pipe takes the key alone.
-    Both are secret.
+    The link for an authenticator app, on a terminal with a QR code of it, goes to standard error, so that a pipe takes
+    the key alone. All of it is secret.
     """
     key = make_code_key()
     uri = key_uri(key, account=name, issuer=issuer)
@@ -67,7 +68,8 @@ def totp(name: AccountName, issuer: str, as_json: bool) -> None:
         print_json({"account": name, "key": key, "uri": uri})
         return
     click.echo(key)
-    click.echo(f"\nFor the app of {name}, as a link or a QR code:\n\n  {uri}\n", err=True)
+    click.echo(f"\nFor the app of {name}, as a link, and on a terminal as a QR code:", err=True)
+    echo_app_link(uri, err=True)
 
 
 def _read_password() -> str:

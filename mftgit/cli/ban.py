@@ -6,15 +6,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mftgit.adapters.ban_records import BanRecords
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.registry.bans import BanRecords
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.orders import user
 from mftgit.cli.records import open_records
 from mftgit.errors import ConfigError
-from mftgit.model.bans import Ban, covering
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.inbound.bans import Ban, covering
 from mftgit.model.printable import printable
 
 

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import click
 
-from mftgit.adapters.operator_clone import PUBLISHED, OperatorClone
+from mftgit.adapters.git.operator_clone import PUBLISHED, OperatorClone
 from mftgit.cli.options import Name, json_option, print_json
 from mftgit.cli.rules import make_validator
 from mftgit.errors import ConfigError
-from mftgit.model.change_words import change_lines
-from mftgit.model.changes import Action, member_changes
-from mftgit.model.changes_markdown import changes_markdown
-from mftgit.model.changes_told import tell_member
+from mftgit.model.configuration.change_words import change_lines
+from mftgit.model.configuration.changes import Action, member_changes
+from mftgit.model.configuration.changes_markdown import changes_markdown
+from mftgit.model.configuration.changes_told import tell_member
+from mftgit.model.documents.problem import format_problems
 from mftgit.model.names import MemberName, Revision
 from mftgit.model.printable import printable
-from mftgit.model.problem import format_problems
-from mftgit.model.validate import Validation, Validator
+from mftgit.model.rules.validate import Validation, Validator
 
 _WORK_TREE = "the work tree"
 _COLOURS = {Action.STARTED: "green", Action.ADDED: "green", Action.CHANGED: "yellow"}

@@ -15,7 +15,7 @@ from mftgit.errors import ConfigError
 from mftgit.member.handlers.opening import Surroundings
 from mftgit.member.handlers.trial import Step, try_handler
 from mftgit.member.secrets import Unsealer
-from mftgit.model.event_handler import AnyEventHandler
+from mftgit.model.handlers.handler import AnyEventHandler
 from mftgit.model.names import EventHandlerName
 from mftgit.model.printable import printable
 

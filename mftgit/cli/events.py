@@ -7,12 +7,12 @@ from typing import Any, Final, TypeVar
 import click
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
-from mftgit.model.event_kinds import KINDS, Group, Severity
-from mftgit.model.event_query import EventQuery, parse_query
-from mftgit.model.events import Event
+from mftgit.model.events.event import Event
+from mftgit.model.events.kinds import KINDS, Group, Severity
+from mftgit.model.events.query import EventQuery, parse_query
 from mftgit.model.printable import json_line, printable
 
 _LOOK_S = 0.2
@@ -108,7 +108,11 @@ def _print(event: Event, *, as_json: bool) -> None:
     if as_json:
         print_json(event.as_json())
         return
-    facts = " ".join(f"{printable(key)}={_short(value)}" for key, value in event.facts.items())
+    facts = " ".join(
+        f"{printable(key)}={_short(value)}"
+        for key, value in event.facts.items()
+        if value is not None
+    )
     revision = printable((event.revision or "")[:8])
     colour = _COLOURS.get(KINDS[event.event].severity)
     click.echo(

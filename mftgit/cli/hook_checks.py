@@ -7,19 +7,19 @@ from typing import BinaryIO
 
 import click
 
-from mftgit.adapters.git_objects import StoreError
-from mftgit.adapters.local_repository import LocalRepository
+from mftgit.adapters.git.local_repository import LocalRepository
+from mftgit.adapters.git.objects import StoreError
 from mftgit.cli.rules import make_validator
 from mftgit.cli.validate import tell_problems
-from mftgit.controller.receive import Receive
+from mftgit.controller.gate.receive import Receive
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName, Fact
-from mftgit.model.limits import Limits, read_limits
+from mftgit.model.documents.places import CLUSTER_FILE
+from mftgit.model.events.event import EventName, Fact
 from mftgit.model.names import CHANGES, MAIN, Revision, parse_revision
-from mftgit.model.places import CLUSTER_FILE
 from mftgit.model.printable import printable
-from mftgit.model.push import Push, RefUpdate, Verdict
+from mftgit.model.revisions.limits import Limits, read_limits
+from mftgit.model.revisions.push import Push, RefUpdate, Verdict
 
 Check = Callable[[LocalRepository, tuple[str, ...], BinaryIO], bool]
 """Told the repository, the hook's arguments and what git writes to it; returns whether git may go on."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from mftgit.adapters.git_hooks import HookState, install_hooks, remove_hooks
-from mftgit.adapters.local_repository import LocalRepository
+from mftgit.adapters.git.hooks import HookState, install_hooks, remove_hooks
+from mftgit.adapters.git.local_repository import LocalRepository
 from mftgit.cli.hook_checks import CHECKS
 from mftgit.cli.options import json_option, path_argument, print_json
 from mftgit.errors import ConfigError

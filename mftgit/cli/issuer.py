@@ -7,16 +7,16 @@ from pathlib import Path
 import click
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.issuer_record import IssuerRecord
 from mftgit.adapters.openid import is_guarded
 from mftgit.adapters.private_file import read_private_text
+from mftgit.adapters.registry.issuer import IssuerRecord
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.records import Records, open_records
-from mftgit.controller.vouching import Vouching
+from mftgit.controller.operators.vouching import Vouching
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 from mftgit.model.issuer import Issuer
 
 

@@ -9,7 +9,7 @@ from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import folder_argument, json_option, print_json
 from mftgit.member.join import join as join_cluster
-from mftgit.model.token import parse_token
+from mftgit.model.members.token import parse_token
 
 
 @click.command(

@@ -7,17 +7,17 @@ from pathlib import Path
 import click
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.commit_signature import Examiner
-from mftgit.adapters.git_commit import LogEntry
-from mftgit.adapters.local_repository import LocalRepository
-from mftgit.adapters.review_log import ReviewLog
+from mftgit.adapters.git.commit import LogEntry
+from mftgit.adapters.git.commit_signature import Examiner
+from mftgit.adapters.git.local_repository import LocalRepository
+from mftgit.adapters.git.review_log import ReviewLog
 from mftgit.cli.options import json_option, path_argument, print_json
 from mftgit.errors import ConfigError
 from mftgit.model.names import MAIN, REVIEWS, Revision
 from mftgit.model.printable import printable
-from mftgit.model.review_record import Record, Said
-from mftgit.model.signature_told import describe_signer, tell_signature
-from mftgit.model.trust import POLICY_FILES, Finding, judge_commit, read_policy
+from mftgit.model.review.record import Record, Said
+from mftgit.model.trust.signature_told import describe_signer, tell_signature
+from mftgit.model.trust.trust import POLICY_FILES, Finding, judge_commit, read_policy
 
 _PUBLISHED = "refs/remotes/origin/main"
 _FETCH = "git fetch origin '+refs/members/*:refs/members/*'"

@@ -26,7 +26,7 @@ _VERBS = {
     "ban": "mftgit.cli.ban",
     "validate": "mftgit.cli.validate",
     "trust": "mftgit.cli.trust",
-    "secret": "mftgit.cli.secret",
+    "secret": "mftgit.cli.secret.verbs",
     "account": "mftgit.cli.account",
     "diff": "mftgit.cli.diff",
     "propose": "mftgit.cli.propose",

@@ -6,22 +6,22 @@ import click
 
 from mftgit.adapters.age import ensure_identity, make_identity
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.pki import identity_fingerprint
-from mftgit.adapters.registry import MemberRecord
+from mftgit.adapters.registry.members import MemberRecord
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls.pki import identity_fingerprint
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.records import open_records
 from mftgit.controller.certificate import token_authority
-from mftgit.controller.keys import LocalKeyLine, MemberKeys
+from mftgit.controller.members.keys import LocalKeyLine, MemberKeys
 from mftgit.errors import ConfigError
 from mftgit.member.follow import follow_controller
-from mftgit.member.outbound.storage import STATE, Storage
+from mftgit.member.outbound.ownership.storage import STATE, Storage
 from mftgit.member.rotate import RemoteKeyLine, Rotated
 from mftgit.member.rotate import rotate_key as rotate
-from mftgit.model.config import Role
-from mftgit.model.events import EventName
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import EventName
+from mftgit.model.members.token import JoinToken, format_token
 from mftgit.model.names import MemberName
-from mftgit.model.token import JoinToken, format_token
 
 
 @click.group()

@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
-from mftgit.controller.mirror_settings import MirrorSettings, Standing
-from mftgit.controller.review_reading import read_rules
+from mftgit.controller.forge.settings import MirrorSettings, Standing
+from mftgit.controller.review.reading import read_rules
 from mftgit.errors import ConfigError
-from mftgit.model.config import Role
-from mftgit.model.mirror import ForgeKind, Mirror, notes, parse_mirror
+from mftgit.model.configuration.config import Role
 from mftgit.model.names import MAIN
 from mftgit.model.printable import printable
-from mftgit.model.trust import POLICY_FILES, read_policy
+from mftgit.model.revisions.mirror import ForgeKind, Mirror, notes, parse_mirror
+from mftgit.model.trust.trust import POLICY_FILES, read_policy
 
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -5,17 +5,18 @@ from contextlib import closing
 import click
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.operator_codes import OperatorCodes
 from mftgit.adapters.passwords import hash_password, make_password
-from mftgit.adapters.registry import UnknownNameError
+from mftgit.adapters.registry.errors import UnknownNameError
+from mftgit.adapters.registry.operator_codes import OperatorCodes
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.cli.app_link import echo_app_link
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.records import open_records
-from mftgit.controller.codes import Codes
+from mftgit.controller.operators.codes import Codes
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.inbound.totp import key_uri
 from mftgit.model.names import OperatorName
-from mftgit.model.totp import key_uri
 
 _ROLES = [role.value for role in OperatorRole]
 
@@ -116,8 +117,8 @@ Examples:
 def totp(name: OperatorName, folder: StateFolder, issuer: str, remove: bool, as_json: bool) -> None:
     """Let operator NAME log in to the Web Manager with one-time codes besides (RFC 6238).
 
-    The key that is printed, once, is for an authenticator app, also as a QR code of the link; it is secret. Said
-    again, another one takes its place. Sessions that are open end.
+    The key that is printed, once, is for an authenticator app, also as a link, and on a terminal as a QR code; all of
+    it is secret. Said again, another one takes its place. Sessions that are open end.
     """
     with open_records(folder) as records, closing(OperatorCodes(folder.registry)) as kept:
         if records.registry.credential(name) is None:
@@ -127,16 +128,17 @@ def totp(name: OperatorName, folder: StateFolder, issuer: str, remove: bool, as_
         if key is not None or codes.remove(name):
             facts: dict[str, Fact] = {"operator": name, "totp": key is not None}
             records.events.append(EventName.OPERATOR_CHANGED, facts=facts)
-    uri = None if key is None else key_uri(key, account=name, issuer=issuer)
+    uri = "" if key is None else key_uri(key, account=name, issuer=issuer)
     if as_json:
-        print_json({"username": name, "key": key, "uri": uri})
+        print_json({"username": name, "key": key, "uri": uri or None})
     elif key is None:
         click.echo(f"Operator {name} logs in without codes.")
     else:
         click.echo(
             f"Operator {name} needs codes from now on. The key, shown only now:\n\n  {key}\n"
         )
-        click.echo(f"For the app, as a link or a QR code:\n\n  {uri}")
+        click.echo("For the app, as a link, and on a terminal as a QR code:")
+        echo_app_link(uri)
 
 
 @operator.command(

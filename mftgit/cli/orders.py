@@ -6,16 +6,16 @@ import os
 import click
 
 from mftgit.adapters.clock import SystemClock, rfc3339
-from mftgit.adapters.git_store import FETCHED, GitStore
+from mftgit.adapters.git.store import FETCHED, GitStore
 from mftgit.adapters.process_lock import one_at_a_time, wake
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.errors import ConfigError
 from mftgit.member.kept import read_orders, read_record, write_orders
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
+from mftgit.model.members.orders import Order, Verb, give
+from mftgit.model.members.record import Record
 from mftgit.model.names import MAIN, Revision, TransferName
-from mftgit.model.orders import Order, Verb, give
-from mftgit.model.record import Record
 
 _HISTORY = 10_000
 _SHORTEST = 7

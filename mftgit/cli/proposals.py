@@ -10,23 +10,23 @@ from typing import Any
 import click
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.git_commit import LogEntry
-from mftgit.adapters.review_clone import (
+from mftgit.adapters.git.commit import LogEntry
+from mftgit.adapters.git.review_clone import (
     CHANGES_HERE,
     MAIN_HERE,
     GitRefusedError,
     Pushed,
     ReviewClone,
 )
-from mftgit.adapters.review_log import ReviewLog
+from mftgit.adapters.git.review_log import ReviewLog
 from mftgit.cli.rules import make_validator
-from mftgit.controller.review_reading import Places, ReviewReading, Seen
-from mftgit.model.change_words import restarts
-from mftgit.model.changes import MemberChange, member_changes
-from mftgit.model.changes_told import tell_member
+from mftgit.controller.review.reading import Places, ReviewReading, Seen
+from mftgit.model.configuration.change_words import restarts
+from mftgit.model.configuration.changes import MemberChange, member_changes
+from mftgit.model.configuration.changes_told import tell_member
 from mftgit.model.names import Revision
 from mftgit.model.printable import printable
-from mftgit.model.review_record import Entry
+from mftgit.model.review.record import Entry
 
 _HERE = Places(main=MAIN_HERE, changes=CHANGES_HERE)
 

@@ -7,9 +7,9 @@ import click
 from mftgit.cli.options import json_option, print_json
 from mftgit.cli.proposals import restarts_json, sight, summary_json, tell
 from mftgit.errors import ConfigError
-from mftgit.model.changes_told import tell_member
+from mftgit.model.configuration.changes_told import tell_member
 from mftgit.model.names import CHANGES
-from mftgit.model.push import LONGEST_CHANGE, is_change
+from mftgit.model.revisions.push import LONGEST_CHANGE, is_change
 
 
 @click.command(

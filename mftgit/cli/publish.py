@@ -7,7 +7,7 @@ import click
 from mftgit.cli.options import json_option, path_argument, print_json
 from mftgit.cli.proposals import sight, tell
 from mftgit.model.names import MAIN, REVIEWS
-from mftgit.model.review_record import Record, Said, Via
+from mftgit.model.review.record import Record, Said, Via
 
 
 @click.command(

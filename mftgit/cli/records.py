@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Listen, dir_option, folder_argument, json_option, print_json
 from mftgit.cli.records import open_records
 from mftgit.cli.rules import make_validator
-from mftgit.controller.recovery import recipients
-from mftgit.controller.restore import Asked, Restored, open_bundle, read_member
-from mftgit.controller.restore import restore as restore_from
+from mftgit.controller.recovery.restore import Asked, Restored, open_bundle, read_member
+from mftgit.controller.recovery.restore import restore as restore_from
+from mftgit.controller.recovery.seal import recipients
 
 
 @click.command(

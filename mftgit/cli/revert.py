@@ -7,16 +7,16 @@ import click
 
 from mftgit.adapters.documents_folder import read_files
 from mftgit.adapters.durable import replace_file
-from mftgit.adapters.git_revert import MAX_TOLD, Aside, RevertError, aside, is_dirty, move_on
-from mftgit.adapters.operator_clone import OperatorClone
+from mftgit.adapters.git.operator_clone import OperatorClone
+from mftgit.adapters.git.revert import MAX_TOLD, Aside, RevertError, aside, is_dirty, move_on
 from mftgit.cli.hook_checks import judge_next
 from mftgit.cli.options import json_option, path_argument, print_json
 from mftgit.errors import ConfigError
+from mftgit.model.documents.places import CLUSTER_FILE
 from mftgit.model.names import Revision
-from mftgit.model.places import CLUSTER_FILE
-from mftgit.model.policy_version import check_policy_step, set_version
 from mftgit.model.printable import printable
-from mftgit.model.trust import POLICY_FILES, read_policy
+from mftgit.model.trust.policy_version import check_policy_step, set_version
+from mftgit.model.trust.trust import POLICY_FILES, read_policy
 
 _MAX_COMMITS = 1_000
 

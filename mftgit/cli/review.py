@@ -5,15 +5,15 @@ from typing import Any
 
 import click
 
-from mftgit.adapters.review_clone import CHANGES_HERE
+from mftgit.adapters.git.review_clone import CHANGES_HERE
 from mftgit.cli.options import json_option, path_argument, print_json
 from mftgit.cli.proposals import Sight, sight, summary_json, tell, view_json
-from mftgit.controller.review_reading import Seen
+from mftgit.controller.review.reading import Seen
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.model.change_words import change_lines, restarts
-from mftgit.model.names import MAIN, REVIEWS
+from mftgit.model.configuration.change_words import change_lines, restarts
+from mftgit.model.names import MAIN, MERGES, REVIEWS, Revision
 from mftgit.model.printable import printable
-from mftgit.model.review_record import MAX_TEXT, Record, Said, Via
+from mftgit.model.review.record import MAX_TEXT, Record, Said, Via
 
 _name = click.argument("name")
 _message = click.option("-m", "--message", "text", default="", help="What you have to say.")
@@ -170,31 +170,50 @@ def comment(
     epilog="""\b
 Examples:
   mftgit review merge raise-poll-interval
+  mftgit review merge raise-poll-interval --rebase
   mftgit review merge new-partner config --json
 """
 )
 @_name
 @path_argument
+@click.option(
+    "--rebase",
+    is_flag=True,
+    help="Where main has moved on, let the controller put the commits on top of it.",
+)
 @json_option
-def merge(name: str, path: Path, as_json: bool) -> None:
+def merge(name: str, path: Path, rebase: bool, as_json: bool) -> None:
     """Publish an approved proposal: main moves to its last commit, as it is.
 
-    Where main has moved on, the proposal is brought up to date first, or merged by the Web Manager, which makes
-    unsigned commits anew.
+    Where main has moved on, the proposal is brought up to date first. With --rebase the controller makes its commits
+    anew on top of main instead, as the Web Manager's merge does; never those that are signed.
     """
     with sight(path) as seen_from:
         seen = seen_from.reading.see(name)
-        if seen.behind:
+        tip = seen.change.tip
+        if seen.behind and not rebase:
             raise ReviewError(
                 f"main has moved on from {seen.change.base[:12]}: git merge origin/main, then "
-                f"mftgit propose {name}; or let the Web Manager merge it"
+                f"mftgit propose {name}; or, where its commits are not signed, "
+                f"mftgit review merge {name} --rebase"
             )
-        tell(seen_from.clone.push(seen.change.tip, MAIN), as_json=as_json)
+        to = f"{MERGES}{name}" if rebase else MAIN
+        tell(seen_from.clone.push(tip, to), as_json=as_json)
         seen_from.clone.fetch()
+        revision = _merged_as(seen_from, name, tip) if rebase else tip
     if as_json:
-        print_json({"change": name, "revision": seen.change.tip})
+        print_json({"change": name, "revision": revision, "rebased": revision != tip})
     else:
-        click.secho(f"change/{printable(name)} is published: {seen.change.tip[:12]}", fg="green")
+        click.secho(f"change/{printable(name)} is published: {revision[:12]}", fg="green")
+
+
+def _merged_as(seen_from: Sight, name: str, tip: Revision) -> Revision:
+    """Return as what the controller has just published the proposal that stood at ``tip``."""
+    for entry in reversed(seen_from.reading.entries()):
+        done = entry.record
+        if (done.said, done.change, done.commit) == (Said.MERGE, name, tip) and done.result:
+            return done.result
+    raise ReviewError(f"change/{name} was merged, and {REVIEWS} does not tell as what: git log")
 
 
 def _say(said: Said, name: str, path: Path, text: str, *, as_json: bool, **more: Any) -> None:

@@ -9,10 +9,11 @@ from rich.markup import escape
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.records import open_records
-from mftgit.controller.steer import ABORT, PAUSE, RESUME, Word, steer, there
-from mftgit.controller.steer import promote as say_promote
+from mftgit.controller.rollout.steer import ABORT, PAUSE, RESUME, Word, steer, there
+from mftgit.controller.rollout.steer import promote as say_promote
+from mftgit.controller.views.cluster_status import what_runs
 from mftgit.model.printable import printable
-from mftgit.model.rollout import Progress, describe
+from mftgit.model.rollout.told import describe, tell_unseen
 
 _rev_argument = click.argument("rev", metavar="[REV]", required=False)
 
@@ -34,7 +35,8 @@ def status(folder: StateFolder, as_json: bool) -> None:
     """Show which cohort has its turn, and what became of the newest revision on each member."""
     with open_records(folder) as records:
         progress = there(records.registry.rollout())
-    _show(progress, as_json=as_json)
+        runs = what_runs(records.registry.members())
+    _show(describe(progress, runs), as_json=as_json)
 
 
 @rollout.command(
@@ -107,8 +109,10 @@ def show_rollout(found: dict[str, Any], console: Console) -> None:
     """Print how the roll-out is, in a line, and each cohort in one more while it is under way."""
     cohort = f", cohort {found['cohort']}" if found["cohort"] else ""
     paused = ", paused" if found["paused"] and found["state"] != "paused" else ""
+    unseen = tell_unseen(found.get("unseen", ()))
     console.print(
-        f"roll-out of [bold]{found['revision'][:12]}[/]: [bold]{found['state']}[/]{cohort}{paused}"
+        f"roll-out of [bold]{found['revision'][:12]}[/]: [bold]{found['state']}[/]{unseen}{cohort}{paused}",
+        soft_wrap=True,
     )
     if found["reason"]:
         console.print(f"  {escape(printable(found['reason']))}")
@@ -122,11 +126,11 @@ def show_rollout(found: dict[str, Any], console: Console) -> None:
 def _say(folder: StateFolder, word: Word, *, rev: str | None = None, as_json: bool) -> None:
     with open_records(folder) as records:
         progress = steer(records.registry, records.events, word, rev=rev)
-    _show(progress, as_json=as_json)
+    _show(describe(progress), as_json=as_json)
 
 
-def _show(progress: Progress, *, as_json: bool) -> None:
+def _show(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print_json(describe(progress))
+        print_json(found)
     else:
-        show_rollout(describe(progress), Console())
+        show_rollout(found, Console())

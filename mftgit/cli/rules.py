@@ -2,7 +2,7 @@
 
 import zoneinfo
 
-from mftgit.model.validate import Validator
+from mftgit.model.rules.validate import Validator
 from mftgit.resources import load_schemas
 
 

@@ -14,7 +14,7 @@ from mftgit import logs
 from mftgit.adapters.age import ensure_identity
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.durable import sweep_folder
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.process_lock import ProcessLock
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.options import folder_argument
@@ -23,7 +23,7 @@ from mftgit.member.app import Member
 from mftgit.member.counting import Counting
 from mftgit.member.intake import Parts
 from mftgit.member.upstream import RemoteUpstream
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
 
 
 @click.command(

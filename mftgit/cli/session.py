@@ -13,7 +13,7 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.orders import give_order
 from mftgit.errors import ConfigError
-from mftgit.model.orders import Verb
+from mftgit.model.members.orders import Verb
 from mftgit.model.printable import printable
 
 

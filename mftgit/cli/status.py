@@ -14,15 +14,16 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import dir_option, json_option, print_json
 from mftgit.cli.records import open_records
 from mftgit.cli.rollout import show_rollout
-from mftgit.controller.cluster_status import (
+from mftgit.controller.recovery.seal import is_recoverable
+from mftgit.controller.views.cluster_status import (
+    NOT_THERE,
     ClusterStatus,
     status_of_cluster,
     status_of_member,
 )
-from mftgit.controller.recovery import is_recoverable
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
 from mftgit.model.printable import printable
-from mftgit.model.under_way import describe_under_way, parse_under_way
+from mftgit.model.transfers.under_way import describe_under_way, parse_under_way
 
 
 @click.command(
@@ -94,7 +95,7 @@ def show_status(found: ClusterStatus, console: Console) -> None:
                 each["name"],
                 one["owner"] or "-",
                 "-" if one["epoch"] is None else str(one["epoch"]),
-                f"{one['state']}, paused" if one["paused"] else one["state"],
+                _said(each, f"{one['state']}, paused" if one["paused"] else one["state"]),
                 _run(one["last_run"]),
                 str(one["delivered"]),
             )
@@ -143,7 +144,7 @@ def _show_services(found: ClusterStatus, console: Console) -> None:
                 one["name"],
                 each["name"],
                 escape(printable(one["address"])),
-                one["state"],
+                _said(each, one["state"]),
                 str(one["sessions"]),
                 str(one["connections"]),
                 str(one["banned"]),
@@ -169,7 +170,7 @@ def _show_event_handlers(found: ClusterStatus, console: Console) -> None:
                 one["name"],
                 each["name"],
                 one["type"],
-                one["state"],
+                _said(each, one["state"]),
                 str(one["behind"]),
                 str(one["missed"]),
                 escape(printable(last)),
@@ -188,7 +189,8 @@ def _show_progress(found: ClusterStatus, console: Console) -> None:
     for each in found.members:
         for one in each["transfers"]:
             for way in parse_under_way(one["under_way"]):
-                words = f"{one['name']} on {each['name']}: {printable(describe_under_way(way))}"
+                told = printable(describe_under_way(way))
+                words = f"{one['name']} on {each['name']}: {_said(each, told)}"
                 console.print(words, markup=False, soft_wrap=True)
 
 
@@ -207,6 +209,14 @@ def _show_dropped(found: ClusterStatus, console: Console) -> None:
         if count := each.get("events_dropped"):
             words = f"the event log of {each['name']} was full: {count} events were dropped (mftgit events tells which)"
             console.print(words, markup=False, soft_wrap=True)
+
+
+def _said(member: dict[str, Any], words: str) -> str:
+    """Mark ``words`` as its last ones where a member does not run, or is not heard of: so it was then."""
+    if member["state"] not in NOT_THERE:
+        return words
+    seen = member["last_seen_s"]
+    return f"was {words}" if seen is None else f"was {words}, {seen:.0f} s ago"
 
 
 def _orders(member: dict[str, Any]) -> str:

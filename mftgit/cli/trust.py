@@ -8,32 +8,32 @@ from typing import Any
 
 import click
 
-from mftgit.adapters.commit_signature import Examiner
 from mftgit.adapters.documents_folder import read_files
 from mftgit.adapters.durable import replace_file
-from mftgit.adapters.gpg import Keyring
-from mftgit.adapters.operator_clone import OperatorClone
+from mftgit.adapters.git.commit_signature import Examiner
+from mftgit.adapters.git.gpg import Keyring
+from mftgit.adapters.git.operator_clone import OperatorClone
 from mftgit.cli.options import json_option, print_json
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.model.openpgp import GpgKey, dearmor, read_gpg_key
-from mftgit.model.places import (
+from mftgit.model.documents.places import (
     CLUSTER_FILE,
     GPG_REVOKED_FILE,
     GPG_SIGNERS_FILE,
     REVOKED_FILE,
     SIGNERS_FILE,
 )
-from mftgit.model.policy_version import set_version
+from mftgit.model.documents.problem import format_problem, format_problems
+from mftgit.model.keys.openpgp import GpgKey, dearmor, read_gpg_key
 from mftgit.model.printable import printable
-from mftgit.model.problem import format_problem, format_problems
-from mftgit.model.signer_lines import (
+from mftgit.model.trust.policy_version import set_version
+from mftgit.model.trust.signer_lines import (
     add_signer,
     check_principal,
     gpg_key_line,
     remove_signer,
 )
-from mftgit.model.signers import Key, Signer, read_revoked
-from mftgit.model.trust import (
+from mftgit.model.trust.signers import Key, Signer, read_revoked
+from mftgit.model.trust.trust import (
     POLICY_FILES,
     Finding,
     Outcome,

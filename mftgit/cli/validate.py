@@ -8,24 +8,24 @@ import click
 
 from mftgit import __version__
 from mftgit.adapters.documents_folder import read_folder
-from mftgit.adapters.operator_clone import OperatorClone
+from mftgit.adapters.git.operator_clone import OperatorClone
 from mftgit.cli.options import Name, json_option, print_json
 from mftgit.cli.rules import make_validator
 from mftgit.errors import ConfigError
-from mftgit.model.config import Role
-from mftgit.model.names import MemberName
-from mftgit.model.printable import printable
-from mftgit.model.problem import Problem, format_problem
-from mftgit.model.problem_formats import (
+from mftgit.model.configuration.config import Role
+from mftgit.model.configuration.render import render
+from mftgit.model.documents.problem import Problem, format_problem
+from mftgit.model.documents.problem_formats import (
     ProblemFormat,
     github_lines,
     gitlab_report,
     problems_markdown,
     sarif,
 )
-from mftgit.model.render import render
-from mftgit.model.succession import check_succession
-from mftgit.model.tree import Tree
+from mftgit.model.names import MemberName
+from mftgit.model.printable import printable
+from mftgit.model.revisions.succession import check_succession
+from mftgit.model.rules.tree import Tree
 
 INVALID = 2
 

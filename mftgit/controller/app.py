@@ -6,70 +6,72 @@ from functools import partial
 
 from loguru import logger
 
-from mftgit.adapters.ban_records import BanRecords
 from mftgit.adapters.clock import Clock, SystemClock, rfc3339
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.git_damage import mend_head
-from mftgit.adapters.git_http import GitHttp
-from mftgit.adapters.git_objects import StoreError
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.http_doors import Door
-from mftgit.adapters.http_server import HttpServer
-from mftgit.adapters.issuer_record import IssuerRecord
-from mftgit.adapters.operator_codes import OperatorCodes
-from mftgit.adapters.order_records import OrderRecords
-from mftgit.adapters.registry import Registry
-from mftgit.adapters.review_log import KeptReviews
+from mftgit.adapters.draft_files import DraftFiles
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.git.damage import mend_head
+from mftgit.adapters.git.http import GitHttp
+from mftgit.adapters.git.objects import StoreError
+from mftgit.adapters.git.review_log import KeptReviews
+from mftgit.adapters.git.store import GitStore
+from mftgit.adapters.http_server.doors import Door
+from mftgit.adapters.http_server.server import HttpServer
+from mftgit.adapters.registry.bans import BanRecords
+from mftgit.adapters.registry.issuer import IssuerRecord
+from mftgit.adapters.registry.operator_codes import OperatorCodes
+from mftgit.adapters.registry.orders import OrderRecords
+from mftgit.adapters.registry.registry import Registry
+from mftgit.adapters.registry.web_sessions import WebSessions
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.adapters.volume_records import VolumeRecords
-from mftgit.adapters.web_sessions import WebSessions
-from mftgit.controller.access import Doorkeeper
-from mftgit.controller.bans import Bans
 from mftgit.controller.certificate import ServerCertificate
-from mftgit.controller.codes import Codes
-from mftgit.controller.collect import Collect
-from mftgit.controller.definitions import Definitions
-from mftgit.controller.editing import Editing
-from mftgit.controller.fence import Fence, Settling
-from mftgit.controller.forge_doors import forge_doors
-from mftgit.controller.git_doors import git_doors
+from mftgit.controller.forge.doors import forge_doors
+from mftgit.controller.forge.mirror import Mirroring
+from mftgit.controller.forge.settings import MirrorSettings
+from mftgit.controller.gate.doors import git_doors
+from mftgit.controller.gate.limits import PublishedLimits
+from mftgit.controller.gate.proposals import Proposals
+from mftgit.controller.gate.publish import Publish
+from mftgit.controller.gate.receive import Receive
 from mftgit.controller.health_doors import HealthDoors
-from mftgit.controller.history import History
-from mftgit.controller.keys import MemberKeys
-from mftgit.controller.limits import PublishedLimits
-from mftgit.controller.member_doors import MemberDoors
-from mftgit.controller.member_refs import MemberRefs
-from mftgit.controller.mirror import Mirroring
-from mftgit.controller.mirror_settings import MirrorSettings
-from mftgit.controller.notify import Notifier
-from mftgit.controller.orders import Orders
-from mftgit.controller.overview import look_over
-from mftgit.controller.presence import Presence
-from mftgit.controller.proposals import Proposals
-from mftgit.controller.publish import Publish
-from mftgit.controller.receive import Receive
-from mftgit.controller.recovery import Recovery
-from mftgit.controller.reported import Reported
-from mftgit.controller.review_gate import ReviewGate
-from mftgit.controller.reviews import Reviews
-from mftgit.controller.rollout import Leader
+from mftgit.controller.members.bans import Bans
+from mftgit.controller.members.collect import Collect
+from mftgit.controller.members.doors import MemberDoors
+from mftgit.controller.members.keys import MemberKeys
+from mftgit.controller.members.notify import Notifier
+from mftgit.controller.members.orders import Orders
+from mftgit.controller.members.presence import Presence
+from mftgit.controller.members.refs import MemberRefs
+from mftgit.controller.members.reported import Reported
+from mftgit.controller.members.upstream import LocalUpstream, repository_broken
+from mftgit.controller.members.uses import Uses
+from mftgit.controller.members.visits import Visits
+from mftgit.controller.members.volumes import Volumes
+from mftgit.controller.operators.access import Doorkeeper
+from mftgit.controller.operators.codes import Codes
+from mftgit.controller.operators.vouching import Vouching
+from mftgit.controller.recovery.fence import Fence, Settling
+from mftgit.controller.recovery.seal import Recovery
+from mftgit.controller.review.gate import ReviewGate
+from mftgit.controller.review.reviews import Reviews
+from mftgit.controller.rollout.leader import Leader
 from mftgit.controller.upkeep import Housekeeping
-from mftgit.controller.upstream import LocalUpstream, repository_broken
-from mftgit.controller.visits import Visits
-from mftgit.controller.volumes import Volumes
-from mftgit.controller.vouching import Vouching
+from mftgit.controller.views.definitions import Definitions
+from mftgit.controller.views.editing import Editing
+from mftgit.controller.views.history import History
+from mftgit.controller.views.overview import look_over
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.sessions import Sessions
 from mftgit.controller.web.site import WebSite
 from mftgit.errors import ConfigError, MftgitError, RemovedError
 from mftgit.model.access import OperatorRole
-from mftgit.model.changes import MemberChange, member_changes
-from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.messages import Head, Hint, MemberStatus
+from mftgit.model.configuration.changes import MemberChange, member_changes
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.members.messages import Head, Hint, MemberStatus
+from mftgit.model.monitoring.overview import Overview
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.overview import Overview
-from mftgit.model.push import Push, Verdict
-from mftgit.model.validate import Validator
+from mftgit.model.revisions.push import Push, Verdict
+from mftgit.model.rules.validate import Validator
 
 
 class Controller:
@@ -103,7 +105,7 @@ class Controller:
         self._ban_records = BanRecords(folder.registry, now=clock.now)
         self._bans = Bans(self._ban_records, wake=self._hint_at_bans)
         self._reported_now = Reported(self._registry, me=bootstrap.name, clock=clock)
-        self.visits = Visits(ask=self._ask_for_sessions, clock=clock)
+        self._open_ears(clock)
         self.volumes = Volumes(VolumeRecords(folder.volumes), events, clock=clock)
         self._order_records = OrderRecords(folder.registry, now=clock.now)
         self.orders = Orders(
@@ -119,7 +121,7 @@ class Controller:
             self._registry,
             now=clock.now,
             listens=self._leader.listens,
-            cut_off=self._leader.cut_off,
+            cut_off=self._cut_off,
         )
         me = self._me = bootstrap.name
         self._member_refs = MemberRefs(self._registry, self.store)
@@ -133,6 +135,7 @@ class Controller:
             bans=self._bans.news,
             orders=lambda after: self.orders.news(me, after),
             sessions=lambda told: self.visits.take(me, told),
+            uses=lambda told: self._uses.exchange(me, told),
         )
         self._housekeeping = Housekeeping(self.store, clock=clock)
         self._notifier = Notifier(self._presence, is_member=self._is_member)
@@ -186,7 +189,12 @@ class Controller:
             proposals=self.proposals,
             reviews=self.reviews,
             history=self.history,
-            editing=Editing(self.store, validator),
+            editing=Editing(
+                self.store,
+                validator,
+                DraftFiles(folder.drafts),
+                operators=self._operators().keys(),
+            ),
             orders=self.orders,
             reported=self._reported_now,
             definitions=Definitions(self.store, validator),
@@ -203,6 +211,11 @@ class Controller:
             key=folder.tls_key,
         )
 
+    def _open_ears(self, clock: Clock) -> None:
+        """Put together what keeps in mind, and nowhere else, what members say of those who are logged in."""
+        self.visits = Visits(ask=self._ask_for_sessions, clock=clock)
+        self._uses = Uses(wake=self._hint_at_uses, clock=clock)
+
     def _open_gate(self, folder: StateFolder, validator: Validator, clock: Clock) -> None:
         """Put together what decides about pushes, and what moves main by the same rules."""
         self._publish = Publish(
@@ -216,6 +229,7 @@ class Controller:
             known_broken=self._registry.glass,
             compare=partial(_compare, self.store, validator),
             record=self._record,
+            now=clock.now,
         )
         receive = Receive(validator, self._record, self._publish, self._review_gate)
         self._gate = self._make_gate(receive.decide)
@@ -224,6 +238,7 @@ class Controller:
             gate=lambda push: self._mirroring.refusal(push) or self._gate(push),
             settled=receive.settle,
             limits=self._limits,
+            merge=lambda *asked: self.reviews.merge_pushed(*asked),  # noqa: PLW0108  made below
         )
         self._mirroring = Mirroring(
             MirrorSettings(folder),
@@ -274,6 +289,7 @@ class Controller:
         self._presence.start()
         self._member_refs.start()
         self._bans.start()
+        self._uses.start()
         self.orders.start()
         self.volumes.start()
         self._leader.start()
@@ -296,6 +312,7 @@ class Controller:
         self._presence.stop()
         self._member_refs.stop()
         self._bans.stop()
+        self._uses.stop()
         self.orders.stop()
         self.volumes.stop()
         self._leader.stop()
@@ -326,6 +343,7 @@ class Controller:
             bans=self._bans,
             orders=self.orders,
             visits=self.visits,
+            uses=self._uses,
             recovery=self._recovery,
             fence=self._fence,
             heard=self._heard,
@@ -389,6 +407,10 @@ class Controller:
         self._presence.heard(member)
         self._leader.heard(member)
 
+    def _cut_off(self, member: MemberName) -> None:
+        self._leader.cut_off(member)
+        self._uses.cut_off(member)
+
     def _running(self) -> dict[str, Revision]:
         """Return which member runs which revision, as far as it has said."""
         return {
@@ -405,6 +427,10 @@ class Controller:
     def _hint_at_bans(self) -> None:
         self._notifier.notify(hint=Hint.BANS)
         self.upstream.notify(Hint.BANS)
+
+    def _hint_at_uses(self) -> None:
+        self._notifier.notify(hint=Hint.USES)
+        self.upstream.notify(Hint.USES)
 
     def _ask_for_sessions(self) -> None:
         self._notifier.notify(hint=Hint.SESSIONS)

@@ -23,15 +23,15 @@ from datetime import datetime
 from enum import Enum, unique
 from typing import Protocol
 
-from mftgit.adapters import pki
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.process_lock import one_at_a_time
-from mftgit.adapters.registry import MemberRecord
+from mftgit.adapters.registry.members import MemberRecord
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.controller.certificate import signing_authority
 from mftgit.errors import ConfigError
-from mftgit.model.controller_line import together, without
-from mftgit.model.events import EventName, Fact
+from mftgit.model.configuration.controller_line import together, without
+from mftgit.model.events.event import EventName, Fact
 from mftgit.model.names import MemberName
 
 

@@ -6,14 +6,14 @@ from datetime import datetime
 
 from loguru import logger
 
-from mftgit.adapters import pki
 from mftgit.adapters.durable import write_file
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.errors import MftgitError
-from mftgit.model.controller_line import host_of, read_host
+from mftgit.model.configuration.controller_line import host_of, read_host
+from mftgit.model.documents.places import CLUSTER_FILE
 from mftgit.model.names import Revision
-from mftgit.model.places import CLUSTER_FILE
 
 ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  recognised, not bound
 MAX_HOSTS = 20

@@ -1,9 +1,9 @@
 """In whose name the controller makes commits."""
 
-from mftgit.adapters.git_store import GitStore
-from mftgit.model.documents import Document, parse_document
+from mftgit.adapters.git.store import GitStore
+from mftgit.model.documents.document import Document, parse_document
+from mftgit.model.documents.places import CLUSTER_FILE
 from mftgit.model.names import MemberName, Revision, is_name
-from mftgit.model.places import CLUSTER_FILE
 
 
 def cluster_of(store: GitStore, main: Revision) -> str:

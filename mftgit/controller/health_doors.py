@@ -6,12 +6,12 @@ from pathlib import Path
 
 from loguru import logger
 
-from mftgit.adapters.git_damage import Damage
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.http_doors import Door, Request, Response
-from mftgit.adapters.registry import Registry
-from mftgit.controller.asked import as_json
-from mftgit.controller.fence import Fence
+from mftgit.adapters.git.damage import Damage
+from mftgit.adapters.git.store import GitStore
+from mftgit.adapters.http_server.doors import Door, Request, Response
+from mftgit.adapters.registry.registry import Registry
+from mftgit.controller.members.asked import as_json
+from mftgit.controller.recovery.fence import Fence
 from mftgit.errors import MftgitError
 from mftgit.model.access import Access
 

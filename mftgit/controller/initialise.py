@@ -6,25 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mftgit.adapters import age, pki
+from mftgit.adapters import age
 from mftgit.adapters.durable import write_file
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.http_server import free_port
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.git.store import GitStore
+from mftgit.adapters.http_server.server import free_port
 from mftgit.adapters.passwords import hash_password, make_password
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.controller.certificate import renew_certificate
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
-from mftgit.model.config import Role
-from mftgit.model.events import EventName
+from mftgit.model.configuration.config import Role
+from mftgit.model.configuration.render import render
+from mftgit.model.documents.problem import Problem, format_problems
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MAIN, MemberName, OperatorName
-from mftgit.model.parts import declared_members
-from mftgit.model.problem import Problem, format_problems
-from mftgit.model.render import render
-from mftgit.model.tree import Tree
-from mftgit.model.validate import Validation, Validator
+from mftgit.model.rules.parts import declared_members
+from mftgit.model.rules.tree import Tree
+from mftgit.model.rules.validate import Validation, Validator
 
 FIRST_OPERATOR = OperatorName("admin")
 DEFAULT_NAME = MemberName("controller")

@@ -3,8 +3,8 @@
 from loguru import logger
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.git_upkeep import Upkeep, find_git
+from mftgit.adapters.git.store import GitStore
+from mftgit.adapters.git.upkeep import Upkeep, find_git
 from mftgit.adapters.scheduler import Scheduler
 from mftgit.errors import MftgitError
 

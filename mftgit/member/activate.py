@@ -13,11 +13,11 @@ from mftgit.member.move import Move
 from mftgit.member.probes import Probes
 from mftgit.member.running import Ready, Running
 from mftgit.member.verify import RefusedError
-from mftgit.model import activation
-from mftgit.model.config import Generation
-from mftgit.model.events import EventName
+from mftgit.model.configuration.config import Generation
+from mftgit.model.events.event import EventName
+from mftgit.model.members import activation
+from mftgit.model.members.record import Record, Stage
 from mftgit.model.names import Revision
-from mftgit.model.record import Record, Stage
 
 
 class Activation:

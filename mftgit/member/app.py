@@ -11,7 +11,7 @@ from mftgit import __version__
 from mftgit.adapters.channel import ControllerRefusedError
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.durable import replace_file
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.errors import MftgitError, RemovedError
 from mftgit.member.bans import BanWatch
 from mftgit.member.counting import Counting
@@ -27,14 +27,15 @@ from mftgit.member.own_web import OwnWeb
 from mftgit.member.recovery import RecoveryWatch
 from mftgit.member.report import Reporter, back_off_s
 from mftgit.member.sessions import SessionsWatch
-from mftgit.model.config import Role
-from mftgit.model.event_retention import EventLimits
-from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import HEARTBEAT_S, Hint, MemberState, MemberStatus
+from mftgit.member.uses import UseWatch
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.events.retention import EventLimits
+from mftgit.model.members.messages import HEARTBEAT_S, Hint, MemberState, MemberStatus
+from mftgit.model.members.record import Wait
+from mftgit.model.monitoring.overview import Overview
+from mftgit.model.monitoring.seen import why_not_ready
 from mftgit.model.names import Epoch, Revision
-from mftgit.model.overview import Overview
-from mftgit.model.record import Wait
-from mftgit.model.seen import why_not_ready
 
 _END_S = 5.0
 DEFAULT_POLL_S = 60.0
@@ -81,6 +82,7 @@ class Member:
             bootstrap=parts.bootstrap,
             write=self._record_all,
             arrived=lambda _service, finished: self._outbound.noticed(finished.file),
+            used=lambda: self._uses.poke(),  # noqa: PLW0108  made below
         )
         self._handlers = Handlers(
             folder=parts.folder, bootstrap=parts.bootstrap, log=events, told=self._record_event
@@ -105,7 +107,9 @@ class Member:
         )
         self._recovery = RecoveryWatch(parts.upstream.recovery, parts.folder)
         self._sessions = SessionsWatch(parts.upstream.send_sessions, self._inbound.sessions)
+        self._uses = UseWatch(parts.upstream.exchange_uses, self._inbound)
         self._asks = {
+            Hint.USES: self._uses.poke,
             Hint.BANS: self._bans.poke,
             Hint.ORDERS: self._orders.poke,
             Hint.RECOVERY: self._recovery.poke,
@@ -152,6 +156,7 @@ class Member:
         self._orders.start()
         self._recovery.start()
         self._sessions.start()
+        self._uses.start()
         for thread in self._threads:
             thread.start()
 
@@ -164,6 +169,7 @@ class Member:
         self._orders.stop()
         self._recovery.stop()
         self._sessions.stop()
+        self._uses.stop()
         self._inbound.begin_stop()
         self._outbound.stop()
         self._inbound.stop()
@@ -335,8 +341,10 @@ class Member:
         self._reporter.poke()
         self._handlers.poke()
 
-    def _record_all(self, facts: Sequence[tuple[EventName, Mapping[str, Fact]]]) -> None:
-        self._events.append_all(facts, revision=self._intake.record.active)
+    def _record_all(
+        self, facts: Sequence[tuple[EventName, Mapping[str, Fact]]], *, flush: bool
+    ) -> None:
+        self._events.append_all(facts, revision=self._intake.record.active, flush=flush)
         self._reporter.poke()
         self._handlers.poke()
 

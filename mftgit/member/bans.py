@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mftgit.member.watch import Watch
-from mftgit.model.bans import BanNews
+from mftgit.model.inbound.bans import BanNews
 
 
 class Barrier(Protocol):

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Collection, Sequence
 
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.model.event_tally import EventTally
-from mftgit.model.events import Event
-from mftgit.model.metric import Sample
+from mftgit.model.events.event import Event
+from mftgit.model.events.tally import EventTally
+from mftgit.model.monitoring.metric import Sample
 
 
 class Counting:

@@ -13,13 +13,13 @@ from loguru import logger
 from mftgit.adapters.active_copy import ActiveCopy
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.drift_folder import Drift
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.told import Told
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events.event import EventName, Fact
 from mftgit.model.names import Revision
-from mftgit.model.tree import Tree
+from mftgit.model.rules.tree import Tree
 
 LOOK_S: Final = 60.0
 MAX_TOLD: Final = 20

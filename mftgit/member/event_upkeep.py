@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.adapters.event_store import ACKNOWLEDGED, ROLLOUT, EventStore
+from mftgit.adapters.events.store import ACKNOWLEDGED, ROLLOUT, EventStore
 from mftgit.errors import MftgitError
-from mftgit.model.event_retention import (
+from mftgit.model.events.retention import (
     Bound,
     EventLimits,
     Reach,

@@ -1,9 +1,9 @@
 """See that the published revision grows from what is known."""
 
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 from mftgit.errors import MftgitError
 from mftgit.model.names import Revision
-from mftgit.model.push import lineage
+from mftgit.model.revisions.push import lineage
 
 
 class DivergedError(MftgitError):

@@ -9,9 +9,10 @@ from mftgit.adapters.channel import Channel
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError
-from mftgit.model.config import Role
-from mftgit.model.incarnation import Shown
-from mftgit.model.record import parse_record
+from mftgit.member.followed import ReplacedError, require_followed
+from mftgit.model.configuration.config import Role
+from mftgit.model.members.incarnation import Shown
+from mftgit.model.members.record import parse_record
 
 
 def follow_controller(
@@ -30,10 +31,17 @@ def follow_controller(
     known = _shown(folder)
     with closing(Channel(url, ca_file=folder.ca_file, headers=prover.headers)) as channel:
         head = channel.head(None, known)
-    if head is None or head.incarnation < known.incarnation:
-        raise ConfigError(
-            f"{url} was replaced by another controller: this node has followed incarnation {known.incarnation}"
+    if head is None:
+        raise ConfigError(f"{url} has no head to follow")
+    try:
+        require_followed(
+            known,
+            head.shown,
+            cluster_id=bootstrap.cluster_id,
+            ca_pem=folder.read(folder.ca_file),
         )
+    except ReplacedError as error:
+        raise ConfigError(f"{url}: {error}") from error
     address = url.rstrip("/")
     folder.write_bootstrap(replace(bootstrap, controller_url=address))
     return address

@@ -1,8 +1,8 @@
 """Whether a revision that is good is taken now: what an operator has ordered, and whose turn it is."""
 
+from mftgit.model.members.orders import Orders, Verb
+from mftgit.model.members.record import Wait
 from mftgit.model.names import Revision
-from mftgit.model.orders import Orders, Verb
-from mftgit.model.record import Wait
 
 
 def waits_for(orders: Orders, revision: Revision) -> tuple[Wait, str] | None:

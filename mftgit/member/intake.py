@@ -1,7 +1,7 @@
 """Keep a member on the published revision, or on the one that an operator wants.
 
 RESOLVE, FETCH, LINEAGE, VERIFY, VALIDATE, GATE, and then `mftgit.member.activate`: each step takes what the one before
-gave, and the record says how far it came (`mftgit.model.activation`). One thread calls; others may read.
+gave, and the record says how far it came (`mftgit.model.members.activation`). One thread calls; others may read.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,12 @@ from typing import Final
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock, find_zone
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError, MftgitError, RemovedError, TransientError
 from mftgit.member.activate import Activation
 from mftgit.member.fetch import DivergedError
+from mftgit.member.followed import require_followed
 from mftgit.member.gate import waits_for
 from mftgit.member.handlers.handlers import Handlers
 from mftgit.member.inbound.service import Inbound
@@ -32,14 +33,14 @@ from mftgit.member.told import Told
 from mftgit.member.turn import waits_for_turn
 from mftgit.member.upstream import Upstream
 from mftgit.member.verify import NotCheckedError, RefusedError, UnapprovedError
-from mftgit.model import activation
-from mftgit.model.config import Generation
-from mftgit.model.events import EventName, Fact
-from mftgit.model.incarnation import Shown
-from mftgit.model.messages import Head, LineStatus, MemberState
+from mftgit.model.configuration.config import Generation
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.members import activation
+from mftgit.model.members.incarnation import Shown
+from mftgit.model.members.messages import Head, LineStatus, MemberState
+from mftgit.model.members.record import Record, Stage, Wait
 from mftgit.model.names import Revision
-from mftgit.model.record import Record, Stage, Wait
-from mftgit.model.validate import Validator
+from mftgit.model.rules.validate import Validator
 
 SUPERSEDE_AFTER_S: Final = 2.0
 """A newer revision ends the wait for a confirmation after this, and the next one after twice as long as the one before:
@@ -64,10 +65,6 @@ _STATES = {
 
 class NotRunningError(TransientError):
     """The revision that should run does not; it is tried again."""
-
-
-class ReplacedError(TransientError):
-    """The controller that answers was replaced by another one, which this member follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,7 @@ class Intake:
     ) -> None:
         """Read the durable record; nothing runs yet. ``wake`` is called when a look is due at once."""
         folder, bootstrap, upstream = parts.folder, parts.bootstrap, parts.upstream
-        self._name = bootstrap.name
+        self._name, self._cluster_id, self._folder = bootstrap.name, bootstrap.cluster_id, folder
         self._clock = clock or SystemClock()
         self._upstream = upstream
         self._journal = Journal(folder.record, told)
@@ -244,16 +241,16 @@ class Intake:
 
     def _follow(self, head: Head) -> None:
         """See that ``head`` is of no controller that was replaced, and keep in mind of which it is."""
-        known = self.record.incarnation
-        if head.incarnation < known:
-            raise ReplacedError(
-                f"who answers is the controller's incarnation {head.incarnation}, which was replaced by {known}: "
-                "an old one was started again, or its address leads to it still"
-            )
-        if head.incarnation > known:
-            fresh = replace(self.record, incarnation=head.incarnation, warrant=head.warrant)
-            self._journal.keep(fresh)
-            logger.warning("this is a controller that was made anew", incarnation=head.incarnation)
+        shown, known = head.shown, self._shown()
+        if shown == known:
+            return
+        require_followed(
+            known, shown, cluster_id=self._cluster_id, ca_pem=self._folder.ca_file.read_bytes()
+        )
+        fresh = replace(self.record, incarnation=shown.incarnation, warrant=shown.warrant)
+        self._journal.keep(fresh)
+        if shown.incarnation > known.incarnation:
+            logger.warning("this is a controller that was made anew", incarnation=shown.incarnation)
 
     def stop(self) -> None:
         """Note that the process ends in order."""

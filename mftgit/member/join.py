@@ -5,14 +5,15 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from mftgit.adapters import age, pki
+from mftgit.adapters import age
 from mftgit.adapters.channel import Channel, fetch_authority
 from mftgit.adapters.durable import write_file
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.model.config import Role
-from mftgit.model.token import JoinToken
+from mftgit.model.configuration.config import Role
+from mftgit.model.members.token import JoinToken
 
 
 def join(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mftgit.member.kept import read_record, write_record
 from mftgit.member.told import Told
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.members.record import Outcome, Record
 from mftgit.model.names import Revision
-from mftgit.model.record import Outcome, Record
 
 MAX_REASON = 2000
 

@@ -13,10 +13,10 @@ from loguru import logger
 
 from mftgit import __version__
 from mftgit.adapters.active_copy import CopyError, read_copy
-from mftgit.adapters.git_fetch import RemoteBrokenError
-from mftgit.adapters.git_objects import StoreError
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.review_log import ReviewLog
+from mftgit.adapters.git.fetch import RemoteBrokenError
+from mftgit.adapters.git.objects import StoreError
+from mftgit.adapters.git.review_log import ReviewLog
+from mftgit.adapters.git.store import GitStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.fetch import DivergedError, check_lineage
@@ -30,12 +30,12 @@ from mftgit.member.verify import (
     revoked_signer,
     verify,
 )
-from mftgit.model.config import Generation
+from mftgit.model.configuration.config import Generation
+from mftgit.model.members.record import Record
 from mftgit.model.names import Revision
-from mftgit.model.record import Record
-from mftgit.model.review_record import Entry
-from mftgit.model.tree import Tree
-from mftgit.model.validate import Validator
+from mftgit.model.review.record import Entry
+from mftgit.model.rules.tree import Tree
+from mftgit.model.rules.validate import Validator
 
 _T = TypeVar("_T")
 

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from mftgit.adapters.durable import write_file
 from mftgit.errors import MftgitError
-from mftgit.model.orders import Orders, format_orders, parse_orders
-from mftgit.model.record import Record, format_record, parse_record
+from mftgit.model.members.orders import Orders, format_orders, parse_orders
+from mftgit.model.members.record import Record, format_record, parse_record
 
 _T = TypeVar("_T")
 

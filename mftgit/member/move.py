@@ -21,18 +21,19 @@ from datetime import datetime
 
 from loguru import logger
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel, ControllerRefusedError
 from mftgit.adapters.durable import write_file
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.errors import ConfigError, MftgitError, TransientError
+from mftgit.member.followed import ReplacedError, require_followed
 from mftgit.member.told import Told
-from mftgit.model.config import Generation
-from mftgit.model.controller_line import ControllerLine, fingerprints, together
-from mftgit.model.events import EventName
-from mftgit.model.incarnation import Shown
-from mftgit.model.messages import NOT_PROVED, Head, LineStatus
+from mftgit.model.configuration.config import Generation
+from mftgit.model.configuration.controller_line import ControllerLine, fingerprints, together
+from mftgit.model.events.event import EventName
+from mftgit.model.members.incarnation import Shown
+from mftgit.model.members.messages import NOT_PROVED, Head, LineStatus
 from mftgit.model.names import Revision
 
 
@@ -111,12 +112,20 @@ class Move:
             head = self._head(url, pem)
         except (ControllerRefusedError, TransientError) as error:
             raise MoveFailedError(str(error)) from error
-        if head is not None and head.incarnation < self._shown().incarnation:
-            raise MoveFailedError(f"{url}: who answers there was replaced by another controller")
+        if head is not None:
+            self._require_followed(url, head)
         if head is None or head.seq < seq or self._is_behind(head.oid):
             raise MoveFailedError(
                 f"{url}: who answers there is behind this cluster's controller: an old copy of it, perhaps"
             )
+
+    def _require_followed(self, url: str, head: Head) -> None:
+        cluster_id = self._folder.read_bootstrap().cluster_id
+        ca_pem = self._folder.ca_file.read_bytes()
+        try:
+            require_followed(self._shown(), head.shown, cluster_id=cluster_id, ca_pem=ca_pem)
+        except ReplacedError as error:
+            raise MoveFailedError(f"{url}: {error}") from error
 
     def adopt(self, line: ControllerLine) -> None:
         """Go over to ``line``, which was tried; raises MftgitError, and then the table above says what is in use."""

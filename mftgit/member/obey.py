@@ -14,11 +14,11 @@ from mftgit.member.judge import Judge
 from mftgit.member.kept import DamagedError, read_orders
 from mftgit.member.outbound.ordered import OrderRefusedError
 from mftgit.member.running import Running
-from mftgit.model import activation
-from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import Drain
-from mftgit.model.orders import ONCE, Order, Orders, Verb
-from mftgit.model.record import Record, Stage
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.members import activation
+from mftgit.model.members.messages import Drain
+from mftgit.model.members.orders import ONCE, Order, Orders, Verb
+from mftgit.model.members.record import Record, Stage
 
 _NOT_KNOWN: Final = "the member ended while it was at it: look whether it was done"
 

@@ -13,10 +13,10 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.member.kept import read_orders, write_orders
 from mftgit.member.told import Told
 from mftgit.member.watch import Watch
-from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import NOT_FOUND
-from mftgit.model.orders import Orders, take
-from mftgit.model.passed_orders import OrderNews
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.members.messages import NOT_FOUND
+from mftgit.model.members.orders import Orders, take
+from mftgit.model.members.passed_orders import OrderNews
 
 
 class OrderWatch(Watch):

@@ -11,18 +11,18 @@ from typing import Final
 
 from mftgit import __version__
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.event_store import ACKNOWLEDGED, EventStore
+from mftgit.adapters.events.store import ACKNOWLEDGED, EventStore
 from mftgit.adapters.own_page import POLICY, render_own_page
 from mftgit.adapters.plain_http import Answer, Spot
 from mftgit.adapters.prometheus_text import TEXT_FORM, MetricsText
 from mftgit.member.counting import Counting
-from mftgit.model.config import Generation
-from mftgit.model.event_query import EventQuery
-from mftgit.model.messages import Head, MemberStatus
-from mftgit.model.metrics import measure
+from mftgit.model.configuration.config import Generation
+from mftgit.model.events.query import EventQuery
+from mftgit.model.members.messages import Head, MemberStatus
+from mftgit.model.monitoring.metrics import measure
+from mftgit.model.monitoring.overview import Overview
+from mftgit.model.monitoring.seen import Seen
 from mftgit.model.names import TransferName
-from mftgit.model.overview import Overview
-from mftgit.model.seen import Seen
 from mftgit.pages import read_page_part
 
 _LAST_EVENTS: Final = 30

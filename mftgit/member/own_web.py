@@ -8,8 +8,8 @@ from loguru import logger
 from mftgit.adapters.plain_http import Bounds, PlainHttp, Spot
 from mftgit.errors import ConfigError
 from mftgit.member.inbound.sockets import Sockets
-from mftgit.model.config import Generation
-from mftgit.model.service import Listen
+from mftgit.model.configuration.config import Generation
+from mftgit.model.inbound.service import Listen
 
 _BOUNDS: Final = Bounds(head_bytes=16 << 10, within_s=20.0)  # browsers send long heads
 

@@ -15,8 +15,8 @@ from mftgit.member.inbound.service import Inbound
 from mftgit.member.move import Move
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.upstream import Upstream
-from mftgit.model.config import Generation
-from mftgit.model.controller_line import ControllerLine
+from mftgit.model.configuration.config import Generation
+from mftgit.model.configuration.controller_line import ControllerLine
 from mftgit.model.names import Revision
 
 _BEFORE_S: Final = 2.0

@@ -8,8 +8,8 @@ from mftgit.adapters.durable import write_file
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member.watch import Watch
-from mftgit.model.messages import NOT_FOUND
-from mftgit.model.recovery import KeptBundle, parse_kept
+from mftgit.model.members.messages import NOT_FOUND
+from mftgit.model.members.recovery import KeptBundle, parse_kept
 
 
 class RecoveryWatch(Watch):

@@ -12,11 +12,11 @@ from loguru import logger
 
 from mftgit.adapters.channel import ControllerRefusedError, NumbersTakenError
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.adapters.event_store import ACKNOWLEDGED, EventStore
+from mftgit.adapters.events.store import ACKNOWLEDGED, EventStore
 from mftgit.errors import MftgitError
 from mftgit.member.upstream import Upstream
-from mftgit.model.events import Event
-from mftgit.model.messages import BAD_REPORT, MAX_REPORT_BYTES, TOO_LARGE, MemberStatus
+from mftgit.model.events.event import Event
+from mftgit.model.members.messages import BAD_REPORT, MAX_REPORT_BYTES, TOO_LARGE, MemberStatus
 
 LOOK_S = 1.0
 """How often the status is looked at for a change, unless that takes too long; nothing is sent without one."""
@@ -32,6 +32,10 @@ RENEWED_EVERY_S = 30.0
 
 _SHARE = 0.005  # of a core, for looking
 _SETTLE_S = 0.05  # gathers the events of one moment into one request
+_BUSY_SETTLE_S = (
+    0.25  # and so long where there was one a moment ago: each costs both sides a commit to disk
+)
+_BUSY_S = 1.0
 _BATCH = 500
 _BATCH_BYTES = MAX_REPORT_BYTES // 4
 _BACK_OFF_MAX_S = 30.0
@@ -57,6 +61,7 @@ class Reporter:
         self._clock = clock or SystemClock()
         self._sent: MemberStatus | None = None
         self._sent_at = 0.0
+        self._reported_at = -_BUSY_S
         self._pause_s = LOOK_S
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
@@ -79,7 +84,7 @@ class Reporter:
         failures = 0
         while not self._stopping.is_set():
             self._due.wait(self._pause_s)
-            self._stopping.wait(_SETTLE_S)
+            self._stopping.wait(self._settle_s())
             self._due.clear()
             try:
                 self._send()
@@ -100,6 +105,10 @@ class Reporter:
         except MftgitError as error:
             logger.debug("last report not sent", error=str(error))
 
+    def _settle_s(self) -> float:
+        is_busy = self._clock.boottime() < self._reported_at + _BUSY_S
+        return _BUSY_SETTLE_S if is_busy else _SETTLE_S
+
     def _back_off(self, failures: int) -> None:
         """Wait before the next try. The status is made all the same: that is what leaves it on this machine."""
         left_s = back_off_s(failures)
@@ -115,9 +124,11 @@ class Reporter:
         if self._is_due(status):
             self._send_status(status)
             self._sent, self._sent_at = status, self._clock.boottime()
-        limit = _BATCH
-        while batch := self._batch(limit):
+        limit, until = _BATCH, self._events.last_position()
+        # What comes meanwhile is gathered for the next turn, lest each goes by itself.
+        while self._events.progress(ACKNOWLEDGED) < until and (batch := self._batch(limit)):
             limit = self._report(batch)
+            self._reported_at = self._clock.boottime()
 
     def _is_due(self, status: MemberStatus) -> bool:
         sent = self._sent

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel, ControllerRefusedError
 from mftgit.adapters.durable import move_file
 from mftgit.adapters.process_lock import one_at_a_time
 from mftgit.adapters.proof import Prover
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.errors import ConfigError, MftgitError
 
 

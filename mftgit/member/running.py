@@ -11,11 +11,11 @@ from mftgit.member.outbound.ordered import OrderRefusedError
 from mftgit.member.outbound.service import Outbound, Prepared
 from mftgit.member.own_web import OwnWeb
 from mftgit.member.told import Told
-from mftgit.model.config import Generation
-from mftgit.model.events import EventName, Fact
+from mftgit.model.configuration.config import Generation
+from mftgit.model.configuration.plan import Plan, jobs, plan
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.members.orders import Order
 from mftgit.model.names import AccountName, Revision
-from mftgit.model.orders import Order
-from mftgit.model.plan import Plan, jobs, plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,15 +7,15 @@ from loguru import logger
 
 from mftgit.adapters.age import Identity, NotForUsError
 from mftgit.errors import ConfigError
-from mftgit.model.config import Generation
-from mftgit.model.documents import Kind
+from mftgit.model.configuration.config import Generation
+from mftgit.model.configuration.rendered import InvalidConfigError
+from mftgit.model.documents.document import Kind
+from mftgit.model.documents.problem import Problem, format_problem
 from mftgit.model.names import SecretName
-from mftgit.model.needs import secrets_needed
-from mftgit.model.parts import Part, Parts
-from mftgit.model.problem import Problem, format_problem
-from mftgit.model.rendered import InvalidConfigError
-from mftgit.model.secret_document import Secret
-from mftgit.model.secret_value import SecretValue, unwrap
+from mftgit.model.rules.parts import Part, Parts
+from mftgit.model.secrets.document import Secret
+from mftgit.model.secrets.needs import secrets_needed
+from mftgit.model.secrets.value import SecretValue, unwrap
 
 
 class Unsealer:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from mftgit.adapters.channel import ControllerRefusedError
 from mftgit.member.inbound.guest import Guest, tell
 from mftgit.member.watch import Watch
-from mftgit.model.messages import NOT_FOUND
-from mftgit.model.sessions_told import SessionsTold, tell_sessions
+from mftgit.model.inbound.sessions_told import SessionsTold, tell_sessions
+from mftgit.model.members.messages import NOT_FOUND
 
 
 class SessionsWatch(Watch):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events.event import EventName, Fact
 from mftgit.model.names import Revision
 
 

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from mftgit.model.config import Cluster
-from mftgit.model.messages import Head
+from mftgit.model.configuration.config import Cluster
+from mftgit.model.members.messages import Head
+from mftgit.model.members.record import Wait
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.record import Wait
-from mftgit.model.windows import Windows, Zones, window_opens
+from mftgit.model.rollout.windows import Windows, Zones, window_opens
 
 
 def waits_for_turn(

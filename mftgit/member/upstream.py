@@ -9,21 +9,22 @@ from loguru import logger
 
 from mftgit.adapters.channel import Channel, ControllerRefusedError
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.git_fetch import RemoteLacksError
-from mftgit.adapters.git_objects import StoreError
-from mftgit.adapters.git_store import FETCHED_REVIEWS, GitStore
+from mftgit.adapters.git.fetch import RemoteLacksError
+from mftgit.adapters.git.objects import StoreError
+from mftgit.adapters.git.store import FETCHED_REVIEWS, GitStore
 from mftgit.adapters.member_key import FileProver
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError, RemovedError
 from mftgit.member.fetch import check_lineage
-from mftgit.model.bans import BanNews
-from mftgit.model.events import Event
-from mftgit.model.incarnation import Shown
-from mftgit.model.messages import NOT_PROVED, Head, Hint, MemberStatus
+from mftgit.model.events.event import Event
+from mftgit.model.inbound.account_use import UseNews, UseTold
+from mftgit.model.inbound.bans import BanNews
+from mftgit.model.inbound.sessions_told import SessionsTold
+from mftgit.model.members.incarnation import Shown
+from mftgit.model.members.messages import NOT_PROVED, Head, Hint, MemberStatus
+from mftgit.model.members.passed_orders import OrderNews
+from mftgit.model.members.recovery import KeptBundle
 from mftgit.model.names import REVIEWS, MemberName, Revision
-from mftgit.model.passed_orders import OrderNews
-from mftgit.model.recovery import KeptBundle
-from mftgit.model.sessions_told import SessionsTold
 
 _T = TypeVar("_T")
 _MAX_REVIEWS_BYTES = 256 << 20  # packed; a record takes some 700 bytes
@@ -81,6 +82,9 @@ class Upstream(Protocol):
 
     def send_sessions(self, told: SessionsTold) -> None:
         """Tell who is logged in here; raises MftgitError."""
+
+    def exchange_uses(self, told: UseTold) -> UseNews:
+        """Tell how accounts are in use here, and return what is to be learned of the others; raises MftgitError."""
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """Talk to the controller as ``bootstrap`` and the authorities' file say from now on."""
@@ -194,6 +198,11 @@ class RemoteUpstream:
         """See `Upstream.send_sessions`."""
         self._only_a_member()
         self._proven(lambda: self._channel.send_sessions(self._name, told))
+
+    def exchange_uses(self, told: UseTold) -> UseNews:
+        """See `Upstream.exchange_uses`."""
+        self._only_a_member()
+        return self._proven(lambda: self._channel.exchange_uses(self._name, told))
 
     def moved(self, bootstrap: Bootstrap) -> None:
         """See `Upstream.moved`; requests under way come to their end on the line before."""

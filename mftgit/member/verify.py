@@ -5,23 +5,24 @@ from functools import lru_cache
 
 from loguru import logger
 
-from mftgit.adapters.commit_signature import Examiner
-from mftgit.adapters.git_objects import TooLargeError
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.commit_signature import Examiner
+from mftgit.adapters.git.objects import TooLargeError
+from mftgit.adapters.git.store import GitStore
 from mftgit.errors import MftgitError, TransientError
 from mftgit.member.secrets import Unsealer
-from mftgit.model.approvals import Approvals, Covered, explain_unapproved
-from mftgit.model.config import Generation, Role
-from mftgit.model.growth import judge_growth
+from mftgit.model.configuration.config import Generation, Role
+from mftgit.model.configuration.render import render
+from mftgit.model.documents.places import CLUSTER_FILE
+from mftgit.model.documents.problem import Problem, format_problem, format_problems
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.places import CLUSTER_FILE
-from mftgit.model.policy_version import check_policy_version
-from mftgit.model.problem import Problem, format_problem, format_problems
-from mftgit.model.removals import MAX_BASES, Stock, judge_removals, take_stock
-from mftgit.model.render import render
-from mftgit.model.review_record import Entry
-from mftgit.model.tree import Tree
-from mftgit.model.trust import (
+from mftgit.model.review.record import Entry
+from mftgit.model.revisions.removals import MAX_BASES, Stock, judge_removals, take_stock
+from mftgit.model.rules.tree import Tree
+from mftgit.model.rules.validate import Validator
+from mftgit.model.trust.approvals import Approvals, Covered, explain_unapproved
+from mftgit.model.trust.growth import judge_growth
+from mftgit.model.trust.policy_version import check_policy_version
+from mftgit.model.trust.trust import (
     POLICY_FILES,
     Evidence,
     Outcome,
@@ -30,7 +31,6 @@ from mftgit.model.trust import (
     objections,
     read_policy,
 )
-from mftgit.model.validate import Validator
 
 _MANY = 1024
 

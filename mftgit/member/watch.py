@@ -10,12 +10,15 @@ from mftgit.member.report import back_off_s
 
 
 class Watch:
-    """One thread that calls ``look``, which may raise MftgitError, after each `poke`."""
+    """One thread that calls ``look``, which may raise MftgitError, after each `poke`, and every so often."""
 
-    def __init__(self, look: Callable[[], None], *, name: str) -> None:
-        """``name`` is what is asked for, in the log; nothing is asked yet."""
+    def __init__(
+        self, look: Callable[[], None], *, name: str, every_s: float | None = None
+    ) -> None:
+        """``name`` is what is asked for, in the log; without ``every_s`` only a `poke` has it asked for."""
         self._look = look
         self._name = name
+        self._every_s = every_s
         self._due = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -38,8 +41,12 @@ class Watch:
         self._stopping.set()
         self._due.set()
 
+    def rest(self, seconds: float) -> None:
+        """Return after so many seconds, or when nothing more is to be asked."""
+        self._stopping.wait(seconds)
+
     def _run(self) -> None:
-        failures, wait_s = 0, None
+        failures, wait_s = 0, self._every_s
         while True:
             self._due.wait(wait_s)
             self._due.clear()
@@ -56,4 +63,4 @@ class Watch:
                 wait_s = back_off_s(failures)
                 logger.opt(exception=True).error("unexpected failure while asking", what=self._name)
             else:
-                failures, wait_s = 0, None
+                failures, wait_s = 0, self._every_s

@@ -1,1 +1,1 @@
-"""What a configuration is and what follows from it; values in, values out."""
+"""What a configuration is and what follows from it: values in, values out; a package for each subject."""

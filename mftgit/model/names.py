@@ -31,6 +31,9 @@ MEMBERS: Final = "refs/members/"
 REVIEWS: Final = "refs/reviews/log"
 """What was said of proposals: a chain of commits without files, one for each record; it only grows."""
 
+MERGES: Final = "refs/merge/"
+"""Before the name of a proposal: no ref, but a word to the controller. A push there asks it to merge the proposal."""
+
 NAME_PATTERN: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 """What a document, a member or an operator may be called: a DNS label (RFC 1123, 2.1) in lower case."""
 

@@ -3,8 +3,8 @@
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from mftgit.model.fault import Fault
-from mftgit.model.schema_words import show
+from mftgit.model.documents.fault import Fault
+from mftgit.model.documents.schema_words import show
 
 
 def check_networks(texts: Iterable[str], at: str) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.value import SecretValue
 
 _T = TypeVar("_T")
 _Way = Callable[[Any], Any]

@@ -5,17 +5,20 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import jsonschema
 import pytest
+import segno
 
 from mftgit.adapters.passwords import MAX_PASSWORD_BYTES, PasswordChecker
 from mftgit.cli.main import run_verb
-from mftgit.model.password_hash import cost_of
-from mftgit.model.totp import read_key
+from mftgit.model.inbound.password_hash import cost_of
+from mftgit.model.inbound.totp import read_key
 from mftgit.resources import load_schemas
 
 PASSWORD = "pässword of alice"
@@ -113,6 +116,44 @@ def test_a_key_of_codes_is_printed_for_a_pipe_and_its_link_beside_it(desk: Desk)
     assert read_key(key)
     assert f"otpauth://totp/Acme%20%26%20Sons%3Aalice?secret={key}&issuer=Acme%20%26%20Sons&" in err
     assert desk.run("totp", "alice")[0] != out
+
+
+def test_a_camera_can_take_the_link_from_a_terminal() -> None:
+    """Drawn by what is light, two rows to a line, with a quiet zone of four around it."""
+    out, terminal = totp_at_a_terminal("utf-8")
+    uri = next(line.strip() for line in terminal.splitlines() if "otpauth://" in line)
+    assert f"secret={out.strip()}&" in uri
+    light = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in terminal.splitlines()]
+    lines = [line for line in plain if line and set(line) <= set(light)]
+    drawn = [[1 - light[each][row] for each in line] for line in lines for row in (0, 1)]
+    expected = segno.make_qr(uri, error="m").matrix_iter(border=4)
+    assert drawn[:-1] == [list(row) for row in expected]
+
+
+def test_a_terminal_that_has_no_blocks_gets_the_link_alone() -> None:
+    terminal = totp_at_a_terminal("ascii")[1]
+    assert terminal.rstrip().endswith("period=30")
+
+
+def totp_at_a_terminal(encoding: str) -> tuple[str, str]:
+    """Return what a verb prints to a pipe, and what to the terminal that its standard error is."""
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "mftgit", "account", "totp", "alice"]
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    with (
+        os.fdopen(ours, "rb", buffering=0) as screen,
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, env=env) as verb,
+    ):
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # Linux says so where the other side is closed
+            while content := screen.read(4096):
+                shown += content
+        assert verb.stdout is not None
+        out = verb.stdout.read()
+    assert verb.returncode == 0
+    return out.decode(encoding), shown.decode(encoding)
 
 
 def test_a_key_for_scripts_is_of_the_documented_shape(desk: Desk) -> None:

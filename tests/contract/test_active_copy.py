@@ -16,7 +16,7 @@ from mftgit.adapters.active_copy import ActiveCopy, CopyError, read_copy
 from mftgit.adapters.documents_folder import importable
 from mftgit.adapters.drift_folder import KEPT, Deviation, Drift
 from mftgit.model.names import Revision
-from mftgit.model.tree_id import object_id, tree_id
+from mftgit.model.revisions.tree_id import object_id, tree_id
 
 ONE = {
     "cluster.yaml": b"name: a\n",

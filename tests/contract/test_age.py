@@ -10,7 +10,7 @@ from secret_documents import Key, make_key
 from mftgit.adapters import age
 from mftgit.errors import ConfigError
 from mftgit.model.names import SecretName
-from mftgit.model.secret_document import Secret, check_secret
+from mftgit.model.secrets.document import Secret, check_secret
 
 PLANTED = "planted-hunter2"
 

@@ -14,9 +14,9 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.errors import MftgitError
 from mftgit.member import upstream
 from mftgit.model.access import OperatorRole
+from mftgit.model.members.record import Stage
 from mftgit.model.names import MAIN, Revision
-from mftgit.model.record import Stage
-from mftgit.model.review_record import Record, Said, Via
+from mftgit.model.review.record import Record, Said, Via
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh-keygen")]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from outbound_site import CLOCK, Crash, Owner, Site, site
 
-from mftgit.adapters.endpoint import EndpointRefusedError
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.member.outbound.context import Memory
-from mftgit.member.outbound.retention import tidy
-from mftgit.member.outbound.run import run_once
-from mftgit.model.config import AfterSuccess, Overwrite
-from mftgit.model.source import Checksum
+from mftgit.adapters.endpoint.contract import EndpointRefusedError
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.member.outbound.given.context import Memory
+from mftgit.member.outbound.runs.retention import tidy
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.model.configuration.config import AfterSuccess, Overwrite
+from mftgit.model.transfers.source import Checksum
 
 
 class Later:

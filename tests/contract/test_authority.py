@@ -14,12 +14,12 @@ from controller_line_text import section
 from controller_site import NODE, NOW, Site, controller_site
 from kills import die_before
 
-from mftgit.adapters import pki
 from mftgit.adapters.durable import write_file
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.process_lock import BusyError, one_at_a_time
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.cli.main import run_verb
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
@@ -29,11 +29,11 @@ from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.join import join
 from mftgit.member.move import Move
 from mftgit.member.upstream import RemoteUpstream
-from mftgit.model.controller_line import build_line, fingerprints
-from mftgit.model.events import EventName
-from mftgit.model.messages import LineStatus, MemberState, MemberStatus
+from mftgit.model.configuration.controller_line import build_line, fingerprints
+from mftgit.model.events.event import EventName
+from mftgit.model.members.messages import LineStatus, MemberState, MemberStatus
+from mftgit.model.members.token import parse_token
 from mftgit.model.names import MemberName
-from mftgit.model.token import parse_token
 
 CONTROLLER = MemberName("controller")
 

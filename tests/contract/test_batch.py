@@ -9,23 +9,16 @@ from typing import Any
 import pytest
 from outbound_site import LARGE, Crash, Owner, Site, consumed, site
 
-from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.member.outbound import select
-from mftgit.member.outbound.run import has_work, run_once
-from mftgit.model.commands import When
-from mftgit.model.config import AfterSuccess, Batch, Overwrite
-from mftgit.model.events import EventName, Fact
-from mftgit.model.run import RunState
+from mftgit.adapters.endpoint.contract import EndpointLostError, EndpointRefusedError
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.member.outbound.runs import select
+from mftgit.member.outbound.runs.run import has_work, run_once
+from mftgit.model.configuration.config import AfterSuccess, Batch, Overwrite
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.transfers.commands import When
+from mftgit.model.transfers.run import RunState
 
 FILES = {"a.csv": b"1", "b.csv": b"22", "c.csv": LARGE, "d.csv": b"4444"}
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for name in ("source", "target"):
-        (tmp_path / name).mkdir()
-    return tmp_path
 
 
 def batched(there: Site, *, at_least: int = 1, **rules: Any) -> Site:

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from outbound_site import LARGE, Consumer, Crash, Owner, Site, Watched, site
 
-from mftgit.adapters.endpoint import EndpointRefusedError
-from mftgit.member.outbound.intents import Intents
-from mftgit.model.checksum import ChecksumFormat, Sidecar
-from mftgit.model.config import AfterSuccess, Overwrite
-from mftgit.model.events import EventName
-from mftgit.model.run import DeliveryState, RunState
+from mftgit.adapters.endpoint.contract import EndpointRefusedError
+from mftgit.member.outbound.records.intents import Intents
+from mftgit.model.configuration.config import AfterSuccess, Overwrite
+from mftgit.model.events.event import EventName
+from mftgit.model.transfers.checksum import ChecksumFormat, Sidecar
+from mftgit.model.transfers.run import DeliveryState, RunState
 
 OLD, NEW = b"old", b"new"
 

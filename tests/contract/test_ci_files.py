@@ -216,6 +216,26 @@ def test_a_pull_request_is_commented_with_what_it_changes_and_again_in_the_same_
         assert "**Valid**" in actions.files["GITHUB_STEP_SUMMARY"].read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("path", [GITHUB, GITEA, GITLAB])
+def test_nothing_is_installed_that_nobody_named(path: str, runner: Runner) -> None:
+    """A package of this name in a public index would be a stranger's."""
+    found = read(path)
+    if path == GITLAB:
+        variables, line = found["variables"], found["mftgit"]["script"][0]
+    else:
+        variables, line = found["env"], found["jobs"]["check"]["steps"][0]["run"]
+    assert "install" in line
+    pip = runner.home / "bin" / "pip"
+    pip.parent.mkdir()
+    pip.write_text(f"#!/bin/sh\ntouch {runner.home}/asked\n", encoding="utf-8")
+    pip.chmod(0o755)
+    no_mftgit = {**variables, "PATH": f"{pip.parent}:/usr/bin:/bin", "GITHUB_PATH": "/dev/null"}
+    done = runner.run(line, no_mftgit)
+    assert done.returncode
+    assert "MFTGIT_PACKAGE: has to say what pip shall install" in done.stderr
+    assert not (runner.home / "asked").exists()
+
+
 @ACTIONS
 def test_a_pull_request_that_the_gate_would_refuse_fails_and_says_why(
     path: str, runner: Runner

@@ -28,4 +28,4 @@ def test_a_command_is_heard_by_a_process_with_a_thousand_open_files(tmp_path: Pa
     path.write_text('#!/bin/sh\necho "partner is down" >&2; exit 3\n', encoding="ascii")
     path.chmod(0o700)
     with pytest.raises(CommandFailedError, match="status 3: partner is down"):
-        run_command(tmp_path, "check", facts={}, left_s=lambda: 30.0)
+        run_command(tmp_path, "check", facts={}, left_s=lambda: 60.0)

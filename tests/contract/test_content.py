@@ -10,23 +10,16 @@ from pathlib import Path
 import pytest
 from outbound_site import LARGE, Crash, Owner, Site, site
 
-from mftgit.member.outbound.digests import SMALL_BYTES
-from mftgit.member.outbound.history import newest_first
-from mftgit.model.config import AfterSuccess, Verify
-from mftgit.model.content import Gunzip, Gzip, Step, Unzip, Zip
-from mftgit.model.events import EventName
-from mftgit.model.history import Asked
-from mftgit.model.retry import Retry
-from mftgit.model.run import RunState
+from mftgit.member.outbound.places.digests import SMALL_BYTES
+from mftgit.member.outbound.records.history import newest_first
+from mftgit.model.configuration.config import AfterSuccess, Verify
+from mftgit.model.events.event import EventName
+from mftgit.model.transfers.content import Gunzip, Gzip, Step, Unzip, Zip
+from mftgit.model.transfers.history import Asked
+from mftgit.model.transfers.retry import Retry
+from mftgit.model.transfers.run import RunState
 
 SIZES = pytest.mark.parametrize("content", [b"small", b"", LARGE], ids=["small", "empty", "large"])
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "target").mkdir()
-    return tmp_path
 
 
 def through(there: Site, *steps: Step, verify: Verify = Verify.SIZE) -> Site:

@@ -18,20 +18,25 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from gpg_keys import GpgHome, gpg_home
 from outbound_site import LARGE, Crash, Owner, Site, site
+from waiting import until
 
-from mftgit.adapters import content_pgp
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.content import UnfitError
+from mftgit.adapters.content import pgp as content_pgp
+from mftgit.adapters.content.pgp_home import PgpError, PgpHome, sweep
+from mftgit.adapters.content.steps import UnfitError
 from mftgit.adapters.location_secrets import SecretsHere
-from mftgit.adapters.pgp_home import PgpError, PgpHome, sweep
 from mftgit.errors import ConfigError
-from mftgit.member.outbound.content_keys import ContentKeysError, open_keys
-from mftgit.member.outbound.context import RunContext
-from mftgit.member.outbound.digests import SMALL_BYTES
-from mftgit.member.outbound.run import run_once
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.config import Verify
-from mftgit.model.content import (
+from mftgit.member.outbound.copying.content_keys import ContentKeysError, open_keys
+from mftgit.member.outbound.given.context import RunContext
+from mftgit.member.outbound.places.digests import SMALL_BYTES
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import Verify
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.names import SecretName
+from mftgit.model.secrets.value import SecretValue
+from mftgit.model.transfers.content import (
     Gzip,
     PgpDecrypt,
     PgpEncrypt,
@@ -41,11 +46,7 @@ from mftgit.model.content import (
     Step,
     read_public_key,
 )
-from mftgit.model.events import EventName
-from mftgit.model.login import SecretRef
-from mftgit.model.names import SecretName
-from mftgit.model.run import RunState
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.transfers.run import RunState
 
 CONTENT = b"payments of today\n" * 1000
 MEMORY = Path("/dev/shm")
@@ -316,14 +317,14 @@ def test_a_message_that_makes_gpg_say_much_is_at_fault_itself(keys: Keys) -> Non
 def test_a_message_that_unpacks_to_nothing_for_ever_is_at_fault_itself(
     keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(content_pgp, "LIMIT_S", 0.2)
+    monkeypatch.setattr(content_pgp, "LIMIT_S", 0.5)  # of which gpg has to get a tenth to itself
     # Packets of a kind that gpg passes over without a word (RFC 4880, 4.3), packed by bzip2.
     skipped = (b"\xfd\xff" + (1000).to_bytes(4, "big") + bytes(1000)) * 20_000
     packer = bz2.BZ2Compressor()
     packed = b"\xa3\x03" + b"".join(packer.compress(skipped) for _ in range(15)) + packer.flush()
     assert len(packed) < 1 << 16
     step = PgpVerify(signed_by=(keys.public("bob"),))
-    assert "works on it for more than 0.2 s" in refused(keys, step, packed)
+    assert "works on it for more than 0.5 s" in refused(keys, step, packed)
 
 
 def test_what_is_missing_on_a_machine_is_told(
@@ -359,7 +360,7 @@ def test_a_passphrase_is_one_line_that_a_pipe_holds(keys: Keys, passphrase: str)
 
 KILLED = """
 import sys
-from mftgit.adapters.pgp_home import PgpHome
+from mftgit.adapters.content.pgp_home import PgpHome
 home = PgpHome([], private=sys.stdin.read())
 print(home.folder, home._agent_pid, flush=True)
 sys.stdin = open("/dev/null")
@@ -382,7 +383,7 @@ def test_what_a_killed_process_leaves_is_removed_by_the_next_and_its_agent_ends(
         assert list(Path(folder).glob("private-keys-v1.d/*.key"))
         process.send_signal(signal.SIGKILL)
     PgpHome([]).close()
-    assert not Path(folder).exists()
+    until(lambda: not Path(folder).exists())  # another process may be at it already
     poll = select.poll()
     poll.register(ended, select.POLLIN)
     assert poll.poll(60_000)

@@ -20,29 +20,29 @@ import jwt
 import pytest
 from controller_site import NOW, Site, controller_site
 from loguru import logger
-from waiting import until
+from waiting import WAIT_S, until
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import (
     Channel,
     ControllerRefusedError,
     ControllerUnreachableError,
     fetch_authority,
 )
-from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.http_server.doors import Pool
 from mftgit.adapters.proof import Prover
-from mftgit.adapters.registry import Registry
-from mftgit.controller import notify, presence
+from mftgit.adapters.registry.registry import Registry
+from mftgit.adapters.tls import pki
 from mftgit.controller.certificate import renew_certificate
+from mftgit.controller.members import notify, presence
 from mftgit.errors import ConfigError
 from mftgit.member import app
 from mftgit.member.counting import Counting
 from mftgit.model.access import Access, OperatorRole
 from mftgit.model.brake import FREE_TRIES
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import MAX_REPORT_BYTES, Hint, MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import MAX_REPORT_BYTES, Hint, MemberState, MemberStatus
 from mftgit.model.names import MemberName, OperatorName, Revision
 
 NODE = MemberName("node-1")
@@ -173,13 +173,17 @@ def test_guessing_becomes_slow_and_who_has_just_logged_in_notices_nothing(site: 
 
 
 def test_a_right_password_after_wrong_ones_waits_like_any_other_try(site: Site) -> None:
-    guesses(site)
-    assert site.ask("GET", "/api/head", headers=site.basic())[0] == 429
-    until = SystemClock().boottime() + 60
-    while site.ask("GET", "/api/head", headers=site.basic())[0] == 429:
-        assert SystemClock().boottime() < until
-        threading.Event().wait(0.1)
-    assert site.ask("GET", "/api/head", headers=site.basic())[0] == 200
+    def tried() -> int:
+        return site.ask("GET", "/api/head", headers=site.basic())[0]
+
+    def waits() -> bool:
+        """Guess, and tell whether a good try has to wait; where a busy machine makes it late for that, it has not."""
+        guesses(site)
+        return tried() == 429
+
+    assert any(waits() for _ in range(10))
+    until(lambda: tried() != 429)
+    assert tried() == 200
 
 
 def test_a_role_that_is_changed_counts_for_the_next_request(site: Site) -> None:
@@ -285,7 +289,7 @@ def head_of(site: Site, method: str, path: str, *headers: str) -> bytes:
     context = ssl.create_default_context(cafile=str(site.folder.ca_file))
     host, _, port = site.url.removeprefix("https://").partition(":")
     with (
-        socket.create_connection((host, int(port)), timeout=5) as wire,
+        socket.create_connection((host, int(port)), timeout=WAIT_S) as wire,
         context.wrap_socket(wire, server_hostname=host) as secure,
     ):
         secure.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -359,10 +363,10 @@ def test_every_waiting_member_is_woken_when_the_head_moves(site: Site, key: byte
     threads = [threading.Thread(target=listen, args=(number,)) for number in range(20)]
     for thread in threads:
         thread.start()
-    assert all(each.wait(30) for each in listening)
+    assert all(each.wait(WAIT_S) for each in listening)
     site.controller._notifier.notify()
     for thread in threads:
-        thread.join(30)
+        thread.join(WAIT_S)
     assert all(each.is_set() for each in woken)
 
 
@@ -516,31 +520,24 @@ def test_a_request_that_is_sent_slowly_keeps_nobody_waiting(site: Site) -> None:
 def test_a_flood_of_wrong_passwords_keeps_no_member_waiting(site: Site, key: bytes) -> None:
     host, port = site.url.removeprefix("https://").split(":")
     context = ssl.create_default_context(cafile=str(site.folder.ca_file))
-    flood = [
-        context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host)
-        for _ in range(60)
-    ]
+    answering = site.controller._server._answering
+    waiting = answering._pools[Pool.LOGIN]._work_queue
+    doorkeeper: Any = answering._doorkeeper
+    flood: list[ssl.SSLSocket] = []
     try:
-        for number, wire in enumerate(flood):
-            word = b64encode(f"admin:wrong-{number}".encode()).decode()
-            head = f"GET /api/head HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {word}\r\n\r\n"
-            wire.sendall(head.encode())
-        channel = site.channel(key=key)
-        assert channel.head(None) is not None
-        channel.close()
-        answered = sum(_has_answer(wire) for wire in flood)
-        assert answered < len(flood) / 2  # the member was not put behind them
+        with doorkeeper._lock:  # which every try at a password needs, so that none comes to its end
+            for number in range(60):
+                plain = socket.create_connection((host, int(port)))
+                flood.append(context.wrap_socket(plain, server_hostname=host))
+                word = b64encode(f"admin:wrong-{number}".encode()).decode()
+                head = f"GET /api/head HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {word}\r\n\r\n"
+                flood[-1].sendall(head.encode())
+            until(lambda: waiting.qsize() == len(flood) - Pool.LOGIN.value)
+            with closing(site.channel(key=key)) as channel:
+                assert channel.head(None) is not None
     finally:
         for each in flood:
             each.close()
-
-
-def _has_answer(wire: ssl.SSLSocket) -> bool:
-    wire.settimeout(0)
-    try:
-        return bool(wire.recv(1))
-    except (ssl.SSLWantReadError, BlockingIOError):
-        return False
 
 
 def test_only_a_certificate_of_this_cluster_is_trusted(

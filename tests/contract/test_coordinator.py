@@ -7,16 +7,17 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
-from coordination import TTL_S, Member, Site, shared_folder_site
+from coordination import Member, Site, shared_folder_site
 from etcd_cluster import Cluster
+from waiting import WAIT_S
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import SessionLostError, Wish
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
-from mftgit.model.lease import deadline
+from mftgit.adapters.shared.folder import SharedFolderCoordinator
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.standing import Handover, Standing
-from mftgit.model.view import FREE, View
+from mftgit.model.ownership.lease import deadline
+from mftgit.model.ownership.standing import Handover, Standing
+from mftgit.model.ownership.view import FREE, View
 
 T, U = TransferName("t"), TransferName("u")
 ONE, TWO = MemberName("one"), MemberName("two")
@@ -69,7 +70,7 @@ def test_a_session_that_is_renewed_keeps_all_that_it_has(site: Site) -> None:
     one.take(T)
     one.take(U)
     for _ in range(6):
-        site.pass_s(TTL_S / 3)
+        site.pass_s(site.ttl_s / 3)
         before = site.now()
         one.renew()
         assert one.session.sent_at >= before
@@ -82,13 +83,13 @@ def test_a_silent_owner_is_succeeded_after_its_deadline_and_not_before(site: Sit
     one, two = site.member("one"), site.member("two")
     epoch = site.taken_at_once(one, T)
     assert two.take(T) is None  # only now does it begin to watch
-    while site.now() < deadline(one.session.sent_at, TTL_S):
+    while site.now() < deadline(one.session.sent_at, site.ttl_s):
         assert two.take(T) is None
         two.renew()
-        site.pass_s(TTL_S / 20)
+        site.pass_s(site.ttl_s / 20)
     taken = site.taken_by(two, T)
     assert taken > epoch
-    assert site.now() > deadline(one.session.sent_at, TTL_S)
+    assert site.now() > deadline(one.session.sent_at, site.ttl_s)
     assert one.session.id != two.session.id
     with pytest.raises(SessionLostError):
         one.renew()
@@ -102,19 +103,19 @@ def test_a_key_of_a_silent_owner_says_that_it_was_silent(site: Site) -> None:
     handover = two.view(T).handover
     assert handover is not None
     assert handover.epoch == epoch
-    assert handover.why == f"one was silent for {TTL_S:g} s"
+    assert handover.why == f"one was silent for {site.ttl_s:g} s"
     assert ONE not in two.coordinator.look().members
 
 
 def test_a_watcher_that_has_just_come_waits_too(site: Site) -> None:
     one = site.member("one")
     one.take(T)
-    site.pass_s(TTL_S / 2)
+    site.pass_s(site.ttl_s / 2)
     one.renew()
     two = site.member("two")
     assert two.take(T) is None
     assert site.taken_by(two, T) > 0
-    assert site.now() > deadline(one.session.sent_at, TTL_S)
+    assert site.now() > deadline(one.session.sent_at, site.ttl_s)
 
 
 def test_a_key_that_is_given_back_is_taken_at_once_and_the_words_are_read(site: Site) -> None:
@@ -261,8 +262,8 @@ def test_of_racing_processes_one_wins_every_epoch(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
-    results = sorted(won.get(timeout=5) for _ in range(10))
+        process.join(WAIT_S)
+    results = sorted(won.get(timeout=WAIT_S) for _ in range(10))
     assert results == [(turn, turn + 1) for turn in range(10)]
     won.close()
     won.join_thread()

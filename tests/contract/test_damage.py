@@ -11,12 +11,12 @@ from controller_site import Site, controller_site
 from git_cli import clone, commit, git, git_ok
 from loguru import logger
 
-from mftgit.adapters.git_damage import HEAD, Damage, find_damage, mend_head
-from mftgit.adapters.git_fetch import RemoteUnreachableError
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.damage import HEAD, Damage, find_damage, mend_head
+from mftgit.adapters.git.fetch import RemoteUnreachableError
+from mftgit.adapters.git.store import GitStore
 from mftgit.errors import MftgitError
 from mftgit.model.names import MAIN
-from mftgit.model.push import DAMAGED
+from mftgit.model.revisions.push import DAMAGED
 
 if TYPE_CHECKING:
     from loguru import Message

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters.dav_answer import Multistatus, NotDavError, Told
+from mftgit.adapters.https.dav_answer import Multistatus, NotDavError, Told
 
 ONE = """<?xml version="1.0"?><d:multistatus xmlns:d="DAV:" xmlns:x="urn:x"><d:response>
 <d:href> /in/a%20b </d:href>

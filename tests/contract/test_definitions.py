@@ -8,7 +8,7 @@ from controller_site import Site, controller_site
 from node_site import ONE, PLACES, TRANSFER
 
 from mftgit.cli.rules import make_validator
-from mftgit.controller.definitions import Definition, Definitions
+from mftgit.controller.views.definitions import Definition, Definitions
 
 
 @pytest.fixture

@@ -10,27 +10,20 @@ from typing import Any
 import pytest
 from outbound_site import LARGE, Site, Watched, site
 
-from mftgit.adapters.endpoint import Digest, EndpointRefusedError, FileMissingError
+from mftgit.adapters.endpoint.contract import Digest, EndpointRefusedError, FileMissingError
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.run import run_once
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.config import (
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Overwrite,
     Preserve,
     Verify,
 )
-from mftgit.model.events import EventName
-from mftgit.model.run import RunState
+from mftgit.model.events.event import EventName
+from mftgit.model.transfers.run import RunState
 
 SIZES = pytest.mark.parametrize("content", [b"new", LARGE], ids=["small", "large"])
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "target").mkdir()
-    return tmp_path
 
 
 def to(there: Site, **rules: Any) -> Site:
@@ -148,9 +141,16 @@ class Corrupting(Watched):
     def read_all(self, paths: Any, *, most_bytes: int) -> Any:
         asked = list(paths)
         for path in asked:
-            with (self.root / path).open("r+b") as stream:
-                stream.write(b"\xff")
+            self._turn(path)
         return super().read_all(asked, most_bytes=most_bytes)
+
+    def open_read(self, path: str, offset: int = 0) -> Any:
+        self._turn(path)
+        return super().open_read(path, offset)
+
+    def _turn(self, path: str) -> None:
+        with (self.root / path).open("r+b") as stream:
+            stream.write(b"\xff")
 
 
 @SIZES

@@ -26,12 +26,12 @@ from proftpd import Proftpd, running_proftpd
 from sftp_server import PASSWORD, Door, Served, sftp_server
 from sshd import Sshd, running_sshd
 
-from mftgit.adapters.endpoint import Digest, EndpointLostError, FileEntry, FileMissingError
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.sftp import SftpEndpoint, connect
-from mftgit.adapters.sftp_digest import BY_EXTENSION, BY_SHELL, BY_SIZE, shell_digests
-from mftgit.member.outbound.digests import SMALL_BYTES, digests_of
-from mftgit.model.location import Client
+from mftgit.adapters.endpoint.contract import Digest, EndpointLostError, FileEntry, FileMissingError
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.adapters.sftp.digest import BY_EXTENSION, BY_SHELL, BY_SIZE, shell_digests
+from mftgit.adapters.sftp.endpoint import SftpEndpoint, connect
+from mftgit.member.outbound.places.digests import SMALL_BYTES, digests_of
+from mftgit.model.locations.location import Client
 
 EMPTY = hashlib.sha256().hexdigest()
 CONTENT = {
@@ -310,7 +310,7 @@ def test_a_server_whose_shell_does_not_work_is_read_back(
     fill: Path, door: type[Door], told: list[str]
 ) -> None:
     slow = door is SilentShell
-    with connected(fill, door=door, timeout_s=0.5 if slow else 20.0) as (endpoint, _):
+    with connected(fill, door=door, timeout_s=3.0 if slow else 20.0) as (endpoint, _):
         assert endpoint.digest_all(["plain.csv", "-rf"]) == [None, None]
         assert endpoint.digest_all(["plain.csv"]) == [None]
         assert digests_of(endpoint, ["-rf"], ask=True) == [OF_CONTENT["-rf"]]
@@ -318,7 +318,7 @@ def test_a_server_whose_shell_does_not_work_is_read_back(
 
 
 def test_a_server_that_never_says_whether_it_runs_a_command_is_not_waited_for(fill: Path) -> None:
-    with connected(fill, door=NeverSaysWhether, timeout_s=0.5) as (endpoint, _):
+    with connected(fill, door=NeverSaysWhether, timeout_s=3.0) as (endpoint, _):
         assert endpoint.digest_all(["plain.csv"]) == [None]
 
 

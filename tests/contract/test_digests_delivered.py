@@ -11,12 +11,12 @@ from outbound_site import LARGE, TARGET, Site, site
 from proftpd import Proftpd, running_proftpd
 from sshd import Sshd, running_sshd
 
-from mftgit.adapters.endpoint import Endpoint
-from mftgit.adapters.sftp import SftpEndpoint, connect
-from mftgit.model.checksum import Sidecar
-from mftgit.model.config import Overwrite, Verify
-from mftgit.model.location import Location
-from mftgit.model.run import RunState
+from mftgit.adapters.endpoint.contract import Endpoint
+from mftgit.adapters.sftp.endpoint import SftpEndpoint, connect
+from mftgit.model.configuration.config import Overwrite, Verify
+from mftgit.model.locations.location import Location
+from mftgit.model.transfers.checksum import Sidecar
+from mftgit.model.transfers.run import RunState
 
 SERVERS = {
     "check-file": pytest.param("check-file", marks=pytest.mark.needs("proftpd")),

@@ -9,8 +9,8 @@ from git_cli import clone, git_ok
 from node_site import ONE, deliver, started
 from signing import KeyPair, make_key, signing_settings
 
-from mftgit.model.events import EventName
-from mftgit.model.messages import MemberState
+from mftgit.model.events.event import EventName
+from mftgit.model.members.messages import MemberState
 from mftgit.model.names import Revision
 
 pytestmark = pytest.mark.needs("git", "ssh-keygen")

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from controller_site import Node, Site, controller_site
 from node_site import ONE, TWO, damage, deliver, restarted, started
-from waiting import until
+from waiting import WAIT_S, until
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.errors import MftgitError
 from mftgit.member.drift import MAX_TOLD, DriftWatch
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import MemberState
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import MemberState
+from mftgit.model.members.record import Stage
 from mftgit.model.names import Revision
-from mftgit.model.record import Stage
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_the_thread_looks_at_once_when_something_is_confirmed_and_outlives_troub
     watch.follow(new)
     until((node.folder.active / "transfers/two.yaml").exists)
     watch.stop()
-    watch.join(30)
+    watch.join(WAIT_S)
     (told,) = drifted(node)
     assert told.facts["files"] == [{"path": "active", "what": "edited"}]
 

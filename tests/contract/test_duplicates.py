@@ -10,22 +10,15 @@ from typing import Any
 import pytest
 from outbound_site import CLOCK, LARGE, Crash, Owner, Site, consumed, site
 
-from mftgit.adapters.endpoint import EndpointRefusedError
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.run import run_once
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.checksum import Sidecar
-from mftgit.model.config import AfterSuccess, Deduplicate, Overwrite
-from mftgit.model.content import Gzip
-from mftgit.model.events import EventName
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for name in ("source", "target"):
-        (tmp_path / name).mkdir()
-    return tmp_path
+from mftgit.adapters.endpoint.contract import EndpointRefusedError
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.member.outbound.records.ledger import Ledger
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import AfterSuccess, Deduplicate, Overwrite
+from mftgit.model.events.event import EventName
+from mftgit.model.transfers.checksum import Sidecar
+from mftgit.model.transfers.content import Gzip
 
 
 def comparing(there: Site, *, days: int = 30) -> Site:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from threading import Barrier, Event, Thread
+from typing import cast
 
 import pytest
 from dav_servers import Dav, running_apache, running_rclone
@@ -21,9 +22,8 @@ from places import (
 )
 from s3_store import S3Store, running_s3
 from samba import Samba, running_samba
-from sshd import Sshd, running_sshd
 
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     Content,
     Endpoint,
     EndpointFullError,
@@ -32,9 +32,12 @@ from mftgit.adapters.endpoint import (
     FileEntry,
     FileExistsAtEndpointError,
     FileMissingError,
+    Kind,
+    RemoteEndpoint,
     Traits,
 )
-from mftgit.model.location import Client
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.model.locations.location import Client
 
 ODD_NAMES = {
     "space": "two words.csv",
@@ -46,12 +49,6 @@ ODD_NAMES = {
     "glob": "*[a]?.csv",
 }
 ESCAPES = ["../out", "in/../../out", "/etc/hostname", "..", "nul\0in", "lone\ud800half"]
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -704,7 +701,6 @@ def test_of_many_writers_of_the_same_many_files_one_wins_each(place: Place) -> N
 
 @pytest.mark.parametrize("offset", [0, 1, 299_999, 300_000])
 def test_a_file_is_read_from_any_byte_on(place: Place, offset: int) -> None:
-    place.need(Lack.RESUMING)
     content = os.urandom(300_000)
     place.put("big", content)
     with place.endpoint.open_read("big", offset) as stream:
@@ -742,7 +738,7 @@ def test_what_is_not_there_or_too_short_is_not_gone_on_with(place: Place) -> Non
     with pytest.raises(EndpointRefusedError, match=r"4 bytes.*at 5"):
         place.endpoint.write("part", iter([b"xy"]), on_chunk=silent, resume_at=5)
     place.put("folder/in")
-    with pytest.raises(EndpointRefusedError):
+    with pytest.raises((EndpointRefusedError, FileMissingError)):
         place.endpoint.write("folder", iter([b"xy"]), on_chunk=silent, resume_at=0)
     assert place.content("part") == b"0123"
     assert place.names() == ["folder", "part"]
@@ -750,7 +746,7 @@ def test_what_is_not_there_or_too_short_is_not_gone_on_with(place: Place) -> Non
 
 @pytest.mark.parametrize("offset", [(1 << 32) + 5, (1 << 36) + 5, 100 << 30])
 def test_offsets_of_a_file_of_100_gib_are_right(place: Place, offset: int) -> None:
-    place.need(Lack.RESUMING)
+    place.need(Lack.RESUMING, Lack.HOLES)
     with (place.root / "part").open("wb") as sparse:
         sparse.truncate(offset)
     content = os.urandom(300_000)
@@ -766,3 +762,71 @@ def test_offsets_of_a_file_of_100_gib_are_right(place: Place, offset: int) -> No
 def test_closing_twice_is_fine(place: Place) -> None:
     place.endpoint.close()
     place.endpoint.close()
+
+
+def looking(place: Place) -> RemoteEndpoint:
+    """Return an endpoint in which people may look around; a local folder is looked at otherwise."""
+    if isinstance(place.endpoint, LocalEndpoint):
+        pytest.skip("a folder of this machine")
+    return cast("RemoteEndpoint", place.endpoint)
+
+
+def test_what_names_stand_for_is_told(place: Place) -> None:
+    endpoint = looking(place)
+    place.put("in/a.csv", b"12345")
+    place.put("in/deep/b.csv")
+    told = {each.name: each for each in endpoint.list_folder("in")}
+    assert {name: each.kind for name, each in told.items()} == {
+        "a.csv": Kind.FILE,
+        "deep": Kind.FOLDER,
+    }
+    assert told["a.csv"].size_bytes == 5
+    assert told["a.csv"].mtime_ns // 10**9 == endpoint.stat("in/a.csv").mtime_ns // 10**9
+    (file, folder) = endpoint.look("in/a.csv"), endpoint.look("in/deep")
+    assert file is not None
+    assert (file.name, file.kind, file.size_bytes) == ("a.csv", Kind.FILE, 5)
+    assert folder is not None
+    assert (folder.name, folder.kind) == ("deep", Kind.FOLDER)
+
+
+def test_what_is_not_there_is_told_from_a_folder_that_is_not_there(place: Place) -> None:
+    endpoint = looking(place)
+    place.put("in/a.csv")
+    assert endpoint.look("in/none") is None
+    if not endpoint.has_folders:
+        assert endpoint.look("none/none") is None
+        assert list(endpoint.list_folder("none")) == []
+        return
+    for path in ("none/none", "in/a.csv/none"):
+        with pytest.raises(FileMissingError):
+            endpoint.look(path)
+    with pytest.raises(FileMissingError):
+        list(endpoint.list_folder("none"))
+
+
+def test_a_link_is_no_way_to_other_folders(place: Place, request: pytest.FixtureRequest) -> None:
+    place.need(Lack.LINKS)
+    endpoint = looking(place)
+    if "ftps" in request.node.name:
+        pytest.skip("such a server follows links by itself")
+    place.put("in/a.csv")
+    (place.root / "link").symlink_to("in")
+    found = endpoint.look("link")
+    assert found is not None
+    assert found.kind is Kind.OTHER
+    with pytest.raises(FileMissingError):
+        endpoint.look("link/a.csv")
+    assert {each.name: each.kind for each in endpoint.list_folder(".")}["link"] is Kind.OTHER
+
+
+def test_a_folder_is_asked_other_things_while_it_is_listed(place: Place) -> None:
+    endpoint = looking(place)
+    for number in range(12):
+        place.put(f"{number}.csv", b"x" * number)
+    names = []
+    for each in endpoint.list_folder("."):
+        names.append(each.name)
+        found = endpoint.look(each.name)
+        assert found is not None
+        assert found.size_bytes == each.size_bytes
+    assert sorted(names) == sorted(f"{number}.csv" for number in range(12))

@@ -4,15 +4,14 @@ import base64
 import math
 
 import pytest
+from clocks import Ahead
 from coordination import Member
 from etcd_cluster import Cluster
 
-from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import SessionLostError
-from mftgit.adapters.etcd import EtcdCoordinator
-from mftgit.adapters.etcd_calls import Access
-from mftgit.model.etcd import Endpoint
+from mftgit.adapters.etcd.calls import Access
 from mftgit.model.names import MemberName, TransferName
+from mftgit.model.ownership.etcd import Endpoint
 
 pytestmark = pytest.mark.needs("etcd")
 
@@ -20,19 +19,8 @@ T = TransferName("t")
 TTL_S = 60.0
 """What etcd itself ends does not end within a test."""
 
-
-class Ahead(SystemClock):
-    """A clock on which time passes when it is told to, beside what passes by itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ahead_s = 0.0
-
-    def boottime(self) -> float:
-        return super().boottime() + self._ahead_s
-
-    def pass_s(self, seconds: float) -> None:
-        self._ahead_s += seconds
+BEFORE_S = 20.0
+"""How long before its end a session is looked at: what a busy machine takes for that."""
 
 
 class Watched:
@@ -49,10 +37,10 @@ class Watched:
         ports = [each.gate.port for each in etcds.etcds]
         endpoints = tuple(Endpoint(scheme="http", host="127.0.0.1", port=each) for each in ports)
         self.two = Member(
-            EtcdCoordinator(
+            etcds.coordinator_by(
                 Access(endpoints=endpoints),
-                prefix=self.prefix,
-                member=MemberName("two"),
+                "two",
+                self.prefix,
                 ttl_s=watcher_ttl_s,
                 clock=self.clock,
             )
@@ -74,10 +62,10 @@ def watched(etcds: Cluster) -> Watched:
 
 def test_a_session_that_was_silent_for_a_ttl_is_ended_by_who_watches_it(watched: Watched) -> None:
     one, two = watched.one, watched.two
-    assert watched.after(TTL_S - 2) == "one"
-    assert 0 < two.coordinator.due_in_s() < 2
+    assert watched.after(TTL_S - BEFORE_S) == "one"
+    assert 0 < two.coordinator.due_in_s() < BEFORE_S
 
-    assert watched.after(2) is None
+    assert watched.after(BEFORE_S) is None
 
     handover = two.view(T).handover
     assert handover is not None
@@ -93,7 +81,7 @@ def test_a_session_that_was_silent_for_a_ttl_is_ended_by_who_watches_it(watched:
 
 def test_who_renews_is_not_silent(watched: Watched) -> None:
     for _ in range(4):
-        assert watched.after(TTL_S - 2) == "one"
+        assert watched.after(TTL_S - BEFORE_S) == "one"
         watched.one.renew()
         assert watched.owner() == "one"
 
@@ -101,7 +89,7 @@ def test_who_renews_is_not_silent(watched: Watched) -> None:
 def test_the_longer_of_two_ttls_is_waited_for(etcds: Cluster) -> None:
     for ttl_s, watcher_ttl_s in ((TTL_S, 2.0), (30.0, TTL_S)):
         watched = Watched(etcds, ttl_s=ttl_s, watcher_ttl_s=watcher_ttl_s)
-        assert watched.after(TTL_S - 2) == "one"
+        assert watched.after(TTL_S - BEFORE_S) == "one"
         watched.one.renew()
         watched.two.renew()
         assert watched.owner() == "one"

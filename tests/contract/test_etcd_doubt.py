@@ -12,42 +12,38 @@ import pytest
 from coordination import Member
 from etcd_cluster import Cluster, Etcd, lone_etcd
 from tls_script import answer, scripted
+from waiting import WAIT_S
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError, Wish
-from mftgit.adapters.etcd import EtcdCoordinator
-from mftgit.adapters.etcd_calls import Access
-from mftgit.adapters.etcd_probe import try_etcd
+from mftgit.adapters.etcd.calls import Access
+from mftgit.adapters.etcd.probe import try_etcd
 from mftgit.errors import ConfigError
-from mftgit.model.etcd import Endpoint
-from mftgit.model.etcd_values import FIRST, parse_raised
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.standing import Handover
+from mftgit.model.ownership.etcd import Endpoint
+from mftgit.model.ownership.etcd_values import FIRST, parse_raised
+from mftgit.model.ownership.standing import Handover
 
 pytestmark = pytest.mark.needs("etcd")
 
 T = TransferName("t")
-TTL_S = 6.0
+TTL_S = 18.0
 Said = TypeVar("Said")
 
 
 def again(ask: Callable[[], Said]) -> Said:
     """Ask until there is an answer."""
-    for _ in range(400):
+    for _ in range(int(WAIT_S / 0.05)):
         with suppress(CoordinatorUnavailableError):
             return ask()
         time.sleep(0.05)  # noqa: TID251  a test
     raise AssertionError("no answer")
 
 
-def only(etcd: Etcd, name: str, prefix: str) -> Member:
+def only(etcds: Cluster, etcd: Etcd, name: str, prefix: str) -> Member:
     """Return a member that knows of one etcd alone."""
     access = Access(endpoints=(Endpoint(scheme="http", host="127.0.0.1", port=etcd.gate.port),))
-    return Member(
-        EtcdCoordinator(
-            access, prefix=prefix, member=MemberName(name), ttl_s=TTL_S, clock=SystemClock()
-        )
-    )
+    return Member(etcds.coordinator_by(access, name, prefix, ttl_s=TTL_S))
 
 
 def test_what_was_taken_without_a_reply_and_is_not_wanted_any_more_goes_to_another(
@@ -56,14 +52,14 @@ def test_what_was_taken_without_a_reply_and_is_not_wanted_any_more_goes_to_anoth
     """Its owner is drained, say, and goes on renewing its session: nobody would ever have the key."""
     prefix = etcds.fresh_prefix()
     etcd = etcds.etcds[0]
-    one = only(etcd, "one", prefix)
+    one = only(etcds, etcd, "one", prefix)
     two = Member(etcds.coordinator("two", prefix, ttl_s=TTL_S))
     etcd.gate.shut(up=False)
     with pytest.raises(CoordinatorUnavailableError):
         one.coordinator.take(one.session, {T: Wish(why="")})
     etcd.gate.open()
-    until = time.monotonic() + 5.0
-    while two.take(T) is None:
+    until = time.monotonic() + WAIT_S
+    while again(lambda: two.take(T)) is None:
         assert time.monotonic() < until, "nobody has it, and nobody may have it"
         for each in (one, two):
             with suppress(CoordinatorUnavailableError):

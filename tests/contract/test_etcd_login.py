@@ -9,21 +9,28 @@ from typing import Any
 
 import pytest
 from coordination import Member
-from etcd_secure import PASSWORD, PREFIX, SecureEtcd, issue, secure_etcd
+from etcd_secure import PASSWORD, PREFIX, TOKEN_S, SecureEtcd, issue, secure_etcd
 from ftps_server import make_certificates
 from loguru import logger
+from waiting import WAIT_S
 
-from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import CoordinatorUnavailableError
-from mftgit.adapters.etcd import EtcdCoordinator
+from mftgit.adapters.etcd.coordinator import EtcdCoordinator
 from mftgit.adapters.location_secrets import SecretsHere
+from mftgit.adapters.tls import pki
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.member.outbound.coordination import AbsentCoordinator, Here, find_way, make, try_out
-from mftgit.model.config import Cluster
-from mftgit.model.etcd import build_etcd
+from mftgit.member.outbound.ownership.coordination import (
+    AbsentCoordinator,
+    Here,
+    find_way,
+    make,
+    try_out,
+)
+from mftgit.model.configuration.config import Cluster
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.standing import Handover, Standing
+from mftgit.model.ownership.etcd import build_etcd
+from mftgit.model.ownership.standing import Handover, Standing
 
 pytestmark = pytest.mark.needs("etcd")
 T = TransferName("t")
@@ -76,7 +83,7 @@ class Site:
             "auth": usual | {"private_key": {"file": "key"}} if auth is None else auth,
             **fields,
         }
-        return Cluster(name="acme", lease_ttl_s=6.0, etcd=build_etcd(value, "acme"))
+        return Cluster(name="acme", lease_ttl_s=60.0, etcd=build_etcd(value, "acme"))
 
     def try_out(self, cluster: Cluster) -> None:
         try_out(find_way(cluster, SecretsHere(folder=self.secrets)), self.here)
@@ -118,7 +125,7 @@ def test_a_member_logs_in_with_certificate_and_password_and_owns(
 def test_a_token_that_has_ended_is_followed_by_another(site: Site) -> None:
     one = site.member()
     one.take(T)
-    time.sleep(2.5)  # noqa: TID251  etcd looks once a second
+    time.sleep(TOKEN_S + 1.5)  # noqa: TID251  etcd looks once a second
     one.renew()
     assert one.view(T).owner == "one"
     one.coordinator.close(one.session, "done")
@@ -165,7 +172,7 @@ def test_a_certificate_that_is_renewed_on_the_machine_is_shown_without_a_restart
     with pytest.raises(CoordinatorUnavailableError):
         made.look()
     site.keep(**good)
-    until = time.monotonic() + 20.0
+    until = time.monotonic() + WAIT_S
     while True:
         try:
             made.look()

@@ -13,18 +13,18 @@ from coordination import Member
 from etcd_program import etcd_program
 from ports import own_port
 from quick_folder import quick_folder
+from waiting import WAIT_S
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.etcd import EtcdCoordinator
+from mftgit.adapters.etcd.coordinator import EtcdCoordinator
 from mftgit.adapters.location_secrets import SecretsHere
-from mftgit.member.outbound.coordination import Here, find_way, make, try_out
-from mftgit.model.config import Cluster
-from mftgit.model.etcd import build_etcd
+from mftgit.member.outbound.ownership.coordination import Here, find_way, make, try_out
+from mftgit.model.configuration.config import Cluster
 from mftgit.model.names import Epoch, MemberName, TransferName
+from mftgit.model.ownership.etcd import build_etcd
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/etcd.md").read_text(encoding="utf-8")
 NAMES = ("etcd-1", "etcd-2", "etcd-3")
-WAIT_S = 60.0
 
 
 def _commands(holding: str) -> str:
@@ -150,4 +150,4 @@ def _cluster(urls: list[str], authority: Path) -> Cluster:
     value = said["coordinator"]["etcd"]
     value |= {"endpoints": urls, "ca": authority.read_text(encoding="utf-8")}
     value["auth"]["password"] = {"file": value["auth"]["password"]["secret"]}
-    return Cluster(name=said["name"], lease_ttl_s=10.0, etcd=build_etcd(value, said["name"]))
+    return Cluster(name=said["name"], lease_ttl_s=60.0, etcd=build_etcd(value, said["name"]))

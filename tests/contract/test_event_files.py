@@ -12,7 +12,7 @@ from handler_site import HandlerSite, handler_site
 from waiting import until
 
 from mftgit.errors import ConfigError
-from mftgit.model.event_handler import Every, FileHandler
+from mftgit.model.handlers.handler import Every, FileHandler
 from mftgit.model.names import EventHandlerName
 
 HANDLER = FileHandler(name=EventHandlerName("log"), path="events.jsonl")

@@ -11,9 +11,11 @@ import pytest
 from handler_site import HandlerSite, handler_site
 from rogue_https import Asked, answer, rogue_server
 from syslog_server import syslog_server
-from waiting import until
+from waiting import until, whole_lines
 
-from mftgit.model.event_handler import (
+from mftgit.model.events.event import EventName
+from mftgit.model.events.kinds import Severity
+from mftgit.model.handlers.handler import (
     AnyEventHandler,
     CommandHandler,
     EventFilter,
@@ -21,8 +23,6 @@ from mftgit.model.event_handler import (
     SyslogHandler,
     WebhookHandler,
 )
-from mftgit.model.event_kinds import Severity
-from mftgit.model.events import EventName
 from mftgit.model.names import EventHandlerName
 
 NAME = EventHandlerName("watch")
@@ -72,14 +72,11 @@ def _file(site: HandlerSite, _work: Path, _stack: ExitStack, _kind: str) -> Rece
     aside = path.with_suffix(".aside")
 
     def break_() -> None:
-        if path.exists():
-            path.rename(aside)
-        path.mkdir()
+        path.rename(aside)
+        path.symlink_to("nowhere")
 
     def mend() -> None:
-        path.rmdir()
-        if aside.exists():
-            aside.rename(path)
+        aside.replace(path)  # at once: the handler may be about to write
 
     return Receiver(
         handler=FileHandler(name=NAME, path="events.jsonl"),
@@ -143,7 +140,7 @@ def _syslog(_site: HandlerSite, work: Path, stack: ExitStack, kind: str) -> Rece
 def _ids(path: Path) -> list[str]:
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = whole_lines(path.read_text(encoding="utf-8", errors="replace"))
     return [f"{each['member']}/{each['seq']}" for each in map(json.loads, lines)]
 
 
@@ -200,8 +197,7 @@ def test_what_happens_while_the_receiver_is_away_arrives_when_it_is_back(
     site.settle(handler)
     until(receiver.arrived)
     receiver.break_()
-    for _ in range(3):
-        site.happen(transfer="invoices")
+    site.happen_together(*[{"transfer": "invoices"}] * 3)
     until(lambda: site.status(handler).error is not None)
     until(lambda: [each for each, _ in site.told] == [EventName.EVENT_HANDLER_FAILING])
     assert site.status(handler).behind == 3
@@ -217,7 +213,9 @@ def test_a_handler_goes_on_where_it_was_also_with_other_filters(
     site: HandlerSite, receiver: Receiver
 ) -> None:
     handler = receiver.handler
-    site.start(handler)
+    site.start(
+        handler, again_in_s=lambda _: 3600.0
+    )  # so that it is stopped before it says that it fails
     site.happen(transfer="invoices")
     site.settle(handler)
     until(receiver.arrived)

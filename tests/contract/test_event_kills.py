@@ -6,46 +6,82 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from clocks import SetClock
 from small_disk import fill, small_disk
 
-from mftgit.adapters import event_index
-from mftgit.adapters.event_index import read_block
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events import index as event_index
+from mftgit.adapters.events.index import read_block
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.sqlite import Database
 from mftgit.errors import MftgitError
 from mftgit.member.event_upkeep import EventUpkeep
-from mftgit.model.event_retention import EventLimits
-from mftgit.model.event_terms import terms
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.events.retention import EventLimits
+from mftgit.model.events.terms import terms
 from mftgit.model.names import MemberName
 
 ME = MemberName("me")
 KILLS = 6
+NORMAL, FULL = 1, 2  # https://sqlite.org/pragma.html#pragma_synchronous
 TRIMS = """
 import sys
 from pathlib import Path
-from mftgit.adapters import event_index
+from mftgit.adapters.events import index as event_index
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.member.event_upkeep import EventUpkeep
-from mftgit.model.event_retention import EventLimits
-from mftgit.model.events import EventName
+from mftgit.model.events.retention import EventLimits
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MemberName
 
 event_index.BLOCK = 8
 log = EventStore(Path(sys.argv[1]), member=MemberName("me"), now=SystemClock().now)
 limits = EventLimits(member_max_bytes=20_000)
 upkeep = EventUpkeep(log, limits=lambda: limits, is_controller=False, rest_s=0)
-print("begins", flush=True)
 while True:
+    print("goes on", flush=True)
     log.append_each(EventName.RUN_FINISHED, [{"text": "x" * 100}] * 40)
     log.append_each(EventName.RUN_FAILED, [{"text": "x" * 100}] * 2)
     upkeep.look()
 """
+
+
+LEAVES = """
+import os, signal, sys
+from pathlib import Path
+from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.events.store import EventStore
+from mftgit.model.events.event import EventName
+from mftgit.model.names import MemberName
+
+log = EventStore(Path(sys.argv[1]), member=MemberName("me"), now=SystemClock().now)
+for number in range(50):
+    log.append_all([(EventName.UPLOAD_FINISHED, {"path": str(number)})], flush=False)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_not_flushed_is_there_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    killed = subprocess.run([sys.executable, "-c", LEAVES, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with closing(EventStore(path, member=ME, now=SetClock().now)) as log:
+        found = [each.facts["path"] for _, each in log.after(0)]
+    assert found == [str(number) for number in range(50)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_comes_after_that_is_flushed_again(tmp_path: Path, fails: bool) -> None:  # noqa: FBT001
+    with closing(Database(tmp_path / "a.sqlite", "CREATE TABLE IF NOT EXISTS a (b)")) as database:
+        with suppress(ZeroDivisionError), database.write(flush=False) as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone() == (NORMAL,)
+            assert 1 / (not fails)
+        with database.write() as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone() == (FULL,)
 
 
 def test_a_member_that_is_killed_while_it_trims_has_counted_every_event_that_is_gone(
@@ -57,7 +93,8 @@ def test_a_member_that_is_killed_while_it_trims_has_counted_every_event_that_is_
             [sys.executable, "-c", TRIMS, str(path)], stdout=subprocess.PIPE
         ) as process:
             assert process.stdout is not None
-            process.stdout.readline()
+            for _ in range(1 + 2 * number):
+                assert process.stdout.readline()
             time.sleep(0.02 + 0.05 * number)  # noqa: TID251  anywhere in its work
             process.send_signal(signal.SIGKILL)
         check(path, block=8)

@@ -18,15 +18,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mftgit.adapters import event_index
 from mftgit.adapters.channel import NumbersTakenError
-from mftgit.adapters.event_store import ACKNOWLEDGED, ROLLOUT, EventStore
-from mftgit.controller.collect import Collect
+from mftgit.adapters.events import index as event_index
+from mftgit.adapters.events.store import ACKNOWLEDGED, ROLLOUT, EventStore
+from mftgit.controller.members.collect import Collect
 from mftgit.errors import TransientError
 from mftgit.member.event_upkeep import EventUpkeep
 from mftgit.member.report import Reporter
-from mftgit.model.event_retention import EventLimits
-from mftgit.model.events import Event, EventName
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.retention import EventLimits
 from mftgit.model.names import MemberName
 
 NODE, CONTROLLER = MemberName("node-1"), MemberName("controller")

@@ -6,17 +6,18 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from handler_site import HandlerSite, handler_site
 from mail_server import PASSWORD, USERNAME, MailServer, mail_server
 from waiting import until
 
-from mftgit.model.event_handler import EmailHandler, MailTls
-from mftgit.model.events import EventName
-from mftgit.model.login import SecretRef
+from mftgit.model.events.event import EventName
+from mftgit.model.handlers.handler import EmailHandler, MailTls
+from mftgit.model.locations.login import SecretRef
 from mftgit.model.names import EventHandlerName, SecretName
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.value import SecretValue
 
 NAME = EventHandlerName("oncall")
 HOSTILE = "a\r\nBcc: x@y.example\r\n.\r\n\x1b[31m\u202e\udcff\0"
@@ -63,10 +64,12 @@ def test_a_thousand_failures_are_one_mail(
     site: HandlerSite, server: MailServer, handler: EmailHandler
 ) -> None:
     site.start(handler)
+    site.stop(handler)
     site.log.append_each(
         EventName.DELIVERY_FAILED, [{"transfer": "invoices", "error": "gone"}] * 1000
     )
     site.happen(transfer="rates")
+    site.start(handler)  # which has all of it before it at once
     site.settle(handler)
     (mail,), (text,) = server.mails(), server.texts()
     assert mail["Subject"] == "[acme] error: RunFailed transfer/rates, and 1000 more"
@@ -74,6 +77,27 @@ def test_a_thousand_failures_are_one_mail(
     assert "warning: 1000 x DeliveryFailed transfer/invoices" in text
     assert server.envelopes == [("mftgit@example.org", ["oncall@example.org", "team@example.org"])]
     assert site.status(handler).handled == 1001
+
+
+def test_a_partner_behind_many_transfers_is_one_mail_and_a_digest_that_names_them(
+    site: HandlerSite, server: MailServer, handler: EmailHandler
+) -> None:
+    site.start(handler)
+    away: Any = {"side": "destination", "location": "bank", "errors": ["it does not answer"]}
+    site.happen(transfer="t0", **away)
+    site.settle(handler)
+    assert server.mails()[0]["Subject"] == "[acme] error: RunFailed location/bank (transfer/t0)"
+    for number in (*range(1, 60), 7):
+        site.happen(transfer=f"t{number}", **away)
+    until(lambda: site.status(handler).behind == 60)
+    assert len(server.taken) == 1
+    site.happen(transfer="rates")
+    site.settle(handler)
+    _, digest = server.texts()
+    assert "error: 60 x RunFailed location/bank\n" in digest
+    assert "transfer/t7 (2)" in digest
+    assert all(f"transfer/t{number} (" in digest for number in range(1, 60))
+    assert "it does not answer" in digest
 
 
 def test_more_of_the_same_waits_for_the_digest_and_what_is_new_takes_it_along(

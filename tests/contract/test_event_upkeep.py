@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from clocks import SetClock
 
-from mftgit.adapters import event_index
-from mftgit.adapters.event_store import ACKNOWLEDGED, ROLLOUT, EventStore
+from mftgit.adapters.events import index as event_index
+from mftgit.adapters.events.store import ACKNOWLEDGED, ROLLOUT, EventStore
 from mftgit.member.event_upkeep import TELL_S, EventUpkeep
-from mftgit.model.event_kinds import KINDS, Severity
-from mftgit.model.event_query import EventQuery
-from mftgit.model.event_retention import EventLimits
-from mftgit.model.events import Event, EventName
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.kinds import KINDS, Severity
+from mftgit.model.events.query import EventQuery
+from mftgit.model.events.retention import EventLimits
 from mftgit.model.names import MemberName
 
 ME, OTHER = MemberName("me"), MemberName("other")

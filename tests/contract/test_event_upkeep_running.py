@@ -9,12 +9,12 @@ from controller_site import NODE, NOW, Site, controller_site
 from node_site import ONE
 from waiting import until
 
-from mftgit.adapters.event_store import ACKNOWLEDGED, EventStore
+from mftgit.adapters.events.store import ACKNOWLEDGED, EventStore
 from mftgit.member import event_upkeep
 from mftgit.member.app import Member
 from mftgit.member.counting import Counting
-from mftgit.model.event_query import EventQuery
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.events.query import EventQuery
 
 BOUND_BYTES = 10_000_000
 COUNT = 3000

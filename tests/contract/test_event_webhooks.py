@@ -5,23 +5,23 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Condition, Lock
 from threading import Event as Flag
-from threading import Lock
 
 import pytest
 from dav_servers import Shown
 from handler_site import HandlerSite, handler_site
 from rogue_https import Asked, HangUpError, Reply, Rogue, answer, rogue_server
-from waiting import until
+from waiting import WAIT_S, until
 
 from mftgit.errors import ConfigError
-from mftgit.model.event_handler import FileHandler, WebhookHandler
-from mftgit.model.login import SecretRef
+from mftgit.model.handlers.handler import FileHandler, WebhookHandler
+from mftgit.model.locations.login import SecretRef
 from mftgit.model.names import EventHandlerName, SecretName
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.value import SecretValue
 
 NAME = EventHandlerName("alerts")
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -36,7 +36,7 @@ def site(tmp_path: Path) -> Iterator[HandlerSite]:
         yield found
 
 
-def hook(server: Rogue, *, timeout_s: float = 10.0) -> WebhookHandler:
+def hook(server: Rogue, *, timeout_s: float = WAIT_S) -> WebhookHandler:
     return WebhookHandler(
         name=NAME,
         url=f"https://127.0.0.1:{server.port}/in?team=mft",
@@ -50,7 +50,7 @@ def ids(server: Rogue) -> list[str]:
 
 
 def error_with(
-    site: HandlerSite, work: Path, reply: Reply, *, timeout_s: float = 10.0
+    site: HandlerSite, work: Path, reply: Reply, *, timeout_s: float = WAIT_S
 ) -> tuple[str, Rogue]:
     """Return what is told of a server that answers with ``reply``."""
     with rogue_server(work, reply) as server:
@@ -100,24 +100,107 @@ def test_a_component_that_hangs_keeps_no_other_and_its_order(
     def reply(asked: Asked) -> Iterable[bytes]:
         data = json.loads(asked.body)["data"]
         if data["transfer"] == "hangs":
-            hangs.wait(60.0)
+            hangs.wait(WAIT_S)
         with lock:
             arrived.append((data["transfer"], data["number"]))
         return [OK]
 
     with rogue_server(tmp_path, reply) as server:
-        handler = hook(server, timeout_s=60.0)
+        handler = hook(server)
         site.start(handler)
         for number in range(12):
             site.happen(transfer=["hangs", "a", "b"][number % 3], number=number)
         until(lambda: len(arrived) == 8)
-        assert site.status(handler).behind == 4
+        until(lambda: site.status(handler).behind == 4)  # once it has heard of what arrived
         hangs.set()
         site.settle(handler)
     for name in ("hangs", "a", "b"):
         mine = [number for transfer, number in arrived if transfer == name]
         assert mine == sorted(mine)
         assert len(mine) == 4
+
+
+@dataclass(kw_only=True)
+class Disorderly:
+    """A receiver that takes everything at once, and answers late, in another order than it was asked, or not well.
+
+    What it answers is ``answered``, in that order: which event, and with what.
+    """
+
+    came: list[tuple[str, int]] = field(default_factory=list)
+    answered: list[tuple[tuple[str, int], int]] = field(default_factory=list)
+    moved: Condition = field(default_factory=Condition)
+
+    def reply(self, asked: Asked) -> Iterable[bytes]:
+        data = json.loads(asked.body)["data"]
+        event = (data["transfer"], data["number"])
+        with self.moved:
+            self.came.append(event)
+            tried = self.came.count(event)
+            self.moved.notify_all()
+            status = 204
+            if data["number"] % 3 == 0 and tried == 1:  # later than anybody waits for it
+                self._wait(lambda: self.came.count(event) > 1)
+            elif data["number"] % 3 == 0 and tried == 2:
+                status = 503
+            elif event[0] == "overtaken":
+                self._wait(lambda: (("overtakes", event[1]), 204) in self.answered)
+            self.answered.append((event, status))
+            self.moved.notify_all()
+        return [answer(status)]
+
+    def _wait(self, reached: Callable[[], bool]) -> None:
+        assert self.moved.wait_for(reached, WAIT_S)
+
+    def each_of(self, component: str) -> list[int]:
+        """Return what came of a component, in the order in which it came."""
+        return [number for name, number in self.came if name == component]
+
+
+def test_answers_that_come_late_and_in_another_order_cost_no_event_and_no_order(
+    site: HandlerSite, tmp_path: Path
+) -> None:
+    receiver = Disorderly()
+    names, numbers = ("overtaken", "a", "overtakes"), range(1, 7)
+    with rogue_server(tmp_path, receiver.reply) as server:
+        handler = hook(server, timeout_s=0.5)
+        site.start(handler)
+        for number, name in itertools.product(numbers, names):
+            site.happen(transfer=name, number=number)
+            until(lambda: receiver.came)
+        site.settle(handler)
+        assert site.status(handler).handled == len(names) * len(numbers)
+        keys = [(each.headers["webhook-id"], json.loads(each.body)["id"]) for each in server.asked]
+    for name in names:
+        # Each as often as it took, and the next one only then: who passes over ids that it has had has each once.
+        assert receiver.each_of(name) == sorted(receiver.each_of(name))
+        assert list(dict.fromkeys(receiver.each_of(name))) == list(numbers)
+        assert all(receiver.each_of(name).count(number) >= 3 for number in (3, 6))
+    assert all(header == body for header, body in keys)
+    assert len({header for header, _ in keys}) == len(names) * len(numbers)
+    done = [event for event, status in receiver.answered if status == 204]
+    first, second = ("overtaken", 1), ("overtakes", 1)
+    assert receiver.came.index(first) < receiver.came.index(second)
+    assert done.index(second) < done.index(first)
+
+
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_event(
+    site: HandlerSite, tmp_path: Path
+) -> None:
+    answers, all_sent = iter([[OK, OK, OK], [answer(503)], [OK]]), Flag()
+
+    def reply(_: Asked) -> Iterable[bytes]:
+        yield from next(answers)
+        all_sent.set()
+
+    with rogue_server(tmp_path, reply) as server:
+        handler = hook(server)
+        site.start(handler)
+        for _ in range(2):
+            site.happen(transfer="invoices")
+            site.settle(handler)
+            until(all_sent.is_set)
+    assert ids(server) == ["node-1/1", "node-1/2", "node-1/2"]
 
 
 def test_what_is_refused_for_what_it_is_is_left_out(site: HandlerSite, tmp_path: Path) -> None:
@@ -128,8 +211,7 @@ def test_what_is_refused_for_what_it_is_is_left_out(site: HandlerSite, tmp_path:
     with rogue_server(tmp_path, reply) as server:
         handler = hook(server)
         site.start(handler)
-        for number in range(3):
-            site.happen(transfer="invoices", number=number)
+        site.happen_together(*({"transfer": "invoices", "number": number} for number in range(3)))
         site.settle(handler)
         assert site.status(handler).refused == 1
     assert ids(server) == ["node-1/1", *["node-1/2"] * 5, "node-1/3"]
@@ -141,8 +223,7 @@ def test_a_handler_that_becomes_of_another_type_loses_nothing(
     (site.folder.logs / "x").mkdir()
     log = FileHandler(name=NAME, path="x")
     site.start(log)
-    for name in ("a", "b", "c"):
-        site.happen(transfer=name)
+    site.happen_together(*({"transfer": name} for name in ("a", "b", "c")))
     until(lambda: site.status(log).error)
     with rogue_server(tmp_path, lambda _: [OK]) as server:
         handler = hook(server)

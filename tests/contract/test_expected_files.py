@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from outbound_site import LARGE, Consumer, Crash, Owner, Site, Watched, site
 
-from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
-from mftgit.member.outbound import expected
-from mftgit.member.outbound.archive import clean
-from mftgit.model.config import AfterSuccess, Batch, Overwrite
-from mftgit.model.events import EventName
-from mftgit.model.retry import Retry
-from mftgit.model.run import DeliveryState, RunState
-from mftgit.model.source import Checksum
+from mftgit.adapters.endpoint.contract import EndpointLostError, EndpointRefusedError
+from mftgit.member.outbound.runs.archive import clean
+from mftgit.member.outbound.taking import expected
+from mftgit.model.configuration.config import AfterSuccess, Batch, Overwrite
+from mftgit.model.events.event import EventName
+from mftgit.model.transfers.retry import Retry
+from mftgit.model.transfers.run import DeliveryState, RunState
+from mftgit.model.transfers.source import Checksum
 
 SIZES = pytest.mark.parametrize("content", [b"new", LARGE], ids=["small", "large"])
 
@@ -186,7 +186,7 @@ def test_one_that_vanishes_or_cannot_be_read_meanwhile(
         (there.source / "b.csv.sum").mkdir()
         return expected.read_expected(*given)
 
-    monkeypatch.setattr("mftgit.member.outbound.deliver.read_expected", late)
+    monkeypatch.setattr("mftgit.member.outbound.delivering.deliver.read_expected", late)
     outcome = there.run(1)
     assert outcome.files == (0 if required else 1)
     assert len(outcome.errors) == (2 if required else 1)

@@ -18,25 +18,25 @@ from ports import own_port
 from ssh_keys import make_key
 from sshd import running_sshd
 
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     Endpoint,
     EndpointLostError,
     EndpointRefusedError,
     HostKeyError,
     LoginError,
 )
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.sftp import connect
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.adapters.sftp.endpoint import connect
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.context import AWAY, Memory
-from mftgit.member.outbound.run import has_work, run_once
-from mftgit.model.config import AfterSuccess, Batch, Fallback
-from mftgit.model.events import EventName
-from mftgit.model.failover import Sign
-from mftgit.model.location import Location, SftpLocation
-from mftgit.model.login import KeyAuth
+from mftgit.member.outbound.given.context import AWAY, Memory
+from mftgit.member.outbound.runs.run import has_work, run_once
+from mftgit.model.configuration.config import AfterSuccess, Batch, Fallback
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import Location, SftpLocation
+from mftgit.model.locations.login import KeyAuth
 from mftgit.model.names import LocationName
-from mftgit.model.run import RunState
+from mftgit.model.transfers.failover import Sign
+from mftgit.model.transfers.run import RunState
 
 OTHER = LocationName("other")
 
@@ -63,6 +63,7 @@ def at(there: Site, name: str) -> list[str]:
 
 def due(memory: Memory) -> None:
     """Let every wait be over."""
+    memory.left_until = 0.0
     memory.failures = {what: replace(each, until=0.0) for what, each in memory.failures.items()}
 
 
@@ -139,7 +140,7 @@ def test_a_source_that_is_lost_side_by_side_is_no_reason_for_the_fallback(
     @contextmanager
     def open_read(self: Watched, path: str, offset: int = 0) -> Iterator[Any]:
         def lose(_size: int) -> bytes:
-            assert begun.wait(20)
+            assert begun.wait(60)
             raise EndpointLostError("the source is gone")
 
         def long(size: int) -> bytes:
@@ -341,13 +342,14 @@ def test_owners_are_killed_while_a_real_partner_comes_and_goes_and_no_file_is_lo
             got.update(taken(there))
         memory = there.memory()
         until = CLOCK.boottime() + 60
-        while there.left_at_source() and CLOCK.boottime() < until:
+        while (there.left_at_source() or there.records()) and CLOCK.boottime() < until:
             due(memory)
             there.run(9, memory)
         got.update(taken(there))
     assert got == sent
     assert (there.left_at_source(), there.records()) == ([], [])
     assert there.delivered() == sent.total()
+    assert (at(there, "target"), at(there, "other")) == ([], [])  # no hidden ones
 
 
 def test_a_port_that_refuses_is_away(there: Site) -> None:

@@ -22,16 +22,14 @@ from outbound_site import Site as Storage
 from outbound_site import site as storage
 from waiting import WAIT_S, until
 
-from mftgit.adapters.endpoint import EndpointLostError
-from mftgit.member.outbound.firings import Firings
-from mftgit.member.outbound.intents import Intents
-from mftgit.member.outbound.own import OwnershipEndedError
-from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.run import has_work, run_once
+from mftgit.adapters.endpoint.contract import EndpointLostError
+from mftgit.member.outbound.firing.firings import Firings
+from mftgit.member.outbound.ownership.own import OwnershipEndedError
+from mftgit.member.outbound.records.intents import Intents
+from mftgit.member.outbound.records.pauses import Pauses
+from mftgit.member.outbound.runs.run import has_work, run_once
 from mftgit.member.outbound.service import Outbound
-from mftgit.model.calendars import Calendar
-from mftgit.model.commands import Command, Commands
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Cluster,
     Destination,
@@ -42,13 +40,15 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.events import EventName
-from mftgit.model.firing import Fired, Firing
-from mftgit.model.location import LocalLocation
+from mftgit.model.configuration.plan import plan
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import LocationName, MemberName, Revision, TransferName
-from mftgit.model.pause import Pause
-from mftgit.model.plan import plan
-from mftgit.model.triggers import CronTrigger, IntervalTrigger, Trigger
+from mftgit.model.transfers.calendars import Calendar
+from mftgit.model.transfers.commands import Command, Commands
+from mftgit.model.transfers.firing import Fired, Firing
+from mftgit.model.transfers.pause import Pause
+from mftgit.model.transfers.triggers import CronTrigger, IntervalTrigger, Trigger
 
 T = TransferName("t")
 HERE, THERE = LocationName("here"), LocationName("there")
@@ -56,6 +56,10 @@ REVISION = Revision("a" * 40)
 EIGHT = datetime(2026, 11, 23, 8, tzinfo=UTC)
 DAILY = CronTrigger(expression="0 8 * * *")
 SLOW = "slow"
+TTL_S = 20.0
+"""No owner of a test is to lose its lease because the machine stood still."""
+KILLED_TTL_S = 6.0
+"""That of one that is killed, which has to run out."""
 _fork = multiprocessing.get_context("fork")
 
 
@@ -78,6 +82,7 @@ class Members:
     """Any number of members over one files root; what each told is kept in a file of the root."""
 
     root: Path
+    ttl_s: float = TTL_S
     running: dict[str, Outbound] = field(default_factory=dict)
     active: dict[str, Generation] = field(default_factory=dict)
     clocks: dict[str, Wall] = field(default_factory=dict)
@@ -103,7 +108,7 @@ class Members:
         self, name: str, *transfers: Transfer, calendars: Mapping[str, Calendar] | None = None
     ) -> None:
         wanted = Generation(
-            cluster=Cluster(name="c", lease_ttl_s=1.0, calendars=calendars or {}),
+            cluster=Cluster(name="c", lease_ttl_s=self.ttl_s, calendars=calendars or {}),
             member=Member(name=MemberName(name), role=Role.NODE),
             locations={
                 HERE: LocalLocation(name=HERE, path="here"),
@@ -358,7 +363,7 @@ def test_an_interval_goes_on_in_the_phase_of_its_owner(members: Members) -> None
     assert abs(first - EIGHT - s(3000)) < s(60)
     assert caught_up
     assert 0 < _next_in_s(three) < 600
-    assert abs(first + s(600) - members.clocks["three"].now() - s(_next_in_s(three))) < s(1)
+    assert abs(first + s(600) - members.clocks["three"].now() - s(_next_in_s(three))) < s(30)
 
 
 def _next_in_s(member: Outbound) -> float:
@@ -370,19 +375,18 @@ def _next_in_s(member: Outbound) -> float:
 def test_an_interval_fires_again_and_again_and_its_slots_are_an_interval_apart(
     members: Members,
 ) -> None:
-    members.start("one", EIGHT, transfer(IntervalTrigger(every_s=0.3)))
-    until(lambda: len(members.runs()) >= 4)
+    members.start("one", EIGHT, transfer(IntervalTrigger(every_s=1.0)))
+    until(lambda: len(members.runs()) >= 3)
     members.clocks["one"].ahead -= s(3600)
-    until(lambda: len(members.runs()) >= 8)
+    until(lambda: len(members.runs()) >= 6)
     due = [datetime.fromisoformat(str(due_at)) for _, due_at, _ in members.runs()]
-    assert all(
-        abs((later - one).total_seconds() / 0.3 - 1) < 0.1 for one, later in pairwise(due[:4])
-    )
+    apart = [(later - one).total_seconds() for one, later in pairwise(due[:3])]
+    # A machine that stood still may have missed some, and what time it is is read from two clocks.
+    assert all(each > 0.7 and abs(each - round(each)) < 0.3 for each in apart), apart
 
 
-def test_firings_that_find_the_run_under_way_are_one_run_when_it_ends(members: Members) -> None:
-    one = members.start("one", EIGHT - s(20), transfer(CronTrigger(expression="* * * * *")))
-    members.until_owned("one")
+def held(one: Outbound) -> tuple[Event, Event]:
+    """Hold its runs: give what tells that one has begun, and what lets them go on."""
     began, go_on = Event(), Event()
     record = one._equipping.record
 
@@ -393,11 +397,37 @@ def test_firings_that_find_the_run_under_way_are_one_run_when_it_ends(members: M
             go_on.wait(WAIT_S)
 
     one._equipping.record = hold
+    return began, go_on
+
+
+def test_a_firing_that_finds_a_run_under_way_begins_none_on_a_member_that_is_drained(
+    members: Members,
+) -> None:
+    one = members.start("one", EIGHT - s(20), transfer(CronTrigger(expression="* * * * *")))
+    members.until_owned("one")
+    began, go_on = held(one)
+    for minute in range(2):
+        members.clocks["one"].set(EIGHT + s(60 * minute))
+        one._fire(T)
+        assert began.wait(WAIT_S)
+    one.drain(on=True)
+    before = one._lines[T].runs
+    go_on.set()
+    until(lambda: one.drained)
+    assert one._lines[T].runs == before + 1
+    assert members.runs() == [("one", AT_EIGHT, False)]
+
+
+def test_firings_that_find_the_run_under_way_are_one_run_when_it_ends(members: Members) -> None:
+    one = members.start("one", EIGHT - s(20), transfer(CronTrigger(expression="* * * * *")))
+    members.until_owned("one")
+    began, go_on = held(one)
     for minute in range(4):
         members.clocks["one"].set(EIGHT + s(60 * minute))
         one._fire(T)
         assert began.wait(WAIT_S)
     go_on.set()
+    until(lambda: len(members.runs()) > 1)
     until(lambda: members.is_idle("one"))
     assert members.runs() == [
         ("one", AT_EIGHT, False),
@@ -598,7 +628,7 @@ class Child:
 
 
 def _serve(root: Path, moved: Transfer, line: Connection) -> None:
-    members = Members(root=root)
+    members = Members(root=root, ttl_s=KILLED_TTL_S)
     members.start("one", EIGHT - s(20), moved)
     members.until_owned("one")
     line.send("ready")
@@ -639,6 +669,7 @@ def slowly() -> Transfer:
 def test_an_owner_that_is_killed_around_a_firing_leaves_one_run_for_it(
     members: Members, child: Child, killed: str
 ) -> None:
+    members.ttl_s = KILLED_TTL_S
     members.drop("a")
     if killed != "before":
         child.do("begin")

@@ -10,11 +10,11 @@ from config_tree import VALID, validator
 from git_cli import environment, git_ok
 
 from mftgit.adapters.documents_folder import read_folder
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.operator_clone import OperatorClone
+from mftgit.adapters.git.operator_clone import OperatorClone
+from mftgit.adapters.git.store import GitStore
+from mftgit.model.documents.problem import Problem
 from mftgit.model.names import Revision
-from mftgit.model.problem import Problem
-from mftgit.model.tree import Tree
+from mftgit.model.rules.tree import Tree
 
 pytestmark = pytest.mark.needs("git")
 

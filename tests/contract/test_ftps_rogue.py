@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 from traceback import format_exception
@@ -13,7 +13,7 @@ from clocks import SetClock
 from ftps_server import PASSWORD, make_certificates
 from rogue_ftp import RogueFtp, end_data, running_rogue, server_context
 
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     EndpointBusyError,
     EndpointFullError,
     EndpointLostError,
@@ -23,8 +23,8 @@ from mftgit.adapters.endpoint import (
     LoginError,
     Traits,
 )
-from mftgit.adapters.ftps import FtpsEndpoint, connect
-from mftgit.adapters.ftps_folder import MAX_NAMES
+from mftgit.adapters.ftps.endpoint import FtpsEndpoint, connect
+from mftgit.adapters.ftps.folder import MAX_NAMES
 from mftgit.errors import MftgitError
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_list_is_none(
 
 
 def test_a_list_is_not_taken_in_for_ever(rogue: RogueFtp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mftgit.adapters.ftps_folder.MAX_NAMES", 1000)
+    monkeypatch.setattr("mftgit.adapters.ftps.folder.MAX_NAMES", 1000)
 
     def pour(data: ssl.SSLSocket, _content: bytes) -> None:
         while True:
@@ -209,7 +209,7 @@ def test_a_list_is_not_taken_in_for_ever(rogue: RogueFtp, monkeypatch: pytest.Mo
 def test_a_list_is_no_longer_than_a_list_may_be(
     rogue: RogueFtp, monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:
-    monkeypatch.setattr("mftgit.adapters.ftps_folder.MAX_LIST_BYTES", 1 << 20)
+    monkeypatch.setattr("mftgit.adapters.ftps.folder.MAX_LIST_BYTES", 1 << 20)
 
     def pour(data: ssl.SSLSocket, _content: bytes) -> None:
         for _ in range(10):
@@ -228,11 +228,10 @@ def test_a_list_comes_to_its_end_in_time(rogue: RogueFtp) -> None:
     clock = SetClock()
 
     def drip(data: ssl.SSLSocket, _content: bytes) -> None:
-        for _ in range(50):
+        for _ in range(6000):  # until the client has gone, which may begin to read late
             clock.pass_s(100)
             data.sendall(b"type=file;size=1;modify=20240101000000; a\r\n")
             Event().wait(0.01)
-        end_data(data)
 
     rogue.send = drip
     with (
@@ -240,6 +239,25 @@ def test_a_list_comes_to_its_end_in_time(rogue: RogueFtp) -> None:
         pytest.raises(EndpointLostError, match="in time"),
     ):
         endpoint.list_names(".")
+
+
+def test_a_file_that_trickles_is_given_up(rogue: RogueFtp) -> None:
+    clock = SetClock()
+
+    def drip(data: ssl.SSLSocket, _content: bytes) -> None:
+        for _ in range(60_000):
+            clock.pass_s(40)
+            data.sendall(b"x")
+            Event().wait(0.001)
+
+    rogue.files["a"] = bytes(100_000)
+    rogue.send = drip
+    with (
+        closing(connect(rogue.location(), secrets_dir=rogue.secrets_dir, clock=clock)) as endpoint,
+        endpoint.open_read("a") as stream,
+        pytest.raises(EndpointLostError, match="too few"),
+    ):
+        stream.read()
 
 
 @pytest.mark.parametrize(
@@ -304,10 +322,22 @@ def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next(rogue: RogueFtp
     assert "DELE ./b" not in rogue.heard
 
 
+@dataclass
+class Leaping(SetClock):
+    """Each time it is looked at it is later."""
+
+    leap_s: float = 0.0
+
+    def boottime(self) -> float:
+        self.pass_s(self.leap_s)
+        return super().boottime()
+
+
 def test_a_server_that_says_nothing_is_given_up(rogue: RogueFtp) -> None:
     rogue.answers["MLST"] = b""
-    location = replace(rogue.location(), timeout_s=0.2)
-    with closing(connect(location, secrets_dir=rogue.secrets_dir)) as endpoint:
+    location, clock = rogue.location(), Leaping()
+    with closing(connect(location, secrets_dir=rogue.secrets_dir, clock=clock)) as endpoint:
+        clock.leap_s = location.timeout_s - 0.2
         with pytest.raises(EndpointLostError):
             endpoint.stat("a")
         with pytest.raises(EndpointLostError, match="connect again"):
@@ -428,7 +458,7 @@ def test_a_close_ends_what_another_thread_waits_for(rogue: RogueFtp, where: str)
     while not (HANGING.is_set() or (where == "reply" and "MLST ./a" in rogue.heard)):
         HANGING.wait(0.01)
     endpoint.close()
-    waiting.join(10)
+    waiting.join(60)
     END.set()
     assert [type(error) for error in told] == [EndpointLostError]
     with pytest.raises(EndpointLostError, match="connect again"):

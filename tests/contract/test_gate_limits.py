@@ -16,8 +16,8 @@ from git_raw import commit as raw_commit
 from git_raw import pack as raw_pack
 from git_raw import tree as raw_tree
 
-from mftgit.model.limits import HIGHEST, LOWEST, Limits
 from mftgit.model.names import MAIN
+from mftgit.model.revisions.limits import HIGHEST, LOWEST, Limits
 
 pytestmark = pytest.mark.needs("git")
 

@@ -16,14 +16,14 @@ from git_site import Site, site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mftgit.adapters.git_answers import Answers
-from mftgit.adapters.git_brought import History
-from mftgit.adapters.git_http import GitHttp, GitRequest
-from mftgit.adapters.git_objects import BrokenHistoryError
-from mftgit.adapters.git_send import write_pack
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.answers import Answers
+from mftgit.adapters.git.brought import History
+from mftgit.adapters.git.http import GitHttp, GitRequest
+from mftgit.adapters.git.objects import BrokenHistoryError
+from mftgit.adapters.git.send import write_pack
+from mftgit.adapters.git.store import GitStore
 from mftgit.model.access import OperatorRole
-from mftgit.model.push import judge
+from mftgit.model.revisions.push import judge
 
 pytestmark = pytest.mark.needs("git")
 
@@ -115,7 +115,10 @@ def _ask(app: GitHttp, body: bytes) -> bytes:
         return out.read()
 
 
-def test_what_was_answered_is_given_at_once_until_a_ref_moves(tmp_path: Path) -> None:
+def test_what_was_answered_is_given_at_once_until_a_ref_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mftgit.adapters.git.refs.HOLDS_S", 3600.0)
     with site(tmp_path) as served:
         work = clone(served.url, tmp_path / "work")
         old = git_ok(work, "rev-parse", "HEAD")

@@ -26,12 +26,12 @@ from git_raw import commit as raw_commit
 from git_server import serving
 from git_site import FIRST, Site, site
 
-from mftgit.adapters.git_http import GitHttp
-from mftgit.adapters.git_store import GitStore
-from mftgit.model.events import EventName
-from mftgit.model.limits import Limits
+from mftgit.adapters.git.http import GitHttp
+from mftgit.adapters.git.store import GitStore
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MAIN, Revision
-from mftgit.model.push import Push, Verdict, judge
+from mftgit.model.revisions.limits import Limits
+from mftgit.model.revisions.push import Push, Verdict, judge
 
 pytestmark = pytest.mark.needs("git")
 

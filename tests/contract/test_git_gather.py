@@ -10,11 +10,11 @@ import pytest
 from git_cli import clone, git, git_ok
 from git_site import FIRST, NOW
 
-from mftgit.adapters.git_gather import MANY
-from mftgit.adapters.git_store import GitStore
-from mftgit.model.limits import Limits
+from mftgit.adapters.git.gather import MANY
+from mftgit.adapters.git.store import GitStore
 from mftgit.model.names import Revision
-from mftgit.model.push import RefUpdate
+from mftgit.model.revisions.limits import Limits
+from mftgit.model.revisions.push import RefUpdate
 
 pytestmark = pytest.mark.needs("git")
 

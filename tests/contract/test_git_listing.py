@@ -11,12 +11,12 @@ from git_site import NOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mftgit.adapters.git_listing import Folder, Listed, Reading, difference, files_of, list_folder
-from mftgit.adapters.git_objects import BrokenHistoryError, Sizes, TooLargeError, get_commit
-from mftgit.adapters.git_store import GitStore
-from mftgit.model.limits import Limits
+from mftgit.adapters.git.listing import Folder, Listed, Reading, difference, files_of, list_folder
+from mftgit.adapters.git.objects import BrokenHistoryError, Sizes, TooLargeError, get_commit
+from mftgit.adapters.git.store import GitStore
 from mftgit.model.names import MAIN, Revision
-from mftgit.model.tree import Tree
+from mftgit.model.revisions.limits import Limits
+from mftgit.model.rules.tree import Tree
 
 NOWHERE = "1" * 40
 FILE, FOLDER = "100644", "40000"

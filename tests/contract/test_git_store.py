@@ -17,21 +17,21 @@ from git_raw import commit as raw_commit
 from git_site import FIRST, NOW, Site, site
 from ports import own_port
 
-from mftgit.adapters.git_fetch import (
+from mftgit.adapters.git.fetch import (
     RemoteBrokenError,
     RemoteRefusedError,
     RemoteUnreachableError,
 )
-from mftgit.adapters.git_folder import fresh_place
-from mftgit.adapters.git_objects import (
+from mftgit.adapters.git.folder import fresh_place
+from mftgit.adapters.git.objects import (
     BrokenHistoryError,
     StoreBusyError,
     StoreError,
     TooLargeError,
 )
-from mftgit.adapters.git_store import FETCHED, GitStore
-from mftgit.model.limits import Limits
+from mftgit.adapters.git.store import FETCHED, GitStore
 from mftgit.model.names import MAIN, Revision
+from mftgit.model.revisions.limits import Limits
 
 pytestmark = pytest.mark.needs("git")
 
@@ -71,7 +71,7 @@ def no_headers(method: str, path: str) -> Mapping[str, str]:
 
 
 def fetch(
-    store: GitStore, url: str, *, max_bytes: int = 1 << 24, timeout_s: float = 10
+    store: GitStore, url: str, *, max_bytes: int = 1 << 24, timeout_s: float = 60
 ) -> Revision:
     return store.fetch(
         url, ca_file=None, headers=no_headers, max_bytes=max_bytes, timeout_s=timeout_s

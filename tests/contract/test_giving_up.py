@@ -7,21 +7,14 @@ from pathlib import Path
 import pytest
 from outbound_site import CLOCK, LARGE, Crash, Owner, Site, site
 
-from mftgit.adapters.endpoint import EndpointRefusedError
-from mftgit.member.outbound.context import FEW_FAILURES, FORGOTTEN_S, Memory
-from mftgit.member.outbound.run import run_once
-from mftgit.model.config import AfterSuccess, Overwrite
-from mftgit.model.events import EventName
-from mftgit.model.retry import Retry
+from mftgit.adapters.endpoint.contract import EndpointRefusedError
+from mftgit.member.outbound.given.context import FEW_FAILURES, FORGOTTEN_S, Memory
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.model.configuration.config import AfterSuccess, Overwrite
+from mftgit.model.events.event import EventName
+from mftgit.model.transfers.retry import Retry
 
 RETRY = Retry(attempts=3, quarantine="aside", jitter=0)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "target").mkdir()
-    return tmp_path
 
 
 def trying(root: Path, *, after: AfterSuccess = AfterSuccess.DELETE) -> tuple[Site, Memory]:

@@ -10,7 +10,7 @@ from git_site import Site, site
 from gpg_keys import GpgHome, commit_by_gpg, gpg_home
 
 from mftgit.member.verify import NotCheckedError, RefusedError, check_signatures
-from mftgit.model.messages import MemberState
+from mftgit.model.members.messages import MemberState
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("gpg")]
 
@@ -50,7 +50,7 @@ def work(served: Site, tmp_path: Path, home: GpgHome) -> Path:
 def without_gpg() -> Iterator[pytest.MonkeyPatch]:
     """Give what takes gpg away, until it is undone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mftgit.adapters.gpg.shutil.which", lambda _name: None)
+        patch.setattr("mftgit.adapters.git.gpg.shutil.which", lambda _name: None)
         yield patch
 
 

@@ -18,11 +18,11 @@ from git_cli import git_ok
 from gpg_keys import GpgHome, commit_by_gpg, gpg_home
 from signing import keygen_sign, make_key, raw_of, with_signature, write_commit
 
-from mftgit.adapters.commit_signature import Examiner
-from mftgit.adapters.gpg import GpgError, Keyring
+from mftgit.adapters.git.commit_signature import Examiner
+from mftgit.adapters.git.gpg import GpgError, Keyring
+from mftgit.model.keys.openpgp import dearmor
 from mftgit.model.names import Revision
-from mftgit.model.openpgp import dearmor
-from mftgit.model.trust import Finding, Outcome, Policy, judge_commit, read_lists
+from mftgit.model.trust.trust import Finding, Outcome, Policy, judge_commit, read_lists
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("gpg"), pytest.mark.needs("ssh-keygen")]
 

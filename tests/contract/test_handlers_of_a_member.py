@@ -17,11 +17,11 @@ from waiting import until
 from mftgit.adapters.state_folder import Bootstrap
 from mftgit.errors import ConfigError
 from mftgit.member.handlers.handlers import TRY_EVERY_S, Handlers
-from mftgit.model.config import Generation, Role
-from mftgit.model.events import EventName
-from mftgit.model.handler_status import HandlerState
+from mftgit.model.configuration.config import Generation, Role
+from mftgit.model.configuration.render import render
+from mftgit.model.events.event import EventName
+from mftgit.model.handlers.status import HandlerState
 from mftgit.model.names import MemberName
-from mftgit.model.render import render
 
 ME = MemberName("node-1")
 FILE = "event-handlers/log.yaml"
@@ -188,7 +188,7 @@ def test_a_handler_that_hangs_keeps_no_other_and_ends_with_its_member(
         for _ in range(5):
             site.happen()
         until(lambda: numbers(site) == [1, 2, 3, 4, 5])
-        until((tmp_path / "pid").exists)
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_bytes())
         until(lambda: [each.behind for each in handlers.status()] == [0, 5])
     finally:
         handlers.stop()
@@ -219,7 +219,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from handler_site import handler_site
-from mftgit.model.event_handler import FileHandler
+from mftgit.model.handlers.handler import FileHandler
 from mftgit.model.names import EventHandlerName
 with handler_site(Path(sys.argv[1])) as site:
     site.start(FileHandler(name=EventHandlerName("log"), path="events.jsonl"))

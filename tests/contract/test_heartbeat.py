@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from outbound_site import CLOCK, LARGE, Site, site
 
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
-from mftgit.member.outbound.keep import Callbacks, Keeper, Taken
-from mftgit.member.outbound.own import Ownership
+from mftgit.adapters.shared.folder import SharedFolderCoordinator
+from mftgit.member.outbound.ownership.keep import Callbacks, Keeper, Taken
+from mftgit.member.outbound.ownership.own import Ownership
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.spread import Want
-from mftgit.model.view import FREE
+from mftgit.model.ownership.spread import Want
+from mftgit.model.ownership.view import FREE
 
 T = TransferName("t")
 RUNS = 8
@@ -135,7 +135,7 @@ def frozen_owner(root: Path, ttl_s: float) -> None:
 
 
 def test_who_holds_python_s_lock_beyond_the_deadline_has_no_effect_after_it(tmp_path: Path) -> None:
-    ttl_s, there = 2.0, site(tmp_path)
+    ttl_s, there = 6.0, site(tmp_path)
     for folder in (there.source, there.target):
         folder.mkdir()
     for name in ("a", "b", "c"):

@@ -11,12 +11,12 @@ from config_tree import VALID, validator
 from git_cli import clone, git_ok
 from signing import make_key, signing_settings
 
-from mftgit.adapters.git_store import GitStore
-from mftgit.controller.history import History
+from mftgit.adapters.git.store import GitStore
+from mftgit.controller.views.history import History
 from mftgit.errors import ConfigError
-from mftgit.model.changes import Action
+from mftgit.model.configuration.changes import Action
 from mftgit.model.names import CHANGES, Revision
-from mftgit.model.trust import Outcome
+from mftgit.model.trust.trust import Outcome
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 

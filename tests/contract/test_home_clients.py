@@ -11,8 +11,8 @@ from homes import NEW
 from inbound_sftp import Inbound, inbound_sftp
 from ssh_keys import program
 
-from mftgit.adapters.home import Traits
-from mftgit.model.permission import UPLOAD_ONLY, Act, Rule
+from mftgit.adapters.home.contract import Traits
+from mftgit.model.inbound.permission import UPLOAD_ONLY, Act, Rule
 
 CONTENT = os.urandom(1_000_000)
 SSH = ("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR")

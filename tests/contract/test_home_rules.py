@@ -11,8 +11,8 @@ from clocks import SetClock
 from homes import GO_ON, NEW, HomeSite, refused, rule, send
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.home import Home, Opening, Refusal, Traits
-from mftgit.model.permission import FULL, READ_ONLY, UPLOAD_ONLY, Act, Rule
+from mftgit.adapters.home.contract import Home, Opening, Refusal, Traits
+from mftgit.model.inbound.permission import FULL, READ_ONLY, UPLOAD_ONLY, Act, Rule
 
 CHANGE = Opening()
 

@@ -10,13 +10,13 @@ from clocks import SetClock
 from homes import GO_ON, NEW, HomeSite, refused, rule, send
 from small_disk import small_disk
 
-from mftgit.adapters import home_usage
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.home import Home, HomeError, Opening, Refusal, Traits
-from mftgit.adapters.home_sweep import Sweep, Swept
-from mftgit.adapters.home_usage import Usages
-from mftgit.model.account import Quota
-from mftgit.model.permission import FULL, READ_ONLY, Act, Rule
+from mftgit.adapters.home import usage as home_usage
+from mftgit.adapters.home.contract import Home, HomeError, Opening, Refusal, Traits
+from mftgit.adapters.home.sweep import Sweep, Swept
+from mftgit.adapters.home.usage import Usages
+from mftgit.model.inbound.account import Quota
+from mftgit.model.inbound.permission import FULL, READ_ONLY, Act, Rule
 
 
 @pytest.fixture
@@ -347,3 +347,18 @@ def test_a_sweep_is_done_a_part_at_a_time(site: HomeSite) -> None:
 def test_acts_without_list_still_list_virtual_folders(site: HomeSite, shared: Path) -> None:
     home = site.open(rule("/", Act.WRITE), folders={"/shared": shared})
     assert names(home, "/") == ["shared"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk")
+def test_a_home_is_near_with_all_that_is_mounted_in_it(site: HomeSite, shared: Path) -> None:
+    within = site.root / "a" / "b"
+    within.mkdir(parents=True)
+    assert site.open().is_near
+    with small_disk(within, mib=1):
+        assert site.open().is_near
+    with small_disk(within, mib=1, kind="ramfs"):  # which stands for any that is not known as local
+        assert not site.open().is_near
+        assert not site.open(quota=Quota(files=9)).is_near
+    with small_disk(shared, mib=1, kind="ramfs"):
+        assert site.open().is_near
+        assert not site.open(folders={"/shared": shared}).is_near

@@ -7,17 +7,18 @@ import random
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from homes import GO_ON, NEW, HomeSite, refused, send
 
-from mftgit.adapters import local_rename
-from mftgit.adapters.home import HomeError, OpenFile, Opening, Refusal, Traits
-from mftgit.adapters.home_session import MAX_OPEN
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.model.finished import Finished
-from mftgit.model.permission import FULL, Act, Rule
+from mftgit.adapters.home.contract import HomeError, OpenFile, Opening, Refusal, Traits
+from mftgit.adapters.home.session import MAX_OPEN
+from mftgit.adapters.local import rename as local_rename
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.permission import FULL, Act, Rule
 
 
 @pytest.fixture
@@ -178,8 +179,8 @@ import os, sys
 sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
 from pathlib import Path
 from homes import NEW, HomeSite
-from mftgit.adapters import local_rename
-from mftgit.adapters.home import Traits
+from mftgit.adapters.local import rename as local_rename
+from mftgit.adapters.home.contract import Traits
 file = HomeSite(Path({str(site.root)!r})).open().open_write("/a", NEW, Traits())
 file.write(0, b"x" * 65536)
 file.write(10_000_000, b"x" * 65536)
@@ -218,6 +219,56 @@ def test_the_digest_is_of_what_was_written_last(site: HomeSite) -> None:
     assert done is not None
     assert done.digest == hashlib.sha256(b"0XX345").hexdigest()
     assert site.content("a") == b"0XX345"
+
+
+def test_what_has_to_be_read_back_is_left_to_who_may_wait(site: HomeSite) -> None:
+    file = site.open().open_write("/a.bin", NEW, Traits())
+    assert file.writes_at_once(0)
+    file.write(0, b"one ")
+    assert file.writes_at_once(4)
+    assert not file.writes_at_once(0)
+    file.write(8, b"three")
+    assert not file.writes_at_once(4)  # what comes behind would be read back with it
+    assert file.publish() is None
+    file.write(4, b"two ")
+    assert file.writes_at_once(13)
+    done = file.publish()
+    assert done is not None
+    assert done.digest == hashlib.sha256(b"one two three").hexdigest()
+
+
+def test_a_large_file_is_replaced_by_who_may_wait(site: HomeSite) -> None:
+    send(site.open(), "/a.bin", b"")
+    os.truncate(site.root / "a.bin", 1 << 30)
+    file = site.open().open_write("/a.bin", NEW, Traits())
+    file.write(0, b"small")
+    assert file.publish() is None
+    assert (site.root / "a.bin").stat().st_size == 1 << 30
+    done = file.close()
+    assert done is not None
+    assert done.overwrote
+    assert site.seen() == {"a.bin": b"small"}
+    assert site.hidden() == []
+
+
+def test_what_broke_off_and_is_large_is_removed_by_who_may_wait(site: HomeSite) -> None:
+    file = site.open().open_write("/a.bin", NEW, Traits())
+    file.write(0, b"begun")
+    file.abandon()
+    (left,) = site.hidden()
+    os.truncate(site.root / left, 1 << 30)
+
+    assert site.open().open_write_at_once("/a.bin", NEW, Traits()) is None
+    assert (site.root / left).stat().st_size == 1 << 30
+    os.truncate(site.root / left, 1 << 20)
+    opened = site.open().open_write_at_once("/a.bin", NEW, Traits())
+    assert opened is not None
+    opened.write(0, b"anew")
+    opened.close()
+    assert site.seen() == {"a.bin": b"anew"}
+    assert site.hidden() == []
+    for opening in (GO_ON, replace(NEW, append=True)):
+        assert site.open().open_write_at_once("/a.bin", opening, Traits()) is None
 
 
 def test_what_is_cut_or_grown_has_the_digest_of_what_it_is(site: HomeSite) -> None:

@@ -16,7 +16,7 @@ from signing import KeyPair, commit_at, make_key
 from sshd import running_sshd
 
 from mftgit.cli.main import run_verb
-from mftgit.model.problem import format_problem
+from mftgit.model.documents.problem import format_problem
 
 pytestmark = pytest.mark.needs("git")
 

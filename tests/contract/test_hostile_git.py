@@ -12,8 +12,8 @@ from git_cli import git, git_ok
 from git_raw import Raw, blob, commit, head, line, oid, pack, pack_of, push_body
 from outside import Answer, Outside, outside
 
+from mftgit.model.members.token import parse_token
 from mftgit.model.names import MAIN
-from mftgit.model.token import parse_token
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.long]
 

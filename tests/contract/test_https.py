@@ -17,9 +17,8 @@ from ftps_server import issue_client
 from outbound_site import LARGE, SOURCE, TARGET, Crash, Owner, Site, site
 from rogue_https import Asked, HangUpError, Reply, Rogue, answer, good, rogue_server, told
 
-from mftgit.adapters import dav_files
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     Endpoint,
     EndpointBusyError,
     EndpointFullError,
@@ -31,19 +30,20 @@ from mftgit.adapters.endpoint import (
     LoginError,
     Traits,
 )
-from mftgit.adapters.https import HttpsEndpoint, connect
-from mftgit.adapters.https_connection import Line
-from mftgit.adapters.https_login import prepare
-from mftgit.adapters.https_requests import Requests
+from mftgit.adapters.https import dav_files
+from mftgit.adapters.https.connection import Line
+from mftgit.adapters.https.endpoint import HttpsEndpoint, connect
+from mftgit.adapters.https.login import prepare
+from mftgit.adapters.https.requests import Requests
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.member.outbound import opening
-from mftgit.model.config import AfterSuccess
-from mftgit.model.https_location import HttpsLocation
-from mftgit.model.location import Location
-from mftgit.model.login import SecretRef
+from mftgit.member.outbound.places import opening
+from mftgit.model.configuration.config import AfterSuccess
+from mftgit.model.locations.https_location import HttpsLocation
+from mftgit.model.locations.location import Location
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.tls import TlsAuth
 from mftgit.model.names import LocationName, SecretName
-from mftgit.model.secret_value import SecretValue
-from mftgit.model.tls import TlsAuth
+from mftgit.model.secrets.value import SecretValue
 
 LOCATION = LocationName("partner")
 TOKEN = TlsAuth(token=SecretRef(secret=SecretName("t")))
@@ -265,6 +265,39 @@ def test_a_file_is_read_as_the_server_told_of_it_or_not(
         assert endpoint.is_open == (error is not EndpointLostError)
 
 
+@pytest.mark.parametrize(
+    ("piece", "expected"),
+    [
+        (answer(200, b"12345"), b"345"),
+        (answer(206, b"345", Content_Range="bytes 2-4/5"), b"345"),
+        (answer(206, b"345", Content_Range="Bytes  2-4/*"), b"345"),
+        (answer(206, b"234", Content_Range="bytes 1-3/5"), EndpointRefusedError),
+        (answer(206, b"3456", Content_Range="bytes 2-5/6"), EndpointRefusedError),
+        (answer(206, b"345"), EndpointRefusedError),
+        (answer(206, b"34", Content_Range="bytes 2-4/5"), EndpointBusyError),
+        (answer(200, b"123456"), EndpointBusyError),
+        (answer(416), EndpointBusyError),
+        (answer(404), FileMissingError),
+    ],
+    ids=range(10),
+)
+def test_a_part_of_a_file_is_what_was_asked_for_or_the_whole_is_read(
+    tmp_path: Path, piece: bytes, expected: bytes | type[MftgitError]
+) -> None:
+    with (
+        rogue_server(tmp_path, instead("GET", "/a", piece, hangs_up=True)) as rogue,
+        closing(entered(rogue)) as endpoint,
+    ):
+        if isinstance(expected, bytes):
+            with endpoint.open_read("a", 2) as stream:
+                assert stream.read() == expected
+        else:
+            with pytest.raises(expected), endpoint.open_read("a", 2):
+                pass
+        asked = [each.headers for each in rogue.asked if each.method == "GET"]
+        assert [each["range"] for each in asked] == ["bytes=2-"]
+
+
 ENOUGH_BYTES = 64 << 20
 
 
@@ -416,7 +449,7 @@ def test_a_file_of_which_not_all_was_sent_is_not_there(tmp_path: Path) -> None:
 
     def chunks() -> Iterator[bytes]:
         yield b"first"
-        over.wait(20)
+        over.wait(60)
         while True:
             Event().wait(0.05)
             yield b"more"
@@ -475,7 +508,11 @@ def test_an_answer_that_does_not_come_to_its_end_is_given_up(tmp_path: Path, dri
             over.wait(0.1)
 
     with rogue_server(tmp_path, reply) as rogue:
-        with closing(entered(rogue, timeout_s=1.0)) as endpoint:
+        location = rogue.location()
+        with closing(connect(location, secrets_dir=rogue.secrets_dir)) as endpoint:
+            object.__setattr__(
+                location, "timeout_s", 1.0
+            )  # no sooner: a busy machine logs in first
             with pytest.raises(EndpointLostError, match="'a'"):
                 endpoint.stat("a")
             assert not endpoint.is_open
@@ -493,7 +530,7 @@ def test_what_follows_a_file_comes_to_its_end_in_time(tmp_path: Path) -> None:
             yield from good(asked)
             return
         yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n"
-        for _ in range(50):
+        for _ in range(3000):  # until the client hangs up, whenever it comes to read it
             Event().wait(0.02)
             clock.pass_s(10)
             yield b"X: y\r\n"
@@ -505,21 +542,49 @@ def test_what_follows_a_file_comes_to_its_end_in_time(tmp_path: Path) -> None:
             read(endpoint, "a")
 
 
+def test_a_file_that_trickles_is_given_up(tmp_path: Path) -> None:
+    clock, is_read = SetClock(), Event()
+
+    def reply(asked: Asked) -> Iterable[bytes]:
+        if asked.method == "PROPFIND" and asked.path == "/a":
+            yield told(("/a", 5000))
+            return
+        if asked.method != "GET":
+            yield from good(asked)
+            return
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+        is_read.wait(60)  # the head has a time of its own
+        for _ in range(5000):
+            clock.pass_s(4)
+            yield b"x"
+            Event().wait(0.001)
+
+    with rogue_server(tmp_path, reply) as rogue:
+        endpoint = connect(rogue.location(), secrets_dir=rogue.secrets_dir, clock=clock)
+        with closing(endpoint), endpoint.open_read("a") as stream:
+            is_read.set()
+            with pytest.raises(EndpointLostError, match="too few"):
+                stream.read()
+
+
 def test_a_file_may_take_longer_than_an_answer(tmp_path: Path) -> None:
+    clock, is_read = SetClock(), Event()
+
     def reply(asked: Asked) -> Iterable[bytes]:
         if asked.method != "GET":
             yield from good(asked)
             return
         yield b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+        is_read.wait(60)  # the head has a time of its own
         for piece in (b"1", b"2", b"3", b"4", b"5"):
-            Event().wait(0.4)
+            clock.pass_s(10)  # and 20 s are the time of an answer
             yield piece
 
-    with (
-        rogue_server(tmp_path, reply) as rogue,
-        closing(entered(rogue, timeout_s=1.5)) as endpoint,
-    ):
-        assert read(endpoint, "a") == b"12345"
+    with rogue_server(tmp_path, reply) as rogue:
+        endpoint = connect(rogue.location(), secrets_dir=rogue.secrets_dir, clock=clock)
+        with closing(endpoint), endpoint.open_read("a") as stream:
+            is_read.set()
+            assert stream.read() == b"12345"
 
 
 def test_a_close_ends_what_another_thread_waits_for(tmp_path: Path) -> None:
@@ -546,7 +611,7 @@ def test_a_close_ends_what_another_thread_waits_for(tmp_path: Path) -> None:
         thread.start()
         waiting.wait()
         endpoint.close()
-        thread.join(20)
+        thread.join(60)
         over.set()
         assert not thread.is_alive()
     assert len(caught) == 1
@@ -575,7 +640,7 @@ def test_a_close_ends_a_handshake_that_another_thread_waits_for(tmp_path: Path) 
         accepted, _ = silent_door.accept()
         accepted.recv(1)  # of the handshake
         requests.close()
-        thread.join(20)
+        thread.join(60)
         accepted.close()
         assert len(caught) == 1
         thread.join()

@@ -1,24 +1,31 @@
 import os
+import re
 import signal
 import socket
+import subprocess
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import paramiko
 import pytest
-from inbound_site import HOMES, InboundSite, inbound_site, until
+from inbound_site import HOMES, WAIT_S, InboundSite, inbound_site, until
 from ports import own_port
+from ssh_keys import program
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.errors import ConfigError
-from mftgit.model.events import EventName
+from mftgit.member.inbound import desk
+from mftgit.model.events.event import EventName
+from mftgit.model.inbound.account_use import AccountUse
+from mftgit.model.inbound.admission import Turned
+from mftgit.model.inbound.service_status import ServiceState
 from mftgit.model.names import AccountName
-from mftgit.model.service_status import ServiceState
 
 pytestmark = [pytest.mark.needs("sftp"), pytest.mark.needs("ssh-keygen")]
 
@@ -55,8 +62,40 @@ def test_an_upload_is_told_of_before_the_client_hears_that_it_is_there(site: Inb
     assert (closed["session"], closed["uploads"]) == (opened["session"], 1)
 
 
-def test_an_upload_that_cannot_be_written_down_is_told_to_have_failed(site: InboundSite) -> None:
+def test_openssh_is_told_that_files_are_the_account_s(site: InboundSite) -> None:
+    said = subprocess.run([program("ssh"), "-V"], capture_output=True, check=True).stderr
+    version = re.match(rb"OpenSSH_(\d+)\.(\d+)", said)
+    if version is None or tuple(map(int, version.groups())) < (9, 1):
+        pytest.skip("this sftp does not ask")
     site.apply(site.documents("acme"))
+    (site.root / "report").write_text("content", encoding="utf-8")
+
+    done = site.sftp("acme", "put report", "ls -l", "ls -lh report")
+
+    listed = [line.split() for line in done.stdout.splitlines() if line.startswith("-")]
+    assert [line[2:5] for line in listed] == [["acme", "acme", "7"], ["acme", "acme", "7B"]]
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_an_event_is_flushed_as_its_file_is(site: InboundSite, flush: bool) -> None:  # noqa: FBT001
+    site.apply(site.documents("acme", service=f"uploads: {{flush: {str(flush).lower()}}}\n"))
+    (site.root / "report").write_text("content", encoding="utf-8")
+
+    done = site.sftp("acme", "put report", "put report again")
+
+    assert done.returncode == 0, done.stdout
+    uploads = [facts["path"] for facts in site.events(EventName.UPLOAD_FINISHED)]
+    assert uploads == ["/report", "/again"]
+    assert (EventName.UPLOAD_FINISHED in site.flushed) is flush
+    assert EventName.SESSION_OPENED not in site.flushed or flush
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_an_upload_that_cannot_be_written_down_is_told_to_have_failed(
+    site: InboundSite,
+    flush: bool,  # noqa: FBT001
+) -> None:
+    site.apply(site.documents("acme", service=f"uploads: {{flush: {str(flush).lower()}}}\n"))
     (site.root / "report").write_text("content", encoding="utf-8")
     site.disk_is_full = True
 
@@ -83,6 +122,7 @@ def test_a_worker_that_is_killed_leaves_no_half_file_and_the_upload_goes_on_by_a
             file.close()
 
     assert not (site.home("acme") / "big").exists()
+    until("its end is told", lambda: site.events(EventName.WORKER_ENDED))
     (ended,) = site.events(EventName.WORKER_ENDED)
     assert (ended["pid"], ended["how"]) == (pid, "SIGKILL")
     until("another one serves", lambda: site.status().state is ServiceState.SERVING)
@@ -161,9 +201,15 @@ def test_what_has_run_before_starts_without_an_address_and_is_tried_again(
 
 
 def test_a_host_key_that_is_none_refuses_the_revision(site: InboundSite) -> None:
-    (site.folder.secrets / "host").write_text("no key", encoding="utf-8")
-
-    with pytest.raises(ConfigError, match=r"service sftp: .*host"):
+    key = site.folder.secrets / "host"
+    key.write_text("no key", encoding="utf-8")
+    with pytest.raises(
+        ConfigError,
+        match=r"service sftp: host key 1 is not .*services/sftp.yaml: /host_keys/0 is 'host'",
+    ):
+        site.prepare(site.documents("acme"))
+    key.unlink()
+    with pytest.raises(ConfigError, match=r"services/sftp.yaml at /host_keys/0: .*'?host'? "):
         site.prepare(site.documents("acme"))
 
     assert not site.is_open()
@@ -203,6 +249,7 @@ def test_a_drained_service_is_unready_at_once_and_lets_sessions_end(site: Inboun
         health = f"health: {{address: 127.0.0.1, port: {port}}}\n"
         site.apply(site.documents("acme", service=health))
         until("it is ready", lambda: _health(port) == 200)
+        site.inbound._grace_s = 3600.0  # as long as it takes to look at it
         with site.client("acme") as client:
             file = client.open("big", "w")
             site.inbound.drain(on=True)
@@ -211,6 +258,7 @@ def test_a_drained_service_is_unready_at_once_and_lets_sessions_end(site: Inboun
             with site.client("acme"):  # until balancers have seen it
                 pass
             assert not site.inbound.drained
+            site.inbound._grace_s = 0.0
             until("nobody new is taken", lambda: not site.is_open())
             file.write(PIECE)
             file.close()
@@ -259,7 +307,7 @@ def test_a_source_that_fails_too_often_is_banned_by_all_workers(site: InboundSit
 
 
 def test_a_source_that_only_connects_shuts_nobody_else_out(site: InboundSite) -> None:
-    site.apply(site.documents("acme", service="limits: {unauthenticated: 3}\n"))
+    site.apply(site.documents("acme", service="limits: {unauthenticated: 3, login_s: 600}\n"))
     until("it serves", lambda: site.status().state is ServiceState.SERVING)
     with ExitStack() as held:
         silent = [
@@ -305,9 +353,42 @@ def test_an_account_has_no_more_sessions_than_it_may_and_one_can_be_ended(
     assert site.sftp("acme", "ls").returncode == 0
 
 
+def _tell_of_others(site: InboundSite, account: str, sessions: int) -> None:
+    use = AccountUse(account=AccountName(account), sessions=sessions)
+    site.inbound.learn_uses([use], whole=False)
+
+
+def test_sessions_at_other_members_count_and_whose_has_ended_there_is_let_in_here(
+    site: InboundSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = {"accounts/acme.yaml": site.account("acme", "max_sessions: 1\n")}
+    site.apply(site.documents() | one)
+    register = site.inbound._register
+    _tell_of_others(site, "acme", 1)
+
+    with monkeypatch.context() as patch, site.start_sftp("acme", "-b", "-") as client:
+        patch.setattr(desk, "_DOUBTS_S", 3600.0)  # by itself the doubt does not end
+        until("it is in doubt", lambda: register._doubts)
+        _tell_of_others(site, "acme", 0)
+        assert client.communicate("ls\n", timeout=60)[0] is not None
+        assert client.returncode == 0
+    until("it is counted out", lambda: not site.inbound.sessions())
+    assert [each.sessions for each in site.inbound.uses()] == []
+
+    with site.start_sftp("acme", "-b", "-") as client:
+        while client.poll() is None:  # the controller answers all the time
+            _tell_of_others(site, "acme", 1)
+        client.communicate()
+        assert client.returncode != 0
+    (refused,) = until("it is told", lambda: site.events(EventName.INBOUND_LOGIN_FAILED))
+    assert refused["why"] == Turned.BUSY_ELSEWHERE.value
+
+    assert site.sftp("acme", "ls").returncode == 0  # it does not answer any more
+
+
 def _health(port: int) -> int:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=WAIT_S) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
@@ -322,7 +403,7 @@ def test_a_member_that_stops_waits_for_files_that_are_open_and_for_nothing_else(
         with site.client("acme") as idle, site.client("acme") as busy:
             idle.listdir()
             file = busy.open("big", "w")
-            stopping = threading.Thread(target=site.inbound.stop)
+            stopping = threading.Thread(target=site.inbound.stop, kwargs={"within_s": WAIT_S})
             stopping.start()
 
             until("who is idle is shown out", lambda: _has_ended(idle))
@@ -335,6 +416,31 @@ def test_a_member_that_stops_waits_for_files_that_are_open_and_for_nothing_else(
         assert {each["why"] for each in site.events(EventName.SESSION_CLOSED)} == {
             "the member stops"
         }
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_member_that_stops_has_clients_hear_of_what_they_have_sent(
+    tmp_path: Path,
+    flush: bool,  # noqa: FBT001
+) -> None:
+    with inbound_site(tmp_path) as site:
+        service = f"uploads: {{flush: {str(flush).lower()}}}\n"
+        site.apply(site.documents("acme", service=service))
+        with site.client("acme") as idle, site.client("acme") as busy, ThreadPoolExecutor() as pool:
+            idle.listdir()
+            file = busy.open("report", "w")
+            file.write(PIECE)
+            site.may_write.clear()
+            closing = pool.submit(file.close)
+            until("the file is there", (site.home("acme") / "report").exists)
+            stopping = pool.submit(site.inbound.stop, within_s=WAIT_S)
+
+            until("who is idle is shown out", lambda: _has_ended(idle))
+
+            site.may_write.set()
+            closing.result(timeout=60)
+            stopping.result(timeout=60)
+        assert len(site.events(EventName.UPLOAD_FINISHED)) == 1
 
 
 def test_an_account_whose_storage_is_away_is_turned_away_until_it_is_back(

@@ -7,22 +7,16 @@ from dataclasses import replace
 
 import pytest
 from clocks import SetClock
-from sshd import Sshd, running_sshd
+from sshd import Sshd
 
-from mftgit.adapters.endpoint import EndpointLostError, RemoteEndpoint
-from mftgit.adapters.sftp import connect
-from mftgit.member.outbound.connections import Connections
-from mftgit.model.location import SftpLocation
+from mftgit.adapters.endpoint.contract import EndpointLostError, RemoteEndpoint
+from mftgit.adapters.sftp.endpoint import connect
+from mftgit.member.outbound.places.connections import Connections
+from mftgit.model.locations.location import SftpLocation
 from mftgit.model.names import SecretName
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.value import SecretValue
 
 pytestmark = pytest.mark.needs("sshd")
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -37,7 +31,9 @@ def kept(clock: SetClock) -> Iterator[Connections]:
 
 
 def lend(kept: Connections, sshd: Sshd, location: SftpLocation) -> RemoteEndpoint:
-    return kept.lend(location, {}, lambda: connect(location, secrets_dir=sshd.secrets_dir))
+    """Lend one by ``location``, whose ``connect_timeout_s`` is for who waits for a place alone."""
+    patient = replace(location, connect_timeout_s=60.0)
+    return kept.lend(location, {}, lambda: connect(patient, secrets_dir=sshd.secrets_dir))
 
 
 def is_closed(endpoint: RemoteEndpoint) -> bool:

@@ -13,19 +13,18 @@ import pytest
 from owned import term
 
 from mftgit.adapters.clock import SystemClock, rfc3339
-from mftgit.adapters.local import open_local
-from mftgit.member.outbound import ledger as module
-from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.intents import (
+from mftgit.adapters.local.endpoint import open_local
+from mftgit.member.outbound.given.context import Memory, RunContext
+from mftgit.member.outbound.ownership.own import Ownership, OwnershipEndedError
+from mftgit.member.outbound.records import ledger as module
+from mftgit.member.outbound.records.intents import (
     RecordUnreadableError,
     StateUnavailableError,
     highest_epoch,
 )
-from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import Ownership, OwnershipEndedError
-from mftgit.member.outbound.retention import tidy
-from mftgit.model.claim import ClaimId
-from mftgit.model.config import (
+from mftgit.member.outbound.records.ledger import Ledger
+from mftgit.member.outbound.runs.retention import tidy
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Cluster,
     Destination,
@@ -35,10 +34,11 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.ledger_line import Line, format_line, parse_line
-from mftgit.model.location import LocalLocation
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
-from mftgit.model.triggers import WatchTrigger
+from mftgit.model.transfers.claim import ClaimId
+from mftgit.model.transfers.ledger_line import Line, format_line, parse_line
+from mftgit.model.transfers.triggers import WatchTrigger
 
 HERE, THERE = LocationName("here"), LocationName("there")
 CLOCK = SystemClock()
@@ -173,6 +173,35 @@ def test_a_write_that_a_full_disk_cuts_short_counts_as_far_as_its_lines_are_whol
     assert (ledger.has(line(1).id), ledger.has(line(2).id)) == (True, False)
     ledger.append([line(2)])
     assert ledger.delivered == fresh(tmp_path).delivered == 2
+
+
+def test_who_writes_knows_the_same_as_who_reads(tmp_path: Path) -> None:
+    writer, since = Ledger(tmp_path), START - timedelta(days=1)
+    some = [replace(line(number), sha256=f"{number:064x}", path="\udcff\n") for number in range(6)]
+    some[1] = replace(some[1], skipped=True)
+    assert not writer.contains(some[0].path, 3, 0)
+    assert writer.delivery_of(some[0].sha256, since) is None
+    for lines in (some[:2], some[2:3], some[3:]):
+        writer.append(lines)
+    reader = Ledger(tmp_path)
+    reader.refresh()
+    for ledger in (writer, reader):
+        assert ledger.delivered == len(some) - 1
+        for each in some:
+            assert ledger.has(each.id)
+            assert ledger.contains(each.path, each.size_bytes, each.mtime_ns)
+            found = ledger.delivery_of(each.sha256, since)
+            assert found == (None if each.skipped else each.id)
+
+
+def test_who_writes_goes_on_behind_what_was_written_meanwhile(tmp_path: Path) -> None:
+    writer, other = Ledger(tmp_path), Ledger(tmp_path)
+    for number, ledger in enumerate((writer, writer, other, writer, other)):
+        ledger.append([line(number)])
+    assert writer.has(line(2).id)
+    assert (writer.delivered, other.delivered) == (4, 5)
+    writer.refresh()
+    assert writer.delivered == 5
 
 
 def test_a_delivery_that_two_epochs_wrote_down_counts_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mftgit.adapters.control_line import ControlLine, LineEndedError
 from mftgit.adapters.health_server import HealthServer
 from mftgit.adapters.listening import Acceptor, close_listening, listen_on
 from mftgit.errors import ConfigError
-from mftgit.model.service import Listen
+from mftgit.model.inbound.service import Listen
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def _health(*, ready: bool) -> Iterator[tuple[str, int]]:
 
 
 def _ask(address: tuple[str, int], request: bytes) -> bytes:
-    with socket.create_connection(address, timeout=10) as client:
+    with socket.create_connection(address, timeout=60) as client:
         client.sendall(request)
         return b"".join(iter(lambda: client.recv(4096), b""))
 

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -13,10 +14,11 @@ from controller_site import NOW, Site, controller_site
 from web_client import WebClient
 
 from mftgit.adapters.passwords import hash_password
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
+from mftgit.controller.views import editing as editing_view
 from mftgit.model.access import OperatorRole
-from mftgit.model.draft import Draft
 from mftgit.model.names import CHANGES, OperatorName, Revision
+from mftgit.model.revisions.draft import Draft
 
 PLACES = {
     "locations/a.yaml": b"type: local\npath: a\n",
@@ -270,6 +272,49 @@ def test_a_draft_of_which_the_base_is_gone_does_not_stand_in_the_way(
     assert "is gone from the repository" in client.get("/edit").text
 
 
+def test_a_draft_outlives_a_restart_and_not_its_operator(site: Site, client: WebClient) -> None:
+    assert edit(client, "locations/a.yaml", "type: local\npath: kept\n").status == 303
+    editing = site.controller.web_parts.editing
+    before = editing.draft("propose")
+    editing.keep("gone", Draft(base=Revision("1" * 40)))
+    (kept, gone) = (site.folder.drafts / f"{each}.json" for each in ("propose", "gone"))
+    assert kept.stat().st_mode & 0o777 == 0o600
+    site.stop()
+    (site.folder.drafts / "read.json").write_text("{}", encoding="utf-8")
+    site.start()
+    editing = site.controller.web_parts.editing
+    assert editing.draft("propose") == before
+    assert editing.draft("read") is None
+    assert not gone.exists()
+    assert "path: kept" in client.get("/edit/document?path=locations/a.yaml").text
+    assert client.send("/edit", "/edit/propose", name="kept", message="x").status == 303
+    assert not kept.exists()
+
+
+def test_a_draft_goes_on_in_memory_where_the_disk_takes_none(site: Site, client: WebClient) -> None:
+    folder = site.folder.drafts
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.write_text("in the way", encoding="utf-8")
+    assert edit(client, "locations/a.yaml", "type: local\npath: here\n").status == 303
+    assert "path: here" in client.get("/edit/document?path=locations/a.yaml").text
+    folder.unlink()
+    assert client.send("/edit", "/edit/discard").status == 303
+
+
+def test_the_draft_that_was_not_touched_longest_makes_way(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editing_view, "MOST_DRAFTS", 2)
+    editing = site.controller.web_parts.editing
+    for name in ("a", "b", "a", "c"):
+        editing.keep(name, Draft(base=Revision("1" * 40)))
+    assert editing.draft("b") is None
+    assert {"a.json", "c.json"} <= {path.name for path in site.folder.drafts.iterdir()}
+    assert not (site.folder.drafts / "b.json").exists()
+    for name in "ac":
+        editing.drop(name)
+
+
 def test_who_only_reads_does_not_edit(site: Site, head: Revision) -> None:
     reader = WebClient(site)
     reader.log_in("read", "read")
@@ -350,12 +395,35 @@ def test_a_form_changes_what_is_filled_in_and_keeps_comments(client: WebClient) 
     )
 
 
+def test_a_form_shows_what_is_filled_and_keeps_the_rest_folded(client: WebClient) -> None:
+    client.send("/edit", "/edit/new", folder="locations", name="n", do="form")
+    shown = folded(client.get("/edit/form?path=transfers/t.yaml").text)
+    assert shown["retry"] is True
+    assert "source" not in shown  # it is needed
+    assert shown["watch"] is True
+    filled = fill(client, "transfers/t.yaml", retry__attempts="0")
+    assert filled.status == 422
+    assert folded(filled.text)["retry"] is False
+    filled = fill(client, "transfers/t.yaml", trigger="watch", trigger__watch__every_s="3")
+    assert filled.status == 303
+    assert folded(client.get("/edit/form?path=transfers/t.yaml").text)["watch"] is False
+
+
+def folded(page: str) -> dict[str, bool]:
+    """Return of each group that nobody has to fill in whether it is folded."""
+    found = re.findall(r'<details class="group"( open)?><summary>([\w-]+)', page)
+    return {name: not is_open for is_open, name in found}
+
+
 def test_a_form_tells_problems_at_their_fields(client: WebClient) -> None:
     told = fill(client, "transfers/t.yaml", source__location="nowhere")
     assert told.status == 422
     assert 'value="nowhere"' in told.text
     assert re.search(r'name="field/source/location" value="nowhere"[^>]*aria-invalid', told.text)
     assert "there is no location" in words(told.text)
+    checked = fill(client, "transfers/t.yaml", "check", source__location="nowhere")
+    assert "1 problem." in words(checked.text)
+    assert "Not kept" not in words(checked.text)
     wrong = fill(client, "transfers/t.yaml", source__stable_s="soon")
     assert wrong.status == 422
     assert 'value="soon"' in wrong.text

@@ -14,13 +14,13 @@ from controller_site import NODE, NOW, Site, controller_site
 from jsonschema import Draft202012Validator
 from web_client import WebClient
 
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.passwords import hash_password
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.controller.web import event_lines
 from mftgit.controller.web.event_told import told_schema
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import Event, EventName, Fact
+from mftgit.model.events.event import Event, EventName, Fact
 from mftgit.model.names import Epoch, OperatorName, Revision
 
 HOSTILE = '<script>window.hurt = 1</script>\x1b[2J"&'
@@ -173,7 +173,7 @@ def test_who_follows_is_told_what_is_written_from_then_on_and_asked_for(site: Si
     with following(site, "?severity=error") as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         assert answer.readline() == b"retry: 3000\n"
-        tell(site, 10, transfer="invoices")
+        tell(site, 10, transfer="receipts")
         tell(site, 11, EventName.RUN_FAILED, transfer="orders")
         position, told = next_event(answer)
         assert told["event"]["seq"] == 11
@@ -182,8 +182,8 @@ def test_who_follows_is_told_what_is_written_from_then_on_and_asked_for(site: Si
 
 def test_who_comes_back_is_told_what_came_meanwhile(site: Site) -> None:
     (newest,) = asked(site, "?limit=1")["events"]
-    tell(site, 12, transfer="invoices")
-    tell(site, 13, transfer="invoices")
+    tell(site, 12, transfer="receipts")
+    tell(site, 13, transfer="receipts")
     last = {"Last-Event-ID": str(newest["position"])}
     with following(site, "?after=0", headers={**site.basic(), **last}) as answer:
         assert [next_event(answer)[1]["event"]["seq"] for _ in range(2)] == [12, 13]

@@ -10,9 +10,9 @@ from controller_site import NODE, Node, Site, controller_site
 from node_site import ONE, started
 from web_client import WebClient
 
-from mftgit.model.config import Role
-from mftgit.model.handler_status import EventHandlerStatus, HandlerState
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.handlers.status import EventHandlerStatus, HandlerState
+from mftgit.model.members.messages import MemberState, MemberStatus
 from mftgit.model.names import EventHandlerName
 
 EVIL = "<img src=x onerror=alert(1)>\u202e"

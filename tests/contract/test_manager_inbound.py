@@ -15,16 +15,16 @@ from web_client import WebClient
 
 from mftgit.adapters.channel import ControllerRefusedError
 from mftgit.adapters.clock import rfc3339
-from mftgit.controller.visits import ASK_EVERY_S, FRESH_S, Visits
+from mftgit.controller.members.visits import ASK_EVERY_S, FRESH_S, Visits
 from mftgit.errors import MftgitError
 from mftgit.member.sessions import SessionsWatch
-from mftgit.model.bans import ban_facts
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.messages import Hint, MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.inbound.bans import ban_facts
+from mftgit.model.inbound.service_status import ServiceState, ServiceStatus
+from mftgit.model.inbound.sessions_told import SessionsTold
+from mftgit.model.members.messages import Hint, MemberState, MemberStatus
 from mftgit.model.names import MemberName, ServiceName
-from mftgit.model.service_status import ServiceState, ServiceStatus
-from mftgit.model.sessions_told import SessionsTold
 
 EVIL = '<img src=x onerror=alert(1)>\u202e"'
 SESSION = {
@@ -145,7 +145,7 @@ def test_a_member_is_asked_who_is_logged_in_while_somebody_looks(site: Site, nod
     visits = site.controller.visits
     until(lambda: visits._clock.boottime() - visits._asked_at > ASK_EVERY_S)
     checked(site, "/api/v1/inbound/sessions")
-    assert next(hints) is Hint.SESSIONS
+    assert any(hint is Hint.SESSIONS for hint in hints)  # others may come before it
     watched.poke()
     until(lambda: checked(site, "/api/v1/inbound/sessions")["sessions"] == [])
     watched.stop()
@@ -232,8 +232,10 @@ def test_uploads_and_downloads_are_found_and_drawn(
     assert checked(site, "/api/v1/inbound/uploads?text=a.csv")["events"][0]["path"] == "in/a.csv"
     assert checked(site, "/api/v1/inbound/uploads?account=nobody")["events"] == []
     bars = checked(site, "/api/v1/inbound/uploads/volume?account=acme")["bars"]
-    assert (bars[-1]["files"], bars[-1]["bytes"]) == (2, 1000)
-    assert checked(site, "/api/v1/inbound/downloads/volume?by=day")["bars"][-1]["bytes"] == 250
+    # In two bars, where the hour has just changed.
+    assert [sum(bar[of] for bar in bars[-2:]) for of in ("files", "bytes")] == [2, 1000]
+    days = checked(site, "/api/v1/inbound/downloads/volume?by=day")["bars"]
+    assert sum(day["bytes"] for day in days[-2:]) == 250
     page = client.get("/inbound/history?of=upload&account=acme").text
     assert "in/a.csv" in page
     assert "<img" not in page

@@ -17,11 +17,11 @@ from jsonschema import Draft202012Validator
 from web_client import WebClient
 
 from mftgit.adapters.passwords import hash_password
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.cli.main import run_verb
 from mftgit.controller.web.sessions import COOKIE
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 from mftgit.model.names import OperatorName
 from mftgit.resources import load_schemas
 

@@ -11,7 +11,7 @@ from waiting import until
 from web_client import WebClient
 
 from mftgit.adapters.passwords import hash_password
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.controller.web import live
 from mftgit.model.access import OperatorRole
 from mftgit.model.names import OperatorName

@@ -12,17 +12,17 @@ from waiting import until
 from web_client import WebClient
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.operator_codes import OperatorCodes
 from mftgit.adapters.passwords import hash_password
-from mftgit.adapters.registry import Registry
-from mftgit.adapters.web_sessions import WebSessions
+from mftgit.adapters.registry.operator_codes import OperatorCodes
+from mftgit.adapters.registry.registry import Registry
+from mftgit.adapters.registry.web_sessions import WebSessions
 from mftgit.cli.main import run_verb
-from mftgit.controller.codes import Codes
+from mftgit.controller.operators.codes import Codes
 from mftgit.controller.web.sessions import COOKIE, IDLE_S, LONGEST_S, MOST, Sessions
 from mftgit.model.access import Kind, OperatorRole, Principal
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.inbound.totp import STEP_S, code_at, read_key
 from mftgit.model.names import OperatorName
-from mftgit.model.totp import STEP_S, code_at, read_key
 
 HASH = hash_password("p")
 

@@ -9,9 +9,9 @@ import pytest
 from controller_site import NODE, NOW, Site, controller_site
 from web_client import WebClient
 
-from mftgit.adapters import pki
 from mftgit.adapters.proof import Prover
-from mftgit.model.events import EventName
+from mftgit.adapters.tls import pki
+from mftgit.model.events.event import EventName
 
 HUGE: Final = 10**400
 ODD: Final[tuple[Any, ...]] = (

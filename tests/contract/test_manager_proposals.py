@@ -14,7 +14,7 @@ from controller_site import NOW, Site, controller_site
 from web_client import Answer, WebClient, form_fields
 
 from mftgit.adapters.passwords import hash_password
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.model.access import OperatorRole
 from mftgit.model.names import CHANGES, OperatorName, Revision
 
@@ -93,10 +93,14 @@ def test_a_proposal_is_approved_by_another_and_merged(site: Site, base: Revision
     shown = words(peter.get(page).text)
     assert "It cannot be merged yet" in shown
     assert "Members controller Restarts transfer t on controller" in shown
+    mary = opened(site, "mary")
+    before = mary.get(page).text
+    assert '<button disabled aria-describedby="lacking">Merge</button>' in before
+    assert re.search(r'<ul id="lacking">\s*<li>1 more approval is needed', before)
     assert peter.send(page, f"{page}/approve", comment="Good").status == 303
     assert "It can be merged" in words(peter.get(page).text)
+    assert "<button>Merge</button>" in mary.get(page).text
     assert peter.post(f"{page}/merge", {"form_token": peter.token, "revision": tip}).status == 403
-    mary = opened(site, "mary")
     merged = mary.send(page, f"{page}/merge")
     assert (merged.status, merged.headers["Location"]) == (303, f"/history/{tip}")
     assert site.head() == tip
@@ -147,7 +151,7 @@ def test_nothing_is_said_of_what_was_not_looked_at(site: Site, base: Revision) -
     tip = propose(site, "moving", seen, "type: local\npath: c\n")
     for word, body in (
         ("approve", {}), ("request-changes", {"comment": "x"}), ("comments", {"text": "x"}),
-        ("merge", {}), ("close", {}),
+        ("merge", {}), ("close", {}), ("bring-up", {}),
     ):  # fmt: skip
         status, told = api(site, f"/moving/{word}", {"revision": seen, **body}, who="mary")
         assert (status, "moved on" in told["error"]) == (409, True), word

@@ -13,11 +13,11 @@ from node_site import ONE, TWO, restarted, started
 from small_cluster import OUTCOMES
 from waiting import until
 
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.member.app import Member
 from mftgit.member.counting import Counting
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import MemberState
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import MemberState
 
 
 @pytest.fixture
@@ -45,9 +45,14 @@ def stream(site: Site, count: int, *, over_s: float) -> None:
             threading.Event().wait(max(0.0, pause_s))
         until(lambda: member.status().active_revision == published[-1])
         until(lambda: member.status().state is MemberState.ACTIVE)
+        own: list[Event] = []
+
+        def all_is_told() -> bool:
+            own[:] = [each for _, each in events.after(0, limit=1_000_000)]
+            return collected(site) == own
+
+        until(all_is_told)  # when it stops, it waits for that for a moment only
         member.stop()
-        own = [each for _, each in events.after(0, limit=1_000_000)]
-    assert collected(site) == own
     begun = {
         (each.facts["head_seq"], each.revision)
         for each in own

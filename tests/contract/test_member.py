@@ -19,17 +19,18 @@ from git_cli import git_ok
 from node_site import ONE, TRANSFER, TWO, damage, deliver, restarted, started
 from waiting import until
 
-from mftgit.adapters import pki, scheduler
+from mftgit.adapters import scheduler
 from mftgit.adapters.channel import ControllerRefusedError, ControllerUnreachableError
-from mftgit.adapters.git_objects import StoreBusyError
+from mftgit.adapters.git.objects import StoreBusyError
+from mftgit.adapters.tls import pki
 from mftgit.errors import MftgitError, RemovedError
 from mftgit.member.intake import NotRunningError
-from mftgit.model import activation
-from mftgit.model.events import EventName
-from mftgit.model.messages import MemberState
+from mftgit.model.events.event import EventName
+from mftgit.model.members import activation
+from mftgit.model.members.messages import MemberState
+from mftgit.model.members.record import Stage, format_record, parse_record
 from mftgit.model.names import Revision
-from mftgit.model.record import Stage, format_record, parse_record
-from mftgit.model.session import Told, parse_told
+from mftgit.model.ownership.session import Told, parse_told
 
 PARTS = ("config", "objects/pack/*.pack", "objects/pack/*.idx")
 

@@ -22,16 +22,16 @@ from node_site import ONE, TWO
 from waiting import until
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.order_records import OrderRecords
+from mftgit.adapters.registry.orders import OrderRecords
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
 from mftgit.member.kept import read_orders
 from mftgit.member.orders import OrderWatch
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.members.orders import Verb
+from mftgit.model.members.passed_orders import Asked, OrderState, Settled
+from mftgit.model.members.record import Stage
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.orders import Verb
-from mftgit.model.passed_orders import Asked, OrderState, Settled
-from mftgit.model.record import Stage
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.long, pytest.mark.timeout(1200)]
 

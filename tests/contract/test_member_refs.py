@@ -10,11 +10,11 @@ import pytest
 from controller_site import NODE, NOW, Site, controller_site
 from git_cli import git, git_ok
 
-from mftgit.adapters import pki
-from mftgit.adapters.registry import Registry
-from mftgit.controller.member_refs import MemberRefs
-from mftgit.model.config import Role
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.adapters.registry.registry import Registry
+from mftgit.adapters.tls import pki
+from mftgit.controller.members.refs import MemberRefs
+from mftgit.model.configuration.config import Role
+from mftgit.model.members.messages import MemberState, MemberStatus
 from mftgit.model.names import MEMBERS, Revision
 
 ACTIVE, ATTEMPTED = f"{MEMBERS}{NODE}/active", f"{MEMBERS}{NODE}/attempted"

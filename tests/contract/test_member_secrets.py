@@ -11,14 +11,14 @@ from secret_documents import Key, make_key, sealed
 
 from mftgit.adapters import age
 from mftgit.member.secrets import Unsealer
-from mftgit.model.config import Generation, Role
-from mftgit.model.events import EventName
-from mftgit.model.messages import MemberState
+from mftgit.model.configuration.config import Generation, Role
+from mftgit.model.configuration.plan import plan
+from mftgit.model.configuration.render import render
+from mftgit.model.configuration.rendered import InvalidConfigError
+from mftgit.model.events.event import EventName
+from mftgit.model.members.messages import MemberState
 from mftgit.model.names import MemberName, SecretName
-from mftgit.model.plan import plan
-from mftgit.model.render import render
-from mftgit.model.rendered import InvalidConfigError
-from mftgit.model.secret_document import ARMOR
+from mftgit.model.secrets.document import ARMOR
 
 ONE = MemberName("node-1")
 PARTNER = SecretName("partner")

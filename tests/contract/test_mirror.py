@@ -27,10 +27,10 @@ from loguru import logger
 from sshd import running_sshd
 from waiting import until
 
-from mftgit.adapters.registry import Registry
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.adapters.registry.registry import Registry
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import MemberState, MemberStatus
 from mftgit.model.names import MemberName, Revision
 from mftgit.resources import load_schemas
 
@@ -170,7 +170,7 @@ def test_what_could_not_be_judged_is_judged_again(
         first = forge.push({"cluster.yaml": required, "trust/gpg_signers": home.line("ann")})
         until(lambda: forge.site.head() == first)
         with monkeypatch.context() as patch:
-            patch.setattr("mftgit.adapters.gpg.shutil.which", lambda _name: None)
+            patch.setattr("mftgit.adapters.git.gpg.shutil.which", lambda _name: None)
             tip = commit_by_gpg(forge.work, home, "ann")
             git_ok(forge.work, "push", "--quiet", "origin", "HEAD:main")
             forge.look_again()

@@ -15,15 +15,15 @@ from controller_site import NOW, Site, controller_site
 from forwarding import forwarded
 from kills import die_before
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import ControllerUnreachableError
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.controller.certificate import MAX_HOSTS, renew_certificate, signing_authority
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.move import Move, MoveFailedError
 from mftgit.member.upstream import RemoteUpstream
-from mftgit.model.controller_line import ControllerLine, build_line, fingerprints
-from mftgit.model.incarnation import Shown
+from mftgit.model.configuration.controller_line import ControllerLine, build_line, fingerprints
+from mftgit.model.members.incarnation import Shown
 from mftgit.model.names import Revision
 
 OTHER = pki.make_authority("other", now=NOW())
@@ -101,7 +101,7 @@ def test_a_controller_that_was_replaced_is_not_gone_over_to(site: Site, node: St
             is_behind=nothing,
             shown=lambda: Shown(incarnation=1, warrant="00"),
         )
-        with pytest.raises(MoveFailedError, match="was replaced by another controller"):
+        with pytest.raises(MoveFailedError, match="which was replaced by 1"):
             mover.go_over(line(url), seq=1)
         assert in_use(node)[0] == site.url
 

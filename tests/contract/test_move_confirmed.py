@@ -14,18 +14,19 @@ from forwarding import forwarded
 from node_site import ONE, TWO, restarted, started
 from ports import own_port
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import check_listener
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
-from mftgit.model.controller_line import fingerprints
-from mftgit.model.events import EventName
-from mftgit.model.messages import MemberState
-from mftgit.model.record import Stage
+from mftgit.model.configuration.controller_line import fingerprints
+from mftgit.model.events.event import EventName
+from mftgit.model.members.messages import MemberState
+from mftgit.model.members.record import Stage
 
-QUICK = "confirm: {within_s: 1}\n"
+PATIENT, QUICK = "confirm: {within_s: 600}\n", "confirm: {within_s: 10}\n"
+"""How long a line is tried: to work on however busy a machine, or to be given up, which is waited for."""
 
 
 @pytest.fixture
@@ -34,8 +35,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-def with_line(url: str | None = None, ca: str | None = None) -> dict[str, bytes]:
-    return ONE | {"cluster.yaml": (section(url, ca) + QUICK).encode()}
+def with_line(
+    url: str | None = None, ca: str | None = None, confirm: str = PATIENT
+) -> dict[str, bytes]:
+    return ONE | {"cluster.yaml": (section(url, ca) + confirm).encode()}
 
 
 def test_a_node_goes_over_to_the_address_that_a_revision_names_and_tells_it(site: Site) -> None:
@@ -69,8 +72,8 @@ def test_a_line_that_does_not_work_is_rolled_back_with_the_reason_and_never_used
         pass
     other = pki.make_authority("other", now=NOW())
     documents = {
-        "address": with_line(gone),
-        "authority": with_line(ca=other.certificate.decode()),
+        "address": with_line(gone, confirm=QUICK),
+        "authority": with_line(ca=other.certificate.decode(), confirm=QUICK),
     }[wrong]
     bad = site.publish(documents)
     node.look()
@@ -165,7 +168,7 @@ def test_an_old_copy_of_the_controller_that_was_started_since_is_not_gone_over_t
     with old_copy(site, tmp_path) as (url, start):
         good = site.publish(TWO)
         node.look()
-        bad = site.publish(with_line(url))
+        bad = site.publish(with_line(url, confirm=QUICK))
         start()  # so that its head has a higher number than any before
         node.look()
         assert (node.intake.runs, node.intake.record.attempted) == (good, bad)

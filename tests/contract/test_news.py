@@ -11,7 +11,7 @@ from lone_node import lone_node
 from waiting import until
 
 from mftgit.member.outbound.service import Outbound
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Cluster,
     Destination,
@@ -22,11 +22,11 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.events import EventName
-from mftgit.model.location import LocalLocation
+from mftgit.model.configuration.plan import plan
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import LocationName, MemberName, Revision, TransferName
-from mftgit.model.plan import plan
-from mftgit.model.triggers import Trigger, WatchBy, WatchTrigger
+from mftgit.model.transfers.triggers import Trigger, WatchBy, WatchTrigger
 
 HERE, THERE, T, GONE = (
     LocationName("here"),
@@ -108,6 +108,10 @@ class Site:
         hidden.rename(file)
         self.members[by].noticed(str(file))
 
+    def words(self) -> list[Path]:
+        """Return what is left for owners."""
+        return list(self.news.glob("*"))
+
     def arrived(self, name: str) -> bool:
         return (self.root / "there" / name).exists()
 
@@ -129,7 +133,7 @@ def test_an_upload_is_taken_on_at_once_by_whoever_owns_the_transfer(site: Site) 
     for name, by in (("a", owner), ("b", other), ("c", other)):
         site.upload(name, by)
         until(lambda name=name: site.arrived(name))  # type: ignore[misc]
-    until(lambda: not list(site.news.iterdir()))
+    until(lambda: not site.words())
 
 
 def test_an_upload_that_ends_while_its_member_stops_is_told_to_the_next_owner(site: Site) -> None:
@@ -164,7 +168,7 @@ def test_what_no_transfer_watches_and_what_was_removed_is_no_news(site: Site) ->
     (site.news / GONE).touch()
     (site.news / "..x").touch()
     site.upload("c", other)
-    until(lambda: site.arrived("c") and not list(site.news.iterdir()))
+    until(lambda: site.arrived("c") and not site.words())
 
 
 def test_of_a_transfer_that_each_member_has_for_itself_nobody_else_is_told(site: Site) -> None:
@@ -175,7 +179,7 @@ def test_of_a_transfer_that_each_member_has_for_itself_nobody_else_is_told(site:
     site.upload("a", "one")
     until(lambda: not one._news._folders_with_news)
     threading.Event().wait(0.2)
-    assert not list(site.news.iterdir())
+    assert not site.words()
 
 
 def test_a_word_waits_for_an_owner_and_storage_that_is_away_ends_nothing(site: Site) -> None:
@@ -194,4 +198,4 @@ def test_a_word_waits_for_an_owner_and_storage_that_is_away_ends_nothing(site: S
     aside.rename(shared)
     one.drain(on=False)
     until(lambda: site.arrived("a") and site.arrived("b"))
-    until(lambda: not list(site.news.iterdir()))
+    until(lambda: not site.words())

@@ -1,7 +1,10 @@
 """News of folders on a file system of this machine, by the kernel's own words."""
 
+import os
 import queue
+import resource
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from mftgit.adapters import inotify
 from mftgit.adapters.inotify import Inotify, tells
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @dataclass
@@ -167,6 +170,23 @@ def test_a_listener_that_fails_does_not_make_it_deaf(folder: Path) -> None:
             assert heard.get(timeout=WAIT_S) == "k"
     finally:
         made.stop()
+
+
+def test_it_hears_beside_more_open_files_than_select_takes(folder: Path) -> None:
+    heard: queue.Queue[str] = queue.Queue()
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as open_files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(now, 2048), most))
+        open_files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (now, most))
+        while open_files.enter_context(Path(os.devnull).open("rb")).fileno() < 1024:  # FD_SETSIZE
+            pass
+        made = Inotify(heard.put)
+        try:
+            assert made.watch("k", folder, depth=0)
+            (folder / "a").write_text("x", encoding="utf-8")
+            assert heard.get(timeout=WAIT_S) == "k"
+        finally:
+            made.stop()
 
 
 def test_one_that_was_stopped_hears_nothing_any_more(folder: Path) -> None:

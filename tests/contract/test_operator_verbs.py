@@ -13,7 +13,7 @@ from gpg_keys import commit_by_gpg, gpg_home
 from signing import commit_at, make_key, signing_settings
 
 from mftgit.cli.main import run_verb
-from mftgit.model.trust import Outcome
+from mftgit.model.trust.trust import Outcome
 from mftgit.resources import load_schemas
 
 pytestmark = pytest.mark.needs("git")
@@ -275,7 +275,7 @@ def test_who_signed_a_revision_is_told_by_the_revision_before_it(
     (newest,) = found(run, "log", "-n", "1")["revisions"]
     assert newest["signature"] == signatures[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mftgit.adapters.gpg.shutil.which", lambda _name: None)
+        patch.setattr("mftgit.adapters.git.gpg.shutil.which", lambda _name: None)
         assert "(not checked: gpg is not installed" in run("log", "-n", "2")
     shallow = clone((tmp_path / "origin.git").as_uri(), tmp_path / "shallow", "--depth", "2")
     revisions = found(run, "log", str(shallow))["revisions"]

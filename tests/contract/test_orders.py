@@ -12,10 +12,10 @@ from waiting import until
 
 from mftgit.cli.main import mftgit
 from mftgit.member.kept import read_orders
-from mftgit.model.events import EventName
-from mftgit.model.messages import Drain, MemberState
+from mftgit.model.events.event import EventName
+from mftgit.model.members.messages import Drain, MemberState
+from mftgit.model.members.record import Record, Wait
 from mftgit.model.names import CHANGES, Revision
-from mftgit.model.record import Record, Wait
 
 
 @pytest.fixture

@@ -23,27 +23,27 @@ from outbound_site import (
     site,
 )
 
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     EndpointFullError,
     EndpointLostError,
     LoginError,
 )
-from mftgit.member.outbound.context import RunContext
-from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.intents import Intents, RecordUnreadableError
-from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import OwnershipEndedError
-from mftgit.member.outbound.run import end_begun, has_work, run_once
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.claim import ClaimId, format_claim
-from mftgit.model.config import AfterSuccess, Overwrite
-from mftgit.model.events import EventName
-from mftgit.model.failover import Sign
-from mftgit.model.intent import format_intents, parse_intents
-from mftgit.model.location import LocalLocation
+from mftgit.member.outbound.given.context import RunContext
+from mftgit.member.outbound.ownership.own import OwnershipEndedError
+from mftgit.member.outbound.places.fenced import FencedEndpoint
+from mftgit.member.outbound.records.intents import Intents, RecordUnreadableError
+from mftgit.member.outbound.records.ledger import Ledger
+from mftgit.member.outbound.runs.run import end_begun, has_work, run_once
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import AfterSuccess, Overwrite
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import LocationName, MemberName
-from mftgit.model.run import DeliveryState, RunState
-from mftgit.model.triggers import IntervalTrigger, WatchTrigger
+from mftgit.model.transfers.claim import ClaimId, format_claim
+from mftgit.model.transfers.failover import Sign
+from mftgit.model.transfers.intent import format_intents, parse_intents
+from mftgit.model.transfers.run import DeliveryState, RunState
+from mftgit.model.transfers.triggers import IntervalTrigger, WatchTrigger
 
 
 def die_with(there: "Site", state: DeliveryState) -> None:
@@ -59,13 +59,6 @@ def die_with(there: "Site", state: DeliveryState) -> None:
 
     with pytest.raises(Crash):
         there.run(Dying(1))
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "target").mkdir()
-    return tmp_path
 
 
 def no_effect_is_left(there: Site) -> None:

@@ -11,11 +11,11 @@ from node_site import ONE, TWO, restarted, started
 
 from mftgit.errors import MftgitError
 from mftgit.member.kept import write_orders
-from mftgit.model.events import EventName
-from mftgit.model.messages import MemberState
+from mftgit.model.events.event import EventName
+from mftgit.model.members.messages import MemberState
+from mftgit.model.members.orders import Order, Orders, Verb, give
+from mftgit.model.members.record import Stage
 from mftgit.model.names import Revision
-from mftgit.model.orders import Order, Orders, Verb, give
-from mftgit.model.record import Stage
 
 OUTCOMES = {
     EventName.REVISION_ACTIVATED,

@@ -11,9 +11,9 @@ from lone_node import lone_node
 from waiting import until
 
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, Session, Wish
-from mftgit.member.outbound.coordination import AbsentCoordinator
+from mftgit.member.outbound.ownership.coordination import AbsentCoordinator
 from mftgit.member.outbound.service import Outbound
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Cluster,
     Destination,
@@ -23,15 +23,15 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.etcd import EtcdPlace
-from mftgit.model.events import EventName
-from mftgit.model.location import LocalLocation
-from mftgit.model.login import SecretRef
+from mftgit.model.configuration.plan import plan
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import LocalLocation
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.tls import TlsAuth
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
-from mftgit.model.plan import plan
-from mftgit.model.standing import Handover, Standing
-from mftgit.model.tls import TlsAuth
-from mftgit.model.triggers import WatchBy, WatchTrigger
+from mftgit.model.ownership.etcd import EtcdPlace
+from mftgit.model.ownership.standing import Handover, Standing
+from mftgit.model.transfers.triggers import WatchBy, WatchTrigger
 
 pytestmark = pytest.mark.needs("etcd")
 
@@ -45,6 +45,7 @@ class Site:
     """Members over one files root."""
 
     root: Path
+    ttl_s: float = TTL_S
     members: list[Outbound] = field(default_factory=list)
     active: dict[int, Generation] = field(default_factory=dict)
     taken: list[tuple[str, int]] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Site:
         fresh: bool = True,
         trigger: WatchTrigger = OFTEN,
     ) -> None:
-        wanted = generation(etcd, trigger)
+        wanted = generation(etcd, trigger, self.ttl_s)
         steps = plan(self.active.get(id(member)), wanted)
         ready = member.prepare(steps, wanted, fresh=fresh)
         member.apply(ready, revision=Revision("a" * 40))
@@ -80,7 +81,7 @@ class Site:
         until((self.root / "there" / name).exists)
 
 
-def generation(etcd: EtcdPlace | None, trigger: WatchTrigger) -> Generation:
+def generation(etcd: EtcdPlace | None, trigger: WatchTrigger, ttl_s: float) -> Generation:
     transfer = Transfer(
         name=T,
         source=Source(location=HERE, stable_s=0.0),
@@ -89,7 +90,7 @@ def generation(etcd: EtcdPlace | None, trigger: WatchTrigger) -> Generation:
         after_success=AfterSuccess.DELETE,
     )
     return Generation(
-        cluster=Cluster(name="c", lease_ttl_s=TTL_S, etcd=etcd),
+        cluster=Cluster(name="c", lease_ttl_s=ttl_s, etcd=etcd),
         member=Member(name=MemberName("m"), role=Role.NODE),
         locations={
             HERE: LocalLocation(name=HERE, path="here"),
@@ -113,7 +114,27 @@ def place(etcds: Etcds, prefix: str | None = None) -> EtcdPlace:
     return EtcdPlace(endpoints=urls, prefix=prefix or etcds.fresh_prefix())
 
 
+def connections(etcds: Etcds) -> int:
+    """Return how many connections to an etcd's gate are open at their nearer end (proc_net_tcp)."""
+    gates = {f"{each.port:04X}" for each in etcds.endpoints}
+    lines = Path("/proc/self/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return sum(
+        line.split()[2].rpartition(":")[2] in gates and line.split()[3] in ("01", "08")
+        for line in lines
+    )
+
+
+def test_a_member_that_stops_hangs_up(site: Site, etcds: Etcds) -> None:
+    one = site.add("one")
+    site.run(one, place(etcds))
+    site.deliver("a")
+    assert connections(etcds)
+    one.stop()
+    until(lambda: not connections(etcds))
+
+
 def test_another_member_takes_over_at_once_when_the_owner_stops(site: Site, etcds: Etcds) -> None:
+    site.ttl_s = 600.0  # no lease ends by itself
     etcd = place(etcds)
     one, two = site.add("one"), site.add("two")
     site.run(one, etcd)

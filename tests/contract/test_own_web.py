@@ -13,9 +13,9 @@ from waiting import until
 from mftgit.adapters.plain_http import Answer, Spot
 from mftgit.errors import ConfigError
 from mftgit.member.own_web import OwnWeb
-from mftgit.model.config import Generation, Role
+from mftgit.model.configuration.config import Generation, Role
+from mftgit.model.configuration.render import render
 from mftgit.model.names import MemberName
-from mftgit.model.render import render
 
 SPOTS = {
     "/": Spot(answer=lambda: Answer(body=b"here\n")),
@@ -34,7 +34,7 @@ def generation(port: int | None) -> Generation:
 def says(port: int, path: str = "/") -> str | None:
     """Return what is answered there, None where nobody listens."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             found: bytes = answer.read()
     except OSError as error:
         return f"{error}" if "HTTP Error" in str(error) else None

@@ -17,16 +17,16 @@ from outbound_site import CLOCK, SOURCE, TARGET, Owner, Site, site
 from sftp_server import PASSWORD, OnlyReadsAndDeletes, sftp_server
 from sshd import running_sshd
 
-from mftgit.adapters.endpoint import Endpoint
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.sftp import connect
+from mftgit.adapters.endpoint.contract import Endpoint
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.adapters.sftp.endpoint import connect
 from mftgit.errors import MftgitError
-from mftgit.member.outbound import resume
-from mftgit.member.outbound.run import run_once
-from mftgit.model.config import Claiming
-from mftgit.model.events import EventName
-from mftgit.model.location import Location
-from mftgit.model.partial import parse_partial
+from mftgit.member.outbound.copying import resume
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.model.configuration.config import Claiming
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import Location
+from mftgit.model.transfers.partial import parse_partial
 
 SIZES = (0, 1, 10_000, 10_000, 10_000, 200_000, 1_500_000)
 LARGE_SIZES = (12_000_000, 20_000_000)  # are gone on with
@@ -124,9 +124,10 @@ def kill_at_random(
             process.kill()
             process.join()
         there.open = lambda location, make=False: opening(location)  # type: ignore[method-assign] # noqa: ARG005
-        until = CLOCK.boottime() + 60
+        until = CLOCK.boottime() + 300
         while there.left_at_source() and CLOCK.boottime() < until:
             there.run(kills + 1)
+        until = CLOCK.boottime() + 60
         while partner.got.total() < sent.total() and CLOCK.boottime() < until:
             Event().wait(0.02)
         Event().wait(0.5)  # for what would come too much
@@ -220,8 +221,8 @@ def test_an_owner_that_is_killed_leaves_large_files_to_go_on_with(
 
 def has_arrived(there: Site) -> bool:
     """Tell whether it is written down that some of a file has arrived."""
-    for path in there.state.glob("intents/*/[!.]*.partial"):
-        with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):  # who takes over removes folders and files meanwhile
+        for path in there.state.glob("intents/*/[!.]*.partial"):
             if parse_partial(path.read_bytes()).digests:
                 return True
     return False

@@ -13,18 +13,19 @@ from typing import Any
 
 import pytest
 from outbound_site import CLOCK, LARGE, SOURCE, Site, Watched, site
-from sshd import Sshd, running_sshd
+from sshd import Sshd
+from waiting import WAIT_S
 
-from mftgit.adapters.endpoint import Endpoint, EndpointLostError, EndpointRefusedError
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.sftp import connect
-from mftgit.member.outbound.connections import Connections
-from mftgit.member.outbound.run import run_once
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.config import Verify
-from mftgit.model.content import Gzip
-from mftgit.model.location import Location
-from mftgit.model.run import RunState
+from mftgit.adapters.endpoint.contract import Endpoint, EndpointLostError, EndpointRefusedError
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.adapters.sftp.endpoint import connect
+from mftgit.member.outbound.places.connections import Connections
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import Verify
+from mftgit.model.locations.location import Location
+from mftgit.model.transfers.content import Gzip
+from mftgit.model.transfers.run import RunState
 
 NAMES = [f"{number}.bin" for number in range(4)]
 
@@ -66,7 +67,7 @@ def test_large_files_are_on_their_way_at_the_same_time(
 
     def together(endpoint: Watched, _path: str) -> None:
         endpoints.add(endpoint)
-        meet.wait(20)
+        meet.wait(WAIT_S)
 
     patch_write(monkeypatch, together)
     assert run(there).files == 4
@@ -147,12 +148,6 @@ def test_a_lost_connection_ends_the_run_and_the_next_one_goes_on(
         run(there)
     assert arrived(there) == {name: LARGE + name.encode() for name in NAMES}
     assert there.records() == []
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
 
 
 @contextmanager

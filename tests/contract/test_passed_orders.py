@@ -12,23 +12,22 @@ from controller_site import NODE, NOW, Node, Site, controller_site
 from node_site import ONE, restarted, started
 from waiting import until
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import ControllerRefusedError
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.order_records import OrderRecords, TooManyOrdersError, UnknownOrderError
-from mftgit.adapters.registry import Registry
-from mftgit.controller.orders import Orders, UnknownMemberError
+from mftgit.adapters.registry.orders import OrderRecords, TooManyOrdersError, UnknownOrderError
+from mftgit.adapters.registry.registry import Registry
+from mftgit.adapters.tls import pki
+from mftgit.controller.members.orders import Orders, UnknownMemberError
 from mftgit.errors import MftgitError
 from mftgit.member.kept import read_orders
 from mftgit.member.orders import OrderWatch
-from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.storage import STATE
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import Drain, Hint, MemberState
-from mftgit.model.names import MemberName, TransferName
-from mftgit.model.orders import Verb
-from mftgit.model.passed_orders import (
+from mftgit.member.outbound.ownership.storage import STATE
+from mftgit.member.outbound.records.pauses import Pauses
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import Drain, Hint, MemberState
+from mftgit.model.members.orders import Verb
+from mftgit.model.members.passed_orders import (
     MOST_KEPT,
     MOST_OPEN,
     ORDER_S,
@@ -38,6 +37,7 @@ from mftgit.model.passed_orders import (
     PassedOrder,
     Told,
 )
+from mftgit.model.names import MemberName, TransferName
 
 T, ALICE = TransferName("one"), "operator alice"
 OTHER = MemberName("node-2")
@@ -507,7 +507,7 @@ def test_a_flood_of_orders_is_bounded_for_each_member(kept: Kept) -> None:
 def test_so_many_orders_are_remembered_and_no_more(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mftgit.adapters.order_records.MOST_KEPT", 3)
+    monkeypatch.setattr("mftgit.adapters.registry.orders.MOST_KEPT", 3)
     given = [kept.give(member=each) for each in (NODE, OTHER) * 3]
     left = [each.number for each in kept.orders.newest()]
     assert left == [each.number for each in reversed(given[-3:])]

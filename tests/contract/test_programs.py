@@ -9,19 +9,20 @@ import pytest
 from outbound_site import CLOCK, LARGE, Crash, Owner, Site, site
 from waiting import until
 
+from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.command import CommandFailedError
-from mftgit.adapters.endpoint import EndpointRefusedError
+from mftgit.adapters.endpoint.contract import EndpointRefusedError
 from mftgit.errors import ConfigError
-from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.own import Ownership
-from mftgit.member.outbound.programs import check_programs, programs
-from mftgit.member.outbound.run import end_begun, run_once
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.commands import Command, Commands, When
-from mftgit.model.config import AfterSuccess
-from mftgit.model.events import EventName
+from mftgit.member.outbound.given.context import Memory, RunContext
+from mftgit.member.outbound.given.programs import check_programs, programs
+from mftgit.member.outbound.ownership.own import Ownership
+from mftgit.member.outbound.runs.run import end_begun, run_once
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import AfterSuccess
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.run import RunState
+from mftgit.model.transfers.commands import Command, Commands, When
+from mftgit.model.transfers.run import RunState
 
 TELL = 'env | grep ^MFTGIT_ | sort > "$0.told.$MFTGIT_DELIVERY_ID"'
 
@@ -44,7 +45,9 @@ def have(there: Site, **commands: Command) -> None:
     there.transfer = replace(there.transfer, commands=Commands(**commands))
 
 
-def context(there: Site, ownership: Ownership | int, memory: Memory | None = None) -> RunContext:
+def context(
+    there: Site, ownership: Ownership | int, memory: Memory | None = None, *, clock: Clock = CLOCK
+) -> RunContext:
     made = there.context(ownership, memory)
     runs = programs(
         there.transfer,
@@ -52,7 +55,7 @@ def context(there: Site, ownership: Ownership | int, memory: Memory | None = Non
         member=MemberName("m1"),
         revision=Revision("a" * 40),
         ownership=made.ownership,
-        clock=CLOCK,
+        clock=clock,
     )
     return replace(made, run_program=runs)
 
@@ -161,6 +164,69 @@ def test_a_run_that_is_to_be_completed_is_not_told_as_one_that_found_nothing(
     assert ran == [When.BEFORE_RUN, When.AFTER_FILE, When.AFTER_RUN]
 
 
+def take_one_each(there: Site) -> None:
+    there.transfer = replace(there.transfer, source=replace(there.transfer.source, at_most=1))
+
+
+def run_part(there: Site, memory: Memory, *, settled: bool) -> RunOutcome:
+    return run_once(there.transfer, context(there, 1, memory), settled=settled)
+
+
+@pytest.mark.parametrize("watch", [True, False], ids=["watch", "schedule"])
+def test_after_the_last_part_of_a_run_all_of_them_are_told_once(
+    there: Site, *, watch: bool
+) -> None:
+    there.transfer = site(there.root, watch=watch).transfer
+    program(there, "before", 'echo >> "$0.calls"')
+    after = program(there, "after", 'echo >> "$0.calls"', TELL)
+    have(there, before_run=Command(program="before"), after_run=Command(program="after"))
+    take_one_each(there)
+    for name in ("a", "b", "c"):
+        there.put(name, b"12")
+    (there.target / "b").write_bytes(b"is here")
+    memory = there.memory()
+    part = run_part(there, memory, settled=False)
+    while part.again_in_s is not None:
+        assert not told(after)
+        part = run_part(there, memory, settled=True)
+    (call,) = told(after)
+    assert (call["MFTGIT_OUTCOME"], call["MFTGIT_FILES"]) == ("partly", "2")
+    assert (call["MFTGIT_SIZE_BYTES"], call["MFTGIT_FAILED"]) == ("4", "1")
+    assert call["MFTGIT_ERROR"].startswith("b: ")
+    for name in ("before", "after"):
+        calls = (there.root / "commands" / f"{name}.calls").read_text(encoding="ascii")
+        assert calls.count("\n") == 1, name
+
+
+def test_what_was_run_before_a_pause_is_told_before_the_next_run(there: Site) -> None:
+    after = program(there, "after", 'echo "$MFTGIT_FILES" >> "$0.calls"')
+    have(there, after_run=Command(program="after"))
+    take_one_each(there)
+    memory = there.memory()
+    there.put("a", b"1")
+    there.put("b", b"1")
+    assert run_part(there, memory, settled=False).again_in_s == 0.0
+    (there.source / "b").unlink()
+    there.put("c", b"1")
+    assert run_part(there, memory, settled=False).files == 1
+    assert after.with_name("after.calls").read_text(encoding="ascii") == "1\n1\n"
+
+
+def test_who_lost_the_transfer_tells_nothing_of_its_parts(there: Site) -> None:
+    after = program(there, "after", TELL)
+    have(there, after_run=Command(program="after"))
+    take_one_each(there)
+    memory = there.memory()
+    there.put("a", b"1")
+    there.put("b", b"1")
+    run_part(there, memory, settled=False)
+    run(there, 2)
+    assert run_part(there, memory, settled=True).outcome is RunState.ENDED
+    assert memory.so_far is None
+    (call,) = told(after)
+    assert call["MFTGIT_FILES"] == "1"
+
+
 def test_a_veto_of_a_run_on_a_schedule_leaves_no_run_open(there: Site) -> None:
     there.transfer = site(there.root, watch=False).transfer
     program(there, "gate", "exit 1")
@@ -237,16 +303,25 @@ def test_it_has_a_clean_environment_no_input_and_its_arguments_as_they_are(
 def test_what_takes_too_long_is_killed_with_all_that_it_started(there: Site) -> None:
     hang = program(there, "hang", 'sleep 600 & echo $! > "$0.child"; echo late; sleep 600')
     have(there, after_run=Command(program="hang", timeout_s=0.5))
-    outcome = run(there)
+    child_is = hang.with_name("hang.child")
+
+    class OnceItHangs(SystemClock):
+        """Stands until the program has come that far."""
+
+        def boottime(self) -> float:
+            hangs = child_is.exists() and child_is.read_text(encoding="ascii").endswith("\n")
+            return super().boottime() if hangs else 0.0
+
+    outcome = run_once(there.transfer, context(there, 1, clock=OnceItHangs()))
     assert "did not end in time" in outcome.errors[0]
-    child = int(hang.with_name("hang.child").read_text(encoding="ascii"))
+    child = int(child_is.read_text(encoding="ascii"))
     until(lambda: not alive(child))
 
 
 def alive(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it ends in the middle
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
 

@@ -10,14 +10,14 @@ from git_cli import clone, commit, git, git_ok
 from git_site import NOW, Site, site
 from signing import make_key, signing_settings
 
-from mftgit.adapters.git_edit import EditError
-from mftgit.controller.proposals import ConflictError, ProposalRefusedError, Proposals
+from mftgit.adapters.git.edit import EditError
+from mftgit.controller.gate.proposals import ConflictError, ProposalRefusedError, Proposals
 from mftgit.errors import ConfigError
 from mftgit.model.access import Kind, OperatorRole, Principal
-from mftgit.model.events import EventName
-from mftgit.model.limits import Limits
+from mftgit.model.events.event import EventName
 from mftgit.model.names import CHANGES, MAIN, MemberName, Revision
-from mftgit.model.proposal import signing
+from mftgit.model.revisions.limits import Limits
+from mftgit.model.revisions.proposal import signing
 
 pytestmark = pytest.mark.needs("git")
 

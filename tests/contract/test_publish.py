@@ -7,7 +7,7 @@ import pytest
 from controller_site import NOW, Site, controller_site
 from waiting import until
 
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 
 
 @pytest.fixture

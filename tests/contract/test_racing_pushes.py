@@ -7,7 +7,7 @@ import pytest
 from git_cli import clone, commit, environment, git, git_ok
 from git_site import Site, site
 
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 
 pytestmark = pytest.mark.needs("git")
 

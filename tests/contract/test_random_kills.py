@@ -12,9 +12,9 @@ from small_cluster import NODE, Small, small_cluster
 
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.member.kept import read_record
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.members.record import Stage
 from mftgit.model.names import Revision
-from mftgit.model.record import Stage
 
 pytestmark = pytest.mark.needs("git")
 

@@ -9,25 +9,18 @@ import pytest
 from outbound_site import LARGE, SOURCE, Consumer, Crash, Owner, Site, site
 from sftp_server import PASSWORD, OnlyReadsAndDeletes, sftp_server
 
-from mftgit.adapters.endpoint import Endpoint, EndpointRefusedError
-from mftgit.adapters.sftp import connect
-from mftgit.member.outbound.run import end_begun, has_work, run_once
-from mftgit.model.config import AfterSuccess, Batch, Claiming, Deduplicate, Overwrite
-from mftgit.model.events import EventName
-from mftgit.model.intent import parse_intents
-from mftgit.model.location import Location
-from mftgit.model.retry import Retry
-from mftgit.model.run import DeliveryState, RunState
-from mftgit.model.source import Checksum, Marker
+from mftgit.adapters.endpoint.contract import Endpoint, EndpointRefusedError
+from mftgit.adapters.sftp.endpoint import connect
+from mftgit.member.outbound.runs.run import end_begun, has_work, run_once
+from mftgit.model.configuration.config import AfterSuccess, Batch, Claiming, Deduplicate, Overwrite
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import Location
+from mftgit.model.transfers.intent import parse_intents
+from mftgit.model.transfers.retry import Retry
+from mftgit.model.transfers.run import DeliveryState, RunState
+from mftgit.model.transfers.source import Checksum, Marker
 
 WHEN = 10**18
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "target").mkdir()
-    return tmp_path
 
 
 def by_record(

@@ -12,19 +12,12 @@ from ftps_server import FtpsServer, running_ftps
 from outbound_site import LARGE, SOURCE, Consumer, Site, site
 from places import Place, ftps_place, https_place, sftp_place, smb_place
 from samba import Samba, running_samba
-from sshd import Sshd, running_sshd
 
-from mftgit.adapters.endpoint import Endpoint
-from mftgit.model.config import Claiming
-from mftgit.model.location import Client, Location
+from mftgit.adapters.endpoint.contract import Endpoint
+from mftgit.model.configuration.config import Claiming
+from mftgit.model.locations.location import Client, Location
 
 WHEN = 1_600_000_000 * 10**9
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

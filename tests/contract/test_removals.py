@@ -8,12 +8,12 @@ import pytest
 from controller_site import DOCUMENTS, NOW, Site, controller_site
 from git_cli import clone, commit, git, git_ok
 
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 from mftgit.cli.main import run_verb
 from mftgit.errors import MftgitError
 from mftgit.member.verify import RefusedError, check_removals
-from mftgit.model.events import EventName
-from mftgit.model.messages import MemberState
+from mftgit.model.events.event import EventName
+from mftgit.model.members.messages import MemberState
 from mftgit.model.names import MAIN, Revision
 
 MANY = {f"locations/l{number}.yaml": b"type: local\npath: x\n" for number in range(12)}

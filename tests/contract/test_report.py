@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clocks import SetClock
 from controller_site import NODE, NOW, Node, Site, controller_site
 
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.registry.registry import Registry
 from mftgit.errors import TransientError
 from mftgit.member.report import (
     LONGEST_LOOK_S,
@@ -22,15 +23,15 @@ from mftgit.member.report import (
     Reporter,
     pause_s,
 )
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import (
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import (
     MAX_REPORT_BYTES,
     MemberState,
     MemberStatus,
 )
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.transfer_status import TransferState, TransferStatus
+from mftgit.model.transfers.status import TransferState, TransferStatus
 
 STATUS = MemberStatus(
     name=NODE,
@@ -82,6 +83,41 @@ def with_log(site: Site, node: Node, change: Callable[[Path], object]) -> Node:
     site.nodes.remove(node)
     change(node.folder.events)
     return site.node()
+
+
+class Busy:
+    """A way to the controller, during each use of which something more happens."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._node.upstream, name)
+
+    def send_events(self, events: list[Event]) -> int:
+        taken = self._node.upstream.send_events(events)
+        write(self._node, f"during {events[-1].seq}")
+        return taken
+
+
+def test_what_happens_during_a_report_is_gathered_for_the_next_one(site: Site, node: Node) -> None:
+    reporter = Reporter(Busy(node), node.events, status=lambda: STATUS)
+    write(node, "first")
+    reporter._send()
+    assert arrived(site) == ["first"]
+    reporter._send()
+    assert arrived(site) == ["first", "during 1"]
+
+
+def test_reports_that_follow_each_other_gather_for_longer(node: Node) -> None:
+    clock = SetClock()
+    reporter = Reporter(node.upstream, node.events, status=lambda: STATUS, clock=clock)
+    at_first = reporter._settle_s()
+    write(node, "first")
+    reporter._send()
+    assert reporter._settle_s() > at_first
+    clock.pass_s(2.0)
+    assert reporter._settle_s() == at_first
 
 
 def test_counts_of_deliveries_are_told_every_two_seconds_and_what_matters_at_once(

@@ -12,24 +12,31 @@ from typing import Any
 import pytest
 from cluster import mftgit
 from controller_site import NODE, NOW, Site, controller_site
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from git_cli import commit, git, git_ok
 from node_site import ONE, damage
 from waiting import until
 
-from mftgit.adapters import age, pki
-from mftgit.adapters.operator_codes import OperatorCodes
-from mftgit.adapters.registry import Registry
+from mftgit.adapters import age
+from mftgit.adapters.registry.operator_codes import OperatorCodes
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.cli.restore import set_recipients
-from mftgit.controller.restore import open_bundle, read_member
-from mftgit.member.intake import ReplacedError
+from mftgit.controller.recovery.restore import open_bundle, read_member
+from mftgit.member.followed import ReplacedError
 from mftgit.member.recovery import RecoveryWatch, read_kept
-from mftgit.model.config import Role
-from mftgit.model.events import EventName
-from mftgit.model.incarnation import HEADER, warrant_text
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import EventName
+from mftgit.model.members.incarnation import HEADER, warrant_text
+from mftgit.model.members.messages import MemberState, MemberStatus
+from mftgit.model.members.recovery import KeptBundle, format_bundle, parse_kept
 from mftgit.model.names import MemberName, OperatorName
-from mftgit.model.recovery import KeptBundle, format_bundle, parse_kept
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 @pytest.fixture
@@ -274,6 +281,75 @@ def test_a_member_takes_no_head_of_a_controller_that_was_replaced(site: Site) ->
     node.look()
     assert node.intake.record.anchor == site.head()
     assert (node.intake.record.incarnation, node.intake.record.warrant) == (3, "aa")
+
+
+def made_anew(site: Site, incarnation: int = 1) -> str:
+    """Let the controller be one that was made anew just now; return its warrant."""
+    own, key = site.folder.read_bootstrap(), site.folder.ca_key.read_bytes()
+    warrant = pki.sign_word(pki.find_authority(key, key), warrant_text(own.cluster_id, incarnation))
+    with closing(Registry(site.folder.registry, now=NOW)) as registry:
+        head = registry.head()
+        assert head is not None
+        registry.begin(replace(head, incarnation=incarnation, warrant=warrant))
+    site.controller.catch_up()
+    return warrant
+
+
+def test_of_two_controllers_that_were_made_anew_at_once_a_member_stays_with_the_first(
+    site: Site, tmp_path: Path
+) -> None:
+    site.publish(ONE)
+    node = site.node()
+    node.intake.resume()
+    first = made_anew(site)
+    node.look()
+    anchor = node.intake.record.anchor
+    made_anew(site)  # the other one, which is found at the same address
+    with pytest.raises(ReplacedError, match="another controller of the incarnation 1"):
+        node.intake.look()
+    assert (node.intake.record.warrant, node.intake.record.anchor) == (first, anchor)
+    told = [each for _, each in site.events.after(0) if each.event is EventName.CONTROLLER_DISPUTED]
+    assert [each.facts for each in told] == [{"incarnation": 1, "told_by": NODE}]
+    work = tmp_path / "work"
+    git_ok(tmp_path, "clone", "--quiet", str(site.folder.repository), str(work))
+    commit(work, {"README.md": "of the other one\n"})
+    refused = push(site, work)
+    assert "(there is another controller)" in refused.err
+    assert "make one more from the member that is ahead" in refused.err
+    third = made_anew(site, 2)
+    node.look()
+    assert node.intake.record.warrant == third
+
+
+def test_a_member_that_was_let_in_again_by_another_authority_follows_that(site: Site) -> None:
+    site.publish(ONE)
+    node = site.node()
+    node.intake.resume()
+    stranger = pki.make_authority("before", now=NOW())
+    cluster_id = site.folder.read_bootstrap().cluster_id
+    before = pki.sign_word(stranger, warrant_text(cluster_id, 1))
+    node.intake._journal.keep(replace(node.intake.record, incarnation=1, warrant=before))
+    warrant = made_anew(site)
+    node.look()
+    assert node.intake.record.warrant == warrant
+    assert site.controller._fence.disputed_by is None
+
+
+def test_what_is_made_of_a_controller_s_own_warrant_is_no_other_controller(site: Site) -> None:
+    node = site.node()
+    warrant = made_anew(site)
+    r, s = decode_dss_signature(bytes.fromhex(warrant))
+    twin = encode_dss_signature(r, P256_ORDER - s).hex()
+    cluster_id = site.folder.read_bootstrap().cluster_id
+    pem = site.folder.ca_file.read_bytes()
+    assert pki.is_signed_by(pem, warrant_text(cluster_id, 1), twin)
+    stranger = pki.make_authority("evil", now=NOW())
+    forged = pki.sign_word(stranger, warrant_text(cluster_id, 1))
+    for shown in (warrant, warrant.upper(), twin, forged, "00", "x"):
+        proof = node.upstream._prover.headers("GET", "/api/head")
+        status, _ = site.ask("GET", "/api/head", headers={**proof, HEADER: f"1 {shown}"})
+        assert status == 200
+    assert site.controller._fence.disputed_by is None
 
 
 def test_a_newer_revision_that_the_node_has_fetched_and_not_taken_in_is_kept(site: Site) -> None:

@@ -4,80 +4,32 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
+from threading import Barrier
 from typing import Any
 
 import pytest
+from breaking_line import Line
 from outbound_site import TARGET, Crash, Owner, Site, Watched, site
 
-from mftgit.adapters import local
-from mftgit.adapters.confined import write_whole
-from mftgit.adapters.endpoint import EndpointFullError, EndpointLostError, EndpointRefusedError
+from mftgit.adapters.endpoint.contract import EndpointFullError, EndpointRefusedError
+from mftgit.adapters.local import endpoint as local
+from mftgit.adapters.local.confined import write_whole
 from mftgit.errors import MftgitError
-from mftgit.member.outbound import resume
-from mftgit.member.outbound.run import run_once
-from mftgit.model.checksum import Sidecar
-from mftgit.model.config import AfterSuccess, Claiming, Overwrite
-from mftgit.model.events import EventName
-from mftgit.model.location import Location
-from mftgit.model.partial import UNSURE_BYTES
-from mftgit.model.retry import Retry
+from mftgit.member.outbound.copying import resume
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.model.configuration.config import AfterSuccess, Claiming, Overwrite
+from mftgit.model.events.event import EventName
+from mftgit.model.transfers.checksum import Sidecar
+from mftgit.model.transfers.partial import UNSURE_BYTES
+from mftgit.model.transfers.retry import Retry
 
 MIB = 1 << 20
 SIZE = 10 * MIB + 12_345
 CUT_AT = 8 * MIB
 CONTENT = random.Random(20261129).randbytes(SIZE)
 OTHER = random.Random(20261130).randbytes(SIZE)
-
-
-class Line:
-    """Between a site and its destination: it breaks after so many bytes of a try, and tells how many each try sent."""
-
-    def __init__(self, there: Site, *, error: MftgitError | None = None) -> None:
-        self.cut_at: int | None = CUT_AT
-        self.sent: list[int] = []
-        self._lock = Lock()
-        self._there = there
-        self._error = error or EndpointLostError("cut")
-        there.open = self.open  # type: ignore[method-assign]
-
-    def open(self, location: Location, make: bool = False) -> Watched:  # noqa: FBT001, FBT002
-        folder = self._there.root / location.path
-        if make:
-            folder.mkdir(exist_ok=True)
-        consumer = self._there.consumer if location.name == TARGET else None
-        return _Breaking(folder, consumer, self._there.after, self)
-
-    def carries(self, chunks: Iterator[bytes], first: int) -> Iterator[bytes]:
-        with self._lock:
-            at = len(self.sent)
-            self.sent.append(0)
-        for chunk in chunks:
-            if self.cut_at is not None and first + self.sent[at] + len(chunk) > self.cut_at:
-                self.cut_at = None
-                raise self._error
-            self.sent[at] += len(chunk)
-            yield chunk
-
-
-class _Breaking(Watched):
-    def __init__(self, root: Path, consumer: Any, after: Any, line: Line) -> None:
-        super().__init__(root, consumer, after)
-        self._line = line
-
-    def write(self, path: str, chunks: Any, *, on_chunk: Any, resume_at: int | None = None) -> int:
-        chunks = self._line.carries(chunks, resume_at or 0)
-        return super().write(path, chunks, on_chunk=on_chunk, resume_at=resume_at)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for folder in ("source", "target"):
-        (tmp_path / folder).mkdir()
-    return tmp_path
 
 
 def cut(
@@ -94,7 +46,7 @@ def cut(
     source = replace(there.transfer.source, claim=claim)
     there.transfer = replace(there.transfer, source=source, destination=rules)
     there.put("a.bin", CONTENT)
-    line = Line(there, error=error)
+    line = Line(there, cut_at=CUT_AT, error=error)
     there.run(1)
     assert there.happened(EventName.DELIVERY_SUCCEEDED) == []
     return there, line
@@ -164,7 +116,7 @@ def test_a_small_file_and_one_that_is_not_to_be_gone_on_with_are_sent_anew(root:
         there.transfer, destination=replace(there.transfer.destination, resume=False)
     )
     there.put("a.bin", CONTENT)
-    line = Line(there)
+    line = Line(there, cut_at=CUT_AT)
     there.run(1)
     assert list(root.rglob("*.partial")) == []
     there.run(1)
@@ -188,7 +140,8 @@ def test_files_that_were_cut_side_by_side_go_on_one_after_the_other(root: Path) 
     names = ["a.bin", "b.bin", "c.bin"]
     for name in names:
         there.put(name, CONTENT)
-    line = Line(there)
+    line = Line(there, cut_at=CUT_AT)
+    line.begun = Barrier(3)
     context = replace(there.context(1), open_more=line.open)
     run_once(there.transfer, context)
     left = [path.stat().st_size for path in there.target.iterdir()]
@@ -469,7 +422,7 @@ def test_an_owner_that_wakes_in_the_middle_of_a_write_spoils_nothing_of_its_succ
     monkeypatch.setattr(resume, "SAVE_S", 0.0)
     there = site(root)
     there.put("a.bin", CONTENT)
-    line = Line(there)
+    line = Line(there, cut_at=CUT_AT)
     line.cut_at = None
     write = write_whole
     woken: list[int] = []

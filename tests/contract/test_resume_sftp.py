@@ -4,26 +4,28 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
 import pytest
-from cut_line import CutLine, cut_line
-from outbound_site import CLOCK, SOURCE, TARGET, Site, site
-from sshd import Sshd, running_sshd
+from cut_line import CutLine
+from outbound_far import Far
+from outbound_site import CLOCK, SOURCE, TARGET, site
+from sshd import Sshd
+from waiting import WAIT_S
 
-from mftgit.adapters.endpoint import Endpoint
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.sftp import connect
 from mftgit.errors import MftgitError
-from mftgit.member.outbound import resume
-from mftgit.member.outbound.run import run_once
-from mftgit.model.config import AfterSuccess, Generation
-from mftgit.model.events import EventName
-from mftgit.model.location import Client, Location, SftpLocation
-from mftgit.model.names import LocationName, MemberName
+from mftgit.member.outbound.copying import resume
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.model.configuration.config import AfterSuccess
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import Client
+from mftgit.model.names import LocationName
+from mftgit.model.transfers.run import RunState
 
 pytestmark = pytest.mark.needs("sshd")
 
@@ -34,39 +36,11 @@ BESIDE = MIB // 2
 """What a connection costs besides the file."""
 
 
-@dataclass
-class Far(Site):
-    """A site one side of which, or both, is at the partner, over the line."""
-
-    far: tuple[LocationName, ...] = ()
-    there_at: SftpLocation | None = None
-    secrets_dir: Path = Path()
-
-    def location(self, name: LocationName) -> SftpLocation:
-        assert self.there_at is not None
-        return replace(self.there_at, name=name, path=str(self.root / self.paths[name]))
-
-    def generation(self, member: MemberName) -> Generation:
-        made = super().generation(member)
-        far = {name: self.location(name) for name in self.far}
-        return replace(made, locations={**made.locations, **far})
-
-    def open(self, location: Location, make: bool = False) -> Endpoint:  # noqa: ARG002, FBT001, FBT002
-        if isinstance(location, SftpLocation):
-            return connect(location, secrets_dir=self.secrets_dir)
-        return LocalEndpoint(self.root / location.path)
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
-
-
 @pytest.fixture
-def line(sshd: Sshd) -> Iterator[CutLine]:
-    with cut_line(sshd.port) as made:
-        yield made
+def tmp_path() -> Iterator[Path]:
+    """A folder on a disk: in memory, what is on the way to a partner was seen to be there before it was held up."""
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 Make = Callable[..., Far]
@@ -85,7 +59,8 @@ def make(tmp_path: Path, sshd: Sshd, line: CutLine) -> Make:
             root=tmp_path,
             transfer=site(tmp_path, after=after).transfer,
             far=far,
-            there_at=replace(sshd.location(), port=line.port, client=client),
+            # One channel, also where so busy a machine looks far away: what is on the way is one connection's.
+            there_at=replace(sshd.location(), port=line.port, client=client, channels=1),
             secrets_dir=sshd.secrets_dir,
         )
         there.put("a.bin", CONTENT)
@@ -128,6 +103,37 @@ def test_a_download_goes_on_after_the_line_broke(make: Make, line: CutLine, clie
     require_whole(there)
     assert 4 * MIB < line.down < SIZE - 4 * MIB
     assert line.up < BESIDE
+
+
+@dataclass
+class Operator:
+    """Who ends runs, once ``by`` says so."""
+
+    by: str | None = None
+
+
+@CLIENTS
+def test_a_run_that_an_operator_ends_leaves_what_has_arrived_for_the_next_one(
+    make: Make, line: CutLine, client: Client
+) -> None:
+    there, operator = make(TARGET, client=client), Operator()
+    context = replace(there.context(1), stopped_by=lambda: operator.by)
+    line.mend(hang_up=12 * MIB)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(run_once, there.transfer, context)
+        line.stuck.wait()
+        operator.by = "operator ann"
+        line.resume()
+        ended = run.result()
+    assert (ended.outcome, ended.stopped_by, ended.errors) == (RunState.IDLE, "operator ann", ())
+    assert there.happened(EventName.DELIVERY_FAILED) == []
+    assert there.left_at_target() != ["a.bin"]
+    assert line.up < SIZE - 4 * MIB  # of what was under way no more was begun
+    operator.by = None
+    line.mend()
+    assert run_once(there.transfer, context).files == 1
+    require_whole(there)
+    assert line.up < SIZE - 6 * MIB
 
 
 def test_what_was_read_back_is_not_read_back_again(make: Make, line: CutLine) -> None:
@@ -200,7 +206,7 @@ def test_the_next_owner_goes_on_where_one_was_killed(
     line.mend(hang_up=16 * MIB)
     process = get_context("fork").Process(target=own, args=(there,))
     process.start()
-    assert line.stuck.wait(30)
+    assert line.stuck.wait(WAIT_S)
     process.kill()
     process.join()
     line.mend()
@@ -224,7 +230,7 @@ def test_an_owner_that_was_stopped_and_wakes_spoils_nothing_of_its_successor(
     assert process.pid is not None
     left = 1 if after is AfterSuccess.KEEP else 0
     try:
-        assert line.stuck.wait(30)
+        assert line.stuck.wait(WAIT_S)
         line.filled()
         os.kill(process.pid, signal.SIGSTOP)
         assert there.run(2).files == 1
@@ -235,7 +241,7 @@ def test_an_owner_that_was_stopped_and_wakes_spoils_nothing_of_its_successor(
         line.resume()
         require_written(there.target / "a.bin", published)
         os.kill(process.pid, signal.SIGCONT)
-        process.join(30)
+        process.join(WAIT_S)
         assert process.exitcode == 0
     finally:
         process.kill()
@@ -246,7 +252,7 @@ def test_an_owner_that_was_stopped_and_wakes_spoils_nothing_of_its_successor(
 
 def require_written(path: Path, published: os.stat_result) -> None:
     """Hold that the very file is written to after it was published."""
-    until = CLOCK.boottime() + 30
+    until = CLOCK.boottime() + WAIT_S
     while path.stat().st_mtime_ns == published.st_mtime_ns and CLOCK.boottime() < until:
         Event().wait(0.02)
     assert path.stat().st_mtime_ns > published.st_mtime_ns

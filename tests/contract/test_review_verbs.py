@@ -10,15 +10,18 @@ import jsonschema
 import pytest
 from controller_site import Site, controller_site
 from review_site import REVIEWS, Person, person
+from web_client import WebClient
 
 from mftgit.cli.main import run_verb
-from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName
+from mftgit.model.access import Kind, OperatorRole, Principal
+from mftgit.model.events.event import EventName
+from mftgit.model.names import Revision
 from mftgit.resources import load_schemas
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh-keygen")]
 
 NODE = {"members/node-1.yaml": "role: node\n"}
+ADMIN = Principal(kind=Kind.OPERATOR, name="admin", role=OperatorRole.PUBLISH)
 Run = Callable[..., str]
 
 
@@ -101,7 +104,8 @@ def test_a_change_goes_its_way_from_one_clone_to_the_other(
     said = as_json(run, bob, "review", "approve", "node")
     assert (said["by"], said["revision"], said["signed"]) == ("bob", tip, True)
     assert "approved  1 of 1" in run(ann, "review", "list")
-    assert as_json(run, ann, "review", "merge", "node") == {"change": "node", "revision": tip}
+    done = as_json(run, ann, "review", "merge", "node")
+    assert done == {"change": "node", "revision": tip, "rebased": False}
     assert site.controller.store.head() == tip
     assert run(ann, "review", "list") == "there are no proposals\n"
     assert ann.ok("log", "-1", "--format=%an", REVIEWS)
@@ -144,6 +148,11 @@ def test_a_broken_glass_is_loud_everywhere(site: Site, ann: Person, run: Run) ->
         "the bank is down"
     ]
     assert "by a broken glass, ann: the bank is down" in run(ann, "log")
+    words = "It was published without approval, by a broken glass: ann: the bank is down"
+    assert words.lower() in run(ann, "status", "--dir", str(site.folder.root))
+    client = WebClient(site)
+    assert client.log_in().status == 303
+    assert words in client.get("/cluster").text
     assert "takes a reason" in run(ann, "publish", "--break-glass", " ", code=2)
 
 
@@ -176,6 +185,77 @@ def test_without_a_key_what_is_said_is_not_signed(
     assert not as_json(run, bob, "review", "approve", "node")["signed"]
     site.publish({"cluster.yaml": b"name: c\nreview: {}\n", "notes/y.txt": b"y"})
     assert "main has moved on" in run(ann, "review", "merge", "node", code=1)
+
+
+def left_behind(site: Site, who: Person, run: Run) -> tuple[Revision, str]:
+    """Propose and approve something that main then moves on from; return where main is, and the proposal's tip."""
+    tip = who.fresh(NODE)
+    run(who, "propose", "node")
+    site.controller.reviews.approve("node", ADMIN)
+    main = site.publish({"cluster.yaml": b"name: c\nreview: {}\n", "notes/y.txt": b"y"})
+    return main, tip
+
+
+def test_what_main_has_left_behind_is_put_on_top_by_the_controller(
+    site: Site, ann: Person, bob: Person, run: Run
+) -> None:
+    ann.ok("config", "commit.gpgSign", "false")
+    main, tip = left_behind(site, ann, run)
+    assert "mftgit review merge node --rebase" in run(bob, "review", "merge", "node", code=1)
+    done = as_json(run, bob, "review", "merge", "node", "--rebase")
+    assert (done["change"], done["rebased"], done["revision"] == tip) == ("node", True, False)
+    store = site.controller.store
+    assert store.head() == done["revision"]
+    assert store.is_ancestor(main, Revision(done["revision"]))
+    files = store.tree(Revision(done["revision"]))
+    assert {"members/node-1.yaml", "notes/y.txt"} <= files.keys()
+    assert bob.ok("rev-parse", "origin/main") == done["revision"]
+    assert run(bob, "review", "list") == "there are no proposals\n"
+    assert not bob.ok("ls-remote", "origin", "refs/merge/*")
+
+
+def test_where_main_has_not_moved_on_rebase_makes_no_commit_anew(
+    site: Site, ann: Person, run: Run
+) -> None:
+    tip = ann.fresh(NODE)
+    run(ann, "propose", "node")
+    assert "not approved" in run(ann, "review", "merge", "node", "--rebase", code=1)
+    site.controller.reviews.approve("node", ADMIN)
+    assert "is published" in run(ann, "review", "merge", "node", "--rebase")
+    assert site.controller.store.head() == tip
+
+
+def test_what_is_signed_is_not_made_anew_for_a_clone_either(
+    site: Site, ann: Person, bob: Person, run: Run
+) -> None:
+    main, tip = left_behind(site, ann, run)
+    assert f"{tip[:12]} is signed" in run(bob, "review", "merge", "node", "--rebase", code=1)
+    assert site.controller.store.head() == main
+    assert site.controller.reviews.show("node").summary.tip == tip
+
+
+def test_a_push_merges_only_what_who_pushes_has_seen_and_may_publish(
+    site: Site, ann: Person, run: Run
+) -> None:
+    cat = person(site, "cat", OperatorRole.PROPOSE)
+    tip = ann.fresh(NODE)
+    run(ann, "propose", "node")
+    site.controller.reviews.approve("node", ADMIN)
+    cat.ok("fetch", "--quiet", "origin")
+    before = site.controller.store.head()
+    asks = {
+        "not allowed": (cat, f"{tip}:refs/merge/node"),
+        "it has moved on": (ann, "origin/main:refs/merge/node"),
+        "there is no proposal": (ann, f"{tip}:refs/merge/other"),
+        "only main and change/": (ann, f"{tip}:refs/merge/{'x' * 300}"),
+    }
+    for words, (who, what) in asks.items():
+        told = who.git("push", "origin", what)
+        assert told.code, words
+        assert words in told.err
+    both = ann.git("push", "origin", f"{tip}:refs/merge/node", f"{tip}:refs/heads/change/two")
+    assert "only main and change/" in both.err
+    assert site.controller.store.head() == before
 
 
 @pytest.mark.parametrize("name", ["propose", "review-show"])

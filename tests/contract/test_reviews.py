@@ -10,13 +10,14 @@ from controller_site import Site, controller_site
 from git_cli import Ran, git_ok
 from review_site import REVIEWS, Person, person
 
-from mftgit.controller import review_gate
-from mftgit.controller.cluster_status import status_of_cluster
-from mftgit.controller.reviews import ReviewRefusedError
+from mftgit.controller.review import room
+from mftgit.controller.review.reviews import ReviewRefusedError
+from mftgit.controller.views.cluster_status import status_of_cluster
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MAIN, Revision
-from mftgit.model.review import State
+from mftgit.model.review import share as review_share
+from mftgit.model.review.review import State
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh-keygen")]
 
@@ -485,13 +486,38 @@ def test_a_proposal_on_top_of_another_takes_that_along(
 def test_what_is_said_of_one_proposal_is_bounded(
     site: Site, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
-    monkeypatch.setattr(review_gate, bound, most)
+    monkeypatch.setattr(room, bound, most)
     ann.fresh(NODE)
     ann.push("change/node")
     site.controller.reviews.comment("node", bob.principal, "one")
     with pytest.raises(ReviewRefusedError, match="close it"):
         site.controller.reviews.comment("node", bob.principal, "two")
     assert "close it" in say(bob, **opinion(site, "node", "bob")).err
+
+
+def test_what_one_operator_says_of_all_proposals_is_bounded(
+    site: Site, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(review_share, "MAX_A_DAY", 3)
+    monkeypatch.setattr(room, "MAX_A_DAY", 3)
+    reviews = site.controller.reviews
+    for name in ("one", "two"):
+        ann.fresh(NODE, message=name)
+        assert ann.push(f"change/{name}").code == 0
+    reviews.comment("one", ann.principal, "mine")
+    words = "ann has said and proposed 3 things in the last 24 hours"
+    with pytest.raises(ReviewRefusedError, match=words):
+        reviews.comment("two", ann.principal, "more")
+    assert words in say(ann, **opinion(site, "one", "ann")).err
+    ann.fresh(NODE_2)
+    refused = ann.push("change/three")
+    assert "too much was said" in refused.err
+    assert words in refused.err
+    reviews.comment("two", bob.principal, "others go on")
+    site.stop()
+    site.start()
+    with pytest.raises(ReviewRefusedError, match=words):
+        site.controller.reviews.comment("two", ann.principal, "after a restart")
 
 
 def test_the_status_tells_of_a_broken_glass_until_something_else_is_published(

@@ -7,7 +7,7 @@ import pytest
 from controller_site import Site, controller_site
 from review_site import Person, person
 
-from mftgit.controller.reviews import ReviewRefusedError
+from mftgit.controller.review.reviews import ReviewRefusedError
 from mftgit.model.access import OperatorRole
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh-keygen")]

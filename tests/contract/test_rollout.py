@@ -13,17 +13,17 @@ from controller_site import NOW, Node, Site, controller_site
 from node_site import restarted, started
 from waiting import until
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.registry.registry import Registry
+from mftgit.adapters.tls import pki
 from mftgit.cli.main import mftgit
 from mftgit.errors import MftgitError
 from mftgit.member.app import WINDOW_POLL_S, Member
 from mftgit.member.counting import Counting
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import (
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import (
     Head,
     Hint,
     MemberState,
@@ -31,9 +31,10 @@ from mftgit.model.messages import (
     RolloutState,
     Turn,
 )
+from mftgit.model.members.record import Wait
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.record import Wait
-from mftgit.model.rollout import LINE_DOWN_S, Progress
+from mftgit.model.rollout.advance import LINE_DOWN_S
+from mftgit.model.rollout.rollout import Progress
 
 ONE, TWO, THREE = (MemberName(f"node-{number}") for number in (1, 2, 3))
 NODES = (ONE, TWO, THREE)
@@ -72,6 +73,17 @@ class Peer:
             member=self.name, seq=self._seq, at="then", event=event, revision=revision, facts=facts
         )
         self.channel.send_events(self.name, [told])
+
+    def tell(self, state: MemberState, revision: Revision) -> None:
+        status = MemberStatus(
+            name=self.name,
+            role=Role.NODE,
+            state=state,
+            active_revision=revision,
+            attempted_revision=revision,
+            reason=None,
+        )
+        self.channel.send_status(status)
 
 
 @pytest.fixture
@@ -188,15 +200,7 @@ def test_a_canary_whose_line_ends_without_a_word_halts_it_and_one_that_stops_doe
     for each in peers:
         each.report(EventName.REVISION_ACTIVATED, new)
     until(lambda: progress(site).state is RolloutState.SOAKING)
-    stopped = MemberStatus(
-        name=TWO,
-        role=Role.NODE,
-        state=MemberState.STOPPED,
-        active_revision=new,
-        attempted_revision=new,
-        reason=None,
-    )
-    peers[1].channel.send_status(stopped)
+    peers[1].tell(MemberState.STOPPED, new)
     cast("Generator[None]", lines[1]).close()
     threading.Event().wait(LINE_DOWN_S / 2)
     cast("Generator[None]", lines[0]).close()
@@ -424,7 +428,18 @@ def test_before_the_controller_ran_there_is_no_roll_out(site: Site) -> None:
         connection.execute("DELETE FROM rollout")
     assert "there is no roll-out yet" in say(site, "status")
     site.start()
-    assert "done" in say(site, "status")
+    assert "done, but controller" in say(site, "status")
+
+
+def test_a_roll_out_that_is_done_says_who_was_not_seen_on_it(site: Site, peers: list[Peer]) -> None:
+    until(lambda: progress(site).done)
+    published = progress(site).oid
+    for each in peers[:2]:
+        each.tell(MemberState.ACTIVE, published)
+    words = "done, but controller, node-3 have not been seen on it"
+    assert words in " ".join(say(site, "status").split())
+    status = CliRunner().invoke(mftgit, ["status", "--dir", str(site.folder.root)])
+    assert words in " ".join(status.output.split())
 
 
 def test_who_knows_the_head_without_a_turn_is_told_it(peers: list[Peer]) -> None:

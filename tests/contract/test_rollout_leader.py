@@ -11,16 +11,16 @@ import pytest
 from clocks import SetClock
 from controller_site import Site, controller_site
 
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.registry.registry import Registry
 from mftgit.cli.rules import make_validator
-from mftgit.controller.rollout import Leader
-from mftgit.model import rollout
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import Head, RolloutState, Turn
+from mftgit.controller.rollout.leader import Leader
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import Head, RolloutState, Turn
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.rollout import Progress
+from mftgit.model.rollout import orders as rollout_orders
+from mftgit.model.rollout.rollout import Progress
 
 ONE, TWO = (MemberName(f"node-{number}") for number in (1, 2))
 COHORTS = b"rollout: {silence_s: 60, cohorts: [{name: canary, members: [node-1], soak_s: 100}]}\n"
@@ -128,8 +128,8 @@ def test_a_word_of_an_operator_that_comes_while_it_is_looked_is_gone_by(led: Led
     revision = led.publish(COHORTS + SHUT, b"1")
 
     def promote_and_pause() -> None:
-        led.say(partial(rollout.promote, regardless=False))
-        led.say(rollout.pause)
+        led.say(partial(rollout_orders.promote, regardless=False))
+        led.say(rollout_orders.pause)
 
     led.clock.asked.append(promote_and_pause)
     found = led.look()
@@ -143,10 +143,10 @@ def test_who_may_take_it_regardless_of_windows_is_woken_also_if_it_was_due_befor
     led.publish(SHUT, b"1")
     led.woken.clear()
     assert led.look().state is RolloutState.DONE
-    led.say(partial(rollout.promote, regardless=False))
+    led.say(partial(rollout_orders.promote, regardless=False))
     led.look()
     assert led.woken == []
-    led.say(partial(rollout.promote, regardless=True))
+    led.say(partial(rollout_orders.promote, regardless=True))
     led.look()
     assert led.woken == [ONE, TWO]
     assert led.turn(ONE).regardless

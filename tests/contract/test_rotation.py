@@ -21,14 +21,15 @@ from controller_site import DOCUMENTS, NODE, NOW, Site, controller_site
 from kills import die_before
 from ports import own_port
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import ControllerRefusedError
 from mftgit.adapters.documents_folder import importable
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.process_lock import one_at_a_time
 from mftgit.adapters.proof import Prover
-from mftgit.adapters.registry import MemberRecord, Registry
+from mftgit.adapters.registry.members import MemberRecord
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.cli.main import run_verb
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
@@ -36,9 +37,9 @@ from mftgit.controller.initialise import initialise
 from mftgit.errors import ConfigError, MftgitError, RemovedError
 from mftgit.member.rotate import KeyRefusedError, RemoteKeyLine, rotate_key
 from mftgit.member.upstream import RemoteUpstream
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.messages import MemberState, MemberStatus
 from mftgit.model.names import MemberName
 
 PATH = f"/api/members/{NODE}/key"
@@ -515,11 +516,11 @@ def rotate_and_kill(
     dies = at if side == "controller" else 0
     controller = context.Process(target=be_the_controller, args=(folder, ready, done, dies, told))
     controller.start()
-    assert ready.wait(30)
+    assert ready.wait(60)
     dies = at if side == "member" else 0
     member = context.Process(target=be_the_member, args=(node, dies, told))
     member.start()
-    member.join(60)
+    member.join(120)
     controller.kill()
     controller.join()
     step = told.read_text(encoding="utf-8") if told.exists() else None

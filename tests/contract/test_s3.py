@@ -19,9 +19,8 @@ from outbound_site import Crash
 from s3_store import CARELESS, S3Store, authority_of, make_certificate, running_s3
 from tls_script import Answer, answer, scripted
 
-from mftgit.adapters import s3, s3_client, s3_objects
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     EndpointBusyError,
     EndpointFullError,
     EndpointLostError,
@@ -32,16 +31,19 @@ from mftgit.adapters.endpoint import (
     LoginError,
     Traits,
 )
-from mftgit.adapters.s3 import S3Endpoint
-from mftgit.adapters.s3_errors import SlowDownError
-from mftgit.adapters.s3_transport import MOST_BYTES
-from mftgit.errors import ConfigError, MftgitError
+from mftgit.adapters.s3 import client as s3_client
+from mftgit.adapters.s3 import endpoint as s3
+from mftgit.adapters.s3 import objects as s3_objects
+from mftgit.adapters.s3.endpoint import S3Endpoint
+from mftgit.adapters.s3.errors import SlowDownError
+from mftgit.adapters.s3.transport import MOST_BYTES
+from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.member.outbound.trial import Step, try_destination, try_source
-from mftgit.model.config import AfterSuccess, Destination, Source, Transfer
-from mftgit.model.login import SecretRef
+from mftgit.model.configuration.config import AfterSuccess, Destination, Source, Transfer
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.s3_location import Encryption, Machine, S3Keys, S3Location
 from mftgit.model.names import TransferName
-from mftgit.model.s3_location import Encryption, Machine, S3Keys, S3Location
-from mftgit.model.triggers import WatchTrigger
+from mftgit.model.transfers.triggers import WatchTrigger
 
 pytestmark = pytest.mark.partner
 
@@ -140,6 +142,7 @@ def test_a_copy_of_which_a_part_fails_is_given_up_at_once(
     def ask(store: Any, operation: str, about: str, **fields: Any) -> Any:
         if operation == "upload_part_copy":
             asked.append(fields["PartNumber"])
+            Event().wait(0.05)  # so long it takes at least: who gives up has to come to it
             raise EndpointLostError("gone")
         return real(store, operation, about, **fields)
 
@@ -152,16 +155,124 @@ def test_a_copy_of_which_a_part_fails_is_given_up_at_once(
     assert (bucket.listed(), bucket.uploads()) == (["big"], [])
 
 
-@pytest.mark.parametrize("error", [OSError("the source went away"), Crash()])
-def test_what_was_not_sent_to_its_end_leaves_nothing(bucket: Bucket, error: BaseException) -> None:
+ERRORS = pytest.mark.parametrize("error", [OSError("the source went away"), Crash()])
+
+
+def send_some(bucket: Bucket, path: str, content: bytes, error: BaseException) -> None:
+    """Send ``content``, and fail then; parts of 8 MiB have arrived."""
+
     def chunks() -> Iterator[bytes]:
-        yield bytes(9 * MIB)
-        assert bucket.uploads() == ["big"]
+        yield from pieces(content)
+        assert bucket.uploads() == ([path] if len(content) > 8 * MIB else [])
         raise error
 
     with pytest.raises(type(error)):
-        bucket.endpoint.write("big", chunks(), on_chunk=lambda _: None)
+        bucket.endpoint.write(path, chunks(), on_chunk=lambda _: None)
+
+
+@ERRORS
+def test_what_was_not_sent_to_its_end_is_no_object_and_is_found(
+    bucket: Bucket, error: BaseException
+) -> None:
+    send_some(bucket, "big", bytes(9 * MIB), error)
+    assert (bucket.listed(), bucket.uploads()) == ([], ["big"])
+    bucket.endpoint.find_part("big")
+    bucket.endpoint.drop_part("big")
+    assert bucket.uploads() == []
+    for call in (bucket.endpoint.find_part, bucket.endpoint.drop_part):
+        with pytest.raises(FileMissingError):
+            call("big")
+
+
+@ERRORS
+def test_where_no_part_has_arrived_nothing_is_left(bucket: Bucket, error: BaseException) -> None:
+    send_some(bucket, "big", bytes(8 * MIB - 1), error)
     assert bucket.uploads() == bucket.listed() == []
+
+
+def test_what_may_not_be_listed_again_is_not_left(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = s3_client.Store.ask
+
+    def ask(store: Any, operation: str, about: str, **fields: Any) -> Any:
+        if operation == "list_multipart_uploads" and store is not bucket.server.behind:
+            raise EndpointRefusedError("no right to do that")
+        return real(store, operation, about, **fields)
+
+    monkeypatch.setattr(s3_client.Store, "ask", ask)
+    send_some(bucket, "big", bytes(9 * MIB), OSError("gone"))
+    assert bucket.uploads() == bucket.listed() == []
+    with pytest.raises(FileMissingError):
+        bucket.endpoint.find_part("big")
+
+
+@pytest.mark.parametrize("copied", [None, 5 * MIB], ids=["whole", "in parts"])
+def test_what_has_arrived_is_taken_over_and_gone_on_with(
+    bucket: Bucket, copied: int | None
+) -> None:
+    """Who wakes that had begun it can do nothing to it."""
+    content = os.urandom(30 * MIB + 5)
+    if copied:
+        rules = replace(bucket.endpoint._rules, copied_bytes=copied)
+        bucket.endpoint._rules = bucket.endpoint._parts._rules = rules
+    woken: list[str] = []
+
+    def chunks() -> Iterator[bytes]:
+        yield from pieces(content[: 17 * MIB])
+        with closing(bucket.another()) as next_owner:
+            next_owner.find_part("old")
+            next_owner.take_part("old", "new")
+            with next_owner.open_read("new", 9 * MIB) as stream:
+                assert stream.read() == content[9 * MIB : 16 * MIB]
+            woken.append("taken")
+        yield from pieces(content[17 * MIB :])
+
+    with pytest.raises(TransientError):  # NoSuchUpload, for which moto has but a 500
+        bucket.endpoint.write("old", chunks(), on_chunk=lambda _: None)
+    assert woken
+    assert (bucket.listed(), bucket.uploads()) == (["new"], [])
+    at = 11 * MIB
+    size = bucket.endpoint.write("new", pieces(content[at:]), on_chunk=lambda _: None, resume_at=at)
+    assert size == len(content)
+    assert bucket.content("new") == content
+    assert bucket.uploads() == []
+
+
+def test_what_is_cut_again_and_again_is_taken_over_where_it_came_to(bucket: Bucket) -> None:
+    content = os.urandom(40 * MIB)
+    send_some(bucket, "a", content[: 18 * MIB], OSError("cut"))
+    bucket.endpoint.take_part("a", "b")
+
+    def chunks() -> Iterator[bytes]:
+        yield from pieces(content[16 * MIB : 34 * MIB])
+        raise OSError("cut again")
+
+    with pytest.raises(OSError, match="cut again"):
+        bucket.endpoint.write("b", chunks(), on_chunk=lambda _: None, resume_at=16 * MIB)
+    assert (bucket.listed(), bucket.uploads()) == (["b"], ["b"])
+    bucket.endpoint.take_part("b", "c")
+    assert (bucket.listed(), bucket.uploads()) == (["c"], [])
+    assert bucket.content("c") == content[: 32 * MIB]
+    send_some(bucket, "d", content[: 9 * MIB], OSError("cut"))
+    bucket.put("d", content[: 10 * MIB])  # what came farther stays
+    bucket.endpoint.take_part("d", "e")
+    assert bucket.content("e") == content[: 10 * MIB]
+    assert bucket.uploads() == []
+    bucket.endpoint.drop_part("e")
+    assert bucket.listed() == ["c"]
+
+
+def test_an_object_that_is_another_one_by_now_is_not_gone_on_with(bucket: Bucket) -> None:
+    bucket.put("a", bytes(9 * MIB))
+
+    def chunks() -> Iterator[bytes]:
+        yield b"1"
+        bucket.put("a", b"another")
+
+    with pytest.raises(EndpointBusyError):
+        bucket.endpoint.write("a", chunks(), on_chunk=lambda _: None, resume_at=9 * MIB)
+    assert bucket.content("a") == b"another"
 
 
 def test_a_large_file_does_not_take_the_name_of_one_that_came_meanwhile(bucket: Bucket) -> None:
@@ -386,8 +497,6 @@ def test_what_no_object_has_is_refused(bucket: Bucket) -> None:
     assert fine is None
     assert isinstance(gone, FileMissingError)
     assert bucket.endpoint.digest_all(["a"]) == [None]
-    with pytest.raises(EndpointRefusedError):
-        bucket.endpoint.write("a", iter([b""]), on_chunk=lambda _: None, resume_at=1)
 
 
 def fingerprint(pem: str) -> str:
@@ -822,7 +931,7 @@ def test_who_waits_for_the_rest_of_a_file_is_told_when_the_endpoint_is_closed(
         assert reading.wait(60)
         Event().wait(0.2)
         endpoint.close()
-        thread.join(20)
+        thread.join(60)
         told = list(caught)
         over.set()
         thread.join()
@@ -859,6 +968,7 @@ def test_a_machine_logs_in_by_its_role(
     server: S3Store, certificate: Path, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = [answer("200 OK", b"token"), answer("200 OK", b"role")]
+    monkeypatch.setattr(s3_client, "_ROLE_S", 60.0)  # the machine may be busy
     with (
         scripted(None, *told, answer("200 OK", json.dumps(ROLE).encode())) as service,
         scripted(certificate, listing("")) as store,
@@ -875,6 +985,7 @@ def test_a_machine_asks_no_proxy_for_its_role(
     server: S3Store, certificate: Path, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = [answer("200 OK", b"token"), answer("200 OK", b"role")]
+    monkeypatch.setattr(s3_client, "_ROLE_S", 60.0)  # the machine may be busy
     with (
         scripted(None, *told, answer("200 OK", json.dumps(ROLE).encode())) as service,
         scripted(None, answer("502 Bad Gateway")) as proxy,

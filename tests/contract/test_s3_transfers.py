@@ -1,23 +1,28 @@
 """Whole transfers to and from a bucket, by owners that die between the copy and the removal."""
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cut_line import CutLine, cut_line
 from outbound_site import LARGE, SOURCE, TARGET, Crash, Site, site
 from s3_store import S3Store, running_s3
 
-from mftgit.adapters import s3
-from mftgit.adapters.endpoint import Endpoint, FileEntry
-from mftgit.adapters.s3 import S3Endpoint
-from mftgit.adapters.s3_client import Store
-from mftgit.model.config import AfterSuccess, Claiming, Generation, Overwrite
-from mftgit.model.events import EventName
-from mftgit.model.location import Location
+from mftgit.adapters.endpoint.contract import Endpoint, FileEntry
+from mftgit.adapters.s3 import endpoint as s3
+from mftgit.adapters.s3.client import Store
+from mftgit.adapters.s3.endpoint import S3Endpoint
+from mftgit.model.configuration.config import AfterSuccess, Claiming, Generation, Overwrite, Verify
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import Location
 from mftgit.model.names import LocationName, MemberName
-from mftgit.model.run import RunState
+from mftgit.model.transfers.run import RunState
+
+MIB = 1 << 20
+BIG = random.Random(20261129).randbytes(22 * MIB + 5)
 
 pytestmark = pytest.mark.partner
 
@@ -34,6 +39,7 @@ class BucketSite(Site):
 
     server: S3Store = field(kw_only=True)
     bucket: LocationName = field(kw_only=True)
+    by: CutLine | None = field(default=None, kw_only=True)
     endpoints: list[S3Endpoint] = field(default_factory=list)
 
     @property
@@ -43,9 +49,10 @@ class BucketSite(Site):
     def open(self, location: Location, make: bool = False) -> Endpoint:  # noqa: FBT001, FBT002
         if location.name != self.bucket:
             return super().open(location, make)
-        endpoint = s3.connect(
-            self.server.location(path=self.prefix), secrets_dir=self.server.secrets_dir, secrets={}
-        )
+        there = self.server.location(path=self.prefix)
+        if self.by is not None:
+            there = replace(there, endpoint=f"https://127.0.0.1:{self.by.port}")
+        endpoint = s3.connect(there, secrets_dir=self.server.secrets_dir, secrets={})
         self.endpoints.append(endpoint)
         return endpoint
 
@@ -77,6 +84,12 @@ def bucket_site(root: Path, server: S3Store, bucket: LocationName, **options: An
 
 
 @pytest.fixture
+def line(server: S3Store) -> Iterator[CutLine]:
+    with cut_line(int(server.url.rpartition(":")[2])) as made:
+        yield made
+
+
+@pytest.fixture
 def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return what lets the process die just before the next such operation on a temporary's way."""
 
@@ -92,6 +105,20 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr(Store, "ask", ask)
 
     return arm
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the operations that are asked of stores, in their order."""
+    operations: list[str] = []
+    real = Store.ask
+
+    def ask(store: Store, operation: str, about: str, **fields: Any) -> Any:
+        operations.append(operation)
+        return real(store, operation, about, **fields)
+
+    monkeypatch.setattr(Store, "ask", ask)
+    return operations
 
 
 def test_files_go_to_a_bucket_and_are_removed_where_they_were(
@@ -229,3 +256,111 @@ def test_an_object_that_is_put_there_between_the_look_and_the_deletion_is_not_de
     assert there.run(1).files == 1
     assert (there.target / "a.csv").read_bytes() == b"new"
     assert there.objects() == {}
+
+
+# What was cut
+
+
+def resumed_from(there: BucketSite) -> int:
+    (told,) = there.happened(EventName.DELIVERY_SUCCEEDED)
+    at = told.get("resumed_from_bytes", 0)
+    assert isinstance(at, int)
+    return at
+
+
+def test_a_large_file_goes_on_to_a_bucket_where_it_was_cut(
+    tmp_path: Path, server: S3Store, line: CutLine
+) -> None:
+    there = bucket_site(tmp_path, server, TARGET)
+    there.by = line
+    there.put("a.bin", BIG)
+    line.mend(cut_up=19 * MIB)
+    assert there.run(1).files == 0
+    assert there.objects() == {}
+    line.mend()
+    assert there.run(2).files == 1
+    assert there.objects() == {"a.bin": BIG}
+    assert resumed_from(there) >= 8 * MIB
+    assert line.up < len(BIG) - 12 * MIB
+    assert (there.delivered(), there.records()) == (1, [])
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_what_has_arrived_at_a_bucket_of_another_file_is_removed(
+    tmp_path: Path, server: S3Store, line: CutLine, *, changes: bool
+) -> None:
+    there = bucket_site(tmp_path, server, TARGET, after=AfterSuccess.KEEP)
+    there.by = line
+    there.put("a.bin", BIG)
+    line.mend(cut_up=19 * MIB)
+    there.run(1)
+    if changes:
+        there.put("a.bin", BIG[::-1])
+    else:
+        (there.source / "a.bin").unlink()
+    line.mend()
+    there.run(2)
+    assert there.objects() == ({"a.bin": BIG[::-1]} if changes else {})
+    told = server.behind.ask("list_multipart_uploads", "", Prefix=f"{there.prefix}/")
+    assert not told.get("Uploads")
+    assert there.records() == []
+
+
+def test_a_large_file_goes_on_from_a_bucket_where_it_was_cut(
+    tmp_path: Path, server: S3Store, line: CutLine
+) -> None:
+    there = by_record(bucket_site(tmp_path, server, SOURCE))
+    there.by = line
+    there.put_object("a.bin", BIG)
+    line.mend(cut_down=18 * MIB)
+    assert there.run(1).files == 0
+    line.emptied()
+    line.mend()
+    assert there.run(2).files == 1
+    assert (there.target / "a.bin").read_bytes() == BIG
+    resumed = resumed_from(there)
+    assert resumed >= 8 * MIB
+    assert line.down < len(BIG) - resumed + MIB // 4
+
+
+def test_a_large_object_comes_over_the_line_once(
+    tmp_path: Path, server: S3Store, line: CutLine, asked: list[str]
+) -> None:
+    """It is asked how large it is, and not opened for that; TLS and answers to other questions are some kilobytes."""
+    there = bucket_site(tmp_path, server, SOURCE, after=AfterSuccess.KEEP)
+    there.by = line
+    there.put_object("a.bin", BIG)
+    line.mend()
+    assert there.run(1).files == 1
+    assert asked.count("get_object") == 1
+    assert len(BIG) <= line.down < len(BIG) + MIB // 4
+
+
+def test_a_large_object_comes_back_once_to_be_compared(
+    tmp_path: Path, server: S3Store, line: CutLine, asked: list[str]
+) -> None:
+    there = bucket_site(tmp_path, server, TARGET)
+    rules = replace(there.transfer.destination, verify=Verify.READ_BACK)
+    there.transfer = replace(there.transfer, destination=rules)
+    there.by = line
+    there.put("a.bin", BIG)
+    line.mend()
+    assert there.run(1).files == 1
+    assert asked.count("get_object") == 1
+    assert len(BIG) <= line.down < len(BIG) + MIB // 4
+
+
+def test_an_object_that_was_replaced_is_taken_anew(
+    tmp_path: Path, server: S3Store, line: CutLine
+) -> None:
+    """Also within the second by which a store tells times."""
+    there = bucket_site(tmp_path, server, SOURCE, after=AfterSuccess.KEEP)
+    there.by = line
+    there.put_object("a.bin", BIG)
+    line.mend(cut_down=18 * MIB)
+    there.run(1)
+    there.put_object("a.bin", BIG[::-1])
+    line.mend()
+    assert there.run(2).files == 1
+    assert (there.target / "a.bin").read_bytes() == BIG[::-1]
+    assert resumed_from(there) == 0

@@ -11,14 +11,14 @@ import pytest
 from clocks import SetClock
 from owned import owned
 
-from mftgit.adapters.endpoint import Endpoint, FileEntry
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.member.outbound.context import Endpoints, Memory, RunContext
-from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.run import has_work, run_once
-from mftgit.member.outbound.select import Selection
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.config import (
+from mftgit.adapters.endpoint.contract import Endpoint, FileEntry
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.member.outbound.given.context import Endpoints, Memory, RunContext
+from mftgit.member.outbound.records.ledger import Ledger
+from mftgit.member.outbound.runs.run import has_work, run_once
+from mftgit.member.outbound.runs.select import Selection
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Cluster,
     Destination,
@@ -29,12 +29,12 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.events import EventName, Fact
-from mftgit.model.location import LocalLocation, Location
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.locations.location import LocalLocation, Location
 from mftgit.model.names import LocationName, MemberName, TransferName
-from mftgit.model.run import RunState
-from mftgit.model.source import Marker, Order, Regex
-from mftgit.model.triggers import IntervalTrigger, WatchTrigger
+from mftgit.model.transfers.run import RunState
+from mftgit.model.transfers.source import Marker, Order, Regex
+from mftgit.model.transfers.triggers import IntervalTrigger, WatchTrigger
 
 HERE, THERE = LocationName("here"), LocationName("there")
 READY = Marker(suffix=".ready")

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,17 +20,14 @@ from waiting import WAIT_S, until
 
 from mftgit.adapters.inotify import tells
 from mftgit.errors import ConfigError
-from mftgit.member.outbound.digests import SMALL_BYTES
-from mftgit.member.outbound.leftover import find_leftovers
-from mftgit.member.outbound.line import Look
 from mftgit.member.outbound.ordered import OrderRefusedError
-from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.runs import PARALLEL_RUNS
+from mftgit.member.outbound.places.digests import SMALL_BYTES
+from mftgit.member.outbound.records.leftover import find_leftovers
+from mftgit.member.outbound.records.pauses import Pauses
+from mftgit.member.outbound.runs.line import Look
+from mftgit.member.outbound.runs.runs import PARALLEL_RUNS
 from mftgit.member.outbound.service import Outbound
-from mftgit.model.calendars import Calendar
-from mftgit.model.claim import ClaimId, format_claim
-from mftgit.model.commands import Command, Commands
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     ActiveOn,
     AfterSuccess,
     Cluster,
@@ -42,17 +40,21 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.events import EventName
-from mftgit.model.intent import Intent, Place, format_intents, parse_intents
-from mftgit.model.location import LocalLocation, Location
+from mftgit.model.configuration.plan import plan
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
-from mftgit.model.pause import Pause
-from mftgit.model.plan import plan
-from mftgit.model.retry import Retry
-from mftgit.model.run import DeliveryState
-from mftgit.model.session import Told, parse_told
-from mftgit.model.transfer_status import TransferState, Waiting
-from mftgit.model.triggers import (
+from mftgit.model.ownership.session import Told, parse_told
+from mftgit.model.rollout.windows import DAYS
+from mftgit.model.transfers.calendars import Calendar
+from mftgit.model.transfers.claim import ClaimId, format_claim
+from mftgit.model.transfers.commands import Command, Commands
+from mftgit.model.transfers.intent import Intent, Place, format_intents, parse_intents
+from mftgit.model.transfers.pause import Pause
+from mftgit.model.transfers.retry import Retry
+from mftgit.model.transfers.run import DeliveryState
+from mftgit.model.transfers.status import TransferState, Waiting
+from mftgit.model.transfers.triggers import (
     AfterTrigger,
     CronTrigger,
     IntervalTrigger,
@@ -61,13 +63,14 @@ from mftgit.model.triggers import (
     WatchBy,
     WatchTrigger,
 )
-from mftgit.model.under_way import Side
-from mftgit.model.windows import DAYS
+from mftgit.model.transfers.under_way import Side
 
 HERE, THERE = LocationName("here"), LocationName("there")
 NEVER = CronTrigger(expression="0 0 1 1 *")
 OFTEN = WatchTrigger(every_s=0.1)
 REVISION = Revision("a" * 40)
+TTL_S = 30.0
+"""So long that no owner loses its session because the machine is busy."""
 
 
 @dataclass
@@ -96,7 +99,7 @@ class Site:
         self,
         member: Outbound,
         *transfers: Transfer,
-        ttl_s: float = 2.0,
+        ttl_s: float = TTL_S,
         there: str = "there",
     ) -> None:
         wanted = generation(*transfers, ttl_s=ttl_s, there=there)
@@ -163,9 +166,9 @@ def test_a_watched_folder_is_emptied(site: Site) -> None:
     member = site.add("one")
     site.run(member, transfer())
     until(lambda: site.arrived() == ["a", "b"])
-    until(lambda: member.status()[0].last_run)
+    until(lambda: member.status()[0].last_run and member.status()[0].delivered == 2)
     (status,) = member.status()
-    assert (status.owner, status.epoch, status.delivered) == ("one", 1, 2)
+    assert (status.owner, status.epoch) == ("one", 1)
 
 
 def test_after_a_run_the_ledger_is_looked_through(site: Site) -> None:
@@ -223,13 +226,13 @@ def test_a_change_of_how_it_is_owned_hands_the_lease_back_and_goes_on(
     site: Site, change: str
 ) -> None:
     member = site.add("one")
-    site.run(member, transfer())
+    site.run(member, transfer(), ttl_s=2.0)  # one of which a run goes on has to run out
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
     if change == "ttl":
         site.run(member, transfer(), ttl_s=3.0)
     else:
-        site.run(member, transfer(ownership=Ownership.EACH))
-    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
+        site.run(member, transfer(ownership=Ownership.EACH), ttl_s=2.0)
+    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) >= 2)
     site.drop("a")
     until(lambda: site.arrived() == ["a"])
 
@@ -243,8 +246,8 @@ def test_a_source_that_cannot_be_looked_at_is_told_by_an_event_and_not_again_at_
     until(lambda: site.named(EventName.RUN_FAILED))
     threading.Event().wait(1.0)  # ten looks
     assert len(site.named(EventName.RUN_FAILED)) == 1
+    until(lambda: member.status()[0].state is TransferState.FAILING)  # and not at a look just now
     (status,) = member.status()
-    assert status.state is TransferState.FAILING
     assert "here" in str(status.reason)
     assert status.retry_at is not None
     (site.root / "here").unlink()
@@ -252,8 +255,7 @@ def test_a_source_that_cannot_be_looked_at_is_told_by_an_event_and_not_again_at_
     site.drop("a")
     assert member.run_now(T)  # without the wait after what failed
     until(lambda: site.arrived() == ["a"])
-    until(lambda: member.status()[0].reason is None)
-    assert member.status()[0].retry_at is None
+    until(lambda: (member.status()[0].reason, member.status()[0].retry_at) == (None, None))
 
 
 def test_what_waits_at_the_source_is_counted(site: Site) -> None:
@@ -289,7 +291,7 @@ def test_files_are_fetched_from_an_sftp_server_too(site: Site, after: AfterSucce
             (server.folder / name).write_text(name, encoding="utf-8")
         archive = "done" if after is AfterSuccess.ARCHIVE else None
         fetched = replace(transfer(), after_success=after, archive_path=archive)
-        wanted = generation(fetched, ttl_s=2.0, here=replace(server.location(), name=HERE))
+        wanted = generation(fetched, ttl_s=TTL_S, here=replace(server.location(), name=HERE))
         member.apply(member.prepare(plan(None, wanted), wanted, fresh=True), revision=REVISION)
         until(lambda: site.arrived() == ["a.csv", "b.csv"])
         until(lambda: member.status()[0].delivered == 2)
@@ -312,9 +314,9 @@ def test_files_are_fetched_from_an_sftp_server_too(site: Site, after: AfterSucce
 
 def test_another_member_takes_over_at_once_when_one_stops(site: Site) -> None:
     first, second = site.add("one"), site.add("two")
-    site.run(first, transfer(), ttl_s=30.0)
+    site.run(first, transfer())
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
-    site.run(second, transfer(), ttl_s=30.0)
+    site.run(second, transfer())
     first.stop()
     site.drop("a")
     until(lambda: site.arrived() == ["a"])
@@ -325,12 +327,12 @@ def test_a_member_that_is_drained_hands_over_at_once_and_takes_part_again_when_t
     site: Site,
 ) -> None:
     first, second = site.add("one"), site.add("two")
-    site.run(first, transfer(), ttl_s=30.0)
+    site.run(first, transfer())
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
-    site.run(second, transfer(), ttl_s=30.0)
+    site.run(second, transfer())
     first.drain(on=True)
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN, by="two"))
-    assert first.drained
+    until(lambda: first.drained)
     site.drop("a")
     until(lambda: site.arrived() == ["a"])
     assert not site.named(EventName.RUN_STARTED, by="one")
@@ -395,7 +397,7 @@ def begin(
 ) -> None:
     """Leave behind what a member leaves that is killed with the file ``a`` on its way."""
     moved = transfer(ownership=ownership)
-    wanted = generation(moved, ttl_s=2.0)
+    wanted = generation(moved, ttl_s=TTL_S)
     key = "t" if ownership is Ownership.SINGLE else f"t.{by}"
     (site.root / "there").mkdir(exist_ok=True)
     claims = site.root / "here" / ".mftgit" / key / "claims" / "1"
@@ -431,7 +433,12 @@ def begin(
 
 def left(site: Site) -> list[str]:
     """Return what is at the source, claims included."""
-    return [path.name for path in (site.root / "here").rglob("*") if path.is_file()]
+    return files_below(site.root / "here")
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return the names of the files in ``folder`` and below it, while an owner removes folders there."""
+    return [name for _, _, names in os.walk(folder) for name in names]
 
 
 @pytest.mark.parametrize("state", [DeliveryState.READY, DeliveryState.TAKEN])
@@ -454,7 +461,11 @@ def test_what_a_former_transfer_has_begun_is_published_or_goes_back(
         until(lambda: left(site) == [])
     else:
         until(lambda: left(site) == ["a"])
-    until(lambda: not list((site.root / ".mftgit/transfers/t").glob("intents/*/*.json")))
+    until(lambda: not any(map(is_record, files_below(site.root / ".mftgit/transfers/t/intents"))))
+
+
+def is_record(name: str) -> bool:
+    return name.endswith(".json")
 
 
 def test_a_former_transfer_is_let_go_of_when_it_has_come_to_its_end(site: Site) -> None:
@@ -463,8 +474,12 @@ def test_a_former_transfer_is_let_go_of_when_it_has_come_to_its_end(site: Site) 
     site.run(member)
     until(lambda: [each.state.value for each in member.status()] == ["ending"])
     until(lambda: site.arrived() == ["a"])
-    member._former.look()  # as the scheduler does, half a minute later
-    until(lambda: member.status() == [])
+
+    def is_let_go_of() -> bool:
+        member._former.look()  # as the scheduler does, half a minute later
+        return member.status() == []
+
+    until(is_let_go_of)
     site.run(member, transfer())
     site.drop("b")
     until(lambda: site.arrived() == ["a", "b"])
@@ -492,7 +507,7 @@ def test_what_is_not_this_member_s_to_end_is_left_alone(site: Site, who: str) ->
         ownership=Ownership.EACH if who == "another member's own" else Ownership.SINGLE,
     )
     (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
-    wanted = generation(ttl_s=2.0)
+    wanted = generation(ttl_s=TTL_S)
     if who == "not active here":
         intent = parse_intents(record.read_bytes())[0]
         elsewhere = ActiveOn(members=frozenset({MemberName("two")}))
@@ -510,7 +525,7 @@ def test_what_is_not_this_member_s_to_end_is_left_alone(site: Site, who: str) ->
 
 def test_what_cannot_be_read_is_nobody_s_to_end(site: Site) -> None:
     begin(site)
-    wanted = generation(ttl_s=2.0)
+    wanted = generation(ttl_s=TTL_S)
     (record,) = (site.root / ".mftgit/transfers").glob("*/intents/1/*.json")
     assert leftovers(site, wanted) == [("t", "t")]
     folder, active = site.root / ".mftgit/transfers", {TransferName("t")}
@@ -542,11 +557,12 @@ def test_a_lost_folder_of_leases_is_gone_on_from_above_what_the_storage_knows(si
 
 def test_a_folder_of_leases_that_is_lost_while_all_run_is_gone_on_from(site: Site) -> None:
     for name in ("one", "two"):
-        site.run(site.add(name), transfer())
+        site.run(site.add(name), transfer(), ttl_s=2.0)  # how soon they see it
     site.drop("a")
     until(lambda: site.arrived() == ["a"])
-    shutil.rmtree(site.root / ".mftgit" / "coordination")
-    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == 2)
+    taken = len(site.named(EventName.OWNERSHIP_TAKEN))
+    (site.root / ".mftgit" / "coordination").rename(site.root / "lost")  # while they write to it
+    until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) > taken)
     site.drop("b")
     until(lambda: site.arrived() == ["a", "b"])
 
@@ -567,7 +583,7 @@ def test_a_destination_that_is_moved_while_files_come_in_gets_them_all(site: Sit
 def test_a_scheduled_run_comes_back_for_what_was_too_fresh_and_holds_no_thread(site: Site) -> None:
     names = [f"t{number}" for number in range(PARALLEL_RUNS + 1)]
     member = site.add("one")
-    slow = [transfer(NEVER, name=name, source_path=name, stable_s=3.0) for name in names]
+    slow = [transfer(NEVER, name=name, source_path=name, stable_s=8.0) for name in names]
     site.run(member, *slow, transfer(name="quick"))
     until(lambda: len(site.named(EventName.OWNERSHIP_TAKEN)) == len(slow) + 1)
     for name in names:
@@ -580,13 +596,27 @@ def test_a_scheduled_run_comes_back_for_what_was_too_fresh_and_holds_no_thread(s
     until(lambda: len(site.arrived()) == len(names) + 1)
 
 
+def hold_first_delivery(member: Outbound) -> None:
+    """Let the run that delivers first go on only once it is to end, however late that is."""
+    record, held = member._equipping.record, list[EventName]()
+
+    def hold(event: EventName, **rest: Any) -> None:
+        record(event, **rest)
+        if event is EventName.DELIVERY_SUCCEEDED and not held:
+            held.append(event)
+            member._lines[T].stopping.wait(WAIT_S)
+
+    member._equipping.record = hold
+
+
 def test_a_batch_that_a_restart_cuts_short_is_gone_on_with_at_once(site: Site) -> None:
     first = site.add("one")
     site.run(first, transfer(NEVER))
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
     names = [f"{number:03d}" for number in range(200)]
     site.drop(*names)
-    first.run_now(TransferName("t"))
+    hold_first_delivery(first)
+    first.run_now(T)
     until(site.arrived)
     first.stop()
     assert 0 < len(site.arrived()) < len(names)
@@ -598,14 +628,15 @@ def test_a_batch_that_a_restart_cuts_short_is_gone_on_with_at_once(site: Site) -
 def test_a_partner_that_stands_still_does_not_hold_up_the_end(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mftgit.member.outbound.runs.DRAIN_S", 1.0)
+    monkeypatch.setattr("mftgit.member.outbound.runs.runs.DRAIN_S", 1.0)
     (site.root / "partner").mkdir()
     with running_sshd(site.root / "partner") as server:
         member = site.add("one")
         shutil.copytree(server.secrets_dir, site.root / "one" / "secrets")
         (server.folder / "a").write_bytes(b"a" * 50_000_000)
-        slow = replace(server.location(timeout_s=600.0), name=HERE)
-        wanted = generation(transfer(), ttl_s=2.0, here=slow)
+        # Under way for longer than it takes to see that, on the busiest machine.
+        slow = replace(server.location(timeout_s=600.0), name=HERE, bytes_per_s=500_000)
+        wanted = generation(transfer(), ttl_s=TTL_S, here=slow)
         member.apply(member.prepare(plan(None, wanted), wanted, fresh=True), revision=REVISION)
         until(lambda: list(site.root.glob("there/.a*")))
         frozen = server.sessions()
@@ -613,11 +644,11 @@ def test_a_partner_that_stands_still_does_not_hold_up_the_end(
             os.kill(process, signal.SIGSTOP)
         try:
             member.stop()
-            ended = site.named(EventName.RUN_FAILED)
+            until(lambda: site.named(EventName.RUN_FAILED))
         finally:
             for process in frozen:
                 os.kill(process, signal.SIGCONT)
-    assert len(ended) == 1
+    assert len(site.named(EventName.RUN_FAILED)) == 1
     assert site.arrived() == []
 
 
@@ -625,7 +656,7 @@ def test_what_is_this_member_s_own_and_not_active_here_any_more_is_brought_to_it
     site: Site,
 ) -> None:
     begin(site, by="m", ownership=Ownership.EACH)
-    wanted = replace(generation(ttl_s=2.0), declared=frozenset({TransferName("t")}))
+    wanted = replace(generation(ttl_s=TTL_S), declared=frozenset({TransferName("t")}))
     assert leftovers(site, wanted) == [("t.m", "t")]
 
 
@@ -635,7 +666,7 @@ def test_what_all_owned_and_each_owns_now_is_for_a_member_where_it_is_active(sit
     intent = parse_intents(record.read_bytes())[0]
     elsewhere = ActiveOn(members=frozenset({MemberName("gone")}))
     record.write_bytes(format_intents([replace(intent, active_on=elsewhere)]))
-    wanted = generation(transfer(ownership=Ownership.EACH), ttl_s=2.0)
+    wanted = generation(transfer(ownership=Ownership.EACH), ttl_s=TTL_S)
     assert leftovers(site, wanted) == [("t", "t")]
 
 
@@ -667,7 +698,7 @@ def test_a_record_says_where_the_transfer_is_active_by_the_newest_revision(site:
     site.run(member, transfer())
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
     narrowed = replace(transfer(), active_on=ActiveOn(members=frozenset({MemberName("one")})))
-    assert plan(site.active[id(member)], generation(narrowed, ttl_s=2.0)) == plan(
+    assert plan(site.active[id(member)], generation(narrowed, ttl_s=TTL_S)) == plan(
         site.active[id(member)], site.active[id(member)]
     )
     site.run(member, narrowed)
@@ -684,8 +715,9 @@ def test_a_failure_is_told_until_its_cause_is_gone_and_not_for_longer(site: Site
     member = site.add("one")
     site.run(member, transfer())
     until(lambda: member.status()[0].state.value == "failing")
-    threading.Event().wait(0.5)  # several looks
-    assert member.status()[0].state.value == "failing"
+    for _ in range(25):  # several looks
+        threading.Event().wait(0.02)
+        assert member.status()[0].state.value in {"failing", "running"}
     (site.root / "here").unlink()
     site.run(member, transfer(IntervalTrigger(every_s=3600)))  # a revision ends the waiting
     site.run(member, transfer())
@@ -695,12 +727,31 @@ def test_a_failure_is_told_until_its_cause_is_gone_and_not_for_longer(site: Site
 def test_who_has_lost_a_transfer_does_not_say_how_it_fails(site: Site) -> None:
     (site.root / "here").write_text("a file where a folder should be", encoding="utf-8")
     member = site.add("one")
-    site.run(member, transfer())
+    stood_by: list[EventName] = []
+    record = member._owning._record
+
+    def look(event: EventName, **rest: Any) -> None:
+        """See how it is before it is taken again."""
+        record(event, **rest)
+        if event is EventName.OWNERSHIP_LOST:
+            until(lambda: member.status()[0].state.value == "standby")
+            stood_by.append(event)
+
+    member._owning._record = look
+    site.run(member, transfer(), ttl_s=2.0)  # how soon it sees it
     until(lambda: member.status()[0].state.value == "failing")
-    (session,) = (site.root / ".mftgit/coordination/sessions").iterdir()
-    last = max(session.glob("beat-*")).name
-    (session / f"beat-{int(last[5:]) + 1:012d}").touch()  # as another member ends it
-    until(lambda: member.status()[0].state.value == "standby")
+
+    def end() -> bool:
+        """End its session as another member does, unless it gives a sign of life right now."""
+        session = max((site.root / ".mftgit/coordination/sessions").iterdir())
+        last = max(session.glob("beat-*")).name
+        with suppress(FileExistsError):
+            (session / f"beat-{int(last[5:]) + 1:012d}").touch(exist_ok=False)
+            return True
+        return False
+
+    until(end)
+    until(lambda: stood_by)
 
 
 def test_a_revision_that_mends_a_transfer_ends_its_waiting(site: Site) -> None:
@@ -721,7 +772,7 @@ ONCE_AN_HOUR = WatchTrigger(every_s=3600)
 
 def run_with(site: Site, member: Outbound, *transfers: Transfer, off: Calendar) -> None:
     """Run ``transfers`` in a cluster whose calendar ``off`` is this one."""
-    wanted = generation(*transfers, ttl_s=2.0)
+    wanted = generation(*transfers, ttl_s=TTL_S)
     wanted = replace(wanted, cluster=replace(wanted.cluster, calendars={"off": off}))
     steps = plan(site.active.get(id(member)), wanted)
     member.apply(member.prepare(steps, wanted, fresh=True), revision=REVISION)
@@ -934,6 +985,7 @@ def test_a_pause_ends_a_batch_behind_the_file_at_hand_and_resume_goes_on_with_it
     for name in names:
         os.truncate(site.root / "here" / name, SMALL_BYTES + 1)  # each goes alone
     member = site.add("one")
+    hold_first_delivery(member)
     site.run(member, transfer(trigger))
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
     member.run_now(T)
@@ -950,14 +1002,13 @@ def test_a_pause_ends_a_batch_behind_the_file_at_hand_and_resume_goes_on_with_it
 
 
 @pytest.mark.parametrize("trigger", [OFTEN, NEVER])
-def test_a_run_is_ended_behind_the_file_at_hand_and_what_is_left_is_for_the_next_one(
-    site: Site, trigger: Trigger
-) -> None:
+def test_a_run_is_ended_and_what_is_left_is_for_the_next_one(site: Site, trigger: Trigger) -> None:
     names = [f"{number:03}" for number in range(80)]
     site.drop(*names)
     for name in names:
         os.truncate(site.root / "here" / name, SMALL_BYTES + 1)  # each goes alone
     member = site.add("one")
+    hold_first_delivery(member)
     site.run(member, transfer(trigger))
     until(lambda: site.named(EventName.OWNERSHIP_TAKEN))
     member.run_now(T)
@@ -971,10 +1022,14 @@ def test_a_run_is_ended_behind_the_file_at_hand_and_what_is_left_is_for_the_next
         until(lambda: member.status()[0].state is TransferState.IDLE)
         assert site.arrived() == names[: ended["files"]]
         left = sorted(path.name for path in (site.root / "here").glob("[!.]*"))
-        assert left == names[ended["files"] :]  # none is claimed
+        begun = len(names) - len(left)
+        assert (
+            ended["files"] <= begun <= ended["files"] + 1
+        )  # no more than the file at hand is claimed
+        assert left == names[begun:]
         member._runs.submit(member._lines[T], Look.BEGUN)  # as where a member takes it over
         until(lambda: not member._lines[T].running)
-        assert site.arrived() == names[: ended["files"]]  # that run is over
+        assert site.arrived() == names[:begun]  # that run is over
         member.run_now(T)
     until(lambda: site.arrived() == names)
     until(lambda: len(site.named(EventName.DELIVERY_SUCCEEDED)) >= len(names))
@@ -1113,12 +1168,11 @@ def test_a_member_runs_the_programs_of_its_own_folder(site: Site) -> None:
     site.drop("a")
     site.run(one, with_program(site, "one"))
     told = site.root / "one" / "commands" / "book.told"
-    until(told.exists)
-    assert told.read_text("utf-8") == "one a\n"
+    until(lambda: told.exists() and told.read_text("utf-8") == "one a\n")
 
 
 def test_a_revision_whose_program_is_missing_on_a_member_is_refused_there_once(site: Site) -> None:
-    wanted = generation(with_program(site, "one"), ttl_s=2.0)
+    wanted = generation(with_program(site, "one"), ttl_s=TTL_S)
     member = site.add("two")
     with pytest.raises(ConfigError, match="two/commands"):
         member.prepare(plan(None, wanted), wanted, fresh=True)
@@ -1132,9 +1186,11 @@ def test_a_member_that_starts_anew_counts_on_and_a_changed_transfer_counts_anew(
     kept = site.root / ".mftgit" / "transfers" / "t" / "failures.json"
 
     def count() -> int:
-        if not kept.exists():
+        try:
+            content = kept.read_bytes()
+        except FileNotFoundError:
             return 0
-        return max(int(each["count"]) for each in json.loads(kept.read_bytes())["failures"])
+        return max(int(each["count"]) for each in json.loads(content)["failures"])
 
     first = site.add("one")
     site.run(first, transfer())

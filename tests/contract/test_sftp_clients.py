@@ -6,18 +6,19 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import paramiko
 import pytest
 from inbound_sftp import Inbound, inbound_sftp
 from ssh_keys import program
+from waiting import until
 
-from mftgit.adapters.endpoint import Digest
-from mftgit.adapters.sftp import connect
-from mftgit.model.location import SftpLocation
-from mftgit.model.login import PasswordAuth
+from mftgit.adapters.endpoint.contract import Digest
+from mftgit.adapters.sftp.endpoint import connect
+from mftgit.model.locations.location import SftpLocation
+from mftgit.model.locations.login import PasswordAuth
 from mftgit.model.names import LocationName
 
 CONTENT = bytes(range(256)) * 5000
@@ -60,7 +61,7 @@ def run(*words: str | Path, cwd: Path, given: str = "", code: int = 0) -> str:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=120,
         env={"PATH": os.environ["PATH"], "HOME": str(cwd), "LC_ALL": "C.UTF-8"},
         check=False,
     )
@@ -92,6 +93,12 @@ def files(top: Path) -> dict[str, bytes]:
     return {
         str(each.relative_to(top)): each.read_bytes() for each in top.rglob("*") if each.is_file()
     }
+
+
+def has(top: Path, wanted: dict[str, bytes]) -> bool:
+    with suppress(FileNotFoundError):  # what is unfinished gets another name
+        return files(top) == wanted
+    return False
 
 
 def test_sftp_puts_lists_renames_and_removes(server: Inbound, folder: Path, tmp_path: Path) -> None:
@@ -248,12 +255,14 @@ def test_sshfs_shows_the_files_and_writes_them(
     )
     try:
         shutil.copytree(sent, mounted / "tree")
+        until(lambda: has(folder / "tree", files(sent)))  # it closes files after the program does
         assert files(mounted / "tree") == files(sent)
         (mounted / "tree" / "a.csv").rename(mounted / "tree" / "c.csv")
         with (mounted / "tree" / "c.csv").open("ab") as file:
             file.write(LATER)
         assert (mounted / "tree" / "c.csv").stat().st_size == len(CONTENT + LATER)
         shutil.rmtree(mounted / "tree" / "sub")
+        until(lambda: has(folder, {"tree/c.csv": CONTENT + LATER}))
         assert files(mounted) == {"tree/c.csv": CONTENT + LATER}
     finally:
         run("fusermount3", "-u", str(mounted), cwd=work)

@@ -13,9 +13,9 @@ from sftp_server import PASSWORD, sftp_server
 from ssh_keys import make_key, sign_key
 from sshd import Sshd, running_sshd
 
-from mftgit.adapters.endpoint import HostKeyError
-from mftgit.adapters.sftp import connect
-from mftgit.model.location import SftpLocation
+from mftgit.adapters.endpoint.contract import HostKeyError
+from mftgit.adapters.sftp.endpoint import connect
+from mftgit.model.locations.location import SftpLocation
 
 KINDS = {"ed25519": (), "ecdsa": (), "rsa": ("-b", "2048")}
 UNTIL = datetime(2027, 1, 1, tzinfo=UTC)

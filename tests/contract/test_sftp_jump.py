@@ -17,18 +17,18 @@ from clocks import SetClock
 from ports import own_port
 from sshd import Sshd, running_sshd
 
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     EndpointLostError,
     HostKeyError,
     LoginError,
 )
-from mftgit.adapters.sftp import SftpEndpoint, connect
-from mftgit.adapters.sftp_connect import open_channel
-from mftgit.adapters.sftp_jump import ForwardedSocket
+from mftgit.adapters.sftp.connect import open_channel
+from mftgit.adapters.sftp.endpoint import SftpEndpoint, connect
+from mftgit.adapters.sftp.jump import ForwardedSocket
 from mftgit.errors import ConfigError
-from mftgit.model.hop import hops
-from mftgit.model.location import Jump, SftpLocation
-from mftgit.model.login import Auth, KeyAuth, PasswordAuth
+from mftgit.model.locations.hop import hops
+from mftgit.model.locations.location import Jump, SftpLocation
+from mftgit.model.locations.login import Auth, KeyAuth, PasswordAuth
 
 OTHER_KEY = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
 ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -56,9 +56,9 @@ def silent(_: int) -> None:
 
 
 def left_over(before: set[threading.Thread]) -> set[threading.Thread]:
-    """Return the threads that are still there after every new one had ten seconds to end."""
+    """Return the threads that are still there after every new one had time to end."""
     for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+        thread.join(60)
     return set(threading.enumerate()) - before
 
 
@@ -204,7 +204,7 @@ def test_a_loss_says_which_of_the_two_is_gone(server: Sshd, bastion: Sshd, lost:
 
 def test_a_server_behind_that_stops_taking_bytes_is_lost(server: Sshd, bastion: Sshd) -> None:
     there = set(server.sessions())
-    endpoint = connect(behind(server, bastion, timeout_s=2.0), secrets_dir=server.secrets_dir)
+    endpoint = connect(behind(server, bastion, timeout_s=6.0), secrets_dir=server.secrets_dir)
     stopped: list[int] = []
 
     def stop(written: int) -> None:
@@ -246,9 +246,9 @@ def test_another_thread_ends_a_call_through_a_jump_host(server: Sshd, bastion: S
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(60)
     endpoint.close()
-    thread.join(30)
+    thread.join(60)
     assert [type(each) for each in told] == [EndpointLostError]
     (server.folder / "endless").unlink()
 
@@ -261,7 +261,7 @@ def test_a_jump_host_needs_no_sftp(server: Sshd, tmp_path: Path) -> None:
 
 
 def test_a_peer_behind_that_takes_nothing_is_given_up(server: Sshd, bastion: Sshd) -> None:
-    location = behind(server, bastion, timeout_s=1.0)
+    location = behind(server, bastion, timeout_s=5.0)
     connection = open_channel(
         location, secrets_dir=server.secrets_dir, values={}, now=SetClock().now()
     )

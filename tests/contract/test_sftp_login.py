@@ -17,12 +17,12 @@ from sftp_server import PASSWORD, AsksQuestions, sftp_server
 from ssh_keys import make_key, sign_key
 from sshd import Sshd, running_sshd, temporary_user
 
-from mftgit.adapters.endpoint import LoginError
-from mftgit.adapters.sftp import connect
+from mftgit.adapters.endpoint.contract import LoginError
+from mftgit.adapters.sftp.endpoint import connect
 from mftgit.errors import ConfigError
-from mftgit.model.login import Auth, KeyAuth, PasswordAuth, SecretRef
+from mftgit.model.locations.login import Auth, KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import SecretName
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.value import SecretValue
 
 PASSPHRASE = "a long passphrase 5521"
 KINDS = {"ed25519": (), "ecdsa": (), "rsa": ("-b", "2048")}

@@ -15,8 +15,8 @@ from raw_sftp import RawSftp, raw_session, raw_transport
 from sftp_requests import framed, request, text, u32, u64
 from ssh_keys import program
 
-from mftgit.adapters.ssh_server_packets import ServerPackets
-from mftgit.model.service import ServiceLimits
+from mftgit.adapters.ssh_server.packets import ServerPackets
+from mftgit.model.inbound.service import ServiceLimits
 
 CONTENT = os.urandom(1 << 20)
 READ_BYTES = 255 << 10
@@ -95,7 +95,7 @@ def test_keys_are_changed_while_files_are_moved(
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=120,
         check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
@@ -135,7 +135,7 @@ def test_a_client_that_reads_nothing_can_still_send_all_that_it_may(
 
 
 def test_a_client_that_takes_nothing_is_idle_and_hung_up_on(tmp_path: Path) -> None:
-    with inbound_sftp(tmp_path / "in", limits=ServiceLimits(idle_s=1.0)) as inbound:
+    with inbound_sftp(tmp_path / "in", limits=ServiceLimits(idle_s=5.0)) as inbound:
         (inbound.site.root / "a").write_bytes(CONTENT)
         with raw_transport(inbound.port) as transport:
             session = raw_session(transport)
@@ -152,12 +152,12 @@ def test_an_end_that_comes_while_a_file_is_looked_through_does_not_wait_for_it(
 ) -> None:
     with (server.site.root / "huge").open("wb") as file:
         file.truncate(1 << 40)
+    before = len(server.connections)  # those before it are in the list: each has been spoken with
     with raw_transport(server.port) as transport:
         session = raw_session(transport)
-        before = len(server.connections)
         thread = Thread(target=lambda: _ask_for_digest(session))
         thread.start()
-        connection = server.connections[before - 1]
+        connection = server.connection(before)
         while not connection.sessions:
             Event().wait(0.01)
         connection.end("the server stops")

@@ -14,9 +14,9 @@ from raw_sftp import RawSftp, raw_session
 from sftp_requests import framed, hostile, request, text, u32, u64
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.hosting import Tally
-from mftgit.adapters.sftp_serve import serve
-from mftgit.adapters.sftp_serve_stream import Answers
+from mftgit.adapters.hosting import Answering, Tally
+from mftgit.adapters.sftp_server.serve import serve
+from mftgit.adapters.ssh_server.stream import Answers
 from mftgit.model.names import AccountName
 
 CONTENT = bytes(range(256)) * 4000
@@ -72,12 +72,16 @@ def test_a_file_is_read_as_a_whole(
 ) -> None:
     (root / "a.bin").write_bytes(CONTENT)
     with client.open(at(root, "a.bin")) as file:
-        file.prefetch()
         assert file.read() == CONTENT
     told = server.downloads[-1]
     assert (told.path, told.size_bytes, told.sent_bytes) == (
         at(root, "a.bin"), len(CONTENT), len(CONTENT)
     )  # fmt: skip
+    with client.open(at(root, "a.bin")) as file:
+        file.prefetch()
+        assert file.read() == CONTENT
+    # paramiko 5.1 asks for the rest anew where each answer comes before its next request leaves
+    assert server.downloads[-1].sent_bytes >= len(CONTENT)
 
 
 def test_a_folder_is_made_listed_renamed_and_removed(
@@ -226,6 +230,10 @@ def test_what_the_server_knows_is_told_by_extensions(raw: RawSftp, root: Path) -
     assert raw.extended("expand-path@openssh.com", text("~root/x")).status == 2
     assert raw.extended("home-directory", text("")).text(4) == "/"
     assert raw.extended("home-directory", text("root")).status == 2
+    asked = raw.extended("users-groups-by-id@openssh.com", text(u32(0) + u32(1000)), text(u32(0)))
+    assert asked.rest == text(text("acme") + text("")) + text(text("acme"))
+    many = text(u32(0) * 1025)
+    assert raw.extended("users-groups-by-id@openssh.com", many, many).status == 5
     room = struct.unpack(">11Q", raw.extended("statvfs@openssh.com", text("/")).rest)
     assert room[2] * room[1] >= room[3] * room[1] > 0
     handle = raw.open(at(root, "a"))
@@ -327,6 +335,8 @@ class Hostile:
     def attend(self, answers: Answers) -> None:
         for packet in (request(1, number=3), *self.packets):
             for pieces in answers(framed(packet)):
+                if not isinstance(pieces, tuple):
+                    continue  # the answer comes after it
                 answer = b"".join(pieces)
                 assert int.from_bytes(answer[:4], "big") == len(answer) - 4
                 self.answered += 1
@@ -338,7 +348,7 @@ def test_whatever_can_be_read_is_answered(tmp_path: Path) -> None:
     (site.root / "in" / "a.csv").write_bytes(CONTENT[:1000])
     # Handles are counted, so that some of these are of what is open. The first byte of 1 is that of another INIT.
     handle = text((3).to_bytes(8, "big"))
-    spoilt = (each.replace(text(b"\0\0\0\1"), handle) for each in hostile(7, 8000))
+    spoilt = (each.replace(text(b"\0\0\0\1"), handle) for each in hostile(10, 8000))
     packets = [each for each in spoilt if len(each) >= 5 and each[0] != 1]
     client = Hostile(packets)
     why = serve(
@@ -347,6 +357,7 @@ def test_whatever_can_be_read_is_answered(tmp_path: Path) -> None:
         account=AccountName("acme"),
         downloaded=lambda _: None,
         tally=Tally(),
+        answering=Answering(),
         clock=SystemClock(),
         work=lambda: None,
     )

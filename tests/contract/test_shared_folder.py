@@ -11,14 +11,15 @@ import pytest
 from clocks import SetClock
 from coordination import TTL_S, Member, Site, shared_folder_site
 
-from mftgit.adapters import shared_epochs, shared_folder
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError, Wish
 from mftgit.adapters.durable import write_file
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
-from mftgit.model.lease import deadline
+from mftgit.adapters.shared import epochs as shared_epochs
+from mftgit.adapters.shared import folder as shared_folder
+from mftgit.adapters.shared.folder import SharedFolderCoordinator
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.standing import Handover, Standing
-from mftgit.model.view import FREE
+from mftgit.model.ownership.lease import deadline
+from mftgit.model.ownership.standing import Handover, Standing
+from mftgit.model.ownership.view import FREE
 
 T = TransferName("t")
 

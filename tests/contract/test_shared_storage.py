@@ -18,12 +18,12 @@ from odd_storage import WRITES, OddStorage, odd_storage
 
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError
 from mftgit.adapters.durable import read_replaced
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
-from mftgit.adapters.shared_storage import StorageProbe, StorageUnfitError
+from mftgit.adapters.shared.folder import SharedFolderCoordinator
+from mftgit.adapters.shared.storage import StorageProbe, StorageUnfitError
 from mftgit.errors import ConfigError
-from mftgit.member.outbound.storage import AGAIN_S, Admitted, Storage
+from mftgit.member.outbound.ownership.storage import AGAIN_S, Admitted, Storage
 from mftgit.model.names import MemberName
-from mftgit.model.standing import Standing
+from mftgit.model.ownership.standing import Standing
 
 ONE, TWO = MemberName("one"), MemberName("two")
 
@@ -108,15 +108,19 @@ def test_a_file_that_was_replaced_elsewhere_is_read_again(behaving: OddStorage) 
 
 @pytest.mark.needs("fusermount3")
 def test_what_a_killed_probe_has_left_is_removed_by_the_next_one(behaving: OddStorage) -> None:
-    behaving.be(slow_s=0.02)
+    behaving.be(slow_s=0.2)
     program = (
-        "from pathlib import Path; from mftgit.adapters.shared_storage import StorageProbe\n"
+        "from pathlib import Path; from mftgit.adapters.shared.storage import StorageProbe\n"
         f"StorageProbe(Path({str(behaving.folder)!r}), 'one')()"
     )
     probing = subprocess.Popen([sys.executable, "-c", program])
     try:
         while not left(behaving.behind):
             assert probing.poll() is None
+        probing.send_signal(signal.SIGSTOP)
+        # Once it has stopped, nothing that it asked for is under way.
+        _, status = os.waitpid(probing.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
     finally:
         probing.send_signal(signal.SIGKILL)
         probing.wait()

@@ -27,9 +27,9 @@ from signing import (
     write_commit,
 )
 
-from mftgit.adapters.commit_signature import Examiner
+from mftgit.adapters.git.commit_signature import Examiner
 from mftgit.model.names import Revision
-from mftgit.model.trust import Evidence, Outcome, Policy, judge_commit, read_lists
+from mftgit.model.trust.trust import Evidence, Outcome, Policy, judge_commit, read_lists
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh-keygen")]
 

@@ -9,9 +9,9 @@ from git_cli import Ran, clone, commit, git, git_ok
 from git_site import Site, site
 from signing import KeyPair, make_key, signing_settings
 
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 from mftgit.member.verify import RefusedError, check_signatures
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 from mftgit.model.names import Revision
 
 pytestmark = [pytest.mark.needs("git"), pytest.mark.needs("ssh-keygen")]

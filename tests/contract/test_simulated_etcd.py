@@ -5,8 +5,8 @@ from typing import Final
 import pytest
 from simulated_etcd import simulate_all
 
-from mftgit.adapters import etcd_beats
-from mftgit.member.outbound import own
+from mftgit.adapters.etcd import beats as etcd_beats
+from mftgit.member.outbound.ownership import own
 
 pytestmark = pytest.mark.long
 

@@ -16,9 +16,9 @@ from hypothesis.stateful import (
 from simulated_leases import KEYS, TTL_S, World, in_the_simulation, world
 from simulation import Fault, Kind, Plan, run_schedules
 
-from mftgit.member.outbound import own
-from mftgit.model.lease import CLOCK_RATE_ERROR
+from mftgit.member.outbound.ownership import own
 from mftgit.model.names import MemberName
+from mftgit.model.ownership.lease import CLOCK_RATE_ERROR
 
 pytestmark = pytest.mark.long
 

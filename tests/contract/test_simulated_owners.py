@@ -18,16 +18,16 @@ from hypothesis.stateful import (
 from simulated_transfer import LARGE, SMALL, Shape, World, small_world, world
 from simulation import Fault, Kind, Plan, run_schedules
 
-from mftgit.adapters.endpoint import Endpoint, FileMissingError
+from mftgit.adapters.endpoint.contract import Endpoint, FileMissingError
 from mftgit.errors import MftgitError
-from mftgit.member.outbound import claims
-from mftgit.member.outbound.begun import Begun
-from mftgit.member.outbound.claims import Claim
-from mftgit.member.outbound.deliver import Delivery
-from mftgit.member.outbound.finish import Finish
-from mftgit.member.outbound.intents import Intents
-from mftgit.member.outbound.parcel import Parcel, Results
-from mftgit.model.config import AfterSuccess, Overwrite, Transfer
+from mftgit.member.outbound.delivering.deliver import Delivery
+from mftgit.member.outbound.publishing.finish import Finish
+from mftgit.member.outbound.records import claims
+from mftgit.member.outbound.records.claims import Claim
+from mftgit.member.outbound.records.intents import Intents
+from mftgit.member.outbound.taking.begun import Begun
+from mftgit.member.outbound.taking.parcel import Parcel, Results
+from mftgit.model.configuration.config import AfterSuccess, Overwrite, Transfer
 
 pytestmark = pytest.mark.long
 

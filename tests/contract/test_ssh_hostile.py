@@ -27,9 +27,9 @@ from paramiko.common import (
 from ssh_door import WAIT_S, Door, account, open_door, served, serving
 from ssh_keys import make_key
 
-from mftgit.adapters.ssh_reception import Session
-from mftgit.model.account import Factor
-from mftgit.model.service import ServiceLimits
+from mftgit.adapters.ssh_server.reception import Session
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.service import ServiceLimits
 
 pytestmark = pytest.mark.needs("ssh-keygen")
 
@@ -421,7 +421,7 @@ def test_channels_without_end_are_forgotten(door: Door, inside: Client) -> None:
                 inside.open_session(timeout=WAIT_S).close()
                 break
     assert len(connection.channels_seen) <= 1024
-    assert not connection._threads
+    assert not connection.sessions
     inside.close()
     door.book()
 

@@ -13,18 +13,19 @@ import pytest
 from paramiko.pkey import PublicBlob
 from ssh_door import WAIT_S, Book, Door, account, open_door, served, serving
 from ssh_keys import make_key, sign_key
+from waiting import until
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.ssh_reception import Question, Verdict
+from mftgit.adapters.ssh_server.reception import Question, Verdict
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes
-from mftgit.model.account import Factor
-from mftgit.model.login_steps import Flaw
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.login_steps import Flaw
+from mftgit.model.inbound.password_hash import Cost, cost_of
+from mftgit.model.inbound.serving import Served, Serving
+from mftgit.model.inbound.totp import STEP_S, code_at, read_key
+from mftgit.model.inbound.visitor import read_visitor
+from mftgit.model.keys.ssh_certificate import read_certificate_line
 from mftgit.model.names import ServiceName
-from mftgit.model.password_hash import Cost, cost_of
-from mftgit.model.serving import Served, Serving
-from mftgit.model.ssh_certificate import read_certificate_line
-from mftgit.model.totp import STEP_S, code_at, read_key
-from mftgit.model.visitor import read_visitor
 
 pytestmark = pytest.mark.needs("sftp", "ssh-keygen")
 
@@ -225,7 +226,7 @@ def test_everybody_is_refused_at_the_same_cost(work: Path) -> None:
 def test_who_guesses_on_many_connections_has_nobody_else_wait_for_all_of_them() -> None:
     costly = argon2.PasswordHasher(time_cost=2, memory_cost=32_768, parallelism=1).hash(SECRET)
     what = serving(served(account("ann", (frozenset({PASSWORD}),)), password=costly))
-    passwords = Passwords()
+    passwords = Passwords(at_once=2)
     logins = Logins(what, clock=SystemClock(), passwords=passwords, codes=TakenCodes())
     order: list[str] = []
 
@@ -236,8 +237,10 @@ def test_who_guesses_on_many_connections_has_nobody_else_wait_for_all_of_them() 
 
     guesses = [f"2001:db8::{number:x}" for number in range(1, 15)]  # one network, one source
     threads = [Thread(target=try_from, args=(each,)) for each in (*guesses, "192.0.2.1")]
-    for thread in threads:
-        thread.start()
+    with passwords._turns, passwords._turns:  # all of them wait before one is checked
+        for thread in threads:
+            thread.start()
+        until(lambda: sum(each.length for each in list(passwords._queues.values())) == len(threads))
     for thread in threads:
         thread.join()
     assert order.index("192.0.2.1") < len(guesses) // 2

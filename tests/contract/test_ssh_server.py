@@ -13,13 +13,13 @@ import pytest
 from ssh_door import WAIT_S, Door, account, open_door, served, serving
 from ssh_keys import make_key, program
 
-from mftgit.adapters.ssh_reception import Session
-from mftgit.adapters.ssh_server import SshServer
+from mftgit.adapters.ssh_server.reception import Session
+from mftgit.adapters.ssh_server.server import SshServer
 from mftgit.errors import ConfigError
-from mftgit.model.account import Factor
-from mftgit.model.algorithms import CIPHERS, KEX, MACS, Algorithms, with_legacy
-from mftgit.model.service import ServiceLimits
-from mftgit.model.serving import Serving
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.service import ServiceLimits
+from mftgit.model.inbound.serving import Serving
+from mftgit.model.keys.algorithms import CIPHERS, KEX, MACS, Algorithms, with_legacy
 
 pytestmark = pytest.mark.needs("ssh", "sftp", "ssh-keygen")
 

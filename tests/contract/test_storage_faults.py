@@ -19,7 +19,7 @@ from odd_storage import WRITES, OddStorage, odd_storage
 
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.service import Outbound
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Cluster,
     Destination,
@@ -30,13 +30,13 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.events import EventName
-from mftgit.model.location import LocalLocation
+from mftgit.model.configuration.plan import plan
+from mftgit.model.events.event import EventName
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import LocationName, MemberName, Revision, TransferName
-from mftgit.model.plan import plan
-from mftgit.model.storage import StorageStatus
-from mftgit.model.transfer_status import TransferStatus
-from mftgit.model.triggers import WatchTrigger
+from mftgit.model.ownership.storage import StorageStatus
+from mftgit.model.transfers.status import TransferStatus
+from mftgit.model.transfers.triggers import WatchTrigger
 
 pytestmark = [pytest.mark.long, pytest.mark.needs("fusermount3")]
 
@@ -69,6 +69,8 @@ class Site:
         self.here = "here"
         self._source = root / "behind" / "here"
         self._source.mkdir()
+        self._target = root / "partner"
+        self._target.mkdir()
         self._over = threading.Event()
         self._threads = [threading.Thread(target=each) for each in (self._partner, self._sender)]
         self._sending = threading.Event()
@@ -111,7 +113,7 @@ class Site:
             member=Member(name=name, role=Role.NODE),
             locations={
                 HERE: LocalLocation(name=HERE, path=self.here),
-                THERE: LocalLocation(name=THERE, path=str(self._root / "partner")),
+                THERE: LocalLocation(name=THERE, path=str(self._target)),
             },
             transfers={T: transfer},
             declared=frozenset({T}),
@@ -122,7 +124,7 @@ class Site:
         told: list[TransferStatus] = []
         asking = threading.Thread(target=lambda: told.extend(self.members[name].status()))
         asking.start()
-        asking.join(20.0)
+        asking.join(60.0)
         assert told, "the status hangs"
         return told[0]
 
@@ -159,10 +161,8 @@ class Site:
                 self.sent += 1
 
     def _partner(self) -> None:
-        folder = self._root / "partner"
-        folder.mkdir()
         while not self._over.wait(0.005):
-            for path in folder.glob("[!.]*"):
+            for path in self._target.glob("[!.]*"):
                 path.unlink()
                 self.got[path.name] += 1
 

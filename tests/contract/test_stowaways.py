@@ -12,9 +12,10 @@ from git_cli import clone, git
 from git_raw import KINDS, ZERO, Raw, blob, commit, head, oid, pack, pack_of, push, tree
 from git_site import FIRST, Site, site
 
-from mftgit.adapters import git_quarantine, git_store
-from mftgit.adapters.git_pack import PackError, longest_chain
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git import quarantine as git_quarantine
+from mftgit.adapters.git import store as git_store
+from mftgit.adapters.git.pack import PackError, longest_chain
+from mftgit.adapters.git.store import GitStore
 from mftgit.model.names import CHANGES, MAIN
 
 pytestmark = pytest.mark.needs("git")

@@ -15,17 +15,17 @@ from owned import term
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.coordinator import Coordinator, CoordinatorUnavailableError, Session, Wish
-from mftgit.adapters.endpoint import Endpoint, FileEntry
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
+from mftgit.adapters.endpoint.contract import Endpoint, FileEntry
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.adapters.shared.folder import SharedFolderCoordinator
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.fenced import FencedEndpoint
-from mftgit.member.outbound.keep import Callbacks, Keeper, Taken
-from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import Ownership
-from mftgit.member.outbound.run import has_work, run_once
-from mftgit.model.config import (
+from mftgit.member.outbound.given.context import Memory, RunContext
+from mftgit.member.outbound.ownership.keep import Callbacks, Keeper, Taken
+from mftgit.member.outbound.ownership.own import Ownership
+from mftgit.member.outbound.places.fenced import FencedEndpoint
+from mftgit.member.outbound.records.ledger import Ledger
+from mftgit.member.outbound.runs.run import has_work, run_once
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Cluster,
     Destination,
@@ -36,16 +36,16 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.location import LocalLocation, Location
+from mftgit.model.locations.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
-from mftgit.model.spread import Want
-from mftgit.model.standing import Handover, Standing
-from mftgit.model.triggers import WatchTrigger
-from mftgit.model.view import FREE, Sight
+from mftgit.model.ownership.spread import Want
+from mftgit.model.ownership.standing import Handover, Standing
+from mftgit.model.ownership.view import FREE, Sight
+from mftgit.model.transfers.triggers import WatchTrigger
 
 CLOCK = SystemClock()
 T, U = TransferName("t"), TransferName("u")
-TTL_S = 0.6
+TTL_S = 5.0  # a busy machine that stands still for a second or two does not lose a lease
 
 
 class Told:
@@ -78,7 +78,7 @@ class Told:
 
     def wait_for(self, so: Callable[[], bool]) -> None:
         with self._changed:
-            assert self._changed.wait_for(so, timeout=30), self.all
+            assert self._changed.wait_for(so, timeout=60), self.all
 
 
 def coordinator(folder: Path, member: str) -> SharedFolderCoordinator:
@@ -109,7 +109,7 @@ def test_a_keeper_takes_what_is_wanted_keeps_it_and_gives_it_back_when_told(tmp_
     told.wait_for(lambda: len(told.held) == 2)
     assert told.why == {T: "nobody had it", U: "nobody had it"}
     held = told.held[T]
-    until = CLOCK.boottime() + 3 * TTL_S
+    until = CLOCK.boottime() + TTL_S
     while CLOCK.boottime() < until:
         assert held.valid()
         Event().wait(0.02)
@@ -165,6 +165,7 @@ def test_the_preferred_member_is_handed_a_lease_and_another_takes_over_when_it_g
     assert T not in first.held  # a run may still be going on
     two.ended(T)
     first.wait_for(lambda: T in first.held)
+    second.wait_for(lambda: T not in second.held)
     assert first.why[T] == "one is preferred"
     one.ended(T)
     one.stop()
@@ -230,7 +231,7 @@ def test_what_is_free_for_one_that_does_not_come_is_taken_all_the_same_and_kept(
     two = keeper(coordinator(tmp_path, "two"), "two", told)
     two.want({T: Want(prefer=(MemberName("one"),))})
     told.wait_for(lambda: T in told.held)
-    Event().wait(4 * TTL_S)
+    Event().wait(2 * TTL_S)
     assert told.all == [("taken", T)]
     for each, name in ((one, U), (two, T)):
         each.ended(name)
@@ -251,7 +252,7 @@ def test_a_lease_that_is_moved_goes_there_and_stays_there(tmp_path: Path) -> Non
     one.ended(T)
     second.wait_for(lambda: T in second.held)
     assert second.why[T] == "an operator moved it to two"
-    Event().wait(4 * TTL_S)
+    Event().wait(3 * TTL_S)
     assert T in second.held
     two.ended(T, U)
     two.stop()
@@ -266,7 +267,7 @@ def test_an_owner_that_cannot_do_it_hands_over_to_one_that_may_and_not_in_circle
     one.want({T: Want()})
     first.wait_for(lambda: T in first.held)
     one.failed(T, "no route", cool_down_s=60)  # there is nobody else
-    Event().wait(2 * TTL_S)
+    Event().wait(TTL_S)
     assert first.all == [("taken", T)]
     two = keeper(coordinator(tmp_path, "two"), "two", second)
     two.want({T: Want(), U: Want()})
@@ -303,7 +304,7 @@ def test_members_share_evenly_and_one_that_comes_later_gets_its_part(tmp_path: P
                     made.ended(TransferName(name))
         return [len(each.held) for each in told] == [3, 3, 3]
 
-    patience = CLOCK.boottime() + 30
+    patience = CLOCK.boottime() + 60
     while not give_up_what_is_asked_back():
         assert CLOCK.boottime() < patience
         Event().wait(0.02)
@@ -359,6 +360,9 @@ class Unreliable:
         self._trouble()
         self._real.close(session, why)
 
+    def hang_up(self) -> None:
+        self._real.hang_up()
+
 
 def test_an_owner_that_cannot_renew_ends_by_its_own_deadline_and_comes_back(tmp_path: Path) -> None:
     told = Told()
@@ -400,7 +404,8 @@ def test_an_owner_that_lost_is_told_and_contends_again(tmp_path: Path) -> None:
     one.want({T: Want()})
     told.wait_for(lambda: T in told.held)
     (session,) = (tmp_path / "sessions").iterdir()
-    (session / "beat-000000000002").touch()  # as another ends it
+    last = max(int(each.name.removeprefix("beat-")) for each in session.glob("beat-*"))
+    (session / f"beat-{last + 1:012d}").touch(exist_ok=False)  # as another ends it
     told.wait_for(lambda: any("another member has ended" in what for what, _ in told.all))
     told.wait_for(lambda: T in told.held)
     assert told.held[T].epoch == 2
@@ -480,6 +485,9 @@ def test_a_step_that_fails_unexpectedly_does_not_end_the_keeper(tmp_path: Path) 
 # Real processes.
 
 CHAOS_TTL_S = 1.0
+_LEAST = 4
+"""So many kills and stops there have to be, however long they take on a busy machine."""
+
 TRANSFER = Transfer(
     name=T,
     source=Source(location=LocationName("source"), stable_s=0.0),
@@ -571,8 +579,8 @@ def held_by(root: Path, name: str, *, blind: bool) -> list[Ownership]:
 
 def fenced(root: Path, name: str, *, blind: bool) -> None:
     """Be a member until killed."""
-    import mftgit.member.outbound.context as contexts  # noqa: PLC0415
-    import mftgit.member.outbound.intents as records  # noqa: PLC0415
+    import mftgit.member.outbound.given.context as contexts  # noqa: PLC0415
+    import mftgit.member.outbound.records.intents as records  # noqa: PLC0415
 
     for module in (contexts, records):
         vars(module)["FencedEndpoint"] = Slow  # in this process alone
@@ -643,7 +651,7 @@ class Chaos:
         )
 
     def run(self, *, files: int, for_s: float, until: Callable[["Chaos"], bool]) -> None:
-        """Let it all loose for so long, or ``until``; then heal everything and wait for the rest to arrive."""
+        """Let it all loose for so long and `_LEAST`, or ``until``; then heal all and wait for the rest to arrive."""
         partner = Thread(target=self._take_away)
         partner.start()
         try:
@@ -651,7 +659,9 @@ class Chaos:
                 self._spawn()
             begun = CLOCK.boottime()
             produced = 0
-            while (elapsed := CLOCK.boottime() - begun) < for_s and not until(self):
+            while not until(self) and (
+                (elapsed := CLOCK.boottime() - begun) < for_s or self.kills + self.stops < _LEAST
+            ):
                 while produced < files and produced < files * elapsed / (for_s * 0.9):
                     self._produce(produced)
                     produced += 1
@@ -745,12 +755,11 @@ def test_killed_and_stopped_owners_lose_and_repeat_no_file(
     chaos = Chaos(tmp_path, member)
     chaos.run(files=200, for_s=12.0, until=lambda _: False)
     assert chaos.wrong(200) == {}
-    assert chaos.kills + chaos.stops >= 4
     assert not list((tmp_path / "source").glob("*.dat"))
 
 
 @pytest.mark.long
 def test_a_lease_alone_does_repeat_files_in_the_same_chaos(tmp_path: Path) -> None:
     chaos = Chaos(tmp_path, naive)
-    chaos.run(files=400, for_s=40.0, until=lambda so_far: max(so_far.got.values(), default=0) > 1)
+    chaos.run(files=900, for_s=90.0, until=lambda so_far: max(so_far.got.values(), default=0) > 1)
     assert max(chaos.got.values()) > 1

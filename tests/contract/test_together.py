@@ -15,14 +15,18 @@ import pytest
 from outbound_site import CLOCK, SOURCE, TARGET, Crash, Owner, Site, Watched, site
 from sftp_server import PASSWORD, File, Folder, RenameReplaces, sftp_server
 
-from mftgit.adapters.endpoint import EndpointFullError, EndpointLostError, EndpointRefusedError
-from mftgit.adapters.sftp import connect
-from mftgit.member.outbound.retention import tidy
-from mftgit.model.config import AfterSuccess, Overwrite
-from mftgit.model.events import EventName
+from mftgit.adapters.endpoint.contract import (
+    EndpointFullError,
+    EndpointLostError,
+    EndpointRefusedError,
+)
+from mftgit.adapters.sftp.endpoint import connect
+from mftgit.member.outbound.runs.retention import tidy
+from mftgit.model.configuration.config import AfterSuccess, Overwrite
+from mftgit.model.events.event import EventName
 from mftgit.model.names import LocationName
-from mftgit.model.run import RunState
-from mftgit.model.source import Order
+from mftgit.model.transfers.run import RunState
+from mftgit.model.transfers.source import Order
 
 
 @pytest.fixture

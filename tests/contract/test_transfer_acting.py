@@ -16,18 +16,18 @@ from node_site import ONE, TRANSFER, started
 from waiting import until
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.orders import give_order
 from mftgit.errors import ConfigError, MftgitError, TransientError
 from mftgit.member.kept import read_orders
-from mftgit.member.outbound.intents import StateUnavailableError
-from mftgit.member.outbound.pauses import Pauses
-from mftgit.model.events import EventName
+from mftgit.member.outbound.records.intents import StateUnavailableError
+from mftgit.member.outbound.records.pauses import Pauses
+from mftgit.model.events.event import EventName
+from mftgit.model.members.orders import Verb
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.orders import Verb
-from mftgit.model.transfer_status import TransferState, TransferStatus
-from mftgit.model.under_way import Side, UnderWay
+from mftgit.model.transfers.status import TransferState, TransferStatus
+from mftgit.model.transfers.under_way import Side, UnderWay
 from mftgit.resources import load_schemas
 
 INVOICES = TransferName("invoices")
@@ -157,7 +157,7 @@ def test_the_owner_is_ordered_to_end_a_run_and_it_is_told_what_that_is_at(
         jsonschema.validate(found, load_schemas()["output-transfer-stop"])
         assert found["under_way"] == [way.as_json()]
         said = say(folder, "transfer", "stop", "invoices").stdout
-    assert "after the file at hand" in said
+    assert "ends the run of invoices" in said
     assert "50 %" in said
     assert len(woken) == 2
     assert {each.verb for each in read_orders(folder.orders).given} == {Verb.STOP_RUN}

@@ -17,13 +17,13 @@ from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.main import mftgit
 from mftgit.errors import ConfigError
-from mftgit.member.outbound.history import newest_first
-from mftgit.member.outbound.intents import StateUnavailableError
-from mftgit.member.outbound.ledger import Ledger
-from mftgit.model.claim import ClaimId
-from mftgit.model.history import Asked
-from mftgit.model.ledger_line import Line
+from mftgit.member.outbound.records.history import newest_first
+from mftgit.member.outbound.records.intents import StateUnavailableError
+from mftgit.member.outbound.records.ledger import Ledger
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.transfers.claim import ClaimId
+from mftgit.model.transfers.history import Asked
+from mftgit.model.transfers.ledger_line import Line
 from mftgit.resources import load_schemas
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)

@@ -14,8 +14,8 @@ from secret_documents import make_key, sealed
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.errors import ConfigError, TransientError
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus, Waiting
-from mftgit.model.under_way import Side, UnderWay
+from mftgit.model.transfers.status import LastRun, TransferState, TransferStatus, Waiting
+from mftgit.model.transfers.under_way import Side, UnderWay
 from mftgit.resources import load_schemas
 
 PLANTED = "planted-s3cret-0123456789"

@@ -15,6 +15,7 @@ from config_tree import VALID
 from dav_servers import USER as WEBDAV_USER
 from dav_servers import running_apache
 from ftps_server import running_ftps
+from inbound_site import inbound_site, until
 from member_folder import confirm, make_folder
 from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY, SFTP_PERMISSION_DENIED
 from pgp_public import as_list
@@ -30,6 +31,7 @@ from sftp_server import (
     Served,
     sftp_server,
 )
+from ssh_keys import key_fingerprint
 from sshd import running_sshd
 
 from mftgit.adapters.state_folder import StateFolder
@@ -82,7 +84,9 @@ def run(folder: StateFolder, capfd: pytest.CaptureFixture[str]) -> Any:
         capfd.readouterr()
         words = ("transfer", "test", "invoices", "--dir", str(folder.root))
         found_code = run_verb((*words, "--json"))
-        told = json.loads(capfd.readouterr().out)
+        said = capfd.readouterr()
+        assert said.out, said.err
+        told = json.loads(said.out)
         assert found_code == code, [each for each in told["steps"] if not each["ok"]]
         jsonschema.Draft202012Validator(load_schemas()["output-transfer-test"]).validate(told)
         assert told["ok"] is (code == 0)
@@ -133,7 +137,7 @@ def use_partner(folder: StateFolder, partner: Served, **changes: str) -> None:
         "username": USER,
         "host_keys": f"['{partner.host_key.fingerprint}']",
         "auth": "[{password: {file: password}}]",
-        "timeout_s": "5",
+        "timeout_s": "60",
     } | changes
     text = "type: sftp\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
     transfer = VALID["transfers/invoices.yaml"].replace(
@@ -196,6 +200,29 @@ def test_openssh_passes_in_all_steps_on_both_sides(
         assert steps(told, "source") == [*CONNECTED, "list", "read"]
         assert steps(told) == [*CONNECTED, *PROBED]
         assert [path.name for path in server.folder.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.needs("sftp")
+def test_a_service_of_another_cluster_passes_in_all_steps_on_both_sides(
+    folder: StateFolder, run: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    with inbound_site(tmp_path / "there") as there:
+        there.apply(there.documents("acme"))
+        until("it serves", there.accepting)
+        shutil.copy(there.root / "acme", folder.secrets)
+        shown = key_fingerprint(there.folder.secrets / "host")
+        location = (
+            f"type: sftp\nhost: 127.0.0.1\nport: {there.port}\nusername: acme\npath: /\n"
+            f"host_keys: ['{shown}']\nauth: [{{private_key: {{file: acme}}}}]\n"
+        )
+        confirm_both_at(folder, location)
+        there.home("acme").mkdir()
+        (there.home("acme") / "a.csv").write_text("a", encoding="utf-8")
+        told = run()
+        assert steps(told, "source") == [*CONNECTED, "list", "read"]
+        assert steps(told) == [*CONNECTED, *PROBED]
+        assert [path.name for path in there.home("acme").iterdir()] == ["a.csv"]
 
 
 @pytest.mark.needs("smbd")

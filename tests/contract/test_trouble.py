@@ -9,10 +9,10 @@ from typing import BinaryIO
 import pytest
 from outbound_site import CLOCK, LARGE, SOURCE, TARGET, Owner, Site, Watched, site
 
-from mftgit.adapters.endpoint import EndpointLostError, EndpointRefusedError
-from mftgit.member.outbound.context import Memory
-from mftgit.model.events import EventName, Fact
-from mftgit.model.retry import Retry
+from mftgit.adapters.endpoint.contract import EndpointLostError, EndpointRefusedError
+from mftgit.member.outbound.given.context import Memory
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.transfers.retry import Retry
 
 RETRY = Retry(attempts=2, first_s=40, jitter=0)
 
@@ -63,6 +63,42 @@ def test_a_refusal_of_the_destination_says_so_and_when_the_file_is_tried_again(
     assert error.startswith("a: quota exceeded (destination there; try 1 of 2, the next one from 2")
     (told,) = there.happened(EventName.RUN_FAILED)
     assert 0 < seconds_to(told["retried_at"]) <= 40
+
+
+def test_a_run_whose_files_all_failed_at_one_location_says_which(there: Site) -> None:
+    for name in ("a", "b"):
+        there.put(name, b"1")
+    there.after = failing("write")  # type: ignore[assignment]
+    there.run(1, trying(there))
+    (told,) = there.happened(EventName.RUN_FAILED)
+    assert place_of(told) == ("destination", "there")
+    assert len(told["errors"]) == 2  # type: ignore[arg-type]
+
+
+def test_a_run_that_failed_at_both_ends_names_none(
+    there: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Watched.open_read
+
+    opened: list[str] = []
+
+    def first_unreadable(self: Watched, path: str, offset: int = 0) -> object:
+        opened.append(path)
+        if path == opened[0]:
+            error = EndpointRefusedError("a bad sector")
+            error.location = SOURCE
+            raise error
+        return real(self, path, offset)
+
+    monkeypatch.setattr(Watched, "open_read", first_unreadable)
+    for name in ("a", "b"):
+        there.put(name, LARGE)
+    there.after = failing("write")  # type: ignore[assignment]
+    there.run(1, trying(there))
+    (told,) = there.happened(EventName.RUN_FAILED)
+    sides = {each["side"] for each in there.happened(EventName.DELIVERY_FAILED)}
+    assert sides == {"source", "destination"}
+    assert "location" not in told
 
 
 def test_the_last_try_says_that_there_is_no_other(there: Site) -> None:

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,13 +18,13 @@ from git_site import FIRST, NOW, Site, site
 from loguru import logger
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.git_folder import _LOCK_NAME
-from mftgit.adapters.git_objects import StoreBusyError
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.git_upkeep import MAX_PACKS, Upkeep, UpkeepError, find_git
+from mftgit.adapters.git.folder import _LOCK_NAME
+from mftgit.adapters.git.objects import StoreBusyError
+from mftgit.adapters.git.store import GitStore
+from mftgit.adapters.git.upkeep import MAX_PACKS, Upkeep, UpkeepError, find_git
 from mftgit.controller.upkeep import Housekeeping
 from mftgit.model.names import CHANGES, MAIN, Revision
-from mftgit.model.push import RefUpdate
+from mftgit.model.revisions.push import RefUpdate
 
 pytestmark = pytest.mark.needs("git")
 
@@ -294,8 +293,8 @@ def test_stopping_ends_it_without_a_word(served: Site, tmp_path: Path) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.git_upkeep import Upkeep
+from mftgit.adapters.git.store import GitStore
+from mftgit.adapters.git.upkeep import Upkeep
 Upkeep(GitStore(Path(sys.argv[1])), git=sys.argv[2]).run()
 """
 
@@ -387,7 +386,7 @@ def test_a_look_that_fails_is_not_the_last(served: Site) -> None:
         keeping.start()
         try:
             assert failed.wait(60)
-            shutil.rmtree(served.store.path)
+            served.store.path.rename(served.store.path.with_name("broken"))
             aside.rename(served.store.path)
             publish(served.store, MAX_PACKS)
             assert heard.wait(60)

@@ -13,7 +13,7 @@ from mftgit.adapters.control_line import ControlLine
 from mftgit.member.inbound.asking import Asking
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes
 from mftgit.member.inbound.visits import Servant, Visits
-from mftgit.model.inbound_messages import Admit, Telling, Verdict, parse_telling
+from mftgit.model.inbound.messages import Admit, Telling, Verdict, parse_telling
 
 
 class Quiet:

@@ -9,13 +9,13 @@ import pytest
 from clocks import SetClock
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.volume_records import VolumeRecords
-from mftgit.controller import volumes as counting
-from mftgit.controller.volumes import Volumes
-from mftgit.model.events import EventName, Fact
+from mftgit.controller.members import volumes as counting
+from mftgit.controller.members.volumes import Volumes
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.monitoring.volume import ALL, Amount, Flow, Step
 from mftgit.model.names import MemberName
-from mftgit.model.volume import ALL, Amount, Flow, Step
 
 
 @dataclass

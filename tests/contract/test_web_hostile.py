@@ -14,10 +14,10 @@ import pytest
 from inbound_web import WAIT_S, WebDoor, header, open_web
 from ssh_door import account, served, serving
 
-from mftgit.adapters.web_wire import hang_up
-from mftgit.model.account import Factor
-from mftgit.model.service import ServiceLimits
-from mftgit.model.serving import Served
+from mftgit.adapters.web.wire import hang_up
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.service import ServiceLimits
+from mftgit.model.inbound.serving import Served
 
 pytestmark = pytest.mark.needs("curl")
 
@@ -57,10 +57,10 @@ def test_who_trickles_after_an_answer_is_not_listened_to_for_long(door: WebDoor)
     with _dial(door) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert sock.recv(12) == b"HTTP/1.1 400"
-        for _ in range(150):
+        for _ in range(600):
             with suppress(OSError):
                 sock.sendall(b"x")
-            if door.connections[0].wait(0.1):
+            if door.connection().wait(0.1):
                 return
     pytest.fail("it is still listened to")
 
@@ -68,11 +68,10 @@ def test_who_trickles_after_an_answer_is_not_listened_to_for_long(door: WebDoor)
 def test_who_is_hung_up_on_while_keys_are_exchanged_is_gone(door: WebDoor) -> None:
     with socket.create_connection(("127.0.0.1", door.port), timeout=WAIT_S) as silent:
         silent.sendall(b"\x16\x03\x01")  # the beginning of a TLS record
-        while not door.connections:
-            threading.Event().wait(0.01)
+        connection = door.connection()
         threading.Event().wait(0.1)
-        door.connections[0].end("the source is banned")
-        assert door.connections[0].wait(10)
+        connection.end("the source is banned")
+        assert connection.wait(WAIT_S)
 
 
 def test_nothing_is_sent_in_the_clear_by_a_thread_whose_connection_is_hung_up_on(

@@ -5,16 +5,21 @@ from pathlib import Path
 
 import argon2
 import pytest
+from accessible import check_page
 from browser import Browser, browser
 from cut_line import CutLine, cut_line
 from inbound_site import until
 from inbound_web import WebDoor, open_web
 from ssh_door import account, served, serving
 
-from mftgit.model.account import Factor
-from mftgit.model.serving import Served
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.serving import Served
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.needs("chromedriver"), pytest.mark.partner]
+pytestmark = [
+    pytest.mark.needs("chromium"),
+    pytest.mark.needs("chromedriver"),
+    pytest.mark.long,  # runs once, and where axe-core is
+]
 
 SECRET = "correct horse"
 HASHED = argon2.PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(SECRET)
@@ -60,6 +65,7 @@ def test_somebody_logs_in_and_sends_files_by_choosing_and_by_dropping_them(
     window.type("input[name=password]", "wrong")
     window.click("main button")
     window.shows("did not let you in")
+    check_page(window, "login-refused")
     window.type("input[name=name]", "acme")
     window.type("input[name=password]", SECRET)
     window.click("main button")
@@ -81,5 +87,9 @@ def test_somebody_logs_in_and_sends_files_by_choosing_and_by_dropping_them(
     assert (tmp_path / "home" / "large.bin").stat().st_size == size_bytes
 
     until("it is listed", lambda: "large.bin" in window.run(LISTED))
+    (tmp_path / "home" / f"{'long' * 50}.txt").touch()
+    window.run("location.reload()")
+    until("it is listed", lambda: "longlong" in window.run(LISTED))
+    check_page(window, "folder")
     window.click("header button")
     window.shows("Log in")

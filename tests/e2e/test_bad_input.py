@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, mftgit, mftgit_json
 
+from mftgit.model.members.token import JoinToken, format_token, parse_token
 from mftgit.model.names import MemberName
-from mftgit.model.token import JoinToken, format_token, parse_token
 
 
 def refusal(made: Cluster, clone: Path, changes: dict[str, str | None]) -> str:

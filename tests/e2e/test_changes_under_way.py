@@ -90,9 +90,7 @@ def test_members_that_are_killed_while_the_destination_moves_lose_and_repeat_not
         else:
             running.signal(victim, signal.SIGCONT)
     running.until(
-        "every file has arrived",
-        lambda: set(at(partner, "incoming", "second")) == set(names),
-        within_s=90,
+        "every file has arrived", lambda: set(at(partner, "incoming", "second")) == set(names)
     )
     running.until(
         "nothing is left under way",
@@ -116,6 +114,5 @@ def test_a_partner_that_never_answers_does_not_keep_a_member_from_ending(running
         drop(running, "a.csv")
         claimed = running.files / "inbox" / ".mftgit"
         running.until("it is claimed", lambda: list(claimed.glob("invoices/claims/*/*a.csv")))
-        owner = running.owner("invoices", among=NODES)
-        assert owner is not None
+        owner = running.until_owner("invoices", among=NODES)
         assert running.stop(owner) == 0

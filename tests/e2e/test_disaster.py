@@ -14,8 +14,8 @@ from node_site import ONE
 
 from mftgit.adapters.age import Identity
 from mftgit.adapters.state_folder import StateFolder
-from mftgit.controller.restore import open_bundle, read_member
-from mftgit.model.recovery import EVENTS_APART
+from mftgit.controller.recovery.restore import open_bundle, read_member
+from mftgit.model.members.recovery import EVENTS_APART
 from mftgit.resources import load_schemas
 
 NODES = ("node-1", "node-2", "node-3")

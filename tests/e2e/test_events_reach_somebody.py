@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from small_cluster import FIRST, NODE, Small, small_cluster
 
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 
 pytestmark = pytest.mark.e2e
 
@@ -45,17 +45,20 @@ def test_events_reach_the_handlers_that_are_to_handle_them(tmp_path: Path) -> No
         # What a member handles itself, the controller leaves to it.
         small.made.until("its own", lambda: bool(lines(small, NODE, "own.jsonl")))
         assert {each["member"] for each in lines(small, NODE, "own.jsonl")} == {NODE}
+        small.made.until("the controller's own", lambda: lines(small, "controller", "own.jsonl"))
         assert {each["member"] for each in lines(small, "controller", "own.jsonl")} == {
             "controller"
         }
         paged = small.made.dir("controller") / "paged"
         small.made.until("a program was run", paged.exists)
 
-        status = small.made.status("controller")
-        controller, node = status["members"]
-        assert [each["name"] for each in controller["event_handlers"]] == ["own", "page", "seen"]
-        assert [each["name"] for each in node["event_handlers"]] == ["own"]
+        def told() -> list[list[str]]:
+            members = small.made.status("controller")["members"]
+            return [[each["name"] for each in member["event_handlers"]] for member in members]
 
+        small.made.until(
+            "the node has told of its own", lambda: told() == [["own", "page", "seen"], ["own"]]
+        )
         # A controller that is killed loses nothing.
         small.made.kill("controller")
         small.delivers("file.txt")

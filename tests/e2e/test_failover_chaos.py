@@ -23,14 +23,19 @@ FOLDER = pytest.param(False, id="shared folder")
 
 
 def run(
-    root: Path, *, etcd: bool, for_s: float, variables: Mapping[str, str] | None = None
+    root: Path,
+    *,
+    etcd: bool,
+    for_s: float,
+    faults: int = 0,
+    variables: Mapping[str, str] | None = None,
 ) -> Chaos:
     with fault_site(root, nodes=3, etcd=etcd) as site:
         for node in site.nodes if variables else ():
             site.restart_with(node, variables or {})
         site.hold.slow(SLOW_RENAME_MS)
         chaos = Chaos(site, random.Random())
-        chaos.run(for_s)
+        chaos.run(for_s, faults=faults)
         site.put(*TRANSFERS)
         site.check(within_s=180)
         return chaos
@@ -41,7 +46,7 @@ def run(
 def test_three_members_that_die_and_sleep_in_turn_lose_and_repeat_nothing(
     tmp_path: Path, *, etcd: bool
 ) -> None:
-    chaos = run(tmp_path, etcd=etcd, for_s=8.0)
+    chaos = run(tmp_path, etcd=etcd, for_s=8.0, faults=2)
     assert chaos.kills + chaos.stops >= 2
 
 

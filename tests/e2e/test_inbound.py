@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.needs("sftp"), pytest.mark.needs("ssh
 
 _CONTENT = b"x" * 50_000
 _AT_LEAST = 20
+WORKER = "mftgit.member.inbound.worker"
 
 
 class _Sender(threading.Thread):
@@ -47,7 +48,7 @@ class _Sender(threading.Thread):
 def _documents(root: Path, port: int) -> dict[str, str]:
     key = (root / "acme.pub").read_text(encoding="ascii").strip()
     return {
-        "cluster.yaml": "name: c\n",
+        "cluster.yaml": "name: c\nconfirm: {within_s: 300}\n",  # a worker may take long to begin
         "members/controller.yaml": "role: controller\n",
         "locations/homes.yaml": "type: local\npath: .\n",
         "services/sftp.yaml": f"type: sftp\nlisten: {{address: 127.0.0.1, port: {port}}}\n"
@@ -62,10 +63,17 @@ def _service(made: Cluster) -> dict[str, object]:
 
 
 def _workers(made: Cluster) -> list[int]:
-    """Return the processes whose command line says that they serve this cluster's member."""
+    """Return the processes that serve this cluster's member, and no other that it runs for a moment."""
     parent = made.running["controller"].pid
     children = Path(f"/proc/{parent}/task").glob("*/children")
-    return [int(pid) for each in children for pid in each.read_text(encoding="ascii").split()]
+    found = [int(pid) for each in children for pid in each.read_text(encoding="ascii").split()]
+    return [pid for pid in found if WORKER in _words(pid)]
+
+
+def _words(pid: int) -> str:
+    with suppress(OSError):  # it has ended meanwhile
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+    return ""
 
 
 def _runs(pid: int) -> bool:
@@ -102,6 +110,7 @@ def test_a_service_is_pushed_and_served_and_ends_with_its_member_however_that_en
         assert "choose another port" in made.member("controller")["reason"]
         assert made.member("controller")["attempted_revision"] == refused
         _put(tmp_path, port)
+        made.until("its session is over", lambda: _service(made).get("sessions") == 0)
 
         with closing(_session(tmp_path, port)):
             workers = _workers(made)
@@ -149,8 +158,13 @@ def _end_session(made: Cluster) -> None:
         schema = load_schemas()[f"output-session-{name}"]
         jsonschema.Draft202012Validator(schema).validate(told)
     made.until("it is over", lambda: _service(made).get("sessions") == 0)
-    closed = [each["why"] for each in made.events() if each["event"] == "SessionClosed"]
-    assert closed[-1].startswith("ended by ")
+    made.until("it is told of", lambda: _last_why(made).startswith("ended by "))
+
+
+def _last_why(made: Cluster) -> str:
+    """Return why the last session ended; events that nobody waits for are written together."""
+    closed = [str(each["why"]) for each in made.events() if each["event"] == "SessionClosed"]
+    return closed[-1] if closed else ""
 
 
 def _put(root: Path, port: int) -> None:

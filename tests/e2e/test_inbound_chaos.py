@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -101,12 +102,13 @@ def do_harm(site: Balanced, until: float) -> list[str]:
         if not found:
             continue
         victim = chance.choice(found)
-        if deed == "kill a process":
-            os.kill(victim, signal.SIGKILL)
-        else:
-            os.kill(victim, signal.SIGSTOP)
-            threading.Event().wait(chance.uniform(0.1, 2.0))
-            os.kill(victim, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            if deed == "kill a process":
+                os.kill(victim, signal.SIGKILL)
+            else:
+                os.kill(victim, signal.SIGSTOP)
+                threading.Event().wait(chance.uniform(0.1, 2.0))
+                os.kill(victim, signal.SIGCONT)
     return done
 
 

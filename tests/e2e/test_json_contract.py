@@ -42,10 +42,14 @@ def has_happened(made: Cluster, event: str) -> bool:
 
 def check_transfers(made: Cluster) -> None:
     node = made.dir("node-1")
-    found = mftgit_json("transfer", "list", "--dir", node, cwd=made.root)
-    check(found, "transfer-list")
-    assert found["running"]
-    assert any(each["next_at"] for each in found["transfers"])
+
+    def has_a_firing() -> bool:
+        found = mftgit_json("transfer", "list", "--dir", node, cwd=made.root)
+        check(found, "transfer-list")
+        assert found["running"]
+        return any(each["next_at"] for each in found["transfers"])
+
+    made.until("it says when it fires", has_a_firing)
     made.until("its copy is there", (node / "active.json").exists)
     for verb in ("show", "run", "pause", "resume"):
         told = mftgit_json("transfer", verb, "invoices", "--dir", node, cwd=made.root)

@@ -12,9 +12,9 @@ from browser import Browser, browser
 from controller_site import Site, controller_site
 from manager_window import log_in
 
-from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
-from mftgit.model.rollout import Control
+from mftgit.adapters.tls import pki
+from mftgit.model.rollout.rollout import Control
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.needs("chromedriver")]
 

@@ -10,7 +10,7 @@ from manager_window import check_pages, log_in
 from waiting import until
 
 from mftgit.adapters.clock import SystemClock, rfc3339
-from mftgit.model.events import Event, EventName, Fact
+from mftgit.model.events.event import Event, EventName, Fact
 from mftgit.model.names import Revision
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.needs("chromedriver")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from accessible import check_page
-from browser import WAIT_S, Browser, browser
+from browser import BACKSPACE, DOWN, END, ENTER, LEFT, WAIT_S, Browser, browser
 from cluster import mftgit_json
 from node_site import ONE
 from small_cluster import NODE, Small, small_cluster
@@ -30,11 +30,12 @@ EDITOR = "/edit/document?path=transfers/one.yaml"
 SHOWN_PARTS = """
 return [...document.querySelectorAll("fieldset.one-of [data-part]:not([hidden])")].map((each) => each.dataset.part);
 """
-REPLACE = """
-const text = document.getElementById("text");
-text.value = text.value.replace(arguments[0], arguments[1]);
-text.dispatchEvent(new Event("input", { bubbles: true }));
+REASONS = """
+const field = document.querySelector(`input[name='${arguments[0]}']`);
+const told = field.closest("[data-field]").querySelectorAll(":scope > .reason");
+return field.getAttribute("aria-invalid") === "true" ? [...told].map((each) => each.textContent) : [];
 """
+DESTINATION = "field/destination/location"
 
 
 @pytest.fixture(scope="module")
@@ -77,48 +78,69 @@ def until_at(window: Browser, path: str) -> None:
         time.sleep(0.05)  # noqa: TID251
 
 
+def told_at(window: Browser, field: str) -> list[str]:
+    """Return what is told of a field of the form, as long as the field says itself that something is wrong."""
+    told: list[str] = window.run(REASONS, field)
+    return told
+
+
 def edits(ann: Browser, small: Small) -> str:
-    """Type something that cannot be, see it at its line, mend it, and propose it; return where the proposal is."""
+    """By keyboard: make something that cannot be, see it at its line, mend it, propose it; return where that is."""
     at(ann, small, EDITOR.replace("document", "form"))
     ann.shows("Keep in my draft")
     check_page(ann, "edit-form")
     assert ann.run(SHOWN_PARTS) == ["watch"]
-    ann.click("a[href^='/edit/document']")
+    assert told_at(ann, DESTINATION) == []
+    ann.type(f"input[name='{DESTINATION}']", "x")  # behind what is there
+    ann.shows("1 problem.")
+    (told,) = told_at(ann, DESTINATION)
+    assert told == "there is no location 'therex'; did you mean 'there'?"
+    check_page(ann, "edit-form-with-a-problem")
+    ann.type(f"input[name='{DESTINATION}']", BACKSPACE)
     ann.shows("No problem was found.")
-    ann.run(REPLACE, "location: there", "location: their")
+    assert told_at(ann, DESTINATION) == []
+    presses(ann, "a[href^='/edit/document']", ENTER)
+    ann.shows("No problem was found.")
+    presses(ann, "#text", DOWN, END, LEFT, BACKSPACE * 2, "ir")  # of "location: there}"
     ann.shows("1 problem; line 2: there is no location 'their'")
     ann.shows("▸ 2")
     check_page(ann, "editor-with-a-problem")
-    ann.click("button[value=keep]")
+    presses(ann, "button[value=keep]", ENTER)
     ann.shows("Keep with its problems")
-    ann.run(REPLACE, "location: their", "location: there")
-    ann.run(REPLACE, "every_s: 1", "every_s: 2")
+    presses(ann, "#text", DOWN, END, LEFT, BACKSPACE * 2, "re")
+    ann.press(DOWN, END, LEFT * 2, BACKSPACE, "2")  # of "every_s: 1}}"
     ann.shows("No problem was found.")
-    ann.click("button[value=keep]")
+    presses(ann, "button[value=keep]", ENTER)
     ann.shows("is kept in your draft")
     check_page(ann, "edit-draft")
-    ann.type("input[name=name]:not([maxlength='63'])", "-slower")
-    ann.type("textarea[name=message]", "Look less often")
-    ann.click("form[action='/edit/propose'] button")
+    presses(ann, "form[action='/edit/propose'] input[name=name]", END, "-slower")
+    presses(ann, "textarea[name=message]", "Look less often")
+    presses(ann, "form[action='/edit/propose'] button", ENTER)
     ann.shows("Nothing is published until it is merged.")
     ann.shows("It cannot be merged yet")
     ann.shows("transfer one on node-1")
     return location(ann)
 
 
+def presses(window: Browser, css: str, *keys: str) -> None:
+    """Go to what ``css`` finds by the Tab key, and press keys there."""
+    window.tab_to(css)
+    window.press(*keys)
+
+
 def remarks_and_approves(bob: Browser, small: Small, path: str) -> None:
     at(bob, small, "/proposals")
     bob.shows("Look less often")
     check_page(bob, "proposals")
-    bob.click(f"a[href='{path}']")
+    presses(bob, f"a[href='{path}']", ENTER)
     bob.shows("trigger.watch.every_s")
     bob.run("document.querySelector('tr.added td.number:nth-child(2)').click()")
     assert bob.run("return document.activeElement.name") == "text"
-    bob.type("#remark textarea", "Is 2 s enough?")
-    bob.click("#remark button")
+    bob.press("Is 2 s enough?")
+    presses(bob, "#remark button", ENTER)
     bob.shows("Said.")
     check_page(bob, "proposal-with-a-remark")
-    bob.click("#opinion button")
+    presses(bob, "#opinion button", ENTER)
     bob.shows("Approved.")
 
 

@@ -9,7 +9,7 @@ import pytest
 from cluster import Cluster, cluster, sub
 
 import mftgit
-from mftgit.model.schema_version import KNOWN
+from mftgit.model.documents.schema_version import KNOWN
 from mftgit.resources import load_schemas
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
@@ -34,7 +34,7 @@ def later(tmp_path: Path) -> tuple[str, str]:
     (package / "schemas/cluster.schema.json").write_text(json.dumps(schema), encoding="utf-8")
     for file, pattern, text in (
         ("__init__.py", r'__version__ = ".*"', '__version__ = "77.0.0"'),
-        ("model/schema_version.py", r"KNOWN: Final = \d+", f"KNOWN: Final = {KNOWN + 1}"),
+        ("model/documents/schema_version.py", r"KNOWN: Final = \d+", f"KNOWN: Final = {KNOWN + 1}"),
     ):
         content = (package / file).read_text(encoding="utf-8")
         (package / file).write_text(sub(content, pattern, text), encoding="utf-8")

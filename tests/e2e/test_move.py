@@ -13,7 +13,7 @@ from controller_line_text import section
 from forwarding import forwarded
 
 NODES = ["node-1", "node-2"]
-QUICK = "poll_s: 1\nconfirm: {within_s: 8}\n"
+QUICK = "poll_s: 1\nconfirm: {within_s: 15}\n"
 
 
 @pytest.fixture

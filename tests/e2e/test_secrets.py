@@ -153,7 +153,8 @@ def test_what_is_encrypted_in_the_repository_opens_a_server_and_is_written_nowhe
     lie = sealed("partner-password", PLANTED, *[eve] * len(own), recorded=tuple(own))
     refused = running.push(clone, {"secrets/partner-password.yaml": lie})
     running.until(
-        "the nodes refuse it", lambda: all(running.member(each)["reason"] for each in NODES)
+        "the nodes refuse it",
+        lambda: all(running.member(each)["state"] == "refused" for each in NODES),
     )
     for name in NODES:
         member = running.member(name)

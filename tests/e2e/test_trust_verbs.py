@@ -13,7 +13,7 @@ from git_cli import commit, git_ok
 from gpg_keys import GpgHome, commit_by_gpg, gpg_home
 from signing import KeyPair, make_key, signing_settings
 
-from mftgit.model.trust import Outcome
+from mftgit.model.trust.trust import Outcome
 from mftgit.resources import load_schemas
 
 pytestmark = pytest.mark.needs("ssh-keygen")

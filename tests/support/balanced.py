@@ -14,13 +14,13 @@ from ports import own_port
 from ssh_keys import make_key, program
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.pki import fingerprint
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls.pki import fingerprint
 from mftgit.cli.records import open_records
 from mftgit.member.join import join
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
+from mftgit.model.members.token import JoinToken
 from mftgit.model.names import MemberName
-from mftgit.model.token import JoinToken
 
 NODES = ("node-1", "node-2", "node-3")
 ACCOUNT = "acme"
@@ -118,14 +118,14 @@ class Balanced:
         ]
 
     def serving(self) -> str:
-        """Return the node that has a client, once there is one."""
+        """Return the node that has the one client that there is, once those of before are gone."""
         found: list[str] = []
 
         def reached() -> bool:
-            found[:] = [name for name in NODES if self.balancer.sessions(name)]
-            return bool(found)
+            found[:] = [name for name in NODES for _ in range(self.balancer.sessions(name))]
+            return len(found) == 1
 
-        self.made.until("a client is served", reached)
+        self.made.until("one client is served", reached)
         return found[0]
 
 
@@ -188,20 +188,20 @@ def _documents(
         for name in NODES
     }
     return nodes | {
-        "cluster.yaml": "name: c\n",
+        "cluster.yaml": "name: c\nconfirm: {within_s: 300}\n",  # a worker may take long to begin
         "members/controller.yaml": "role: controller\n",
         "locations/homes.yaml": "type: local\npath: homes\n",
         "locations/taken.yaml": "type: local\npath: taken\n",
         f"accounts/{ACCOUNT}.yaml": (
             f"home: {{location: homes, path: '{{account}}'}}\nlogin:\n  keys: ['{key}']\n"
-            "permissions:\n  - {path: /, allow: full}\n"
+            "permissions:\n  - {path: /, allow: full}\nmax_sessions: 3\n"
         ),
         "services/sftp.yaml": (
             "type: sftp\nactive_on: nodes\nprocesses: 1\n"
             "listen: {address: 127.0.0.1, port: '{{ sftp }}'}\n"
             "health: {address: 127.0.0.1, port: '{{ health }}'}\n"
             f"host_keys: [{{file: host}}]\nproxy_protocol: {{from: [{FROM}]}}\n"
-            f"defence: {{{defence}}}\ndrain_s: 30\n"
+            f"defence: {{{defence}}}\ndrain_s: 120\n"
         ),
         "transfers/taken.yaml": (
             f"source: {{location: homes, path: {ACCOUNT}/out, stable_s: 0}}\n"

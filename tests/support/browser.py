@@ -1,20 +1,35 @@
 """A real Chromium, driven by the protocol of WebDriver (W3C)."""
 
 import json
+import os
+import re
 import subprocess
 import time
 import urllib.request
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
+from urllib.error import HTTPError
 
 from ports import own_port
 
+PICTURES: Final = "MFTGIT_PICTURES"
+"""Names the folder where pictures of the pages are kept; without it none is taken."""
+
+TAB, ENTER, END, LEFT, DOWN, BACKSPACE = "\ue004\ue007\ue010\ue012\ue015\ue003"
+
 WAIT_S: Final = 60.0
+_SCRIPT_S: Final = 120.0  # axe-core looks for long where others compute
+_ANSWER_S: Final = 150.0
+_MOST_TABS: Final = 100
 _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
+
+_open: list["Browser"] = []
+_pictures: set[str] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +42,7 @@ class Browser:
         """Ask the driver, and return the value of its answer."""
         data = None if method == "GET" else json.dumps(body or {}).encode()
         request = urllib.request.Request(f"{self.url}{path}", data, method=method)
-        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
             return json.load(answer)["value"]
 
     def open(self, url: str) -> None:
@@ -44,15 +59,50 @@ class Browser:
 
     def type(self, css: str, text: str) -> None:
         """Type into a field, or choose the file whose path ``text`` is."""
-        self.ask("POST", f"{self.find(css)}/value", {"text": text})
+        self._act(css, "value", {"text": text})
 
     def click(self, css: str) -> None:
-        self.ask("POST", f"{self.find(css)}/click")
+        self._act(css, "click")
+
+    def _act(self, css: str, what: str, body: object = None) -> None:
+        """Do something to an element; a page that keeps itself fresh may put another in its place meanwhile."""
+        end = time.monotonic() + WAIT_S
+        while True:
+            try:
+                self.ask("POST", f"{self.find(css)}/{what}", body)
+            except HTTPError as error:
+                with error:
+                    told = json.load(error)["value"]
+                is_gone = error.code < 500 or "does not belong to the document" in told["message"]
+                assert is_gone, told
+                assert time.monotonic() < end, f"{what} {css}: {told}"
+            else:
+                return
+            time.sleep(0.05)  # noqa: TID251
+
+    def press(self, *keys: str) -> None:
+        """Press keys, wherever the focus is."""
+        strokes = [
+            {"type": kind, "value": each}
+            for word in keys
+            for each in word
+            for kind in ("keyDown", "keyUp")
+        ]
+        pressed = {"type": "key", "id": "keys", "actions": strokes}
+        self.ask("POST", "/actions", {"actions": [pressed]})
+
+    def tab_to(self, css: str) -> None:
+        """Press the Tab key until what ``css`` finds has the focus."""
+        for _ in range(_MOST_TABS):
+            if self.run("return document.activeElement.matches(arguments[0])", css):
+                return
+            self.press(TAB)
+        raise AssertionError(f"no Tab leads to {css} in {self.text!r}")
 
     @property
     def text(self) -> str:
         """What the page shows."""
-        return str(self.run("return document.body.innerText"))
+        return str(self.run("return document.body?.innerText ?? ''"))  # none of a page yet to come
 
     def shows(self, text: str) -> None:
         """Wait until the page shows ``text``."""
@@ -61,8 +111,33 @@ class Browser:
             assert time.monotonic() < end, f"{text!r} is not in {self.text!r}"
             time.sleep(0.05)  # noqa: TID251
 
-    def keep_picture(self, path: Path) -> None:
-        path.write_bytes(b64decode(self.ask("GET", "/screenshot")))
+    def keep_picture(self, name: str) -> None:
+        """Keep a picture of what the page shows, where the environment says so; ``name`` is one of this test alone."""
+        file = _picture_file(name)
+        assert file not in _pictures, f"there are two pictures {file}"
+        _pictures.add(file)
+        folder = os.environ.get(PICTURES)
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            (Path(folder) / file).write_bytes(b64decode(self.ask("GET", "/screenshot")))
+
+    def keep_failure(self) -> None:
+        """Keep a picture of the window in which a test failed, if it still shows something."""
+        with suppress(OSError, HTTPException):
+            self.keep_picture(f"failed-{_open.index(self)}")
+
+
+def keep_failures() -> None:
+    """Keep a picture of each window that is open while a test fails."""
+    for window in _open:
+        window.keep_failure()
+
+
+def _picture_file(name: str) -> str:
+    """Return the name of a picture that the test that runs now keeps as ``name``."""
+    path, _, test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0].partition("::")
+    words = f"{Path(path).stem}-{test.removeprefix('test_')}-{name}"
+    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', words)}.png"
 
 
 @contextmanager
@@ -71,12 +146,21 @@ def browser(work: Path) -> Iterator[Browser]:
     with own_port() as port, _driver(port) as server:
         words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         options = {"args": [*words, f"--user-data-dir={work / 'profile'}"]}
-        wanted = {"acceptInsecureCerts": True, "goog:chromeOptions": options}
+        wanted = {
+            "acceptInsecureCerts": True,
+            "goog:chromeOptions": options,
+            "timeouts": {"script": int(_SCRIPT_S * 1000)},
+        }
         made = server.ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         window = Browser(url=f"{server.url}/session/{made['sessionId']}")
+        _open.append(window)
         try:
             yield window
+        except BaseException:
+            window.keep_failure()
+            raise
         finally:
+            _open.remove(window)
             window.ask("DELETE", "")
 
 

@@ -29,11 +29,16 @@ class Chaos:
     _down: set[str] = field(default_factory=set)
     _later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
-    def run(self, for_s: float, *, until: Callable[[], object] = lambda: False) -> None:
-        """Let it all loose for so long, or ``until``; then let all be well."""
+    def run(
+        self, for_s: float, *, faults: int = 0, until: Callable[[], object] = lambda: False
+    ) -> None:
+        """Let it all loose for so long, and for so many kills and stops, or ``until``; then let all be well."""
         begun = now = _CLOCK.boottime()
         next_at, files = now, 0
-        while now < begun + for_s and not until():
+        most_s = for_s + 60 * bool(faults)  # on a busy machine there are fewer in a second
+        while now < begun + most_s and not until():
+            if now >= begun + for_s and self.kills + self.stops >= faults:
+                break
             if files < (now - begun) * self.files_a_second:
                 self.site.put(self.chance.choice(TRANSFERS))
                 files += 1
@@ -43,7 +48,7 @@ class Chaos:
                 next_at = now + self.chance.uniform(0, 2 * self.every_s)
             Event().wait(_TICK_S)
             now = _CLOCK.boottime()
-        self._do_what_is_due(begun + for_s + 1_000)
+        self._do_what_is_due(now + 1_000)
         self.site.heal()
 
     def told(self) -> str:

@@ -39,3 +39,20 @@ class Wall:
     def set(self, moment: datetime) -> None:
         """Set it: it goes on from ``moment``."""
         self.ahead = moment - SystemClock().now()
+
+
+class Ahead(SystemClock):
+    """The machine's clocks, on which time passes when it is told to, beside what passes by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead_s = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self._ahead_s)
+
+    def boottime(self) -> float:
+        return super().boottime() + self._ahead_s
+
+    def pass_s(self, seconds: float) -> None:
+        self._ahead_s += seconds

@@ -18,13 +18,13 @@ from typing import Any
 from ports import own_port
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.status import read_status
 from mftgit.model.printable import json_line
 
 MFTGIT = [sys.executable, "-m", "mftgit"]
-WAIT_S = 90.0
+WAIT_S = 150.0  # on a busy machine a process may take a minute to begin
 
 _ALL = 1_000_000
 
@@ -148,7 +148,7 @@ class Cluster:
     def stop(self, name: str) -> int:
         process = self.running.pop(name)
         process.terminate()
-        return process.wait(40)
+        return process.wait(85)  # before a service manager would kill it
 
     def close(self) -> None:
         for process in self.running.values():
@@ -187,6 +187,18 @@ class Cluster:
             if found is not None and found["owner"] == name and name in self.running:
                 return name
         return None
+
+    def until_owner(self, transfer: str, *, among: list[str]) -> str:
+        """Wait for an `owner`, and return its name; a node that owns a transfer tells the controller later."""
+        found: list[str] = []
+
+        def is_known() -> bool:
+            name = self.owner(transfer, among=among)
+            found.extend([name] if name else [])
+            return bool(found)
+
+        self.until(f"one of {among} owns {transfer}", is_known)
+        return found[0]
 
     def events(self, name: str = "controller") -> list[dict[str, Any]]:
         """What ``mftgit events --json`` prints; no process is started, either."""

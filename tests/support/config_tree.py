@@ -5,9 +5,9 @@ import zoneinfo
 from collections.abc import Mapping
 from functools import cache, partial
 
-from mftgit.model.problem import Problem
-from mftgit.model.tree import Entry, Tree
-from mftgit.model.validate import Validation, Validator
+from mftgit.model.documents.problem import Problem
+from mftgit.model.rules.tree import Entry, Tree
+from mftgit.model.rules.validate import Validation, Validator
 from mftgit.resources import load_schemas
 
 KEY = "SHA256:R2tJvYwQ0n3bXlMf8sZpKc5uHd1oEaWgT7iVyBqN4xU"

@@ -18,17 +18,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from clocks import Ahead
 from ports import own_port
 
-from mftgit.adapters import pki
 from mftgit.adapters.channel import Channel
-from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.clock import Clock, SystemClock
 from mftgit.adapters.documents_folder import importable
 from mftgit.adapters.durable import sweep_folder
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.proof import Prover
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.state_folder import StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.cli.rules import make_validator
 from mftgit.controller.app import Controller
 from mftgit.controller.initialise import initialise
@@ -37,10 +38,10 @@ from mftgit.member.inbound.service import Inbound
 from mftgit.member.intake import Intake, Parts
 from mftgit.member.outbound.service import Outbound
 from mftgit.member.upstream import RemoteUpstream
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.members.record import Stage
 from mftgit.model.names import MAIN, MemberName, Revision
-from mftgit.model.record import Stage
 
 NODE = MemberName("node-1")
 NOW = SystemClock().now
@@ -97,8 +98,8 @@ def open_parts(
     return parts, upstream
 
 
-def open_node(parts: Parts, upstream: RemoteUpstream) -> Node:
-    """Put a node together, as a process that starts does."""
+def open_node(parts: Parts, upstream: RemoteUpstream, *, clock: Clock | None = None) -> Node:
+    """Put a node together, as a process that starts does; ``clock`` is what revisions are proved by."""
     events = EventStore(parts.folder.events, member=NODE, now=NOW)
 
     def tell(event: EventName, **rest: Any) -> None:
@@ -123,7 +124,7 @@ def open_node(parts: Parts, upstream: RemoteUpstream) -> Node:
         outbound=outbound,
         handlers=handlers,
         upstream=upstream,
-        intake=Intake(parts, outbound, inbound, handlers, told=tell, wake=woken.set),
+        intake=Intake(parts, outbound, inbound, handlers, told=tell, wake=woken.set, clock=clock),
         woken=woken,
     )
 
@@ -138,6 +139,8 @@ class Site:
     controller: Controller
     events: EventStore
     nodes: list[Node] = field(default_factory=list)
+    clock: Ahead = field(default_factory=Ahead)
+    """By which nodes prove revisions."""
 
     def start(self) -> None:
         """Open the controller again, which was stopped."""
@@ -181,7 +184,7 @@ class Site:
     @contextmanager
     def refusing(self, database: Path, table: str) -> Iterator[None]:
         """Let ``table`` take no row for the time of the block, as on a full disk."""
-        with closing(sqlite3.connect(database)) as connection:
+        with closing(sqlite3.connect(database, timeout=60)) as connection:
             connection.execute(
                 f"CREATE TRIGGER fault BEFORE INSERT ON {table} "
                 "BEGIN SELECT RAISE(ABORT, 'no space'); END"
@@ -216,7 +219,7 @@ class Site:
 
     def node(self, *, now: Callable[[], datetime] = NOW) -> Node:
         """Open the node, as a process that starts does."""
-        made = open_node(*self.parts(now=now))
+        made = open_node(*self.parts(now=now), clock=self.clock)
         self.nodes.append(made)
         return made
 

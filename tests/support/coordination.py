@@ -9,13 +9,12 @@ from typing import Final, Protocol
 from clocks import SetClock
 
 from mftgit.adapters.coordinator import Coordinator, Wish
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
+from mftgit.adapters.shared.folder import SharedFolderCoordinator
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.standing import Standing
-from mftgit.model.view import FREE, View
+from mftgit.model.ownership.standing import Standing
+from mftgit.model.ownership.view import FREE, View
 
 TTL_S: Final = 2.0
-"""What etcd takes at the least."""
 
 _PATIENCE: Final = 400
 
@@ -57,6 +56,7 @@ class Site:
 
     make: Callable[[str], Coordinator]
     clock: Passing
+    ttl_s: float = TTL_S
     made: list[Member] = field(default_factory=list)
 
     def member(self, name: str) -> Member:
@@ -70,13 +70,13 @@ class Site:
         self.clock.pass_s(seconds)
 
     def until(self, reached: Callable[[], bool], *, renewing: Iterable[Member] = ()) -> None:
-        """Let time pass until it is ``reached``, for two ttl at the most; ``renewing`` do so as they should."""
+        """Let time pass until it is ``reached``, for eight ttl at the most; ``renewing`` do so as they should."""
         renewing = tuple(renewing)
         for turn in itertools.count():
             if reached():
                 return
             assert turn < _PATIENCE, "waited in vain"
-            self.pass_s(TTL_S / 50)
+            self.pass_s(self.ttl_s / 50)
             if turn % 10 == 0:
                 for member in renewing:
                     member.renew()

@@ -6,14 +6,20 @@ import struct
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Event
 
 _RESET = struct.pack(
     "ii", 1, 0
 )  # SO_LINGER: what is on the way is lost, and the other side hears of it
+
+_ALIKE = 10
+_READ_S = 60.0
+_NOTHING = "00000000"
 
 
 class CutLine(ThreadingTCPServer):
@@ -68,12 +74,13 @@ class CutLine(ThreadingTCPServer):
 
     def filled(self) -> None:
         """Wait until a client has sent on into the connection that hangs, and can send no more."""
-        before, waiting = 0, 0
-        while waiting == 0 or waiting != before:
+        waiting, alike = 0, 0
+        while alike < _ALIKE:  # a client that has its turn late is not one that can send no more
             Event().wait(0.2)
             assert self._hung is not None
             asked = fcntl.ioctl(self._hung.request, termios.FIONREAD, bytes(4))
             before, waiting = waiting, int.from_bytes(asked, sys.byteorder)
+            alike = alike + 1 if waiting == before > 0 else 0
 
     def emptied(self) -> None:
         """Wait until no connection is left."""
@@ -87,7 +94,8 @@ class CutLine(ThreadingTCPServer):
         for cut, done in ((self._cut_up, self.up), (self._cut_down, self.down)):
             if cut is not None and done > cut:
                 self.broken.set()
-        if self._hang_up is not None and self.up > self._hang_up:
+        hang_up = self._hang_up
+        if hang_up is not None and self.up > hang_up:
             self._hung = self._hung or connection
         if self._hung is connection:
             self.stuck.set()
@@ -115,6 +123,7 @@ class _Connection(BaseRequestHandler):
             while data := source.recv(1 << 16):
                 count = len(data)
                 if not self.server.passed(self, up=count if up else 0, down=0 if up else count):
+                    _wait_until_read(target)
                     for each in (source, target):
                         each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     break
@@ -122,6 +131,26 @@ class _Connection(BaseRequestHandler):
         for each in (source, target):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+
+def _wait_until_read(sent: socket.socket) -> None:
+    """Wait until the other end has taken in all that it was sent: a reset loses what it has not."""
+    ours, theirs = (_written(each) for each in (sent.getsockname(), sent.getpeername()))
+    until = time.monotonic() + _READ_S
+    while time.monotonic() < until:
+        table = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        waiting = {tuple(row[1:3]): row[4].split(":") for row in map(str.split, table)}
+        left, _ = waiting.get((ours, theirs), (_NOTHING, ""))
+        _, come = waiting.get((theirs, ours), ("", _NOTHING))
+        if (left, come) == (_NOTHING, _NOTHING):
+            return
+        Event().wait(0.01)
+
+
+def _written(address: tuple[str, int]) -> str:
+    """Return an address as proc(5) writes it."""
+    host, port = address
+    return f"{socket.inet_aton(host)[::-1].hex().upper()}:{port:04X}"
 
 
 @contextmanager

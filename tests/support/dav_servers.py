@@ -15,11 +15,11 @@ from threading import Event
 
 from ports import own_port
 
-from mftgit.adapters import pki
-from mftgit.model.https_location import HttpsLocation
-from mftgit.model.login import SecretRef
+from mftgit.adapters.tls import pki
+from mftgit.model.locations.https_location import HttpsLocation
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.tls import TlsAuth
 from mftgit.model.names import LocationName
-from mftgit.model.tls import TlsAuth
 
 USER, PASSWORD = "acme", "correct horse"
 MODULES = Path("/usr/lib/apache2/modules")

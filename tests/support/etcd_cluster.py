@@ -12,22 +12,25 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from clocks import Ahead
 from coordination import Site
 from etcd_program import etcd_program
 from gates import Gate, Passage, gate
 from ports import own_port
 from quick_folder import quick_folder
 
-from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.etcd import EtcdCoordinator
-from mftgit.adapters.etcd_calls import Access
-from mftgit.model.etcd import Endpoint
+from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.etcd.calls import Access
+from mftgit.adapters.etcd.coordinator import EtcdCoordinator
 from mftgit.model.names import MemberName
+from mftgit.model.ownership.etcd import Endpoint
 
 ELECTION_S = 1.0
 """After so long without a word of the leader another one is elected, give or take as much."""
 
-_START_S = 60.0
+_PATIENCE_S = 60.0
+_TTL_S = 60.0
+"""No test takes so long that a session in etcd ends by itself, on however busy a machine."""
 
 
 @dataclass(kw_only=True)
@@ -60,7 +63,7 @@ class Etcd:
     def go_on(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def ask(self, path: str, question: Any, *, within_s: float = 5.0) -> Any:
+    def ask(self, path: str, question: Any, *, within_s: float = _PATIENCE_S) -> Any:
         """Ask it directly, past its gate."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/v3{path}", json.dumps(question).encode()
@@ -86,6 +89,7 @@ class Cluster:
 
     etcds: list[Etcd]
     prefixes: int = 0
+    made: list[EtcdCoordinator] = field(default_factory=list)
     clock: "RealTime" = field(default_factory=lambda: RealTime())  # noqa: PLW0108  it is defined below
 
     @property
@@ -99,7 +103,7 @@ class Cluster:
         return f"/test-{self.prefixes}"
 
     def coordinator(
-        self, name: str, prefix: str, *, ttl_s: float = 2.0, first: Etcd | None = None
+        self, name: str, prefix: str, *, ttl_s: float, first: Etcd | None = None
     ) -> EtcdCoordinator:
         """Return a member's; ``first`` is asked first."""
         order = sorted(self.etcds, key=lambda each: each is not first)
@@ -108,14 +112,31 @@ class Cluster:
                 Endpoint(scheme="http", host="127.0.0.1", port=each.gate.port) for each in order
             )
         )
-        return EtcdCoordinator(
-            access, prefix=prefix, member=MemberName(name), ttl_s=ttl_s, clock=SystemClock()
-        )
+        return self.coordinator_by(access, name, prefix, ttl_s=ttl_s)
+
+    def coordinator_by(
+        self, access: Access, name: str, prefix: str, *, ttl_s: float, clock: Clock | None = None
+    ) -> EtcdCoordinator:
+        """Return one that hangs up after the test."""
+        member, clock = MemberName(name), clock or SystemClock()
+        made = EtcdCoordinator(access, prefix=prefix, member=member, ttl_s=ttl_s, clock=clock)
+        self.made.append(made)
+        return made
+
+    def hang_up(self) -> None:
+        """Have all coordinators let go of their connections."""
+        for each in self.made:
+            each.hang_up()
+        self.made.clear()
 
     def site(self) -> Site:
-        """Return members that coordinate below a prefix of their own."""
-        prefix = self.fresh_prefix()
-        return Site(make=lambda name: self.coordinator(name, prefix), clock=self.clock)
+        """Return members that coordinate below a prefix of their own, by one clock that is put ahead."""
+        prefix, access, clock = self.fresh_prefix(), Access(endpoints=self.endpoints), Ahead()
+        return Site(
+            make=lambda name: self.coordinator_by(access, name, prefix, ttl_s=_TTL_S, clock=clock),
+            clock=clock,
+            ttl_s=_TTL_S,
+        )
 
     def leader(self) -> Etcd:
         """Return who leads, once all that answer agree about it."""

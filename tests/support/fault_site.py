@@ -160,10 +160,15 @@ class FaultSite:
 
     def until_owned(self, transfer: str, *, but: str | None = None) -> str:
         """Wait until there is an `owner`, and return its name."""
-        self.made.until(f"{transfer} is owned, not by {but}", lambda: self.owner(transfer, but=but))
-        owner = self.owner(transfer, but=but)
-        assert owner is not None
-        return owner
+        found: list[str] = []  # a moment later there may be none
+
+        def is_owned() -> bool:
+            owner = self.owner(transfer, but=but)
+            found.extend([owner] if owner else [])
+            return bool(found)
+
+        self.made.until(f"{transfer} is owned, not by {but}", is_owned)
+        return found[0]
 
     def stop(self, name: str) -> None:
         self.made.signal(name, signal.SIGSTOP)
@@ -224,12 +229,12 @@ class FaultSite:
         counted = self.arrivals.counted()
         return all(counted[transfer, name] for name in names)
 
-    def until_all_arrived(self, *, within_s: float = 60.0) -> None:
+    def until_all_arrived(self, *, within_s: float = 120.0) -> None:
         self.made.until(
             "every file has arrived", lambda: not self.arrivals.lost(), within_s=within_s
         )
 
-    def check(self, *, within_s: float = 60.0) -> None:
+    def check(self, *, within_s: float = 120.0) -> None:
         """See that everything arrives, once and whole; `heal` first."""
         self.until_all_arrived(within_s=within_s)
         self.made.until("no source has a file or a claim", lambda: not self._left())

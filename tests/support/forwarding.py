@@ -1,6 +1,6 @@
 """Another address of a server on loopback: what comes in is passed on, as by a forwarded port, or by a proxy."""
 
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -53,14 +53,17 @@ class _Connection(BaseRequestHandler):
 def _pump(one: socket.socket, other: socket.socket) -> None:
     """Pass on until a side ends, in one thread: a connection with TLS bears no second one."""
     to = {one: other, other: one}
-    while True:
-        held = [each for each in to if isinstance(each, ssl.SSLSocket) and each.pending()]
-        for ready in held or select.select([*to], [], [])[0]:
-            data = _read(ready)
-            if data == b"":
-                return
-            if data is not None:
-                to[ready].sendall(data)
+    with selectors.PollSelector() as line:
+        for side in to:
+            line.register(side, selectors.EVENT_READ, side)
+        while True:
+            held = [each for each in to if isinstance(each, ssl.SSLSocket) and each.pending()]
+            for ready in held or [key.data for key, _ in line.select()]:
+                data = _read(ready)
+                if data == b"":
+                    return
+                if data is not None:
+                    to[ready].sendall(data)
 
 
 def _read(ready: socket.socket) -> bytes | None:

@@ -19,12 +19,12 @@ from cryptography.x509.oid import NameOID
 from ports import own_port
 from ssh_keys import program
 
-from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
-from mftgit.model.ftps_location import FtpsLocation
-from mftgit.model.login import SecretRef
+from mftgit.adapters.tls import pki
+from mftgit.model.locations.ftps import FtpsLocation
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.tls import TlsAuth
 from mftgit.model.names import LocationName
-from mftgit.model.tls import TlsAuth
 
 PASSWORD = "s3cret öffne"
 _CRYPTED = "$6$mftgit$qCpe76TqaaXxXf0Y1LaCXcb7PdZNaizCpReyEZyue3ky5csHCE0XtoQn00H0Q73OgdzR5NZRfmhevIYvdGBmP1"
@@ -42,6 +42,14 @@ class FtpsServer:
     fingerprint: str
     log: Path
     implicit: bool
+    pid: int
+
+    def hang_up(self) -> None:
+        """Kill every process that serves a session, whatever it is at."""
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            for child in (task / "children").read_text(encoding="ascii").split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
 
     def location(self, *, path: str | None = None) -> FtpsLocation:
         """Return a location on this server, its path `folder` in full."""
@@ -137,7 +145,7 @@ def running_ftps(work: Path, *, options: str = "", implicit: bool = False) -> It
     with ExitStack() as ports:
         port = ports.enter_context(own_port())
         config = work / "proftpd.conf"
-        for usual in ("AllowOverwrite on", "TLSProtocol TLSv1.2 TLSv1.3"):
+        for usual in ("AllowOverwrite on", "AllowStoreRestart on", "TLSProtocol TLSv1.2 TLSv1.3"):
             if usual.split()[0] not in options:
                 options += f"\n{usual}"
         if implicit:
@@ -162,6 +170,7 @@ def running_ftps(work: Path, *, options: str = "", implicit: bool = False) -> It
                 fingerprint=shown.fingerprint,
                 log=log,
                 implicit=implicit,
+                pid=process.pid,
             )
         finally:
             with suppress(ProcessLookupError):

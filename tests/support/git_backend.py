@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from git_cli import environment, git_ok
 from git_site import FIRST, NOW
 
-from mftgit.adapters.git_store import GitStore
+from mftgit.adapters.git.store import GitStore
 
 SETTINGS = {
     "http.receivepack": "true",

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
-from mftgit.adapters.git_http import GitHttp, GitRequest
+from mftgit.adapters.git.http import GitHttp, GitRequest
 from mftgit.model.access import Kind, OperatorRole
 
 PREFIX = "/config.git"

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from git_server import Served, serving
 
-from mftgit.adapters.git_http import GitHttp
-from mftgit.adapters.git_store import GitStore
-from mftgit.controller.publish import Publish
-from mftgit.controller.receive import Receive
-from mftgit.model.events import EventName, Fact
-from mftgit.model.limits import Limits
+from mftgit.adapters.git.http import GitHttp
+from mftgit.adapters.git.store import GitStore
+from mftgit.controller.gate.publish import Publish
+from mftgit.controller.gate.receive import Receive
+from mftgit.model.documents.problem import Problem
+from mftgit.model.events.event import EventName, Fact
 from mftgit.model.names import Revision
-from mftgit.model.problem import Problem
-from mftgit.model.tree import Tree
+from mftgit.model.revisions.limits import Limits
+from mftgit.model.rules.tree import Tree
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 FIRST = {"cluster.yaml": b"name: first\n", "transfers/a.yaml": b"one\n"}

@@ -10,18 +10,18 @@ from typing import Any
 from waiting import until
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.handler_records import HandlerRecords
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.handlers.records import HandlerRecords
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.member.handlers.opening import Surroundings, open_work
 from mftgit.member.handlers.running_handler import Again, RunningHandler
-from mftgit.model.coverage import Coverage
-from mftgit.model.event_handler import AnyEventHandler
-from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.handler_status import EventHandlerStatus
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.handlers.coverage import Coverage
+from mftgit.model.handlers.handler import AnyEventHandler
+from mftgit.model.handlers.status import EventHandlerStatus
 from mftgit.model.names import MemberName, SecretName
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.value import SecretValue
 
 ME = MemberName("node-1")
 SOON_S = 0.05
@@ -61,6 +61,12 @@ class HandlerSite:
         for each in self.running.values():
             each.poke()
         return event
+
+    def happen_together(self, *each: dict[str, Any]) -> None:
+        """Write failed runs with these facts down in one step, so that no other event has a number among theirs."""
+        self.log.append_each(EventName.RUN_FAILED, each)
+        for running in self.running.values():
+            running.poke()
 
     def start(
         self, handler: AnyEventHandler, *, again_in_s: Again = lambda _: SOON_S

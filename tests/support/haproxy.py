@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -49,19 +49,22 @@ class Balancer:
         return next(row for row in rows if row["svname"] == name)
 
 
-def documented() -> str:
-    """Return the configuration that the page about HAProxy has, that for SFTP."""
-    found = re.search(r"```haproxy\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    return found[1]
+def documented(kind: str = "sftp") -> str:
+    """Return the configuration that the page about HAProxy has for ``sftp`` or ``https``."""
+    page = PAGE.read_text(encoding="utf-8")
+    first, second = re.findall(r"```haproxy\n(.*?)```", page, re.DOTALL)
+    for_all, begins, sftp = first.partition("listen sftp\n")
+    return str(for_all + {"sftp": begins + sftp, "https": second}[kind])
 
 
 @contextmanager
-def running_haproxy(work: Path, members: Sequence[tuple[str, int, int]]) -> Iterator[Balancer]:
+def running_haproxy(
+    work: Path, members: Sequence[tuple[str, int, int]], *, kind: str = "sftp"
+) -> Iterator[Balancer]:
     """Run it before ``members``, each with its name, its port and that of its health endpoint, on loopback."""
     with own_port() as port:
         words, log = work / "haproxy.sock", work / "haproxy.log"
-        text = re.sub(r"(?m)^( *bind) .*$", rf"\1 127.0.0.1:{port}", documented())
+        text = re.sub(r"(?m)^( *bind) .*$", rf"\1 127.0.0.1:{port}", documented(kind))
         text = text.replace("global\n", f"global\n    stats socket {words} mode 600\n")
         servers = "".join(
             f"    server {name} 127.0.0.1:{at} check port {health} source {FROM}\n"
@@ -86,7 +89,8 @@ def running_haproxy(work: Path, members: Sequence[tuple[str, int, int]]) -> Iter
 def _wait(words: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
     for _ in range(int(_START_S / 0.05)):
         assert process.poll() is None, log.read_text(encoding="utf-8")
-        if words.exists():
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(words))  # it is there a moment before it is listened at
             return
         Event().wait(0.05)
     raise AssertionError("HAProxy does not start")

@@ -50,7 +50,7 @@ class Holding:
 
     def forget(self) -> None:
         for path in self.folder.iterdir():
-            path.unlink()
+            path.unlink(missing_ok=True)  # a session that ends may be writing there
 
 
 @contextmanager

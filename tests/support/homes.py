@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.adapters.home import Home, HomeError, Opening, Refusal, Traits
-from mftgit.adapters.home_account import open_home
-from mftgit.adapters.home_usage import Usages
-from mftgit.model.account import Account, Login, Place, Quota
-from mftgit.model.finished import Finished
+from mftgit.adapters.home.account import open_home
+from mftgit.adapters.home.contract import Home, HomeError, Opening, Refusal, Traits
+from mftgit.adapters.home.partner import Lender
+from mftgit.adapters.home.usage import Usages
+from mftgit.model.inbound.account import Account, Login, Place, Quota
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.permission import FULL, Act, Rule
+from mftgit.model.inbound.service import Uploads
+from mftgit.model.inbound.serving import Served
+from mftgit.model.locations.far_place import FarPlace
 from mftgit.model.names import AccountName, LocationName
-from mftgit.model.permission import FULL, Act, Rule
-from mftgit.model.service import Uploads
-from mftgit.model.serving import Served
 
 NEW = Opening(create=True, truncate=True)
 GO_ON = Opening(create=True, append=True)
@@ -36,6 +38,7 @@ class HomeSite:
         quota: Quota | None = None,
         max_file_bytes: int | None = None,
         folders: Mapping[str, Path] | None = None,
+        far: Mapping[str, FarPlace] | None = None,
     ) -> Served:
         account = Account(
             name=AccountName(name),
@@ -46,7 +49,7 @@ class HomeSite:
             max_file_bytes=max_file_bytes,
         )
         at = {virtual: str(folder) for virtual, folder in (folders or {}).items()}
-        return Served(account=account, home=str(self.root), folders=at)
+        return Served(account=account, home=str(self.root), folders=at, far=far or {})
 
     def open(
         self,
@@ -55,6 +58,8 @@ class HomeSite:
         quota: Quota | None = None,
         max_file_bytes: int | None = None,
         folders: Mapping[str, Path] | None = None,
+        far: Mapping[str, FarPlace] | None = None,
+        lender: Lender | None = None,
         flush: bool = False,
         clock: Clock | None = None,
         usages: Usages | None = None,
@@ -62,12 +67,18 @@ class HomeSite:
     ) -> Home:
         return open_home(
             self.served(
-                *rules, name=name, quota=quota, max_file_bytes=max_file_bytes, folders=folders
+                *rules,
+                name=name,
+                quota=quota,
+                max_file_bytes=max_file_bytes,
+                folders=folders,
+                far=far,
             ),
             uploads=Uploads(flush=flush),
             finished=finished or self.finished.append,
             clock=clock or SystemClock(),
             usages=usages,
+            lender=lender,
         )
 
     def content(self, path: str) -> bytes:

@@ -11,18 +11,19 @@ from threading import Thread
 
 from homes import HomeSite
 from ssh_keys import make_key
+from waiting import until
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.hosting import Download, Tally
-from mftgit.adapters.sftp_serve import serve
-from mftgit.adapters.ssh_reception import Answer, Connection, Question, Session, Verdict
-from mftgit.adapters.ssh_server import SshServer
-from mftgit.model.account import Factor
-from mftgit.model.algorithms import Algorithms
-from mftgit.model.login_steps import Flaw, Method
+from mftgit.adapters.hosting import Answering, Download, Tally
+from mftgit.adapters.sftp_server.serve import serve
+from mftgit.adapters.ssh_server.reception import Answer, Connection, Question, Session, Verdict
+from mftgit.adapters.ssh_server.server import SshServer
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.login_steps import Flaw, Method
+from mftgit.model.inbound.service import ServiceLimits
+from mftgit.model.inbound.visitor import read_visitor
+from mftgit.model.keys.algorithms import Algorithms
 from mftgit.model.names import AccountName
-from mftgit.model.service import ServiceLimits
-from mftgit.model.visitor import read_visitor
 
 ACCOUNT = AccountName("acme")
 _WAIT_S = 60.0
@@ -87,6 +88,11 @@ class Inbound:
     ended: "queue.Queue[str]" = field(default_factory=queue.Queue)
     connections: list[Connection] = field(default_factory=list)
 
+    def connection(self, number: int = 0) -> Connection:
+        """Return the connection that was taken as that one; a client is told of its own before it is in the list."""
+        until(lambda: len(self.connections) > number)
+        return self.connections[number]
+
     def serve(self, session: Session) -> None:
         self.tallies.append(tally := Tally())
         why = serve(
@@ -95,6 +101,7 @@ class Inbound:
             account=ACCOUNT,
             downloaded=self.downloads.append,
             tally=tally,
+            answering=Answering(),
             clock=SystemClock(),
             work=session.work,
         )

@@ -3,10 +3,11 @@
 import errno
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,17 +23,19 @@ from mftgit.cli.rules import make_validator
 from mftgit.member.inbound.crew import Crew
 from mftgit.member.inbound.service import Inbound
 from mftgit.member.inbound.services import Prepared
-from mftgit.model.config import Role
-from mftgit.model.events import EventName, Fact
-from mftgit.model.finished import Finished
-from mftgit.model.names import Revision, ServiceName
-from mftgit.model.render import render
-from mftgit.model.service_status import ServiceStatus
-from mftgit.model.tree import Entry
-from mftgit.model.tree_id import object_id
+from mftgit.model.configuration.config import Role
+from mftgit.model.configuration.render import render
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.service_status import ServiceStatus
+from mftgit.model.names import Revision, SecretName, ServiceName
+from mftgit.model.revisions.tree_id import object_id
+from mftgit.model.rules.tree import Entry
+from mftgit.model.secrets.value import SecretValue
 
 REVISION: Final = Revision("1" * 40)
 WAIT_S: Final = 60.0
+IN_ROUNDS: Final = ("aes128-gcm@openssh.com",)
 HOMES: Final = {
     "cluster.yaml": "name: c\n",
     "locations/homes.yaml": "type: local\npath: homes\n",
@@ -49,8 +52,10 @@ class InboundSite:
     inbound: Inbound
     told: list[tuple[EventName, Mapping[str, Fact]]]
     arrived: list[tuple[ServiceName, Finished]]
+    flushed: set[EventName] = field(default_factory=set)
     keys: dict[str, str] = field(default_factory=dict)
     disk_is_full: bool = False
+    may_write: threading.Event = field(default_factory=threading.Event)
 
     # Documents
 
@@ -73,7 +78,14 @@ class InboundSite:
         made = {f"accounts/{each}.yaml": self.account(each) for each in accounts}
         return HOMES | {"services/sftp.yaml": self.service(service)} | made
 
-    def prepare(self, documents: Mapping[str, str], *, fresh: bool = True) -> Prepared:
+    def prepare(
+        self,
+        documents: Mapping[str, str],
+        *,
+        fresh: bool = True,
+        secrets: Mapping[SecretName, SecretValue] | None = None,
+    ) -> Prepared:
+        """Prepare what ``documents`` say; ``secrets`` are those of the repository, as the member has decrypted them."""
         tree = {}
         for path, text in documents.items():
             content = text.encode()
@@ -85,11 +97,17 @@ class InboundSite:
             )
         validation = make_validator().validate(tree)
         assert not validation.problems, validation.problems
-        generation = render(validation, NODE, Role.NODE)
+        generation = replace(render(validation, NODE, Role.NODE), secrets=secrets or {})
         return self.inbound.prepare(generation, revision=REVISION, fresh=fresh)
 
-    def apply(self, documents: Mapping[str, str], *, fresh: bool = True) -> None:
-        self.inbound.apply(self.prepare(documents, fresh=fresh))
+    def apply(
+        self,
+        documents: Mapping[str, str],
+        *,
+        fresh: bool = True,
+        secrets: Mapping[SecretName, SecretValue] | None = None,
+    ) -> None:
+        self.inbound.apply(self.prepare(documents, fresh=fresh, secrets=secrets))
 
     # Clients
 
@@ -119,10 +137,18 @@ class InboundSite:
         return subprocess.CompletedProcess(commands, client.returncode, stdout=out)
 
     @contextmanager
-    def client(self, name: str, *, port: int | None = None) -> Iterator[paramiko.SFTPClient]:
-        """Give a client of paramiko's that is logged in, and does nothing by itself."""
+    def client(
+        self, name: str, *, port: int | None = None, ciphers: Sequence[str] = ()
+    ) -> Iterator[paramiko.SFTPClient]:
+        """Give a client of paramiko's that is logged in, and does nothing by itself.
+
+        By its own choice of ``ciphers`` it is not served in rounds; by `IN_ROUNDS` it is.
+        """
         with closing(paramiko.Transport(("127.0.0.1", port or self.port))) as transport:
+            transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = WAIT_S
             key = paramiko.Ed25519Key.from_private_key_file(str(self.root / name))
+            if ciphers:
+                transport.get_security_options().ciphers = ciphers
             transport.connect(username=name, pkey=key)
             made = paramiko.SFTPClient.from_transport(transport)
             assert made is not None
@@ -131,7 +157,7 @@ class InboundSite:
     def is_open(self, port: int | None = None) -> bool:
         """Tell whether somebody listens."""
         try:
-            socket.create_connection(("127.0.0.1", port or self.port), timeout=5).close()
+            socket.create_connection(("127.0.0.1", port or self.port), timeout=WAIT_S).close()
         except OSError:
             return False
         return True
@@ -180,10 +206,17 @@ def inbound_site(root: Path, *, clock: Clock | None = None) -> Iterator[InboundS
     told: list[tuple[EventName, Mapping[str, Fact]]] = []
     arrived: list[tuple[ServiceName, Finished]] = []
 
-    def write(facts: Sequence[tuple[EventName, Mapping[str, Fact]]]) -> None:
+    def write(
+        facts: Sequence[tuple[EventName, Mapping[str, Fact]]],
+        *,
+        flush: bool,
+    ) -> None:
+        site.may_write.wait(WAIT_S)
         if site.disk_is_full:
             raise OSError(errno.ENOSPC, "No space left on device")
         told.extend(facts)
+        if flush:
+            site.flushed.update(event for event, _ in facts)
 
     inbound = Inbound(
         folder=folder,
@@ -197,8 +230,10 @@ def inbound_site(root: Path, *, clock: Clock | None = None) -> Iterator[InboundS
         site = InboundSite(
             root=root, port=port, folder=folder, inbound=inbound, told=told, arrived=arrived
         )
+        site.may_write.set()
         inbound.start()
         try:
             yield site
         finally:
+            site.may_write.set()
             inbound.stop(within_s=0)

@@ -14,18 +14,19 @@ from threading import Thread
 
 from ftps_server import Certificates, make_certificates
 from ssh_door import Book, Noon
+from waiting import until
 
-from mftgit.adapters.home import Home
-from mftgit.adapters.home_account import open_home
-from mftgit.adapters.hosting import Download, Hosting, Tally
-from mftgit.adapters.web_login import Passes
-from mftgit.adapters.web_server import WebConnection, WebServer
+from mftgit.adapters.home.account import open_home
+from mftgit.adapters.home.contract import Home
+from mftgit.adapters.hosting import Answering, Download, Hosting, Tally
+from mftgit.adapters.web.login import Passes
+from mftgit.adapters.web.server import WebConnection, WebServer
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes
-from mftgit.model.finished import Finished
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.service import ServiceLimits, Uploads
+from mftgit.model.inbound.serving import Serving
+from mftgit.model.inbound.visitor import read_visitor
 from mftgit.model.names import AccountName
-from mftgit.model.service import ServiceLimits, Uploads
-from mftgit.model.serving import Serving
-from mftgit.model.visitor import read_visitor
 
 WAIT_S = 60.0
 
@@ -66,6 +67,11 @@ class WebDoor:
         """Return a connection of one's own, which checks the server."""
         context = ssl.create_default_context(cadata=self.certificates.ca)
         return HTTPSConnection("127.0.0.1", self.port, context=context, timeout=WAIT_S)
+
+    def connection(self, number: int = 0) -> WebConnection:
+        """Return the connection that was taken as that one; a client is told of its own before it is in the list."""
+        until(lambda: len(self.connections) > number)
+        return self.connections[number]
 
     def failures(self) -> list[tuple[str, str]]:
         return [(name, flaw.value) for book in self.books for name, flaw in book.failures]
@@ -116,7 +122,11 @@ def open_web(
                     doorkeeper=partial(logins.doorkeeper, visitor),
                     reception=book,
                     hosting=Hosting(
-                        enter=enter, downloaded=door.downloads.put, tally=door.tally, clock=clock
+                        enter=enter,
+                        downloaded=door.downloads.put,
+                        tally=door.tally,
+                        answering=Answering(),
+                        clock=clock,
                     ),
                 )
                 door.connections.append(connection)
@@ -130,7 +140,7 @@ def open_web(
             thread.join()
             server.close()
             assert all(each.wait(WAIT_S) for each in door.connections)
-            assert all(book.over.is_set() for book in door.books)
+            assert all(book.over.wait(WAIT_S) for book in door.books)  # which is told last
 
 
 def header(answer: bytes, name: str) -> Sequence[str]:

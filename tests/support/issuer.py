@@ -19,8 +19,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
+from mftgit.adapters.tls import pki
 
 CLIENT, SECRET = "mftgit/web", "p:ss wörd"
 HERE = "127.0.0.1"

@@ -1,4 +1,8 @@
-"""Run as a program: sessions send files and are killed in the midst of it, over and over; says what they left."""
+"""Run as a program: sessions send files and are killed in the midst of it, over and over; says what they left.
+
+They are killed so many times, and more often until a file was acknowledged and one broke off: how far a session comes
+in its time, a busy machine decides.
+"""
 
 import itertools
 import os
@@ -10,7 +14,7 @@ from pathlib import Path
 
 from homes import GO_ON, NEW, HomeSite, send
 
-from mftgit.adapters.home import HomeError, Traits
+from mftgit.adapters.home.contract import HomeError, Traits
 
 PIECE = b"0123456789" * 1000
 PIECES = 5
@@ -19,6 +23,7 @@ PIECES = 5
 def send_on(site: HomeSite, acknowledged: int) -> None:
     """Send the same few files again and again, each time another letter; tell of each that was acknowledged."""
     home = site.open()
+    os.write(acknowledged, b"!")
     for number in itertools.count():
         file = home.open_write(f"/{number % 4}", NEW, Traits())
         letter = b"%c" % (65 + number % 26)
@@ -35,6 +40,7 @@ def round_of(site: HomeSite, chance: random.Random) -> bytes:
         os.close(reading)
         send_on(site, writing)
     os.close(writing)
+    assert os.read(reading, 1) == b"!"  # it has begun
     time.sleep(chance.uniform(0.0005, 0.02))  # noqa: TID251
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -72,7 +78,10 @@ if __name__ == "__main__":
     site.open()
     chance = random.Random(int(sys.argv[3]))
     acknowledged = left = 0
-    for _ in range(int(sys.argv[2])):
+    least = int(sys.argv[2])
+    for number in range(100 * least):
+        if number >= least and acknowledged and left:
+            break
         told = round_of(site, chance)
         acknowledged += told.count(b"\n")
         left += check(site, told)

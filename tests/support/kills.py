@@ -14,13 +14,15 @@ EFFECTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-def die_before(at: int, told: Path, *, counts: Callable[[], bool] = lambda: True) -> None:
-    """Kill this process before the ``at``-th step among those that ``counts``, and leave its name in ``told``."""
+def die_before(
+    at: int, told: Path, *, counts: Callable[[], bool] = lambda: True, station: str = ""
+) -> None:
+    """Kill this process before the ``at``-th step that ``counts`` and names ``station``; leave its name in ``told``."""
     steps = 0
 
     def step(what: str) -> None:
         nonlocal steps
-        if counts():
+        if station in what and counts():
             steps += 1
             if steps == at:
                 descriptor = os.open(told, os.O_WRONLY | os.O_CREAT)

@@ -5,7 +5,7 @@ from typing import Any
 
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.outbound.service import Outbound
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
 from mftgit.model.names import MemberName
 
 

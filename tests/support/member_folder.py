@@ -14,13 +14,13 @@ from mftgit.adapters.process_lock import ProcessLock
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.main import mftgit
 from mftgit.member.kept import write_record
-from mftgit.model.config import Role
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.members.messages import MemberState, MemberStatus
+from mftgit.model.members.record import Record, Stage
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.record import Record, Stage
-from mftgit.model.transfer_status import TransferStatus
-from mftgit.model.tree import Entry
-from mftgit.model.tree_id import object_id, tree_id
+from mftgit.model.revisions.tree_id import object_id, tree_id
+from mftgit.model.rules.tree import Entry
+from mftgit.model.transfers.status import TransferStatus
 
 NODE = MemberName("node-1")
 

@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 from cluster import Cluster, cluster
+from ftps_server import make_certificates
 from ports import own_port
 from ssh_keys import make_key, program
 
@@ -71,31 +72,36 @@ class Monitored:
         return None
 
 
-def _documents(root: Path, pages: Mapping[str, int], service: int) -> dict[str, str]:
+def _documents(root: Path, pages: Mapping[str, int], service: int, web: int) -> dict[str, str]:
     key = (root / f"{ACCOUNT}.pub").read_text(encoding="ascii").strip()
-    web = {name: f"web: {{listen: {{port: {port}}}}}\n" for name, port in pages.items()}
+    own = {name: f"web: {{listen: {{port: {port}}}}}\n" for name, port in pages.items()}
     transfer = (
         "source: {location: homes, path: %s, stable_s: 0}\ndestination: {location: homes, path: %s}\n"
         "trigger: {%s}\nactive_on: nodes\n"
     )
     return {
-        "cluster.yaml": f"name: acme\nrollout: {{cohorts: [{{name: all, members: [controller, {NODE}]}}]}}\n",
-        "members/controller.yaml": f"role: controller\n{web['controller']}",
-        f"members/{NODE}.yaml": f"role: node\n{web[NODE]}",
+        "cluster.yaml": f"name: acme\nrollout: {{cohorts: [{{name: all, members: [controller, {NODE}]}}]}}\n"
+        "confirm: {within_s: 300}\n",  # a worker may take long to begin
+        "members/controller.yaml": f"role: controller\n{own['controller']}",
+        f"members/{NODE}.yaml": f"role: node\n{own[NODE]}",
         "locations/homes.yaml": "type: local\npath: .\n",
         "transfers/quick.yaml": transfer % ("in", "out", "watch: {every_s: 1}"),
         "transfers/nightly.yaml": transfer
         % ("night", "day", "cron: {expression: '0 3 * * *', timezone: UTC}"),
         "services/sftp.yaml": f"type: sftp\nlisten: {{address: 127.0.0.1, port: {service}}}\n"
         "host_keys: [{file: host}]\nprocesses: 1\nactive_on: controller\n",
+        "services/web.yaml": f"type: https\nlisten: {{address: 127.0.0.1, port: {web}}}\n"
+        "certificate: {file: web.pem}\nprocesses: 1\nactive_on: controller\n",
         "event-handlers/archive.yaml": "type: file\npath: archive.jsonl\nactive_on: all\n",
         f"accounts/{ACCOUNT}.yaml": f'home: {{location: homes, path: in}}\nlogin: {{keys: ["{key}"]}}\n',
     }
 
 
 def upload(site: Monitored, name: str) -> None:
-    """Send a file by OpenSSH's sftp; the transfer goes on with it."""
+    """Send a file by OpenSSH's sftp, with which the transfer goes on at once, and fetch one that it leaves alone."""
     made = site.made
+    (made.files / "in" / "kept").mkdir(parents=True, exist_ok=True)
+    (made.files / "in" / "kept" / "old").write_text("content", encoding="utf-8")
     (made.root / name).write_text("content", encoding="utf-8")
     done = subprocess.run(
         [
@@ -103,7 +109,7 @@ def upload(site: Monitored, name: str) -> None:
             "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no",
             "-o", "UserKnownHostsFile=/dev/null", f"{ACCOUNT}@127.0.0.1",
         ],
-        input=f"put {made.root / name} {name}\nget {name} {made.root / 'back'}\n",
+        input=f"put {made.root / name} {name}\nget kept/old {made.root / 'back'}\n",
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -119,23 +125,34 @@ def monitored(root: Path) -> Iterator[Monitored]:
     with cluster(root) as made, ExitStack() as ports:
         names = ("controller", NODE)
         pages = {name: ports.enter_context(own_port()) for name in names}
-        service, port = (ports.enter_context(own_port()) for _ in range(2))
-        for path, text in _documents(root, pages, service).items():
+        service, web, port = (ports.enter_context(own_port()) for _ in range(3))
+        documents = _documents(root, pages, service, web)
+        for path, text in documents.items():
             place = root / "documents" / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text, encoding="utf-8")
         made.init(root / "documents")
         make_key(made.dir("controller") / "secrets" / "host", "ed25519")
+        shown = make_certificates("127.0.0.1").server
+        pem = made.dir("controller") / "secrets" / "web.pem"
+        pem.write_bytes(shown.certificate + shown.key)
+        pem.chmod(0o600)
         made.start_controller()
         made.add_node(NODE)
         clone = made.clone()
-        revision = made.push(
-            clone, {"cluster.yaml": _documents(root, pages, service)["cluster.yaml"]}
-        )
+        revision = made.push(clone, {"cluster.yaml": documents["cluster.yaml"]})
         made.until_active(revision, *names)
         site = Monitored(made=made, clone=clone, pages=pages, service=service, prometheus=port)
         with _prometheus(root / "prometheus", pages.values(), port):
+            made.until("Prometheus answers", lambda: _is_ready(port))
             yield site
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return ask(f"http://127.0.0.1:{port}/-/ready").status == 200
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -11,23 +11,23 @@ from typing import BinaryIO
 from owned import term
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     Content,
     Digest,
     Endpoint,
     FileEntry,
     Traits,
 )
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.one_by_one import each
+from mftgit.adapters.endpoint.one_by_one import each
+from mftgit.adapters.local.endpoint import LocalEndpoint
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.digests import SMALL_BYTES
-from mftgit.member.outbound.ledger import Ledger
-from mftgit.member.outbound.own import Ownership
-from mftgit.member.outbound.run import run_once
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.config import (
+from mftgit.member.outbound.given.context import Memory, RunContext
+from mftgit.member.outbound.ownership.own import Ownership
+from mftgit.member.outbound.places.digests import SMALL_BYTES
+from mftgit.member.outbound.records.ledger import Ledger
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Cluster,
     Destination,
@@ -38,10 +38,10 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.events import EventName, Fact
-from mftgit.model.location import LocalLocation, Location
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.locations.location import LocalLocation, Location
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
-from mftgit.model.triggers import IntervalTrigger, WatchTrigger
+from mftgit.model.transfers.triggers import IntervalTrigger, WatchTrigger
 
 SOURCE, TARGET = LocationName("here"), LocationName("there")
 CLOCK = SystemClock()

@@ -2,7 +2,7 @@
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.coordinator import Session
-from mftgit.member.outbound.own import Ownership, Term
+from mftgit.member.outbound.ownership.own import Ownership, Term
 from mftgit.model.names import Epoch
 
 

@@ -14,14 +14,16 @@ from s3_store import S3Store
 from samba import Samba
 from sshd import Sshd
 
-from mftgit.adapters import ftps, https, s3
-from mftgit.adapters.endpoint import Endpoint
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.s3_client import Store
-from mftgit.adapters.s3_objects import Objects
-from mftgit.adapters.sftp import connect
-from mftgit.adapters.smb import connect as connect_smb
-from mftgit.model.location import Client
+from mftgit.adapters.endpoint.contract import Endpoint
+from mftgit.adapters.ftps import endpoint as ftps
+from mftgit.adapters.https import endpoint as https
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.adapters.s3 import endpoint as s3
+from mftgit.adapters.s3.client import Store
+from mftgit.adapters.s3.objects import Objects
+from mftgit.adapters.sftp.endpoint import connect
+from mftgit.adapters.smb.endpoint import connect as connect_smb
+from mftgit.model.locations.location import Client
 
 
 @unique
@@ -34,6 +36,7 @@ class Lack(Enum):
     DEVICES = "word for devices"  # they are told as files
     EXCLUSIVE = "making of a file or a name that only one can win"
     FOLDERS = "folders"  # a folder is there while it has files
+    HOLES = "files with holes"
     LINE_BREAKS = "line breaks in names"
     LINKS = "links"
     MODES = "modes"
@@ -152,10 +155,10 @@ def s3_place(root: Path, server: S3Store) -> Iterator[Place]:
         {
             Lack.CLAIMS,
             Lack.FOLDERS,
+            Lack.HOLES,
             Lack.LINKS,
             Lack.MODES,
             Lack.PARTS,
-            Lack.RESUMING,
             Lack.TIMES,
         }
     )
@@ -178,7 +181,7 @@ def ftps_place(root: Path, server: FtpsServer) -> Iterator[Place]:
     def another() -> Endpoint:
         return ftps.connect(location, secrets_dir=server.secrets_dir)
 
-    lacks = frozenset({Lack.DEVICES, Lack.EXCLUSIVE, Lack.LINE_BREAKS, Lack.RESUMING, Lack.STARS})
+    lacks = frozenset({Lack.DEVICES, Lack.EXCLUSIVE, Lack.LINE_BREAKS, Lack.STARS})
     with closing(another()) as endpoint:
         yield Place(endpoint=endpoint, root=root, another=another, lacks=lacks)
 

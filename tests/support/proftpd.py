@@ -15,8 +15,8 @@ from threading import Event
 from ports import own_port
 from ssh_keys import make_key, program
 
-from mftgit.model.location import SftpLocation
-from mftgit.model.login import KeyAuth
+from mftgit.model.locations.location import SftpLocation
+from mftgit.model.locations.login import KeyAuth
 from mftgit.model.names import LocationName
 
 _START_S = 60.0

@@ -11,7 +11,7 @@ from git_cli import Ran, git, git_ok
 from signing import KeyPair, make_key
 
 from mftgit.adapters.passwords import hash_password
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.registry.registry import Registry
 from mftgit.model.access import Kind, OperatorRole, Principal
 from mftgit.model.names import OperatorName
 

@@ -11,10 +11,10 @@ from threading import Thread
 
 from ftps_server import Certificates, make_certificates, write_password
 
-from mftgit.model.ftps_location import FtpsLocation
-from mftgit.model.login import SecretRef
+from mftgit.model.locations.ftps import FtpsLocation
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.tls import TlsAuth
 from mftgit.model.names import LocationName
-from mftgit.model.tls import TlsAuth
 
 _REPLIES = {
     "AUTH": "234 go on",
@@ -32,7 +32,7 @@ _REPLIES = {
     "MKD": "257 made",
     "RMD": "250 gone",
 }
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -67,7 +67,7 @@ class RogueFtp:
             username="acme",
             auth=TlsAuth(password=SecretRef(file="password")),
             ca=self.shown.ca,
-            timeout_s=5,
+            timeout_s=60,
         )
 
 

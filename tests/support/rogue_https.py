@@ -12,7 +12,7 @@ from warnings import catch_warnings
 
 from dav_servers import Shown, location_at, write_password
 
-from mftgit.model.https_location import HttpsLocation
+from mftgit.model.locations.https_location import HttpsLocation
 
 
 class HangUpError(Exception):

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.s3_client import Store, prepare
-from mftgit.model.login import SecretRef
+from mftgit.adapters.s3.client import Store, prepare
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.s3_location import Addressing, S3Keys, S3Location
 from mftgit.model.names import LocationName
-from mftgit.model.s3_location import Addressing, S3Keys, S3Location
 
 SECRET = "a secret of the store's"  # what a file of the secrets folder holds
 BUCKET = "exchange"

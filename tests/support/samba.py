@@ -15,9 +15,9 @@ import pytest
 from ports import own_port
 from ssh_keys import program
 
-from mftgit.model.login import SecretRef
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.smb import SmbLocation
 from mftgit.model.names import LocationName
-from mftgit.model.smb_location import SmbLocation
 
 PASSWORD = "correct horse"
 SHARE = "exchange"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mftgit.adapters import age
 from mftgit.model.names import SecretName
-from mftgit.model.secret_document import Secret, format_secret
-from mftgit.model.secret_value import SecretValue, wrap
+from mftgit.model.secrets.document import Secret, format_secret
+from mftgit.model.secrets.value import SecretValue, wrap
 
 CHANGED = "2026-11-24T15:00:00Z"
 

@@ -76,6 +76,7 @@ VALID = (
     extended("hardlink@openssh.com", text("/a"), text("/b")),
     extended("copy-data", text(b"1"), u64(0), u64(0), text(b"2"), u64(0)),
     extended("home-directory", text("")),
+    extended("users-groups-by-id@openssh.com", text(u32(0) + u32(7)), text(u32(0))),
     extended("check-file-name", text("/a"), text("md5,sha256"), u64(0), u64(0), u32(0)),
     extended("check-file-handle", text(b"1"), text("sha256"), u64(1), u64(2), u32(512)),
     extended("check-file", text(b"1"), text("sha256"), u64(0), u64(0), u32(0)),

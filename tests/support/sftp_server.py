@@ -20,8 +20,8 @@ from paramiko.common import (
 from paramiko.server import InteractiveQuery
 from paramiko.sftp import SFTP_FAILURE, SFTP_OK, SFTP_OP_UNSUPPORTED, SFTP_PERMISSION_DENIED
 
-from mftgit.model.location import SftpLocation
-from mftgit.model.login import Auth, PasswordAuth
+from mftgit.model.locations.location import SftpLocation
+from mftgit.model.locations.login import Auth, PasswordAuth
 from mftgit.model.names import LocationName
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from random import Random
 from typing import Any, Final
 
 from mftgit.adapters.coordinator import CoordinatorUnavailableError, SessionLostError, Wish
-from mftgit.adapters.etcd import EtcdCoordinator
-from mftgit.adapters.etcd_calls import Access, Answer, NotFoundError
-from mftgit.member.outbound.own import Ownership, Term
-from mftgit.model.lease import renew_every_s
+from mftgit.adapters.etcd.calls import Access, Answer, NotFoundError
+from mftgit.adapters.etcd.coordinator import EtcdCoordinator
+from mftgit.member.outbound.ownership.own import Ownership, Term
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.standing import Standing
-from mftgit.model.view import FREE
+from mftgit.model.ownership.lease import renew_every_s
+from mftgit.model.ownership.standing import Standing
+from mftgit.model.ownership.view import FREE
 
 TTL_S: Final = 10.0
 T: Final = TransferName("t")

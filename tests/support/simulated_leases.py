@@ -13,12 +13,12 @@ import pytest
 from quick_folder import quick_folder
 from simulation import Member, Plan, Stage, current, seam
 
-from mftgit.adapters.shared_folder import SharedFolderCoordinator
-from mftgit.member.outbound import keep
-from mftgit.member.outbound.keep import Callbacks, Keeper, Taken
-from mftgit.member.outbound.own import Ownership
+from mftgit.adapters.shared.folder import SharedFolderCoordinator
+from mftgit.member.outbound.ownership import keep
+from mftgit.member.outbound.ownership.keep import Callbacks, Keeper, Taken
+from mftgit.member.outbound.ownership.own import Ownership
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.spread import Want
+from mftgit.model.ownership.spread import Want
 
 TTL_S: Final = 2.0
 KEYS: Final = (TransferName("t"), TransferName("u"))

@@ -15,18 +15,21 @@ from outbound_site import SOURCE, TARGET, Owner, Site, site
 from quick_folder import quick_folder
 from simulation import Effect, Member, Plan, Stage, current, seam
 
-from mftgit.adapters.endpoint import Endpoint, EndpointLostError, FileEntry, Traits
-from mftgit.adapters.local import LocalEndpoint
-from mftgit.adapters.one_by_one import OneByOne
-from mftgit.member.outbound import ahead, batches, claims, copy, digests, intents, resume
-from mftgit.member.outbound.context import Memory, RunContext
-from mftgit.member.outbound.run import run_once
-from mftgit.model import partial
-from mftgit.model.config import AfterSuccess, Overwrite
-from mftgit.model.location import Location, SftpLocation
-from mftgit.model.login import KeyAuth
+from mftgit.adapters.endpoint.contract import Endpoint, EndpointLostError, FileEntry, Traits
+from mftgit.adapters.endpoint.one_by_one import OneByOne
+from mftgit.adapters.local.endpoint import LocalEndpoint
+from mftgit.member.outbound.copying import copy, proving, resume
+from mftgit.member.outbound.given.context import Memory, RunContext
+from mftgit.member.outbound.places import ahead, digests
+from mftgit.member.outbound.records import claims, intents
+from mftgit.member.outbound.runs.run import run_once
+from mftgit.member.outbound.taking import batches
+from mftgit.model.configuration.config import AfterSuccess, Overwrite
+from mftgit.model.locations.location import Location, SftpLocation
+from mftgit.model.locations.login import KeyAuth
 from mftgit.model.names import Epoch, LocationName
-from mftgit.model.run import RunState
+from mftgit.model.transfers import partial
+from mftgit.model.transfers.run import RunState
 
 T = TypeVar("T")
 
@@ -410,13 +413,14 @@ def small_world() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, seam():
         for module in (digests, batches, copy):
             patch.setattr(module, "SMALL_BYTES", 32)
-        for module in (ahead, resume):
+        for module in (ahead, proving):
             patch.setattr(module, "CHUNK_BYTES", 20)
         for module in (partial, resume):
             patch.setattr(module, "segment_bytes", lambda _size: 20)
         patch.setattr(partial, "UNSURE_BYTES", 20)
         patch.setattr(resume, "LEAST_BYTES", 32)
-        patch.setattr(resume, "SAVE_S", 0.0)
+        for module in (resume, proving):
+            patch.setattr(module, "SAVE_S", 0.0)
         for module in (intents, claims):
             patch.setattr(module, "take_over", _noted(module.take_over))
         yield

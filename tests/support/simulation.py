@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from loguru import logger
 
-from mftgit.adapters import local_rename
+from mftgit.adapters.local import rename as local_rename
 
 PATIENCE_S: Final = 60.0
 """A member that goes on for longer than this hangs."""

@@ -11,8 +11,8 @@ from cluster import Cluster, cluster
 from controller_site import NOW
 from node_site import ONE
 
-from mftgit.adapters.event_store import EventStore
-from mftgit.model.events import Event, EventName
+from mftgit.adapters.events.store import EventStore
+from mftgit.model.events.event import Event, EventName
 from mftgit.model.names import MemberName, Revision
 
 NODE: Final = MemberName("node-1")

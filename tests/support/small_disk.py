@@ -6,12 +6,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 
 @contextmanager
-def small_disk(folder: Path, *, mib: int) -> Iterator[None]:
+def small_disk(folder: Path, *, mib: int, kind: str = "tmpfs") -> Iterator[None]:
     """Make ``folder`` a file system of that size."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", kind, "-o", f"size={mib}m", kind, str(folder)]
     subprocess.run(mount, check=True)
     try:
         yield
@@ -45,7 +46,9 @@ class Breaking:
         subprocess.run(["mount", "-o", "remount,abort", str(self._folder)], check=True)
 
     def unmount(self) -> None:
-        subprocess.run(["umount", str(self._folder)], check=True)
+        """Take it away, once nobody has anything open there: what was killed may still be about to end."""
+        umount = ["umount", str(self._folder)]
+        until(lambda: subprocess.run(umount, check=False, capture_output=True).returncode == 0)
 
     def mend(self) -> None:
         """Repair it, and mount it again; nobody uses it."""

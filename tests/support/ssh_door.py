@@ -16,19 +16,19 @@ from homes import HomeSite
 from ssh_keys import make_key, program
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.hosting import Tally
-from mftgit.adapters.sftp_serve import serve as serve_sftp
-from mftgit.adapters.ssh_reception import Connection, Session
-from mftgit.adapters.ssh_server import SshServer
+from mftgit.adapters.hosting import Answering, Tally
+from mftgit.adapters.sftp_server.serve import serve as serve_sftp
+from mftgit.adapters.ssh_server.reception import Connection, Session
+from mftgit.adapters.ssh_server.server import SshServer
 from mftgit.member.inbound.login import Logins, Passwords, TakenCodes
-from mftgit.model.account import Account, Factor, Login, Place
-from mftgit.model.algorithms import Algorithms
-from mftgit.model.login_steps import Flaw
+from mftgit.model.inbound.account import Account, Factor, Login, Place
+from mftgit.model.inbound.login_steps import Flaw
+from mftgit.model.inbound.service import Listen, ServiceLimits, SftpService
+from mftgit.model.inbound.serving import Served, Serving
+from mftgit.model.inbound.visitor import read_visitor
+from mftgit.model.keys.algorithms import Algorithms
 from mftgit.model.names import AccountName, LocationName, MemberName, Revision, ServiceName
-from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import Listen, ServiceLimits, SftpService
-from mftgit.model.serving import Served, Serving
-from mftgit.model.visitor import read_visitor
+from mftgit.model.secrets.value import SecretValue
 
 WAIT_S = 60.0
 
@@ -78,6 +78,7 @@ def serve_files(folder: Path) -> Callable[[Session], None]:
             account=session.account,
             downloaded=lambda _: None,
             tally=Tally(),
+            answering=Answering(),
             clock=SystemClock(),
             work=session.work,
         )

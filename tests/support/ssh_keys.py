@@ -20,6 +20,11 @@ def make_key(path: Path, kind: str, *, passphrase: str = "", options: tuple[str,
     """Make a key pair and return the fingerprint of its public half."""
     made = ("-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path), *options)
     subprocess.run([program("ssh-keygen"), *made], check=True)
+    return key_fingerprint(path)
+
+
+def key_fingerprint(path: Path) -> str:
+    """Return the fingerprint of a key that was made before."""
     listed = subprocess.run(
         [program("ssh-keygen"), "-l", "-f", str(path)],
         check=True,

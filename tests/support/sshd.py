@@ -17,8 +17,8 @@ from threading import Event
 from ports import own_port
 from ssh_keys import make_key, program
 
-from mftgit.model.location import SftpLocation
-from mftgit.model.login import Auth, KeyAuth
+from mftgit.model.locations.location import SftpLocation
+from mftgit.model.locations.login import Auth, KeyAuth
 from mftgit.model.names import LocationName
 
 _START_S = 60.0
@@ -33,7 +33,22 @@ class Sshd:
     secrets_dir: Path
     host_keys: dict[str, str]  # the type of a key: its fingerprint, as ssh-keygen prints it
     log: Path
-    pid: int
+    config: Path
+    processes: list[subprocess.Popen[bytes]]
+
+    @property
+    def pid(self) -> int:
+        """The process that listens."""
+        return self.processes[-1].pid
+
+    def stop(self) -> None:
+        """End it and all its sessions; nobody listens then."""
+        _stop(self.processes[-1])
+
+    def start(self) -> None:
+        """Have it listen again, as it did before `stop`."""
+        self.processes.append(_start(self.config, self.log))
+        assert _wait_for_banner(self.port, self.processes[-1])
 
     def location(
         self,
@@ -84,9 +99,9 @@ def running_sshd(work: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd]:
     with own_port() as port:
         config = work / "sshd_config"
         config.write_text(_config(work, port, folder, options), encoding="utf-8")
-        process = _start(config, log)
+        processes = [_start(config, log)]
         try:
-            if not _wait_for_banner(port, process):
+            if not _wait_for_banner(port, processes[0]):
                 raise AssertionError(f"sshd did not start; its log says:\n{log.read_text('utf-8')}")
             yield Sshd(
                 port=port,
@@ -94,10 +109,11 @@ def running_sshd(work: Path, *, options: Sequence[str] = ()) -> Iterator[Sshd]:
                 secrets_dir=secrets_dir,
                 host_keys=host_keys,
                 log=log,
-                pid=process.pid,
+                config=config,
+                processes=processes,
             )
         finally:
-            _stop(process)
+            _stop(processes[-1])
 
 
 @contextmanager
@@ -163,8 +179,9 @@ def _wait_for_banner(port: int, process: subprocess.Popen[bytes]) -> bool:
     for _ in range(int(_START_S / 0.05)):
         if process.poll() is not None:
             return False
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
-            return sock.recv(8).startswith(b"SSH-2.0")
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), _START_S) as sock:
+            if sock.recv(8).startswith(b"SSH-2.0"):
+                return True
         pause.wait(0.05)
     return False
 

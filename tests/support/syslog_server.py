@@ -14,7 +14,7 @@ from typing import Any
 from ftps_server import Certificates, make_certificates
 from ports import own_port
 from ssh_keys import program
-from waiting import until
+from waiting import until, whole_lines
 
 _TEMPLATE = (
     r'template(name="each" type="list" option.jsonf="on") {'
@@ -63,8 +63,8 @@ class SyslogServer:
         """Return what has come."""
         if not self._log.exists():
             return []
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [json.loads(line) for line in lines]
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        return [json.loads(line) for line in whole_lines(text)]
 
     def _config(self) -> str:
         folder, shown = self.work, self.certificates

@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 import pytest
 from yaml import safe_load
 
-from mftgit.model.account import Account, Factor, Login, Place, Quota, VirtualFolder
-from mftgit.model.account_document import (
+from mftgit.model.inbound.account import Account, Factor, Login, Place, Quota, VirtualFolder
+from mftgit.model.inbound.account_document import (
     build_draft,
     build_group,
     join,
     lacking,
     read_expiry,
 )
-from mftgit.model.login import SecretRef
+from mftgit.model.inbound.permission import FULL, READ_ONLY, UPLOAD_ONLY, Act, Rule, allowed
+from mftgit.model.locations.login import SecretRef
 from mftgit.model.names import AccountName, GroupName, LocationName, SecretName, ServiceName
-from mftgit.model.permission import FULL, READ_ONLY, UPLOAD_ONLY, Act, Rule, allowed
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINqHPD5s9DAzoF9WfStHb8C+BV2oiFNN6Hwp1oAWaTtc"
 HOME = "home: {location: homes, path: '{account}'}\n"

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.account_path import (
+from mftgit.model.inbound.account_path import (
     MAX_DEPTH,
     MAX_NAME_BYTES,
     MAX_PATH_BYTES,
     is_reserved,
+    is_reserved_far,
     parts_of,
     temporary_name,
     text_of,
@@ -84,3 +85,15 @@ def test_a_temporary_is_told_by_account_and_name(name: str, other: str) -> None:
     assert own != temporary_name(AccountName("other"), name)
     other = other.encode("utf-8", "replace").decode()
     assert (own == temporary_name(AccountName("acme"), other)) == (name == other)
+
+
+@pytest.mark.parametrize(
+    "name", [".mftgit-claims", ".upload-mftgit-0a", ".UPLOAD-mftgit-0a", ".Mftgit"]
+)
+def test_names_of_the_cluster_on_a_server_are_known_however_they_are_written(name: str) -> None:
+    assert is_reserved_far(name)
+
+
+def test_other_names_on_a_server_are_nobodys() -> None:
+    assert not is_reserved_far(".upload-of-mine")
+    assert not is_reserved_far("report.upload-mftgit-0a")

@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mftgit.model import activation
-from mftgit.model.activation import MAX_STARTS, NEXT, Move, OutOfOrderError
-from mftgit.model.events import EventName
-from mftgit.model.names import Revision
-from mftgit.model.record import (
+from mftgit.model.events.event import EventName
+from mftgit.model.members import activation
+from mftgit.model.members.activation import MAX_STARTS, NEXT, Move, OutOfOrderError
+from mftgit.model.members.record import (
     MAX_EARLIER,
     MAX_QUARANTINED,
     Outcome,
@@ -24,6 +23,7 @@ from mftgit.model.record import (
     format_record,
     parse_record,
 )
+from mftgit.model.names import Revision
 
 A, B, C, D = (Revision(digit * 40) for digit in "abcd")
 

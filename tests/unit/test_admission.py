@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.account import Account, Factor, Login, Place, Quota
-from mftgit.model.admission import Crowd, Sessions, Turned
-from mftgit.model.event_brake import (
+from mftgit.model.events.brake import (
     AT_ONCE,
     IN_ALL,
     MOST_SOURCES,
@@ -16,15 +14,19 @@ from mftgit.model.event_brake import (
     WINDOW_S,
     EventBrake,
 )
-from mftgit.model.login import SecretRef
+from mftgit.model.inbound.account import Account, Factor, Login, Place, Quota
+from mftgit.model.inbound.admission import Crowd, Sessions, Turned
+from mftgit.model.inbound.permission import READ_ONLY, Rule
+from mftgit.model.inbound.service import ServiceLimits
+from mftgit.model.inbound.serving import Served
+from mftgit.model.inbound.session_fate import Fate, fate
+from mftgit.model.locations.far_place import FarPlace
+from mftgit.model.locations.login import SecretRef
 from mftgit.model.names import AccountName, LocationName
-from mftgit.model.permission import READ_ONLY, Rule
-from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import ServiceLimits
-from mftgit.model.serving import Served
-from mftgit.model.session_fate import Fate, fate
+from mftgit.model.secrets.value import SecretValue
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
+IN = LocationName("in")
 LOGIN = Login(require=(frozenset({Factor.KEY}),), keys=("one",))
 ACCOUNT = Account(
     name=AccountName("acme"), home=Place(location=LocationName("in")), login=LOGIN, max_sessions=2
@@ -88,12 +90,35 @@ def test_a_source_with_all_there_may_be_that_have_not_logged_in_gives_way_to_oth
     assert crowd.crowding("three") == "two"
 
 
+def begin(sessions: Sessions, *, heard_since: float = 0.0) -> Turned | None:
+    return sessions.begin(SERVED, NOW, heard_since=heard_since)
+
+
+def test_sessions_at_other_members_count_while_something_is_heard_of_them() -> None:
+    sessions, name, other = Sessions(), ACCOUNT.name, AccountName("other")
+    sessions.learn({name: 1, other: 9}, whole=True, at=10.0)
+
+    assert begin(sessions, heard_since=10.0) is None
+    assert begin(sessions, heard_since=10.0) is Turned.BUSY_ELSEWHERE
+    sessions.learn({other: 8}, whole=False, at=20.0)
+    assert begin(sessions, heard_since=20.0) is Turned.BUSY_ELSEWHERE
+    assert begin(sessions, heard_since=21.0) is None
+    assert begin(sessions, heard_since=21.0) is Turned.BUSY
+    sessions.end(name)
+    sessions.learn({name: 0, other: 8}, whole=False, at=25.0)
+    assert begin(sessions, heard_since=25.0) is None
+    sessions.end(name)
+    sessions.learn({other: 8}, whole=True, at=30.0)
+    assert begin(sessions, heard_since=30.0) is None
+    assert sessions.counts() == {name: 2}
+
+
 def test_an_account_has_no_more_sessions_than_it_may() -> None:
     sessions = Sessions()
 
-    assert [sessions.begin(SERVED, NOW) for _ in range(3)] == [None, None, Turned.BUSY]
+    assert [begin(sessions) for _ in range(3)] == [None, None, Turned.BUSY]
     sessions.end(ACCOUNT.name)
-    assert sessions.begin(SERVED, NOW) is None
+    assert begin(sessions) is None
     sessions.end(ACCOUNT.name)
     sessions.end(ACCOUNT.name)
     assert not sessions._counts
@@ -102,8 +127,9 @@ def test_an_account_has_no_more_sessions_than_it_may() -> None:
 def test_an_account_comes_in_until_it_expires() -> None:
     expires = replace(SERVED, account=replace(ACCOUNT, expires_at=NOW))
 
-    assert Sessions().begin(expires, NOW - timedelta(seconds=1)) is None
-    assert Sessions().begin(expires, NOW) is Turned.EXPIRED
+    before = NOW - timedelta(seconds=1)
+    assert Sessions().begin(expires, before, heard_since=0.0) is None
+    assert Sessions().begin(expires, NOW, heard_since=0.0) is Turned.EXPIRED
 
 
 def _account(**changes: object) -> Served:
@@ -132,6 +158,7 @@ def _login(**changes: object) -> Served:
         (_account(sources=("192.0.2.0/24",)), Fate.LOGIN),
         (replace(SERVED, home="/srv/other"), Fate.PLACES),
         (replace(SERVED, folders={"/out": "/srv/out"}), Fate.PLACES),
+        (replace(SERVED, far={"/out": FarPlace(location=IN, document="{}")}), Fate.PLACES),
         (_account(rules=(Rule(path="/", allow=READ_ONLY),)), Fate.RULES),
         (_account(quota=Quota(files=1)), Fate.RULES),
         (_account(max_file_bytes=1), Fate.RULES),

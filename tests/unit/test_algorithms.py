@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from mftgit.model.algorithms import HOST_KEYS, Algorithms, with_legacy
-from mftgit.model.hop import hops, host_key_kinds
-from mftgit.model.location import Jump, SftpLocation
+from mftgit.model.keys.algorithms import HOST_KEYS, Algorithms, with_legacy
+from mftgit.model.locations.hop import hops, host_key_kinds
+from mftgit.model.locations.location import Jump, SftpLocation
 from mftgit.model.names import LocationName
 
 PLACE = SftpLocation(name=LocationName("p"), host="h", username="u", auth=())

@@ -7,13 +7,13 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.approvals import MAX_OPINIONS, Approvals, explain_unapproved
-from mftgit.model.growth import Refusal, judge_growth
+from mftgit.model.keys.ssh_key import PublicKey, read_key
 from mftgit.model.names import Revision
-from mftgit.model.review_record import Entry, Record, Said, Via
-from mftgit.model.signers import Signer
-from mftgit.model.ssh_key import PublicKey, read_key
-from mftgit.model.trust import Evidence, Outcome, Policy
+from mftgit.model.review.record import Entry, Record, Said, Via
+from mftgit.model.trust.approvals import MAX_OPINIONS, Approvals, explain_unapproved
+from mftgit.model.trust.growth import Refusal, judge_growth
+from mftgit.model.trust.signers import Signer
+from mftgit.model.trust.trust import Evidence, Outcome, Policy
 
 PEOPLE = ("ann", "bob", "carol")
 

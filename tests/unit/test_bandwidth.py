@@ -8,10 +8,10 @@ from clocks import SetClock
 from outbound_site import site
 from owned import owned
 
-from mftgit.member.outbound.limits import Limits
-from mftgit.member.outbound.own import OwnershipEndedError
-from mftgit.model.config import Destination, Fallback
-from mftgit.model.location import LocalLocation
+from mftgit.member.outbound.ownership.own import OwnershipEndedError
+from mftgit.member.outbound.places.limits import Limits
+from mftgit.model.configuration.config import Destination, Fallback
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import LocationName
 
 FAST = LocalLocation(name=LocationName("fast"), path="f")

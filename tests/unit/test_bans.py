@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from mftgit.model.bans import (
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.inbound.bans import (
     LONGEST_BAN_S,
     MOST_TOLD,
     Ban,
@@ -16,7 +17,6 @@ from mftgit.model.bans import (
     parse_ban_news,
     reported_bans,
 )
-from mftgit.model.events import Event, EventName, Fact
 from mftgit.model.names import MemberName, ServiceName
 
 BAN = Ban(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.barrier import Ban, Barrier, source_of
-from mftgit.model.service import Defence
+from mftgit.model.inbound.barrier import Ban, Barrier, source_of
+from mftgit.model.inbound.service import Defence
 
 RULES = Defence(failures=3, within_s=60.0, ban_s=100.0, delay_s=0.5)
 ADDRESSES = st.ip_addresses().map(str)

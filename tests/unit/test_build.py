@@ -4,17 +4,14 @@ from typing import Any
 
 import pytest
 
-from mftgit.model.algorithms import Algorithms
-from mftgit.model.build import (
+from mftgit.model.configuration.build import (
     Scope,
     build_cluster,
     build_member,
     build_scope,
     build_transfer,
 )
-from mftgit.model.checksum import ChecksumFormat, Sidecar
-from mftgit.model.commands import Command, Commands
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     EVERYWHERE,
     ActiveOn,
     AfterSuccess,
@@ -33,15 +30,18 @@ from mftgit.model.config import (
     Transfer,
     Verify,
 )
-from mftgit.model.content import Gunzip, Gzip, Unzip, Zip
-from mftgit.model.failover import Failover
-from mftgit.model.location import Client, Jump, LocalLocation, SftpLocation
-from mftgit.model.location_document import build_location
-from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
+from mftgit.model.keys.algorithms import Algorithms
+from mftgit.model.locations.document import build_location
+from mftgit.model.locations.location import Client, Jump, LocalLocation, SftpLocation
+from mftgit.model.locations.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
-from mftgit.model.retry import Retry
-from mftgit.model.source import Checksum, Marker, Order, Regex
-from mftgit.model.triggers import (
+from mftgit.model.transfers.checksum import ChecksumFormat, Sidecar
+from mftgit.model.transfers.commands import Command, Commands
+from mftgit.model.transfers.content import Gunzip, Gzip, Unzip, Zip
+from mftgit.model.transfers.failover import Failover
+from mftgit.model.transfers.retry import Retry
+from mftgit.model.transfers.source import Checksum, Marker, Order, Regex
+from mftgit.model.transfers.triggers import (
     AfterTrigger,
     CronTrigger,
     IntervalTrigger,

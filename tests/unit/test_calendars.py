@@ -9,9 +9,9 @@ from config_tree import VALID, validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.build import build_cluster
-from mftgit.model.calendars import Calendar
-from mftgit.model.problem import Problem
+from mftgit.model.configuration.build import build_cluster
+from mftgit.model.documents.problem import Problem
+from mftgit.model.transfers.calendars import Calendar
 
 OFF = Calendar(days=("sat", "sun"), dates=("2026-12-25", "2026-12-31..2027-01-01"))
 

@@ -3,10 +3,10 @@
 import pytest
 from config_tree import VALID, validate
 
-from mftgit.model.change_words import change_lines, restarts
-from mftgit.model.changes import MemberChange, Presence, member_changes
+from mftgit.model.configuration.change_words import change_lines, restarts
+from mftgit.model.configuration.changes import MemberChange, Presence, member_changes
+from mftgit.model.documents.problem import Problem
 from mftgit.model.names import MemberName
-from mftgit.model.problem import Problem
 
 INVOICES = VALID["transfers/invoices.yaml"]
 

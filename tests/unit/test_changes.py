@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pgp_public import FINGERPRINT, as_list
 
-from mftgit.model.changes import (
+from mftgit.model.configuration.changes import (
     Action,
     MemberChange,
     Presence,
     member_changes,
 )
-from mftgit.model.config import Role
-from mftgit.model.flat import FieldChange
+from mftgit.model.configuration.config import Role
+from mftgit.model.configuration.flat import FieldChange
+from mftgit.model.configuration.plan import plan
+from mftgit.model.configuration.render import render
 from mftgit.model.names import MemberName
-from mftgit.model.plan import plan
-from mftgit.model.render import render
 
 Files = Mapping[str, str | bytes | None]
 

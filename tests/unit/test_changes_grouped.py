@@ -2,8 +2,8 @@
 
 from config_tree import VALID, validate
 
-from mftgit.model.changes import Action, MemberChange, member_changes
-from mftgit.model.changes_grouped import grouped
+from mftgit.model.configuration.changes import Action, MemberChange, member_changes
+from mftgit.model.configuration.changes_grouped import grouped
 from mftgit.model.names import MemberName
 
 NODES = (MemberName("node-1"), MemberName("node-2"))

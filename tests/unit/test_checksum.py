@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mftgit.model.checksum import (
+from mftgit.model.transfers.checksum import (
     ChecksumFormat,
     Expected,
     Sidecar,
@@ -18,7 +18,7 @@ from mftgit.model.checksum import (
     parse_checksum,
     sidecar_temporary,
 )
-from mftgit.model.claim import ClaimId, temporary_name
+from mftgit.model.transfers.claim import ClaimId, temporary_name
 
 CLAIM = ClaimId("3-1-9f")
 

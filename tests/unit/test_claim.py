@@ -1,12 +1,14 @@
 """Names on the way: told apart, told back, and never too long."""
 
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mftgit.model.claim import (
+from mftgit.model.names import Epoch
+from mftgit.model.transfers.claim import (
     LONGEST_NAME_BYTES,
     ClaimId,
     format_claim,
@@ -16,7 +18,6 @@ from mftgit.model.claim import (
     temporary_name,
     unique_name,
 )
-from mftgit.model.names import Epoch
 
 ID = make_id(Epoch(12), 3, "9f8e7d6c5b4a")
 MOMENT = datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC)
@@ -90,3 +91,8 @@ def test_a_unique_name_keeps_its_ending() -> None:
 def test_paths_are_joined_below_a_folder_or_the_place_itself() -> None:
     assert join(".", "a/b") == "a/b"
     assert join("in", "a/b") == "in/a/b"
+
+
+@given(st.text("a./\0", max_size=8), st.text("a./\0", max_size=8))
+def test_a_joined_path_is_as_pathlib_has_it(folder: str, path: str) -> None:
+    assert join(folder, path) == str(PurePosixPath(folder) / path)

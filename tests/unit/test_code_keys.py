@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from mftgit.model.totp import key_uri
+from mftgit.model.inbound.totp import key_uri
 
 KEY = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 

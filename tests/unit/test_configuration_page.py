@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from config_tree import tree, validator
 
-from mftgit.model.config import Role
-from mftgit.model.documents import Kind
+from mftgit.model.configuration.config import Role
+from mftgit.model.configuration.render import render
+from mftgit.model.documents.document import Kind
 from mftgit.model.names import MemberName
-from mftgit.model.render import render
 from mftgit.resources import load_schemas
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/configuration.md").read_text(encoding="utf-8")

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters.content import UnfitError
-from mftgit.adapters.content_armor import bare
-from mftgit.adapters.content_gzip import gunzip, gzip
-from mftgit.adapters.content_unzip import unzip_one
-from mftgit.adapters.content_zip import zip_one
-from mftgit.model.content import (
+from mftgit.adapters.content.armor import bare
+from mftgit.adapters.content.gzip import gunzip, gzip
+from mftgit.adapters.content.steps import UnfitError
+from mftgit.adapters.content.unzip import unzip_one
+from mftgit.adapters.content.zip import zip_one
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.names import SecretName
+from mftgit.model.transfers.content import (
     Gunzip,
     Gzip,
     PgpDecrypt,
@@ -34,8 +36,6 @@ from mftgit.model.content import (
     renamed,
     secrets_of_content,
 )
-from mftgit.model.login import SecretRef
-from mftgit.model.names import SecretName
 
 MOST = 1 << 20
 CONTENT = b"content " * 40

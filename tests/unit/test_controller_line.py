@@ -9,9 +9,9 @@ from controller_line_text import section
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
-from mftgit.model.controller_line import (
+from mftgit.adapters.tls import pki
+from mftgit.model.configuration.controller_line import (
     ControllerLine,
     fingerprints,
     host_of,
@@ -20,7 +20,7 @@ from mftgit.model.controller_line import (
     together,
     without,
 )
-from mftgit.model.parts import declared_cluster
+from mftgit.model.rules.parts import declared_cluster
 
 NOW = SystemClock().now()
 ONE, TWO = (pki.make_authority(name, now=NOW).certificate.decode() for name in ("one", "two"))

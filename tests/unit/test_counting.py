@@ -6,8 +6,8 @@ from pathlib import Path
 from clocks import SetClock
 from owned import owned
 
-from mftgit.member.outbound.line import OTHERS_AT_ONCE, Basis, Line, count, to_be_counted
-from mftgit.model.config import Cluster, Generation, Member, Role
+from mftgit.member.outbound.runs.line import OTHERS_AT_ONCE, Basis, Line, count, to_be_counted
+from mftgit.model.configuration.config import Cluster, Generation, Member, Role
 from mftgit.model.names import MemberName, Revision, TransferName
 
 BASIS = Basis(

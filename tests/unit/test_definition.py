@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     Batch,
     Cluster,
     Destination,
@@ -16,13 +16,17 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.content import Gunzip, Zip
-from mftgit.model.definition import describe_location, describe_trigger, tell_definition
-from mftgit.model.location import LocalLocation, SftpLocation
-from mftgit.model.login import KeyAuth, PasswordAuth
+from mftgit.model.configuration.definition import (
+    describe_location,
+    describe_trigger,
+    tell_definition,
+)
+from mftgit.model.locations.location import LocalLocation, SftpLocation
+from mftgit.model.locations.login import KeyAuth, PasswordAuth
 from mftgit.model.names import LocationName, MemberName, SecretName, TransferName
-from mftgit.model.secret_value import SecretValue
-from mftgit.model.triggers import (
+from mftgit.model.secrets.value import SecretValue
+from mftgit.model.transfers.content import Gunzip, Zip
+from mftgit.model.transfers.triggers import (
     AfterTrigger,
     CronTrigger,
     IntervalTrigger,

@@ -2,11 +2,11 @@
 
 from config_tree import validate
 
-from mftgit.controller.history import Comparison
+from mftgit.controller.views.history import Comparison
 from mftgit.controller.web.differences import MOST_GROUPS, show
-from mftgit.model.changes import member_changes
+from mftgit.model.configuration.changes import member_changes
 from mftgit.model.names import Revision
-from mftgit.model.text_difference import TextDifference
+from mftgit.model.revisions.text_difference import TextDifference
 
 
 def test_members_that_change_each_in_their_own_way_are_counted_beyond_a_few() -> None:

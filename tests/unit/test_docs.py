@@ -11,7 +11,7 @@ import click
 import pytest
 
 from mftgit.cli.main import mftgit
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
 from mftgit.resources import load_schemas
 
 ROOT = Path(__file__).parents[2]
@@ -47,13 +47,16 @@ def options(command: click.Command) -> set[str]:
 
 
 def commands_in(text: str) -> list[str]:
-    """The lines of indented or fenced blocks that call mftgit, their continuations included."""
+    """What a page has people type that calls mftgit, in blocks and within lines; pipes are taken apart."""
     joined = text.replace("\\\n", " ")
-    return re.findall(r"^(?:\s*|.*&& (?:\S*/)?)(mftgit(?: .*)?)$", indented(joined), re.MULTILINE)
-
-
-def indented(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if line.startswith("    "))
+    blocks = re.findall(r"^ {4}(.*)$", joined, re.MULTILINE)
+    fenced = re.findall(r"^```\w*\n(.*?)^```", joined, re.MULTILINE | re.DOTALL)
+    within = re.findall(r"`(mftgit [\w-][^`\n]*)`", joined)
+    lines = [*blocks, *"".join(fenced).splitlines(), *within]
+    parts = (part.strip() for line in lines for part in re.split(r" \| | && |; ", line))
+    before = r"(?:sudo (?:-u mftgit )?|podman run .* )?(?:\S*bin/)?"
+    calls = (re.match(rf"{before}(mftgit(?: .*)?)$", part) for part in parts)
+    return [call[1] for call in calls if call]
 
 
 def anchors(page: Path) -> set[str]:

@@ -8,15 +8,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.documents import MAX_SIZE_BYTES, Document, parse_document
-from mftgit.model.json_value import Json, Place, join_pointer, walk
-from mftgit.model.problem import Problem
+from mftgit.model.documents.document import MAX_SIZE_BYTES, Document, parse_document
+from mftgit.model.documents.json_value import Json, Place, join_pointer, walk
+from mftgit.model.documents.problem import Problem
 
 
 @pytest.fixture(params=["libyaml", "python"])
 def _either_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "python":
-        monkeypatch.setattr("mftgit.model.yaml_text._LOADER", yaml.SafeLoader)
+        monkeypatch.setattr("mftgit.model.documents.yaml_text._LOADER", yaml.SafeLoader)
 
 
 def read(text: str | bytes, ending: str = ".yaml") -> Document:
@@ -337,7 +337,7 @@ def test_no_input_makes_the_reader_raise(data: bytes, ending: str) -> None:
 def test_both_yaml_parsers_read_the_same(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         first = parse_document("x.yaml", text.encode())
-        patch.setattr("mftgit.model.yaml_text._LOADER", yaml.SafeLoader)
+        patch.setattr("mftgit.model.documents.yaml_text._LOADER", yaml.SafeLoader)
         second = parse_document("x.yaml", text.encode())
     if isinstance(first, Document) and isinstance(second, Document):
         assert first.value == second.value

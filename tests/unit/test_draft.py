@@ -1,14 +1,17 @@
 """What somebody is editing differs from a revision in exactly what they changed."""
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from config_tree import tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.draft import (
+from mftgit.model.names import Revision
+from mftgit.model.revisions.draft import (
     MAX_BYTES,
     MAX_FILES,
     Draft,
@@ -16,9 +19,9 @@ from mftgit.model.draft import (
     check_path,
     content_of,
     overlay,
+    parse_draft,
     text_of,
 )
-from mftgit.model.names import Revision
 
 BASE = Revision("1" * 40)
 FILES = overlay(tree({}), {"a": b"1\n", "b/c": b"2\n"})
@@ -30,6 +33,33 @@ def test_what_is_as_before_is_no_change() -> None:
     back = draft.with_file("a", b"1\n", FILES).with_file("b/c", b"2\n", FILES)
     assert back.files == {}
     assert Draft(base=BASE).with_file("new", None, FILES).files == {}
+
+
+def test_a_draft_is_read_as_it_was_kept() -> None:
+    for draft in (
+        Draft(base=BASE),
+        Draft(base=BASE, proposal="more/x", files={"a": b"\xff\n", "b/c": None}),
+    ):
+        assert parse_draft(json.loads(json.dumps(draft.as_json()))) == draft
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base": "1"},
+        {"base": None},
+        {"proposal": 3},
+        {"files": []},
+        {"files": {"../x": None}},
+        {"files": {"a": "%%%"}},
+        {"files": {"a": 3}},
+    ],
+)
+def test_what_is_no_draft_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_draft({**Draft(base=BASE).as_json(), **change})
+    with pytest.raises(ValueError, match="not a draft"):
+        parse_draft([])
 
 
 def test_a_draft_has_an_end() -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mftgit.model.etcd import Endpoint, build_etcd, check_etcd, parse_endpoint
-from mftgit.model.login import SecretRef
+from mftgit.model.locations.login import SecretRef
 from mftgit.model.names import SecretName
+from mftgit.model.ownership.etcd import Endpoint, build_etcd, check_etcd, parse_endpoint
 
 ENDPOINTS = ["https://etcd-1.example.org:2379", "https://[fd00::2]", "http://127.0.0.1:1234"]
 

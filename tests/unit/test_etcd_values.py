@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.etcd_values import (
+from mftgit.model.names import Epoch, MemberName, TransferName
+from mftgit.model.ownership.etcd_values import (
     CHANCES,
     FIRST,
     MAX_RAISED,
@@ -34,10 +35,9 @@ from mftgit.model.etcd_values import (
     parse_words,
     raised_above,
 )
-from mftgit.model.lease import CLOCK_RATE_ERROR, deadline
-from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.standing import Handover, Standing
-from mftgit.model.view import FREE, View
+from mftgit.model.ownership.lease import CLOCK_RATE_ERROR, deadline
+from mftgit.model.ownership.standing import Handover, Standing
+from mftgit.model.ownership.view import FREE, View
 
 ONE, TWO = MemberName("one"), MemberName("two")
 T = TransferName("t")

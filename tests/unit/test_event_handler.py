@@ -8,10 +8,15 @@ import pytest
 from config_tree import VALID, found, only, validate
 from secret_documents import make_key, sealed
 
-from mftgit.model.changes import Action, member_changes
-from mftgit.model.config import EVERYWHERE, ActiveOn, Generation, Member, Role
-from mftgit.model.coverage import Coverage
-from mftgit.model.event_handler import (
+from mftgit.model.configuration.changes import Action, member_changes
+from mftgit.model.configuration.config import EVERYWHERE, ActiveOn, Generation, Member, Role
+from mftgit.model.configuration.plan import plan
+from mftgit.model.configuration.render import render
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.kinds import Severity
+from mftgit.model.handlers.coverage import Coverage
+from mftgit.model.handlers.document import build_event_handler
+from mftgit.model.handlers.handler import (
     ON_CONTROLLER,
     AnyEventHandler,
     CommandHandler,
@@ -22,14 +27,9 @@ from mftgit.model.event_handler import (
     SyslogHandler,
     WebhookHandler,
 )
-from mftgit.model.event_handler_document import build_event_handler
-from mftgit.model.event_kinds import Severity
-from mftgit.model.events import Event, EventName
-from mftgit.model.login import SecretRef
+from mftgit.model.locations.login import SecretRef
 from mftgit.model.names import EventHandlerName, MemberName, SecretName
-from mftgit.model.needs import secrets_needed
-from mftgit.model.plan import plan
-from mftgit.model.render import render
+from mftgit.model.secrets.needs import secrets_needed
 
 NAME = EventHandlerName("mail")
 CONTROLLER, NODE = MemberName("controller"), MemberName("node-1")

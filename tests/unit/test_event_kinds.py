@@ -2,8 +2,8 @@
 
 import pytest
 
-from mftgit.model.event_kinds import KINDS, Component, Group, Severity, account, component
-from mftgit.model.events import Event, EventName, Fact
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.events.kinds import KINDS, Component, Group, Severity, account, component
 from mftgit.model.names import MemberName
 
 

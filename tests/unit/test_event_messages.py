@@ -11,16 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.event_bounds import MOST_BYTES, bounded
-from mftgit.model.event_handler import Every
-from mftgit.model.event_template import LONGEST_FACT, PLAIN, fill_template, wrong_template
-from mftgit.model.events import Event, EventName
-from mftgit.model.mail_digest import MOST_MEMBERS, MOST_SORTS, Digest, fill_subject, sort_of
+from mftgit.model.events.bounds import MOST_BYTES, bounded
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.template import LONGEST_FACT, PLAIN, fill_template, wrong_template
+from mftgit.model.handlers.handler import Every
+from mftgit.model.handlers.mail_digest import (
+    MOST_COMPONENTS,
+    MOST_MEMBERS,
+    MOST_SORTS,
+    Digest,
+    fill_subject,
+    sort_of,
+)
+from mftgit.model.handlers.rotation import is_due, moves
+from mftgit.model.handlers.syslog_message import MOST_BYTES as MOST_SYSLOG_BYTES
+from mftgit.model.handlers.syslog_message import syslog_frame
+from mftgit.model.handlers.webhook_message import read_signing_key, webhook_body, webhook_headers
 from mftgit.model.names import Epoch, MemberName
-from mftgit.model.rotation import is_due, moves
-from mftgit.model.syslog_message import MOST_BYTES as MOST_SYSLOG_BYTES
-from mftgit.model.syslog_message import syslog_frame
-from mftgit.model.webhook_message import read_signing_key, webhook_body, webhook_headers
 
 AT = "2026-11-29T10:00:00.000Z"
 HOSTILE = 'a\r\nBcc: x@y.example\n<13>1 - - ] "\\ \x1b[31m {seq} \u202e \udcff \0'
@@ -195,6 +202,39 @@ def test_a_digest_tells_each_sort_once_the_worst_first() -> None:
     )
 
 
+def test_a_location_is_one_sort_that_names_what_goes_there() -> None:
+    digest = Digest()
+    for transfer in ("invoices", "rates", "rates"):
+        digest.add(event(transfer=transfer, side="destination", location="partner"))
+    assert digest.sorts == ("RunFailed location/partner",)
+    assert digest.summary() == "error: 3 x RunFailed location/partner"
+    assert "  transfer/rates (2), transfer/invoices (1)\n" in digest.text("acme")
+
+
+def test_of_a_location_with_one_transfer_the_subject_names_both() -> None:
+    digest = Digest()
+    for _ in range(2):
+        digest.add(event(transfer="rates", location="partner"))
+    assert digest.summary() == "error: 2 x RunFailed location/partner (transfer/rates)"
+    nothing = Digest()
+    nothing.add(event(location="partner"))
+    assert nothing.summary() == "error: RunFailed location/partner"
+    unknown = Digest()
+    unknown.add(event(transfer="rates", location=None))
+    assert unknown.sorts == ("RunFailed transfer/rates",)
+
+
+def test_a_location_that_very_many_transfers_go_to_is_told_in_bounded_room() -> None:
+    digest = Digest()
+    for number in range(MOST_COMPONENTS + 50):
+        digest.add(event(transfer=f"t{number}" + "x" * 10**4, location="partner"))
+    text = digest.text("acme")
+    assert f"error: {MOST_COMPONENTS + 50} x RunFailed" in text
+    assert f"t{MOST_COMPONENTS - 1}" in text
+    assert f"t{MOST_COMPONENTS}x" not in text
+    assert len(text) < MOST_COMPONENTS * 200
+
+
 def test_one_event_is_told_in_few_words() -> None:
     digest = Digest()
     digest.add(event(transfer="rates"))
@@ -224,8 +264,10 @@ def test_a_digest_of_very_many_is_bounded() -> None:
 def test_a_digest_has_no_line_that_is_not_its_own(text: str) -> None:
     digest = Digest()
     digest.add(event(file=text, transfer=text))
+    for transfer in (text, f"{text}2"):
+        digest.add(event(file=text, transfer=transfer, location=text))
     assert all(line.isprintable() for line in digest.text("acme").split("\n"))
-    assert len(digest.text("acme").split("\n")) <= 8
+    assert len(digest.text("acme").split("\n")) <= 13
     assert digest.summary().isprintable()
     assert sort_of(event(transfer=text)).isprintable()
 

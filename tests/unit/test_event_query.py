@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mftgit.model.event_kinds import Component, Group, Severity
-from mftgit.model.event_query import EventQuery, QueryError, parse_query
-from mftgit.model.event_text import as_written, fold
-from mftgit.model.events import Event, EventName, Fact
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.events.kinds import Component, Group, Severity
+from mftgit.model.events.query import EventQuery, QueryError, parse_query
+from mftgit.model.events.text import as_written, fold
 from mftgit.model.names import Epoch, MemberName, Revision
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)

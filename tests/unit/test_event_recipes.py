@@ -5,8 +5,8 @@ from pathlib import Path
 
 from config_tree import tree, validator
 
-from mftgit.model.event_handler import AnyEventHandler
-from mftgit.model.event_kinds import Group, Severity
+from mftgit.model.events.kinds import Group, Severity
+from mftgit.model.handlers.handler import AnyEventHandler
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/events.md").read_text(encoding="utf-8")
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from mftgit.model.event_kinds import Severity
-from mftgit.model.event_retention import (
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.kinds import Severity
+from mftgit.model.events.retention import (
     Dropped,
     EventLimits,
     Reach,
@@ -14,7 +15,6 @@ from mftgit.model.event_retention import (
     is_over,
     parse_dropped,
 )
-from mftgit.model.events import Event, EventName
 from mftgit.model.names import MemberName
 
 REACH = Reach(aged=10, aged_info=30, done=20, last=99)

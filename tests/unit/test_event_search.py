@@ -12,11 +12,11 @@ from clocks import SetClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters import event_index
-from mftgit.adapters.event_store import EventStore
-from mftgit.model.event_kinds import Component, Group, Severity
-from mftgit.model.event_query import EventQuery
-from mftgit.model.events import Event, EventName
+from mftgit.adapters.events import index as event_index
+from mftgit.adapters.events.store import EventStore
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.kinds import Component, Group, Severity
+from mftgit.model.events.query import EventQuery
 from mftgit.model.names import Epoch, MemberName, Revision
 
 ME = MemberName("me")

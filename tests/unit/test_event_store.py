@@ -10,9 +10,9 @@ from clocks import SetClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.sqlite import DatabaseError
-from mftgit.model.events import Event, EventName
+from mftgit.model.events.event import Event, EventName
 from mftgit.model.names import Epoch, MemberName, Revision
 
 ME, OTHER = MemberName("me"), MemberName("other")

@@ -1,9 +1,9 @@
 """What an event is found by is what a query for it needs."""
 
-from mftgit.model.event_kinds import Component, Severity
-from mftgit.model.event_query import EventQuery
-from mftgit.model.event_terms import needed, term, terms
-from mftgit.model.events import Event, EventName
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.kinds import Component, Severity
+from mftgit.model.events.query import EventQuery
+from mftgit.model.events.terms import needed, term, terms
 from mftgit.model.names import Epoch, MemberName, Revision
 
 EVENT = Event(

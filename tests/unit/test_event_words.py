@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.event_words import say
-from mftgit.model.events import Event, EventName, Fact
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.events.words import say
 from mftgit.model.names import MemberName, Revision
 
 

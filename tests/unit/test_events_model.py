@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.events import Event, EventName, parse_event
+from mftgit.model.events.event import Event, EventName, parse_event
 from mftgit.model.names import Epoch, MemberName, Revision
 
 facts = st.dictionaries(

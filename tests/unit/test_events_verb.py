@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.events import find_events
 from mftgit.cli.main import run_verb
-from mftgit.model.config import Role
-from mftgit.model.event_query import EventQuery
-from mftgit.model.events import Event, EventName
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.query import EventQuery
 from mftgit.model.names import Epoch, MemberName, Revision
 
 ME, OTHER = MemberName("controller"), MemberName("node-1")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.failover import LONGEST_REST_S, Failover, Health, Sign
+from mftgit.model.transfers.failover import LONGEST_REST_S, Failover, Health, Sign
 
 SIGNS = st.lists(st.sampled_from(Sign))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.failures import (
+from mftgit.model.transfers.failures import (
     MAX_KEPT,
     MAX_WHAT,
     Failure,
@@ -14,7 +14,7 @@ from mftgit.model.failures import (
     format_failures,
     parse_failures,
 )
-from mftgit.model.retry import Retry
+from mftgit.model.transfers.retry import Retry
 
 RETRY = Retry(attempts=3)
 marks = st.none() | st.tuples(st.integers(0), st.integers())

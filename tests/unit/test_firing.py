@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.firing import (
+from mftgit.model.transfers.firing import (
     AHEAD_S,
     Fired,
     Firing,
@@ -22,7 +22,7 @@ from mftgit.model.firing import (
     schedule_of,
     wait_s,
 )
-from mftgit.model.triggers import (
+from mftgit.model.transfers.triggers import (
     CATCH_UP_S,
     CronTrigger,
     IntervalTrigger,

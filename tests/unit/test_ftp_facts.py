@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.ftp_facts import Facts, Sort, format_time, parse_entry
+from mftgit.model.locations.ftp_facts import Facts, Sort, format_time, parse_entry
 
 names = st.text(min_size=1).filter(lambda name: "\0" not in name and name not in {".", ".."})
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.ftps_location import FtpsLocation
-from mftgit.model.location_document import build_location, format_location
-from mftgit.model.location_rules import check_location
-from mftgit.model.login import SecretRef
+from mftgit.model.locations.document import build_location, format_location
+from mftgit.model.locations.ftps import FtpsLocation
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.tls import TlsAuth
 from mftgit.model.names import LocationName, SecretName
-from mftgit.model.tls import TlsAuth
+from mftgit.model.rules.location import check_location
 
 NAME = LocationName("partner")
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"

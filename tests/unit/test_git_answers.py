@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters.git_answers import Answers
+from mftgit.adapters.git.answers import Answers
 
 ASKERS = 50
 

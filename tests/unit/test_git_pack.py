@@ -9,8 +9,8 @@ from git_raw import blob, head, pack, pack_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters.git_pack import PackError, check_pack
-from mftgit.model.limits import Limits
+from mftgit.adapters.git.pack import PackError, check_pack
+from mftgit.model.revisions.limits import Limits
 
 SMALL = Limits(max_objects=5, max_object_bytes=1000, max_inflated_bytes=2000)
 

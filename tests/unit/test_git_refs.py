@@ -8,8 +8,8 @@ from dulwich.objects import Blob, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from mftgit.adapters.git_objects import BrokenHistoryError
-from mftgit.adapters.git_refs import HOLDS_S, Refs, SeenRefs
+from mftgit.adapters.git.objects import BrokenHistoryError
+from mftgit.adapters.git.refs import HOLDS_S, Refs, SeenRefs
 from mftgit.model.access import Kind
 
 MAIN = Ref(b"refs/heads/main")

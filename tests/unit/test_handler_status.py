@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mftgit.model.handler_status import (
+from mftgit.model.handlers.status import (
     MAX_ERROR,
     TOLD_AFTER,
     TOLD_EVERY_S,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.claim import ClaimId
-from mftgit.model.history import Asked, parse_when, tell_line
-from mftgit.model.ledger_line import Line
 from mftgit.model.names import Epoch, LocationName, MemberName, TransferName
+from mftgit.model.transfers.claim import ClaimId
+from mftgit.model.transfers.history import Asked, parse_when, tell_line
+from mftgit.model.transfers.ledger_line import Line
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from certificate_lines import AUTHORITY_LINE, HOST_LINE, USER_LINE
 
-from mftgit.model.host_authority import host_flaw, read_authority
-from mftgit.model.ssh_certificate import Certificate, read_certificate_line
+from mftgit.model.keys.host_authority import host_flaw, read_authority
+from mftgit.model.keys.ssh_certificate import Certificate, read_certificate_line
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 AUTHORITY = read_authority(AUTHORITY_LINE)

@@ -8,13 +8,13 @@ from config_tree import tree, validator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.dav_path import name_below, quote_path
-from mftgit.model.https_location import HttpsLocation
-from mftgit.model.location_document import build_location, format_location
-from mftgit.model.location_rules import check_location
-from mftgit.model.login import SecretRef
+from mftgit.model.locations.dav_path import name_below, quote_path
+from mftgit.model.locations.document import build_location, format_location
+from mftgit.model.locations.https_location import HttpsLocation
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.tls import TlsAuth
 from mftgit.model.names import LocationName, SecretName
-from mftgit.model.tls import TlsAuth
+from mftgit.model.rules.location import check_location
 
 A = LocationName("a")
 PASSWORD = SecretRef(secret=SecretName("p"))

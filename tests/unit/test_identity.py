@@ -8,7 +8,6 @@ import argon2
 import pytest
 from clocks import SetClock
 
-from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.passwords import (
     MAX_PASSWORD_BYTES,
@@ -17,6 +16,7 @@ from mftgit.adapters.passwords import (
     make_password,
 )
 from mftgit.adapters.proof import POSSESSION, Proof, ProofRefusedError, Prover, verify_proof
+from mftgit.adapters.tls import pki
 from mftgit.errors import ConfigError
 from mftgit.model.names import MemberName
 
@@ -182,6 +182,12 @@ def test_a_certificate_serves_the_names_it_was_issued_for_until_thirty_days_befo
     assert not serves(hosts=("mft.example", "other.example"))
     assert serves(days=pki.SERVER_DAYS - 31)
     assert not serves(days=pki.SERVER_DAYS - 29)
+
+
+def test_it_is_told_until_when_a_certificate_holds_that_stands_beside_its_key() -> None:
+    end = AT + timedelta(days=pki.SERVER_DAYS)
+    assert pki.holds_until(SERVER.key + SERVER.certificate + AUTHORITY.certificate) == end
+    assert pki.holds_until(b"") is pki.holds_until(SERVER.key) is None
 
 
 def test_a_certificate_of_another_authority_and_what_is_no_pair_serve_nobody() -> None:

@@ -2,7 +2,7 @@
 
 import threading
 
-from mftgit.member.outbound.in_time import InTime
+from mftgit.member.outbound.places.in_time import InTime
 
 
 def test_an_answer_is_kept() -> None:

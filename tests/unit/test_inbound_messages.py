@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.account import Account, Factor, Login, Place, Quota, VirtualFolder
-from mftgit.model.finished import Finished
-from mftgit.model.inbound_messages import (
+from mftgit.model.inbound.account import Account, Factor, Login, Place, Quota, VirtualFolder
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.login_steps import Flaw
+from mftgit.model.inbound.messages import (
     LENGTH_BYTES,
     Admit,
     Configure,
@@ -25,8 +26,12 @@ from mftgit.model.inbound_messages import (
     parse_order,
     parse_telling,
 )
-from mftgit.model.login import SecretRef
-from mftgit.model.login_steps import Flaw
+from mftgit.model.inbound.permission import READ_ONLY, Rule
+from mftgit.model.inbound.service import Listen, ServiceLimits, SftpService
+from mftgit.model.inbound.serving import Served, Serving
+from mftgit.model.locations.far_place import FarPlace
+from mftgit.model.locations.location import SftpLocation
+from mftgit.model.locations.login import PasswordAuth, SecretRef
 from mftgit.model.names import (
     AccountName,
     LocationName,
@@ -35,13 +40,19 @@ from mftgit.model.names import (
     SecretName,
     ServiceName,
 )
-from mftgit.model.permission import READ_ONLY, Rule
 from mftgit.model.plain_value import from_plain, to_plain
-from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import Listen, ServiceLimits, SftpService
-from mftgit.model.serving import Served, Serving
+from mftgit.model.secrets.value import SecretValue
 
 ACME = AccountName("acme")
+AWAY = SftpLocation(
+    name=LocationName("away"),
+    host="sftp.example",
+    username="acme",
+    host_keys=("SHA256:x",),
+    auth=(PasswordAuth(secret=SecretName("away")),),
+    timeout_s=5.0,
+    max_connections=9,
+)
 SERVING = Serving(
     revision=Revision("1" * 40),
     member=MemberName("node-1"),
@@ -70,9 +81,12 @@ SERVING = Serving(
             ),
             home="/srv/acme",
             folders={"/out": "/srv/out"},
+            far={"/away": FarPlace.of(AWAY, "orders")},
             password=SecretValue("$argon2id$"),
         )
     },
+    secrets={SecretName("away"): SecretValue("of the partner")},
+    secrets_dir="/var/lib/mftgit/secrets",
 )
 
 _TEXT = st.text(max_size=8)
@@ -110,7 +124,7 @@ def _orders() -> st.SearchStrategy[Any]:
             _of(Verdict, why=st.none() | _TEXT),
             _of(Configure, serving=st.just(SERVING)),
             _of(EndConnections, connections=some),
-            st.just(Sweep()),
+            _of(Sweep, left=st.lists(_TEXT, max_size=3).map(tuple)),
         ]
     )
 
@@ -200,3 +214,13 @@ def _sent(message: Telling | Order, parse: Any) -> Any:
     sent = format_message(message)
     assert int.from_bytes(sent[:LENGTH_BYTES], "big") == len(sent) - LENGTH_BYTES
     return parse(sent[LENGTH_BYTES:])
+
+
+def test_a_folder_on_a_server_is_told_as_it_is() -> None:
+    place = FarPlace.of(AWAY, "orders")
+    assert place.read() == AWAY
+    assert place.written(("a", "b.csv")) == "away:orders/a/b.csv"
+    assert FarPlace.of(AWAY, ".").written(("b.csv",)) == "away:b.csv"
+    assert "of the partner" not in repr(SERVING)
+    with pytest.raises(ValueError, match="is a folder of this machine"):
+        FarPlace(location=AWAY.name, document='{"type": "local", "path": "x"}').read()

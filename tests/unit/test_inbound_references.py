@@ -7,10 +7,10 @@ from config_tree import KEY as HOST_KEY
 from config_tree import found, only, validate
 from secret_documents import make_key, sealed
 
-from mftgit.model.config import Generation, Role
-from mftgit.model.names import MemberName
-from mftgit.model.render import render
-from mftgit.model.rendered import InvalidConfigError
+from mftgit.model.configuration.config import Generation, Role
+from mftgit.model.configuration.render import render
+from mftgit.model.configuration.rendered import InvalidConfigError
+from mftgit.model.names import MemberName, SecretName
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINqHPD5s9DAzoF9WfStHb8C+BV2oiFNN6Hwp1oAWaTtc"
 A, G, S, T = "accounts/a.yaml", "groups/g.yaml", "services/s.yaml", "services/t.yaml"
@@ -89,7 +89,7 @@ def test_references_are_told_of_a_document_that_does_not_fit_its_schema_too() ->
 
 
 @pytest.mark.parametrize("document", [A, G])
-def test_an_account_sees_folders_of_local_locations_alone(document: str) -> None:
+def test_a_home_is_a_local_folder(document: str) -> None:
     changes = {
         **GOOD,
         **REMOTE,
@@ -98,6 +98,15 @@ def test_an_account_sees_folders_of_local_locations_alone(document: str) -> None
     problem = only(changes)
     assert (problem.file, problem.pointer, problem.rule) == (document, "/home/location", "local")
     assert "of the type sftp" in problem.message
+
+
+@pytest.mark.parametrize("document", [A, G])
+def test_a_folder_may_lie_on_a_server(document: str) -> None:
+    folders = "folders: [{at: /away, location: away}]\n"
+    generation = rendered({**REMOTE, document: GOOD[document] + folders})
+    assert set(generation.locations) == {"inbox", "outbox", "away"}
+    (account,) = generation.accounts.values()
+    assert [each.at for each in account.folders] == ["/away"]
 
 
 def test_an_account_runs_where_one_of_its_services_does() -> None:
@@ -315,6 +324,30 @@ def test_a_secret_is_needed_where_the_service_runs_and_for_an_account_where_it_m
     assert set(generation.sealed) == {"hash", "code", "host"}
     controller = render(validation, MemberName("controller"), Role.CONTROLLER)
     assert (controller.sealed, list(controller.services)) == ({}, ["t"])
+
+
+def test_who_serves_an_account_needs_the_secrets_of_its_folders_on_servers(tmp_path: Path) -> None:
+    keys = {name: make_key(tmp_path, name) for name in ("node-1", "node-2")}
+    files = {
+        **{
+            f"members/{name}.yaml": f"role: node\nage_recipient: {key.public}\n"
+            for name, key in keys.items()
+        },
+        "locations/inbox.yaml": "type: local\npath: a\n",
+        "locations/away.yaml": REMOTE["locations/away.yaml"].replace("file: f", "secret: away"),
+        G: f"{HOME}folders: [{{at: /away, location: away}}]\n",
+        A: f"groups: [g]\n{LOGIN}",
+        "accounts/b.yaml": f"groups: [g]\nactive_on: [node-1]\n{LOGIN}",
+        S: f"{SERVICE}active_on: nodes\n",
+        "secrets/away.yaml": sealed("away", "x", keys["node-1"]),
+    }
+    problem = only(files)
+    assert (problem.file, problem.rule) == ("secrets/away.yaml", "secret")
+    assert problem.message == "not encrypted to all members that need it: node-2"
+    assert validate({**files, A: None}).readers[SecretName("away")] == ("node-1",)
+    validation = validate({**files, "secrets/away.yaml": sealed("away", "x", *keys.values())})
+    assert validation.readers[SecretName("away")] == ("node-1", "node-2")
+    assert set(render(validation, MemberName("node-2"), Role.NODE).sealed) == {"away"}
 
 
 def test_a_day_that_there_is_not_with_the_values_of_a_member_is_told_once() -> None:

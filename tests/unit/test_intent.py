@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.algorithms import Algorithms
-from mftgit.model.checksum import ChecksumFormat, Expected, Sidecar
-from mftgit.model.claim import ClaimId
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     ActiveOn,
     AfterSuccess,
     Cluster,
@@ -20,11 +17,14 @@ from mftgit.model.config import (
     Ownership,
     Role,
 )
-from mftgit.model.intent import Intent, Place, format_intents, parse_intents
-from mftgit.model.location import Client, Jump, LocalLocation, Location, SftpLocation
-from mftgit.model.login import KeyAuth, PasswordAuth, SecretRef
+from mftgit.model.keys.algorithms import Algorithms
+from mftgit.model.locations.location import Client, Jump, LocalLocation, Location, SftpLocation
+from mftgit.model.locations.login import KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import Epoch, LocationName, MemberName, Revision, SecretName, TransferName
-from mftgit.model.run import DeliveryState
+from mftgit.model.transfers.checksum import ChecksumFormat, Expected, Sidecar
+from mftgit.model.transfers.claim import ClaimId
+from mftgit.model.transfers.intent import Intent, Place, format_intents, parse_intents
+from mftgit.model.transfers.run import DeliveryState
 
 HERE, THERE = LocationName("here"), LocationName("there")
 ONE, TWO = MemberName("one"), MemberName("two")

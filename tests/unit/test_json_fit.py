@@ -2,7 +2,7 @@
 
 import pytest
 
-from mftgit.model.json_fit import JsonFit
+from mftgit.model.documents.json_fit import JsonFit
 
 FIT = JsonFit(
     {

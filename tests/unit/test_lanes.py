@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.lanes import MOST_LANES, Lanes, parse_lanes
+from mftgit.model.handlers.lanes import MOST_LANES, Lanes, parse_lanes
 
 
 def test_an_event_waits_in_its_lane_until_it_was_handled() -> None:

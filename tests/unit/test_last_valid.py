@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from secret_documents import make_key, sealed
 
-from mftgit.model.config import Generation, Role
-from mftgit.model.documents import Kind
+from mftgit.model.configuration.config import Generation, Role
+from mftgit.model.configuration.plan import Job, Plan, jobs, plan
+from mftgit.model.configuration.render import render
+from mftgit.model.configuration.rendered import InvalidConfigError
+from mftgit.model.documents.document import Kind
+from mftgit.model.documents.places import sort_changed
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.places import sort_changed
-from mftgit.model.plan import Job, Plan, jobs, plan
-from mftgit.model.render import render
-from mftgit.model.rendered import InvalidConfigError
-from mftgit.model.tree import Entry, Tree
-from mftgit.model.validate import Validation, Validator
+from mftgit.model.rules.tree import Entry, Tree
+from mftgit.model.rules.validate import Validation, Validator
 from mftgit.resources import load_schemas
 
 SCHEMAS = load_schemas()
@@ -313,6 +313,19 @@ def sealed_files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple
             for name in ("two", "spare")
             for on in ("nodes", "[node-1]", "all")
         ),
+        "groups/g.yaml": (
+            "folders: [{at: /away, location: away}]\n",
+            "folders: [{at: /other, location: other}]\n",
+            "max_sessions: 1\n",
+        ),
+        **{
+            f"accounts/{name}.yaml": tuple(
+                f"groups: {groups}\nhome: {{location: one}}\n{LOGIN}active_on: {on}\n"
+                for on in ("nodes", "[node-1]", "[node-2]")
+                for groups in ("[g]", "[]")
+            )
+            for name in ("v", "w")
+        },
         **{
             f"secrets/{name}.yaml": tuple(
                 sealed(name, "x", *readers) for readers in (both, one, (*both, spare))
@@ -502,7 +515,6 @@ def test_a_valid_change_of_who_may_come_in_is_followed(path: str, content: str |
         ("groups/g.yaml", None, ("accounts/x.yaml", "reference")),
         ("groups/g.yaml", "max_sessions: 2\n", ("accounts/x.yaml", "login")),
         ("groups/g.yaml", GROUPS[0] + GROUPS[4], ("accounts/x.yaml", "login")),
-        ("locations/two.yaml", LOCATIONS[4], ("groups/spare.yaml", "local")),
         ("locations/one.yaml", LOCATIONS[4], ("groups/g.yaml", "local")),
         ("services/a.yaml", SERVICES[5], ("services/a.yaml", "variable")),
     ],

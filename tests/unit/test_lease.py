@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.lease import (
+from mftgit.model.ownership.lease import (
     CLOCK_RATE_ERROR,
     Observation,
     deadline,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.claim import ClaimId
-from mftgit.model.ledger_line import (
+from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
+from mftgit.model.transfers.claim import ClaimId
+from mftgit.model.transfers.ledger_line import (
     Line,
     file_mark,
     format_head,
@@ -19,7 +20,6 @@ from mftgit.model.ledger_line import (
     parse_line,
     parse_moment,
 )
-from mftgit.model.names import Epoch, LocationName, MemberName, Revision, TransferName
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from config_tree import found, only, tree, validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.limits import HIGHEST, LOWEST, NAMES, Limits, beyond, read_limits
-from mftgit.model.own_limits import needed
-from mftgit.model.parts import declared_cluster
+from mftgit.model.revisions.limits import HIGHEST, LOWEST, NAMES, Limits, beyond, read_limits
+from mftgit.model.rules.own_limits import needed
+from mftgit.model.rules.parts import declared_cluster
 from mftgit.resources import load_schemas
 
 FIELDS: dict[str, Any] = load_schemas()["cluster"]["properties"]["gate"]["properties"]["limits"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.account import Factor
-from mftgit.model.login_steps import (
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.login_steps import (
     Method,
     Require,
     asked_for,

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.mail_pace import MOST_TOLD, Pace
+from mftgit.model.handlers.mail_pace import MOST_TOLD, Pace
 
 NOW = 1e9
 

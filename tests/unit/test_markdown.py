@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mftgit.model.changes import MemberChange, Presence, member_changes
-from mftgit.model.changes_markdown import changes_markdown, problem_line, shown
-from mftgit.model.markdown import MAX_BODY_BYTES, body, code
+from mftgit.model.configuration.changes import MemberChange, Presence, member_changes
+from mftgit.model.configuration.changes_markdown import changes_markdown, problem_line, shown
+from mftgit.model.documents.problem import Problem
+from mftgit.model.documents.problem_formats import problems_markdown
 from mftgit.model.names import MemberName
-from mftgit.model.problem import Problem
-from mftgit.model.problem_formats import problems_markdown
+from mftgit.model.revisions.markdown import MAX_BODY_BYTES, body, code
 
 INVOICES = VALID["transfers/invoices.yaml"]
 

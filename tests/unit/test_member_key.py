@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from mftgit.adapters import pki
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.durable import move_file
 from mftgit.adapters.member_key import FileProver
 from mftgit.adapters.proof import verify_proof
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
+from mftgit.adapters.tls import pki
 from mftgit.errors import ConfigError
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
 from mftgit.model.names import MemberName
 
 NODE = MemberName("node-1")

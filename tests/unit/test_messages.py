@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.config import Role
-from mftgit.model.messages import (
+from mftgit.model.configuration.config import Role
+from mftgit.model.members.messages import (
     CUT_OFF_AFTER_S,
     MAX_TRANSFERS,
     SILENT_AFTER_S,
@@ -23,8 +23,8 @@ from mftgit.model.messages import (
     parse_member_status,
 )
 from mftgit.model.names import Epoch, MemberName, Revision, TransferName
-from mftgit.model.pause import Pause
-from mftgit.model.transfer_status import (
+from mftgit.model.transfers.pause import Pause
+from mftgit.model.transfers.status import (
     LastRun,
     TransferState,
     TransferStatus,

@@ -7,13 +7,20 @@ from typing import Any
 
 import pytest
 
-from mftgit.model.config import Role
-from mftgit.model.event_tally import EventTally
-from mftgit.model.events import Event, EventName
-from mftgit.model.handler_status import EventHandlerStatus, HandlerState
-from mftgit.model.messages import Drain, Head, MemberState, MemberStatus
-from mftgit.model.metric import Sample, Spread, counter, gauge
-from mftgit.model.metrics import METRICS, measure
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.events.tally import EventTally
+from mftgit.model.handlers.status import EventHandlerStatus, HandlerState
+from mftgit.model.inbound.service_status import (
+    ServiceState,
+    ServiceStatus,
+    parse_service_status,
+)
+from mftgit.model.members.messages import Drain, Head, MemberState, MemberStatus
+from mftgit.model.monitoring.metric import Sample, Spread, counter, gauge
+from mftgit.model.monitoring.metrics import METRICS, measure
+from mftgit.model.monitoring.overview import Heard, Overview, judge_peers
+from mftgit.model.monitoring.seen import Seen, why_not_ready
 from mftgit.model.names import (
     Epoch,
     EventHandlerName,
@@ -22,13 +29,10 @@ from mftgit.model.names import (
     ServiceName,
     TransferName,
 )
-from mftgit.model.overview import Heard, Overview, judge_peers
-from mftgit.model.pause import Pause
-from mftgit.model.rollout import Outcome, Progress, Report
-from mftgit.model.seen import Seen, why_not_ready
-from mftgit.model.service_status import ServiceState, ServiceStatus
-from mftgit.model.storage import StorageStatus
-from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus, Waiting
+from mftgit.model.ownership.storage import StorageStatus
+from mftgit.model.rollout.rollout import Outcome, Progress, Report
+from mftgit.model.transfers.pause import Pause
+from mftgit.model.transfers.status import LastRun, TransferState, TransferStatus, Waiting
 
 ME, T, S = MemberName("node-1"), TransferName("t"), ServiceName("s")
 ONE, TWO = Revision("1" * 40), Revision("2" * 40)
@@ -154,9 +158,20 @@ def test_a_service_tells_its_state_and_how_many_are_there() -> None:
         banned=5,
     )
     found = told(measure(replace(SEEN, status=replace(STATUS, services=(service,)))))
+    assert "service_certificate_expiry_timestamp_seconds/s" not in found
     assert (found["service_state/s/serving"], found["service_state/s/failing"]) == (1, 0)
     assert (found["service_connections/s"], found["service_sessions/s"]) == (3, 2)
     assert (found["service_workers/s"], found["banned_sources"]) == (1, 5)
+
+
+def test_a_service_with_a_certificate_tells_until_when_that_holds() -> None:
+    until = "2026-11-29T12:00:00.000Z"
+    service = ServiceStatus(
+        name=S, address="0.0.0.0:443", state=ServiceState.SERVING, certificate_until=until
+    )
+    found = told(measure(replace(SEEN, status=replace(STATUS, services=(service,)))))
+    assert found["service_certificate_expiry_timestamp_seconds/s"] == NOW.timestamp()
+    assert parse_service_status(service.as_json()) == service
 
 
 def test_an_event_handler_tells_its_state_and_how_far_it_has_come() -> None:

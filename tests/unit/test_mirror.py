@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.access import OperatorRole
-from mftgit.model.forge_status import (
+from mftgit.model.names import MAIN, Revision
+from mftgit.model.revisions.forge_status import (
     GATE,
     CommitStatus,
     StatusState,
@@ -18,7 +19,7 @@ from mftgit.model.forge_status import (
     may_pass,
     status_call,
 )
-from mftgit.model.mirror import (
+from mftgit.model.revisions.mirror import (
     ForgeKind,
     HookRate,
     Mirror,
@@ -29,8 +30,7 @@ from mftgit.model.mirror import (
     read_url,
     unmirrored,
 )
-from mftgit.model.names import MAIN, Revision
-from mftgit.model.push import Push, RefUpdate
+from mftgit.model.revisions.push import Push, RefUpdate
 
 TIP = Revision("a" * 40)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINqHPD5s9DAzoF9WfStHb8C+BV2oiFNN6Hwp1oAWaTtc"

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from mftgit.model.mounts import Mount, find_mount
+from mftgit.model.locations.mounts import Mount, find_mount, mounts_below
 
 MOUNTS = r"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:25 / /srv rw shared:4 master:1 - xfs /dev/vdb rw
@@ -32,6 +32,28 @@ def test_the_innermost_and_last_mount_counts(folder: str, expected: str) -> None
     found = find_mount(PurePosixPath(folder), MOUNTS)
     assert found is not None
     assert found.type == expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_local"), [("/home", True), ("/srv/files", True), ("/srv/my files", False)]
+)
+def test_a_disk_of_this_machine_is_local(folder: str, is_local: bool) -> None:  # noqa: FBT001
+    found = find_mount(PurePosixPath(folder), MOUNTS)
+    assert found is not None
+    assert found.is_local is is_local
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("/srv", ["nfs4", "cifs", "tmpfs"]),
+        ("/srv/files", []),
+        ("/srv/fil", []),
+        ("/", ["xfs", "nfs4", "cifs", "tmpfs"]),
+    ],
+)
+def test_what_is_mounted_below_a_folder_is_found(folder: str, expected: list[str]) -> None:
+    assert [each.type for each in mounts_below(PurePosixPath(folder), MOUNTS)] == expected
 
 
 def test_nothing_is_told_of_nothing() -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.move import Answer, Move, answer, format_move, parse_move
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.spread import Want
-from mftgit.model.standing import Standing
+from mftgit.model.ownership.spread import Want
+from mftgit.model.ownership.standing import Standing
+from mftgit.model.transfers.move import Answer, Move, answer, format_move, parse_move
 
 ONE, TWO, T = MemberName("one"), MemberName("two"), TransferName("t")
 TO_TWO = Move(to=TWO, by="ann", member="three", at="2026-11-23T08:00:00.000Z")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.config import Destination
+from mftgit.model.configuration.config import Destination
 from mftgit.model.names import LocationName
-from mftgit.model.naming import (
+from mftgit.model.transfers.naming import (
     ARCHIVE_FIELDS,
     NAME_FIELDS,
     PATH_FIELDS,

@@ -9,8 +9,9 @@ from config_tree import tree
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mftgit.model.gpg_status import imported, signed_by
-from mftgit.model.openpgp import (
+from mftgit.model.documents.places import GPG_REVOKED_FILE, GPG_SIGNERS_FILE, SIGNERS_FILE
+from mftgit.model.keys.gpg_status import imported, signed_by
+from mftgit.model.keys.openpgp import (
     MAX_KEY_BYTES,
     MAX_SIGNATURE_BYTES,
     GpgKey,
@@ -19,10 +20,9 @@ from mftgit.model.openpgp import (
     read_gpg_key_text,
     read_gpg_signature,
 )
-from mftgit.model.places import GPG_REVOKED_FILE, GPG_SIGNERS_FILE, SIGNERS_FILE
-from mftgit.model.signer_lines import add_signer, gpg_key_line
-from mftgit.model.signers import read_gpg_signers, read_signers
-from mftgit.model.trust import FlawError, Outcome, explain, read_lists
+from mftgit.model.trust.signer_lines import add_signer, gpg_key_line
+from mftgit.model.trust.signers import read_gpg_signers, read_signers
+from mftgit.model.trust.trust import FlawError, Outcome, explain, read_lists
 
 SIGNATURE, SECRET_KEY, PUBLIC_KEY, SECRET_SUBKEY, USER, PUBLIC_SUBKEY = 2, 5, 6, 7, 13, 14
 RSA, DSA, EDDSA = 1, 17, 22

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mftgit.model.members.orders import KEPT, Order, Orders, Verb, format_orders, give, parse_orders
 from mftgit.model.names import Revision, TransferName
-from mftgit.model.orders import KEPT, Order, Orders, Verb, format_orders, give, parse_orders
 
 A = Revision("a" * 40)
 

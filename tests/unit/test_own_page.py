@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mftgit.adapters.own_page import MAX_SHOWN, render_own_page
-from mftgit.model.config import Role
-from mftgit.model.events import Event, EventName
-from mftgit.model.handler_status import EventHandlerStatus, HandlerState
-from mftgit.model.messages import Drain, MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.handlers.status import EventHandlerStatus, HandlerState
+from mftgit.model.inbound.service_status import ServiceState, ServiceStatus
+from mftgit.model.members.messages import Drain, MemberState, MemberStatus
+from mftgit.model.monitoring.seen import Seen
 from mftgit.model.names import (
     Epoch,
     EventHandlerName,
@@ -16,9 +18,7 @@ from mftgit.model.names import (
     ServiceName,
     TransferName,
 )
-from mftgit.model.seen import Seen
-from mftgit.model.service_status import ServiceState, ServiceStatus
-from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus
+from mftgit.model.transfers.status import LastRun, TransferState, TransferStatus
 
 HOSTILE = "<script>alert('\u202e')</script>"
 ME = MemberName("node-1")

@@ -3,10 +3,10 @@
 import pytest
 from config_tree import found, only, validate
 
-from mftgit.model.config import Role, Web
+from mftgit.model.configuration.config import Role, Web
+from mftgit.model.configuration.render import render
+from mftgit.model.inbound.service import Listen
 from mftgit.model.names import MemberName
-from mftgit.model.render import render
-from mftgit.model.service import Listen
 
 NODE = "members/node-1.yaml"
 SERVICE = "type: sftp\nlisten: {port: 9464}\nhost_keys: [{file: k}]\nactive_on: nodes\n"

@@ -1,14 +1,15 @@
 """What has arrived of a large file is known again by digests, and trusted no further than it is sure."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.claim import ClaimId
-from mftgit.model.partial import (
+from mftgit.model.transfers.claim import ClaimId
+from mftgit.model.transfers.partial import (
     KEPT,
     UNSURE_BYTES,
     Partial,
@@ -66,8 +67,11 @@ def test_a_copy_of_a_reading_goes_its_own_way() -> None:
 
 @given(st.integers(0, 1 << 40), st.integers(1, 200))
 def test_what_may_be_on_the_way_is_not_sure(written: int, mib: int) -> None:
-    sure = sure_segments(written, mib * MIB) * mib * MIB
-    assert sure <= max(0, written - UNSURE_BYTES) < sure + mib * MIB
+    segments = sure_segments(written, mib * MIB)
+    sure = segments * mib * MIB
+    assert sure <= max(0, written - UNSURE_BYTES)
+    assert max(0, written - UNSURE_BYTES) < sure + mib * MIB or segments == 1024
+    assert segments <= 1024  # what is unpacked may be longer than its source
 
 
 def test_a_partial_is_read_as_it_was_written() -> None:
@@ -117,6 +121,18 @@ def test_only_what_has_not_changed_and_is_not_old_fits(
     fits: bool,  # noqa: FBT001
 ) -> None:
     assert ONE.fits(mark, NOW + age) == fits
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "fits"),
+    [(None, '"a"', True), ('"a"', None, True), ('"a"', '"a"', True), ('"a"', '"b"', False)],
+)
+def test_a_tag_tells_of_another_file_where_both_are_known(
+    first: str | None, then: str | None, *, fits: bool
+) -> None:
+    one = parse_partial(format_partial(replace(ONE, tag=first)))
+    assert one.tag == first
+    assert one.fits(ONE.mark, NOW, tag=then) == fits
 
 
 @pytest.mark.parametrize("saved_at", ["", "yesterday", "2026-11-29T11:00:00"])

@@ -5,9 +5,10 @@ from itertools import count, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.parts_of_object import (
+from mftgit.model.locations.parts_of_object import (
     MOST_PARTS,
     copy_ranges,
+    kept_ranges,
     part_bytes,
 )
 
@@ -42,3 +43,14 @@ def test_a_copy_is_whole_and_of_parts_that_a_store_takes(size_bytes: int) -> Non
     assert all(one[1] + 1 == two[0] for one, two in pairwise(ranges))
     assert len(ranges) <= MOST_PARTS
     assert all(last - first + 1 <= 5 * GIB for first, last in ranges)
+
+
+@given(st.integers(0, 5 * 10**12))
+def test_what_is_kept_of_an_object_is_in_parts_that_others_may_follow(size_bytes: int) -> None:
+    ranges = kept_ranges(size_bytes)
+    assert all(5 * MIB <= last - first + 1 <= 5 * GIB for first, last in ranges)
+    assert [first for first, _ in ranges] == [0, *(last + 1 for _, last in ranges[:-1])][
+        : len(ranges)
+    ]
+    assert size_bytes - (ranges[-1][1] + 1 if ranges else 0) < 5 * MIB
+    assert len(ranges) <= MOST_PARTS // 10

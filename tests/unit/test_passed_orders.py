@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.names import AccountName, MemberName, TransferName
-from mftgit.model.orders import ONCE, Order, Orders, Verb, format_orders, parse_orders, take
-from mftgit.model.passed_orders import (
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.members.orders import ONCE, Order, Orders, Verb, format_orders, parse_orders, take
+from mftgit.model.members.passed_orders import (
     ABOUT,
     MAX_OUTCOME,
     MOST_OPEN,
@@ -23,6 +22,7 @@ from mftgit.model.passed_orders import (
     parse_order_news,
     settled,
 )
+from mftgit.model.names import AccountName, MemberName, TransferName
 
 NODE, OTHER, T = MemberName("node-1"), MemberName("node-2"), TransferName("invoices")
 RUN = Asked(member=NODE, verb=Verb.RUN_TRANSFER, transfer=T)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from mftgit.adapters.passwords import PasswordChecker, hash_password
-from mftgit.model.password_hash import Cost, cost_of, decoy
+from mftgit.model.inbound.password_hash import Cost, cost_of, decoy
 
 TAIL = "$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.pattern import ends_in, matches, why_no_regex
-from mftgit.model.source import Regex
+from mftgit.model.transfers.pattern import ends_in, matches, why_no_regex
+from mftgit.model.transfers.source import Regex
 
 
 def takes(regex: str, path: str, *, hidden: bool = False) -> bool:

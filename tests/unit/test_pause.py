@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.pause import Pause, format_pause, parse_pause
+from mftgit.model.transfers.pause import Pause, format_pause, parse_pause
 
 texts = st.text(max_size=200)
 

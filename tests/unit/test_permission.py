@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.permission import (
+from mftgit.model.inbound.permission import (
     FULL,
     READ_ONLY,
     UPLOAD_ONLY,

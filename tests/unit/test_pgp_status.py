@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.pgp_status import (
+from mftgit.model.keys.pgp_status import (
     imported_keys,
     read_status,
     why_not_decrypted,

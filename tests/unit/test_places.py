@@ -3,7 +3,7 @@
 import pytest
 from config_tree import VALID, entry, found, only, tree, validator
 
-from mftgit.model.places import MAX_FILES, sort_files
+from mftgit.model.documents.places import MAX_FILES, sort_files
 from mftgit.model.printable import printable
 
 

@@ -3,9 +3,9 @@
 import pytest
 from config_tree import KEY, validate
 
-from mftgit.model.documents import Document, parse_document
-from mftgit.model.plaintext import find_plaintext, is_secret
-from mftgit.model.problem import format_problem
+from mftgit.model.documents.document import Document, parse_document
+from mftgit.model.documents.plaintext import find_plaintext, is_secret
+from mftgit.model.documents.problem import format_problem
 
 PLANTED = "hunter2Xy"
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.account import Account, Factor, Login, Place
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     Cluster,
     Destination,
     Fallback,
@@ -18,9 +17,11 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.content import PgpDecrypt
-from mftgit.model.location import LocalLocation, SftpLocation
-from mftgit.model.login import PasswordAuth, SecretRef
+from mftgit.model.configuration.plan import jobs, plan
+from mftgit.model.inbound.account import Account, Factor, Login, Place
+from mftgit.model.inbound.service import Listen, SftpService
+from mftgit.model.locations.location import LocalLocation, SftpLocation
+from mftgit.model.locations.login import PasswordAuth, SecretRef
 from mftgit.model.names import (
     AccountName,
     LocationName,
@@ -29,10 +30,9 @@ from mftgit.model.names import (
     ServiceName,
     TransferName,
 )
-from mftgit.model.plan import jobs, plan
-from mftgit.model.secret_value import SecretValue
-from mftgit.model.service import Listen, SftpService
-from mftgit.model.triggers import WatchTrigger
+from mftgit.model.secrets.value import SecretValue
+from mftgit.model.transfers.content import PgpDecrypt
+from mftgit.model.transfers.triggers import WatchTrigger
 
 HERE, THERE = LocationName("here"), LocationName("there")
 

@@ -7,18 +7,18 @@ from config_tree import found, tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.growth import judge_growth
+from mftgit.model.keys.ssh_key import PublicKey, read_key
 from mftgit.model.names import Revision
-from mftgit.model.policy_version import (
+from mftgit.model.revisions.succession import check_succession
+from mftgit.model.trust.growth import judge_growth
+from mftgit.model.trust.policy_version import (
     MAX_STEP,
     check_policy_step,
     check_policy_version,
     set_version,
 )
-from mftgit.model.signers import Signer
-from mftgit.model.ssh_key import PublicKey, read_key
-from mftgit.model.succession import check_succession
-from mftgit.model.trust import Evidence, Policy, read_policy
+from mftgit.model.trust.signers import Signer
+from mftgit.model.trust.trust import Evidence, Policy, read_policy
 
 
 def key(name: str) -> PublicKey:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mftgit.model.problem import Problem
-from mftgit.model.problem_formats import MAX_RESULTS, github_lines, gitlab_report, sarif
+from mftgit.model.documents.problem import Problem
+from mftgit.model.documents.problem_formats import MAX_RESULTS, github_lines, gitlab_report, sarif
 
 WHOLE = Problem(file="cluster.yaml", rule="missing-file", message="there is no cluster.yaml")
 ON_LINE = Problem(

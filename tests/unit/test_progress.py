@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mftgit.member.outbound.progress import Progress
+from mftgit.member.outbound.given.progress import Progress
 from mftgit.model.names import TransferName
-from mftgit.model.transfer_status import TransferState, TransferStatus, parse_transfer_status
-from mftgit.model.under_way import (
+from mftgit.model.transfers.status import TransferState, TransferStatus, parse_transfer_status
+from mftgit.model.transfers.under_way import (
     MAX_TOLD,
     Side,
     UnderWay,

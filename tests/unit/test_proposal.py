@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.names import CHANGES, Revision
-from mftgit.model.proposal import (
+from mftgit.model.revisions.proposal import (
     MAX_MESSAGE,
     free_name,
     no_name,
@@ -14,7 +14,7 @@ from mftgit.model.proposal import (
     signing,
     taken,
 )
-from mftgit.model.push import is_change
+from mftgit.model.revisions.push import is_change
 
 ONE, TWO = Revision("1" * 40), Revision("2" * 40)
 

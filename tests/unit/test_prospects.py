@@ -1,6 +1,6 @@
 """When a member takes what is free, and when it hands over what it has."""
 
-from mftgit.member.outbound.prospects import (
+from mftgit.member.outbound.ownership.prospects import (
     CALM_TTLS,
     LAST_RESORT_TTLS,
     PATIENCE_TTLS,
@@ -8,9 +8,9 @@ from mftgit.member.outbound.prospects import (
     Prospects,
 )
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.spread import Want
-from mftgit.model.standing import Handover, Standing
-from mftgit.model.view import Sight, View
+from mftgit.model.ownership.spread import Want
+from mftgit.model.ownership.standing import Handover, Standing
+from mftgit.model.ownership.view import Sight, View
 
 ME, OTHER, THIRD = (MemberName(name) for name in ("me", "other", "third"))
 T = TransferName("t")

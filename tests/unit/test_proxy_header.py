@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.proxy_header import MAX_BYTES, extent, read_header
+from mftgit.model.inbound.proxy_header import MAX_BYTES, extent, read_header
 
 SECOND = b"\r\n\r\n\x00\r\nQUIT\n"
 ports = st.integers(0, 65535)

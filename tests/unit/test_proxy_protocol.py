@@ -7,7 +7,7 @@ import pytest
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.proxy_protocol import NotForwardedError, visitor_of
-from mftgit.model.visitor import Visitor, read_visitor
+from mftgit.model.inbound.visitor import Visitor, read_visitor
 
 PEER = read_visitor("198.51.100.9", 1)
 HEADER = b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 22\r\n"

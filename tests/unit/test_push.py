@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.access import OperatorRole
-from mftgit.model.names import CHANGES, MAIN, REVIEWS, Revision
-from mftgit.model.push import (
+from mftgit.model.names import CHANGES, MAIN, MERGES, REVIEWS, Revision
+from mftgit.model.revisions.push import (
     ATOMIC,
     REPEATED,
     Push,
     RefUpdate,
+    asked_to_merge,
     damaged,
     is_change,
     judge,
@@ -274,3 +275,24 @@ def test_the_log_of_reviews_is_begun_by_nobody_who_pushes_and_only_grows() -> No
         assert judge(gone).reason == "the log of reviews only grows"
     assert judge(push(ref=REVIEWS, is_fast_forward=False)).reason == "non-fast-forward"
     assert not judge(push(ref="refs/reviews/other")).accepted
+
+
+@pytest.mark.parametrize(
+    ("refs", "asked"),
+    [
+        ([f"{MERGES}node"], "node"),
+        ([f"{MERGES}more/nodes"], "more/nodes"),
+        ([f"{MERGES}a..b"], None),
+        ([MERGES], None),
+        ([MAIN], None),
+        ([f"{MERGES}node", MAIN], None),
+        ([], None),
+    ],
+)
+def test_a_push_asks_to_merge_one_proposal_and_nothing_besides(
+    refs: list[str], asked: str | None
+) -> None:
+    updates = [RefUpdate(ref=ref, old=None, new=NEW) for ref in refs]
+    assert asked_to_merge(updates) == ((asked, NEW) if asked else None)
+    gone = [replace(each, new=None) for each in updates]
+    assert asked_to_merge(gone) is None

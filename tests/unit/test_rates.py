@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.rates import STEP_S, WINDOW_S, Sample, add_sample, bytes_per_s, remaining_s
+from mftgit.model.transfers.rates import (
+    STEP_S,
+    WINDOW_S,
+    Sample,
+    add_sample,
+    bytes_per_s,
+    remaining_s,
+)
 
 steps = st.lists(st.tuples(st.floats(0.01, 20), st.integers(0, 10**12)), min_size=1, max_size=60)
 

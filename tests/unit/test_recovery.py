@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.incarnation import (
+from mftgit.model.members.incarnation import (
     Shown,
+    disputes,
     parse_incarnation,
     read_header,
     replaces,
     warrant_text,
 )
-from mftgit.model.messages import Head, parse_head
-from mftgit.model.names import MemberName, Revision
-from mftgit.model.recovery import (
+from mftgit.model.members.messages import Head, parse_head
+from mftgit.model.members.recovery import (
     MAX_SEALED_BYTES,
     SEALED_MARK,
     Bundle,
@@ -26,6 +26,7 @@ from mftgit.model.recovery import (
     parse_bundle,
     parse_kept,
 )
+from mftgit.model.names import MemberName, Revision
 
 TIP = Revision("a" * 40)
 BUNDLE = Bundle(
@@ -118,6 +119,37 @@ def test_only_the_authority_s_word_for_a_higher_number_replaces_a_controller() -
     assert replaces(None, own=0, **ask) is None  # type: ignore[arg-type]
     assert replaces(replace(good, incarnation=3), own=1, **ask) is None  # type: ignore[arg-type]
     assert replaces(good, own=1, cluster_id="d", is_signed=signed) is None
+
+
+class Sealed:
+    """Signatures that are the word, with what tells them apart behind it; upper case is the same one."""
+
+    def is_signed(self, word: bytes, signature: str) -> bool:
+        return signature.lower().startswith(word.hex())
+
+    def is_same(self, one: str, other: str) -> bool:
+        return one.lower() == other.lower()
+
+
+def test_two_controllers_are_disputed_where_the_authority_signed_the_same_number_twice() -> None:
+    word = warrant_text("c", 2).hex()
+    own, other = (Shown(incarnation=2, warrant=f"{word}{end}") for end in ("aa", "bb"))
+
+    def disputed(shown: Shown, cluster_id: str = "c") -> bool:
+        found = {
+            disputes(*pair, cluster_id=cluster_id, seal=Sealed())
+            for pair in ((own, shown), (shown, own))
+        }
+        (both,) = found
+        return both
+
+    assert disputed(other)
+    assert not disputed(own)
+    assert not disputed(replace(own, warrant=own.warrant.upper()))
+    assert not disputed(replace(other, incarnation=3))
+    assert not disputed(replace(other, warrant="bb"))
+    assert not disputed(replace(other, warrant=""))
+    assert not disputed(other, cluster_id="d")
 
 
 @given(st.one_of(st.none(), st.text(max_size=20)))

@@ -11,20 +11,16 @@ from pathlib import Path
 import pytest
 from clocks import SetClock
 
-from mftgit.adapters.registry import (
-    INVITATION,
-    Credential,
-    JoinRefusedError,
-    KnownAlreadyError,
-    Registry,
-    UnknownNameError,
-)
+from mftgit.adapters.registry.errors import JoinRefusedError, KnownAlreadyError, UnknownNameError
+from mftgit.adapters.registry.members import INVITATION
+from mftgit.adapters.registry.operators import Credential
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.sqlite import DatabaseError
 from mftgit.model.access import OperatorRole
-from mftgit.model.config import Role
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.members.messages import MemberState, MemberStatus
 from mftgit.model.names import MemberName, OperatorName, Revision
-from mftgit.model.rollout import Progress, begin
+from mftgit.model.rollout.rollout import Progress, begin
 
 NODE = MemberName("node-1")
 KEY, OTHER_KEY = "a" * 64, "b" * 64

@@ -7,10 +7,9 @@ from config_tree import found, tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.growth import History
+from mftgit.model.documents.problem import Problem, format_problem
 from mftgit.model.names import Revision
-from mftgit.model.problem import Problem, format_problem
-from mftgit.model.removals import (
+from mftgit.model.revisions.removals import (
     LEAST_LIMIT,
     MAX_BASES,
     Stock,
@@ -19,6 +18,7 @@ from mftgit.model.removals import (
     stock_of,
     take_stock,
 )
+from mftgit.model.trust.growth import History
 
 
 def stock(count: int, settings: str = "", *, start: int = 0) -> Stock:

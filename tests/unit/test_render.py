@@ -4,16 +4,16 @@ import pytest
 from config_tree import VALID, tree, validate, validator
 
 from mftgit.errors import ConfigError
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     Cluster,
     Generation,
     Member,
     Role,
 )
-from mftgit.model.location import LocalLocation, SftpLocation
+from mftgit.model.configuration.render import render
+from mftgit.model.configuration.rendered import InvalidConfigError
+from mftgit.model.locations.location import LocalLocation, SftpLocation
 from mftgit.model.names import LocationName, MemberName, TransferName
-from mftgit.model.render import render
-from mftgit.model.rendered import InvalidConfigError
 
 INVOICES = VALID["transfers/invoices.yaml"]
 PARTNER = (

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.retry import Retry
+from mftgit.model.transfers.retry import Retry
 
 
 def test_each_failure_in_a_row_doubles_the_wait_up_to_the_longest() -> None:

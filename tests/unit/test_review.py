@@ -9,21 +9,9 @@ from config_tree import validate
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mftgit.model.documents.problem import format_problem
 from mftgit.model.names import Revision
-from mftgit.model.problem import format_problem
-from mftgit.model.review import (
-    NEXT,
-    Change,
-    Standing,
-    State,
-    Step,
-    ended,
-    fingerprint,
-    judge_change,
-    named_in,
-    this_round,
-)
-from mftgit.model.review_policy import (
+from mftgit.model.review.policy import (
     CLOSED,
     People,
     ReviewPolicy,
@@ -33,7 +21,7 @@ from mftgit.model.review_policy import (
     read_review,
     together,
 )
-from mftgit.model.review_record import (
+from mftgit.model.review.record import (
     EMPTY_TREE,
     MAX_HEAD_BYTES,
     MAX_MESSAGE_BYTES,
@@ -44,6 +32,18 @@ from mftgit.model.review_record import (
     format_record,
     parse_record,
     read_link,
+)
+from mftgit.model.review.review import (
+    NEXT,
+    Change,
+    Standing,
+    State,
+    Step,
+    ended,
+    fingerprint,
+    judge_change,
+    named_in,
+    this_round,
 )
 
 TIP, BASE, OTHER = (Revision(each * 40) for each in "abc")

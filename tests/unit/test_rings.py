@@ -9,20 +9,20 @@ from config_tree import VALID, found, only, validate
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Destination,
     Overwrite,
     Source,
     Transfer,
 )
-from mftgit.model.content import Gzip
-from mftgit.model.location import LocalLocation
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import LocationName, TransferName
-from mftgit.model.rings import Leg, Ring, find_rings
-from mftgit.model.source import Marker, Pattern, Regex
-from mftgit.model.transfer_rules import check_folders, legs_of
-from mftgit.model.triggers import WatchTrigger
+from mftgit.model.rules.rings import Leg, Ring, find_rings
+from mftgit.model.rules.transfer import check_folders, legs_of
+from mftgit.model.transfers.content import Gzip
+from mftgit.model.transfers.source import Marker, Pattern, Regex
+from mftgit.model.transfers.triggers import WatchTrigger
 
 ROOT = LocalLocation(name=LocationName("root"), path=".")
 MANY = 60  # deliveries of one file that never come to an end

@@ -7,31 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.cohorts import REST, Cohort, Rollout
-from mftgit.model.messages import SILENT_AFTER_S, RolloutState
+from mftgit.model.members.messages import SILENT_AFTER_S, RolloutState
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.rollout import (
-    LINE_DOWN_S,
-    NothingToDoError,
+from mftgit.model.rollout.advance import LINE_DOWN_S, advance
+from mftgit.model.rollout.cohorts import REST, Cohort, Rollout
+from mftgit.model.rollout.orders import NothingToDoError, abort, pause, promote, resume
+from mftgit.model.rollout.rollout import (
     Outcome,
     Peer,
     Progress,
     Report,
-    abort,
-    advance,
     begin,
-    describe,
     forget,
     format_progress,
     parse_progress,
-    pause,
-    promote,
     report,
-    resume,
     start_anew,
-    turns,
     went_on,
 )
+from mftgit.model.rollout.told import describe, tell_unseen, turns, unseen
 
 OLD, NEW, NEWER = (Revision(each * 40) for each in "abc")
 A, B, C, D = (MemberName(each) for each in "abcd")
@@ -390,6 +384,19 @@ def test_what_is_shown_names_every_member_with_what_became_of_it() -> None:
     (canary,) = shown["cohorts"][0]["members"]
     assert (canary["reason"], canary["passed_over"]) == ("no such host", True)
     assert describe(play.tell(B, REFUSED).progress)["reason"] == "b of the cohort rest: refused"
+
+
+def test_a_roll_out_that_is_done_names_those_who_were_not_seen_on_it() -> None:
+    play = Play(settings=None)
+    runs = {A: NEW, B: OLD, C: None}
+    assert unseen(play.progress, runs) == ()
+    done = play.go().progress
+    assert describe(done, runs)["unseen"] == [B, C]
+    assert "unseen" not in describe(done)
+    assert tell_unseen([]) == ""
+    assert tell_unseen([B]) == ", but b has not been seen on it"
+    assert tell_unseen([B, C]) == ", but b, c have not been seen on it"
+    assert tell_unseen(list("abcdefg")) == ", but a, b, c, d, e and 2 more have not been seen on it"
 
 
 # Properties

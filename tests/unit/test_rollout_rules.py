@@ -3,10 +3,10 @@
 import pytest
 from config_tree import VALID, found, tree, validate, validator
 
-from mftgit.model.cohorts import Cohort, Rollout
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
+from mftgit.model.configuration.render import render
 from mftgit.model.names import MemberName
-from mftgit.model.render import render
+from mftgit.model.rollout.cohorts import Cohort, Rollout
 
 
 def cluster(text: str) -> dict[str, str | bytes | None]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.run import (
+from mftgit.model.transfers.run import (
     LONGEST_TOGETHER_S,
     MOST_TOGETHER,
     NEXT_DELIVERY,
@@ -16,6 +16,7 @@ from mftgit.model.run import (
     Pace,
     RunState,
     RunStep,
+    SoFar,
     advance,
     advance_run,
 )
@@ -105,3 +106,23 @@ def test_a_quick_partner_is_given_more_and_a_slow_one_fewer() -> None:
     assert pace.files == 2 * first
     pace.took(9.0)
     assert pace.files == first
+
+
+_WAYS = (RunState.EMPTY, RunState.GOOD, RunState.MIXED, RunState.BAD)
+
+
+@given(states=st.lists(st.sampled_from(_WAYS), min_size=1))
+def test_a_run_of_several_parts_has_come_to_what_they_have_come_to_together(
+    states: list[RunState],
+) -> None:
+    whole = SoFar(state=states[0], files=1)
+    for at, state in enumerate(states[1:]):
+        part = SoFar(state=state, files=2, size_bytes=3, failed=1, error=f"error {at}")
+        whole = whole.then(part)
+    told = set(states) - {RunState.EMPTY}
+    assert whole.state is (
+        RunState.EMPTY if not told else told.pop() if len(told) == 1 else RunState.MIXED
+    )
+    more = len(states) - 1
+    assert (whole.files, whole.size_bytes, whole.failed) == (1 + 2 * more, 3 * more, more)
+    assert whole.error == ("error 0" if more else None)

@@ -6,18 +6,25 @@ from typing import Any
 import pytest
 import yaml
 
-from mftgit.model.config import AfterSuccess, Claiming, Destination, Preserve, Source, Transfer
-from mftgit.model.documents import Document, parse_document
-from mftgit.model.location import LocalLocation
-from mftgit.model.location_document import build_location, format_location
-from mftgit.model.location_rules import check_location
-from mftgit.model.login import SecretRef
+from mftgit.model.configuration.config import (
+    AfterSuccess,
+    Claiming,
+    Destination,
+    Preserve,
+    Source,
+    Transfer,
+)
+from mftgit.model.documents.document import Document, parse_document
+from mftgit.model.documents.plaintext import find_plaintext
+from mftgit.model.documents.schema_check import SchemaChecker
+from mftgit.model.locations.document import build_location, format_location
+from mftgit.model.locations.location import LocalLocation
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.s3_location import Addressing, Encryption, Machine, S3Keys, S3Location
 from mftgit.model.names import LocationName, SecretName, TransferName
-from mftgit.model.plaintext import find_plaintext
-from mftgit.model.s3_location import Addressing, Encryption, Machine, S3Keys, S3Location
-from mftgit.model.schema_check import SchemaChecker
-from mftgit.model.transfer_rules import check_folders
-from mftgit.model.triggers import WatchTrigger
+from mftgit.model.rules.location import check_location
+from mftgit.model.rules.transfer import check_folders
+from mftgit.model.transfers.triggers import WatchTrigger
 from mftgit.resources import load_schemas
 
 CHECKER = SchemaChecker(load_schemas()["location"])

@@ -9,7 +9,7 @@ from git_raw import blob, oid, tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.safe_names import unsafe_for_git, unsafe_name
+from mftgit.model.revisions.safe_names import unsafe_for_git, unsafe_name
 
 FOR_GIT = [
     "",

@@ -2,17 +2,17 @@
 
 from config_tree import tree, validator
 
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Generation,
     Ownership,
     Role,
 )
-from mftgit.model.location import LocalLocation, SftpLocation
+from mftgit.model.configuration.render import render
+from mftgit.model.inbound.permission import UPLOAD_ONLY, allowed
+from mftgit.model.locations.location import LocalLocation, SftpLocation
 from mftgit.model.names import LocationName, MemberName, TransferName
-from mftgit.model.permission import UPLOAD_ONLY, allowed
-from mftgit.model.render import render
-from mftgit.model.triggers import CronTrigger, IntervalTrigger, WatchTrigger
+from mftgit.model.transfers.triggers import CronTrigger, IntervalTrigger, WatchTrigger
 from mftgit.resources import read_sample
 
 INVOICES = TransferName("invoices")

@@ -11,7 +11,13 @@ from apscheduler.triggers.base import BaseTrigger
 
 from mftgit.adapters.clock import SystemClock
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler, _apscheduler_trigger
-from mftgit.model.triggers import CronTrigger, IntervalTrigger, ManualTrigger, Trigger, WatchTrigger
+from mftgit.model.transfers.triggers import (
+    CronTrigger,
+    IntervalTrigger,
+    ManualTrigger,
+    Trigger,
+    WatchTrigger,
+)
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing.exceptions import Unresolvable
 
-from mftgit.model.documents import Document, Kind, parse_document
-from mftgit.model.problem import Problem
-from mftgit.model.schema_check import SchemaChecker
-from mftgit.model.schema_words import show
+from mftgit.model.documents.document import Document, Kind, parse_document
+from mftgit.model.documents.problem import Problem
+from mftgit.model.documents.schema_check import SchemaChecker
+from mftgit.model.documents.schema_words import show
 from mftgit.resources import load_schemas
 
 SCHEMAS = load_schemas()

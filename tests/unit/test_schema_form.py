@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from config_tree import VALID
 
-from mftgit.model.documents import Document, Kind, parse_document
-from mftgit.model.places import kind_of
-from mftgit.model.schema_form import FieldKind, FormError, FormField, SchemaForm
+from mftgit.model.documents.document import Document, Kind, parse_document
+from mftgit.model.documents.places import kind_of
+from mftgit.model.documents.schema_form import FieldKind, FormError, FormField, SchemaForm
 from mftgit.resources import load_schemas, read_sample
 
 SCHEMAS = load_schemas()

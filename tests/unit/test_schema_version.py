@@ -4,9 +4,9 @@ import pytest
 from config_tree import found, only, tree, validate
 
 from mftgit import __version__
-from mftgit.model.documents import Kind
-from mftgit.model.schema_version import KNOWN, check_schema_version
-from mftgit.model.validate import Validator
+from mftgit.model.documents.document import Kind
+from mftgit.model.documents.schema_version import KNOWN, check_schema_version
+from mftgit.model.rules.validate import Validator
 from mftgit.resources import load_schemas
 
 NEWER = f"name: acme\nschema_version: {KNOWN + 2}\nmoon: {{phase: full}}\n"

@@ -8,9 +8,9 @@ from config_tree import validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.documents import Document, parse_document
+from mftgit.model.documents.document import Document, parse_document
 from mftgit.model.names import SecretName
-from mftgit.model.secret_document import ARMOR, Secret, build_secret, check_secret, format_secret
+from mftgit.model.secrets.document import ARMOR, Secret, build_secret, check_secret, format_secret
 
 NAME = SecretName("partner")
 PATH = "secrets/partner.yaml"

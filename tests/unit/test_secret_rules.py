@@ -7,12 +7,12 @@ from certificate_lines import USER_LINE
 from config_tree import KEY, VALID, found, only, tree, validate, validator
 from secret_documents import Key, make_key, sealed
 
-from mftgit.model.changes import member_changes
-from mftgit.model.config import Role
-from mftgit.model.flat import FieldChange
+from mftgit.model.configuration.changes import member_changes
+from mftgit.model.configuration.config import Role
+from mftgit.model.configuration.flat import FieldChange
+from mftgit.model.configuration.render import render
 from mftgit.model.names import MemberName, SecretName
-from mftgit.model.render import render
-from mftgit.model.secret_rules import names_of_recipients, recipients_of
+from mftgit.model.rules.secret import names_of_recipients, recipients_of
 
 PARTNER = SecretName("partner")
 PATH = "secrets/partner.yaml"

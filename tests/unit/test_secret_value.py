@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.secret_value import MAX_VALUE_BYTES, SecretValue, unwrap, wrap
+from mftgit.model.secrets.value import MAX_VALUE_BYTES, SecretValue, unwrap, wrap
 
 PLANTED = "planted-hunter2"
 PATH = "secrets/partner.yaml"

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     Destination,
     Source,
     Transfer,
 )
 from mftgit.model.names import LocationName, TransferName
-from mftgit.model.pattern import matches
-from mftgit.model.selection import Sighting, in_order, is_selected, look
-from mftgit.model.source import Checksum, Marker, Order, Regex
-from mftgit.model.triggers import IntervalTrigger
+from mftgit.model.transfers.pattern import matches
+from mftgit.model.transfers.selection import Sighting, in_order, is_selected, look
+from mftgit.model.transfers.source import Checksum, Marker, Order, Regex
+from mftgit.model.transfers.triggers import IntervalTrigger
 
 
 def transfer(

@@ -2,10 +2,7 @@
 
 from yaml import safe_load
 
-from mftgit.model.algorithms import Algorithms
-from mftgit.model.login import SecretRef
-from mftgit.model.names import SecretName, ServiceName
-from mftgit.model.service import (
+from mftgit.model.inbound.service import (
     Defence,
     HttpsService,
     Listen,
@@ -13,7 +10,10 @@ from mftgit.model.service import (
     SftpService,
     Uploads,
 )
-from mftgit.model.service_document import build_service
+from mftgit.model.inbound.service_document import build_service
+from mftgit.model.keys.algorithms import Algorithms
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.names import SecretName, ServiceName
 
 NAME = ServiceName("sftp")
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paramiko.sftp_attr import SFTPAttributes
 
-from mftgit.model import sftp_answer
-from mftgit.model.sftp_answer import Told
-from mftgit.model.sftp_fields import Status
+from mftgit.model.sftp import answer as sftp_answer
+from mftgit.model.sftp.answer import Told
+from mftgit.model.sftp.fields import Status
 
 FILE = Told(size_bytes=12, mode=0o100640, atime_s=1_700_000_000, mtime_s=1_700_000_001)
 FOLDER = Told(size_bytes=4096, mode=0o040755, atime_s=0, mtime_s=0)
@@ -113,6 +113,13 @@ def test_limits_are_told_as_openssh_has_them() -> None:
     )
     assert (sort, number) == (201, 9)
     assert [message.get_int64() for _ in range(4)] == [1000, 900, 900, 10]
+
+
+def test_owners_are_told_as_openssh_has_them() -> None:
+    sort, number, message = opened(sftp_answer.owners(9, ["acme", ""], ["acme"]))
+    assert (sort, number) == (201, 9)
+    assert message.get_binary() == b"\0\0\0\4acme\0\0\0\0"
+    assert message.get_binary() == b"\0\0\0\4acme"
 
 
 @pytest.mark.parametrize("named", [True, False])

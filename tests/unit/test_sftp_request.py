@@ -18,7 +18,7 @@ from sftp_requests import (
     u64,
 )
 
-from mftgit.model.sftp_asked import (
+from mftgit.model.sftp.asked import (
     Check,
     Close,
     Copy,
@@ -31,6 +31,7 @@ from mftgit.model.sftp_asked import (
     Malformed,
     Open,
     OpenFolder,
+    Owners,
     Read,
     ReadFolder,
     Remove,
@@ -47,9 +48,9 @@ from mftgit.model.sftp_asked import (
     Unsupported,
     Write,
 )
-from mftgit.model.sftp_fields import Wanted
-from mftgit.model.sftp_frames import MOST_PACKET_BYTES, Frames
-from mftgit.model.sftp_request import decode
+from mftgit.model.sftp.fields import Wanted
+from mftgit.model.sftp.frames import MOST_PACKET_BYTES, Frames
+from mftgit.model.sftp.request import decode
 
 ONE = b"\0\0\0\1"
 ALL = Wanted(size_bytes=12, owners=True, mode=0o640, atime_s=1_700_000_000, mtime_s=1_700_000_001)
@@ -83,6 +84,7 @@ MEANT: tuple[Request | Init, ...] = (
     Unsupported(number=7, why="there is no extension 'hardlink@openssh.com' here"),
     Copy(number=7, source=b"1", source_offset=0, length=0, target=b"2", target_offset=0),
     HomeFolder(number=7, user=""),
+    Owners(number=7, users=(0, 7), groups=(0,)),
     Check(
         number=7,
         path="/a",

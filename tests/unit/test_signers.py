@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.documents import MAX_SIZE_BYTES
-from mftgit.model.problem import Problem
-from mftgit.model.signer_lines import add_signer, check_principal, remove_signer
-from mftgit.model.signers import Signer, read_revoked, read_signers
-from mftgit.model.ssh_key import KINDS, PublicKey, read_key, read_key_text, read_strings
+from mftgit.model.documents.document import MAX_SIZE_BYTES
+from mftgit.model.documents.problem import Problem
+from mftgit.model.keys.ssh_key import KINDS, PublicKey, read_key, read_key_text, read_strings
+from mftgit.model.trust.signer_lines import add_signer, check_principal, remove_signer
+from mftgit.model.trust.signers import Signer, read_revoked, read_signers
 
 FILE = "trust/allowed_signers"
 

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from mftgit.errors import ConfigError
 from mftgit.model.access import Access, Kind, OperatorRole, Principal, admits
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     EVERYWHERE,
     ActiveOn,
     Member,
     Role,
 )
+from mftgit.model.documents.problem import Problem, format_problem, format_problems
+from mftgit.model.members.token import JoinToken, format_token, parse_token
 from mftgit.model.names import MemberName, is_name, parse_name, parse_revision
-from mftgit.model.problem import Problem, format_problem, format_problems
-from mftgit.model.token import JoinToken, format_token, parse_token
 
 
 @pytest.mark.parametrize("text", ["", "-a", "a-", "A", "a/b", "..", "a" * 64, "ä", "a\n"])

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.adapters import smb_requests as requests
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     EndpointBusyError,
     EndpointFullError,
     EndpointLostError,
     EndpointRefusedError,
     LoginError,
 )
-from mftgit.adapters.smb_requests import Found
-from mftgit.adapters.smb_status import BrokenAnswerError, kind_of, words_of
-from mftgit.adapters.smb_transport import MOST_BYTES, Transport
+from mftgit.adapters.smb import requests
+from mftgit.adapters.smb.requests import Found
+from mftgit.adapters.smb.status import BrokenAnswerError, kind_of, words_of
+from mftgit.adapters.smb.transport import MOST_BYTES, Transport
 
 YEAR_2000_NS = 946_684_800_000_000_000
 YEAR_2000 = 125_911_584_000_000_000  # in units of 100 ns since 1601

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from mftgit.model.fault import Fault
-from mftgit.model.location_document import build_location, format_location
-from mftgit.model.location_rules import check_location
-from mftgit.model.login import SecretRef
+from mftgit.model.documents.fault import Fault
+from mftgit.model.locations.document import build_location, format_location
+from mftgit.model.locations.login import SecretRef
+from mftgit.model.locations.smb import SmbLocation
 from mftgit.model.names import LocationName, SecretName
-from mftgit.model.smb_location import SmbLocation
+from mftgit.model.rules.location import check_location
 
 NAME = LocationName("a")
 LEAST: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mftgit.model.smb_names import wrong_name
+from mftgit.model.locations.smb_names import wrong_name
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.spread import Want, able_members, assign
-from mftgit.model.standing import Handover, Standing
-from mftgit.model.view import Sight, View
+from mftgit.model.ownership.spread import Want, able_members, assign
+from mftgit.model.ownership.standing import Handover, Standing
+from mftgit.model.ownership.view import Sight, View
 
 A, B, C = (MemberName(name) for name in "abc")
 KEYS = [TransferName(f"t{number}") for number in range(12)]

@@ -8,19 +8,19 @@ from certificate_lines import AUTHORITY_LINE
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     EndpointLostError,
     EndpointRefusedError,
     HostKeyError,
     LoginError,
 )
-from mftgit.adapters.sftp_wire import text, u32
-from mftgit.adapters.ssh_agent import Agent
-from mftgit.adapters.ssh_known_host import SHOWN, lines_for
-from mftgit.adapters.ssh_verdict import failure_of, shown_keys
+from mftgit.adapters.openssh.agent import Agent
+from mftgit.adapters.openssh.known_host import SHOWN, lines_for
+from mftgit.adapters.openssh.verdict import failure_of, shown_keys
+from mftgit.adapters.ssh.fields import text, u32
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.model.hop import hops
-from mftgit.model.location import SftpLocation
+from mftgit.model.locations.hop import hops
+from mftgit.model.locations.location import SftpLocation
 from mftgit.model.names import LocationName
 
 RSA = paramiko.RSAKey.generate(2048)

@@ -9,11 +9,11 @@ from certificate_lines import AUTHORITY_LINE, HOST_LINE, RSA_LINE, USER_LINE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.location import Client, Jump, LocalLocation, SftpLocation
-from mftgit.model.location_rules import check_location
-from mftgit.model.login import Auth, KeyAuth, PasswordAuth, SecretRef
+from mftgit.model.keys.ssh_certificate import CertifiedAs, read_certificate, read_certificate_line
+from mftgit.model.locations.location import Client, Jump, LocalLocation, SftpLocation
+from mftgit.model.locations.login import Auth, KeyAuth, PasswordAuth, SecretRef
 from mftgit.model.names import LocationName
-from mftgit.model.ssh_certificate import CertifiedAs, read_certificate, read_certificate_line
+from mftgit.model.rules.location import check_location
 
 SECOND = timedelta(seconds=1)
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ssh_keys import make_key, sign_key
 
-from mftgit.model.host_authority import read_authority
-from mftgit.model.ssh_certificate import Certificate, CertifiedAs, read_certificate_line
-from mftgit.model.ssh_key import PublicKey, read_key_blob
-from mftgit.model.ssh_user_key import ALGORITHMS, is_for, read_shown
-from mftgit.model.visitor import read_visitor
+from mftgit.model.inbound.visitor import read_visitor
+from mftgit.model.keys.host_authority import read_authority
+from mftgit.model.keys.ssh_certificate import Certificate, CertifiedAs, read_certificate_line
+from mftgit.model.keys.ssh_key import PublicKey, read_key_blob
+from mftgit.model.keys.ssh_user_key import ALGORITHMS, is_for, read_shown
 
 pytestmark = pytest.mark.needs("ssh-keygen")
 

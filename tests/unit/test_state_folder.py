@@ -17,7 +17,7 @@ from mftgit.adapters.process_lock import (
 )
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError
-from mftgit.model.config import Role
+from mftgit.model.configuration.config import Role
 from mftgit.model.names import MemberName
 
 BOOTSTRAP = Bootstrap(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.storage import (
+from mftgit.model.ownership.storage import (
     MAX_DIVIDED,
     Finding,
     Sharer,

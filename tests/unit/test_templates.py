@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.json_value import Json
-from mftgit.model.templates import (
+from mftgit.model.documents.json_value import Json
+from mftgit.model.documents.templates import (
     Variable,
     fill_in,
     find_templates,

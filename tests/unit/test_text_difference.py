@@ -6,7 +6,7 @@ from config_tree import entry, tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.text_difference import (
+from mftgit.model.revisions.text_difference import (
     MAX_FILE_BYTES,
     MAX_FILES,
     MAX_LINE,

@@ -4,7 +4,7 @@ from config_tree import tree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.three_way import MAX_LINES, Merged, merge_text, merge_trees
+from mftgit.model.revisions.three_way import MAX_LINES, Merged, merge_text, merge_trees
 
 LINES = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"d"]), max_size=8).map(b"".join)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.throttle import BURST_S, Throttle
+from mftgit.model.transfers.throttle import BURST_S, Throttle
 
 
 @given(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.main import run_verb
-from mftgit.model.config import Role
-from mftgit.model.events import EventName, Fact
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.configuration.config import Role
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.members.messages import MemberState, MemberStatus
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.transfer_status import LastRun, TransferState, TransferStatus
+from mftgit.model.transfers.status import LastRun, TransferState, TransferStatus
 
 NODE = MemberName("node-1")
 NAME = "caf\udce9\n\x1b[2Jforged\x9b"
@@ -87,7 +87,14 @@ def test_events_for_people_are_one_line_each_and_do_nothing_to_a_terminal(told: 
     assert text.count("\n") == 1
     assert text.strip("\n").isprintable()
     assert f"path={SHOWN.replace(chr(92) + 'n', ' ')} errors=" in text
-    assert "files=3 sha256=None" in text
+    assert text.endswith("files=3\n")
+    assert "None" not in text
+
+
+def test_what_a_member_told_that_does_not_run_is_marked_as_its_last_word(told: Told) -> None:
+    text = told("status")
+    assert "stopped" in text
+    assert "was idle" in " ".join(text.split())
 
 
 def test_the_status_in_json_tells_a_byte_that_is_not_utf_8_by_its_number(told: Told) -> None:

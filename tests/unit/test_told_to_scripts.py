@@ -3,11 +3,11 @@
 import pytest
 from config_tree import VALID, validate
 
-from mftgit.model.changes import member_changes
-from mftgit.model.changes_told import tell_member
+from mftgit.model.configuration.changes import member_changes
+from mftgit.model.configuration.changes_told import tell_member
 from mftgit.model.names import Revision
-from mftgit.model.signature_told import describe_signer, tell_signature
-from mftgit.model.trust import Finding, Outcome
+from mftgit.model.trust.signature_told import describe_signer, tell_signature
+from mftgit.model.trust.trust import Finding, Outcome
 
 REVISION = Revision("1" * 40)
 

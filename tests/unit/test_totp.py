@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.totp import STEP_S, code_at, read_key, step_of
+from mftgit.model.inbound.totp import STEP_S, code_at, read_key, step_of
 
 RFC = b"12345678901234567890"  # RFC 6238, appendix B
 keys = st.binary(min_size=16, max_size=64)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pgp_public import PUBLIC_KEY
 
-from mftgit.model.checksum import Sidecar
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Batch,
     Claiming,
@@ -19,14 +18,15 @@ from mftgit.model.config import (
     Source,
     Transfer,
 )
-from mftgit.model.content import Gzip, PgpEncrypt, PgpVerify
-from mftgit.model.location import LocalLocation, Location, SftpLocation
-from mftgit.model.login import PasswordAuth
+from mftgit.model.locations.location import LocalLocation, Location, SftpLocation
+from mftgit.model.locations.login import PasswordAuth
 from mftgit.model.names import LocationName, TransferName
-from mftgit.model.retry import Retry
-from mftgit.model.source import Checksum, Marker, Regex
-from mftgit.model.transfer_rules import check_folders, check_transfer
-from mftgit.model.triggers import CronTrigger, Trigger, WatchTrigger
+from mftgit.model.rules.transfer import check_folders, check_transfer
+from mftgit.model.transfers.checksum import Sidecar
+from mftgit.model.transfers.content import Gzip, PgpEncrypt, PgpVerify
+from mftgit.model.transfers.retry import Retry
+from mftgit.model.transfers.source import Checksum, Marker, Regex
+from mftgit.model.transfers.triggers import CronTrigger, Trigger, WatchTrigger
 
 ZONES = frozenset(zoneinfo.available_timezones())
 A, B = LocationName("a"), LocationName("b")

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.config import Ownership, Role
-from mftgit.model.messages import MemberState, MemberStatus
+from mftgit.model.configuration.config import Ownership, Role
+from mftgit.model.members.messages import MemberState, MemberStatus
+from mftgit.model.members.orders import Verb
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.orders import Verb
-from mftgit.model.pause import Pause
-from mftgit.model.transfer_status import TransferState, TransferStatus
-from mftgit.model.transfer_view import (
+from mftgit.model.transfers.pause import Pause
+from mftgit.model.transfers.status import TransferState, TransferStatus
+from mftgit.model.transfers.view import (
     NoTargetError,
     TransferView,
     Wanted,

@@ -7,7 +7,7 @@ from git_cli import git_ok
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.tree_id import object_id, tree_id
+from mftgit.model.revisions.tree_id import object_id, tree_id
 
 FILES = {"a.yaml": "1", "a/b": "2", "a.b/c/d": "3", "a-b": "4", "trust/é": "5", "a0": "6"}
 

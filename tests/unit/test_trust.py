@@ -9,14 +9,14 @@ from config_tree import VALID, entry, only, tree, validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.growth import History, grown, judge_growth
+from mftgit.model.documents.problem import format_problem
+from mftgit.model.keys.ssh_key import PublicKey, read_key
 from mftgit.model.names import Revision
-from mftgit.model.policy_version import check_policy_step
-from mftgit.model.problem import format_problem
-from mftgit.model.push import unsigned
-from mftgit.model.signers import Signer
-from mftgit.model.ssh_key import PublicKey, read_key
-from mftgit.model.trust import (
+from mftgit.model.revisions.push import unsigned
+from mftgit.model.trust.growth import History, grown, judge_growth
+from mftgit.model.trust.policy_version import check_policy_step
+from mftgit.model.trust.signers import Signer
+from mftgit.model.trust.trust import (
     MAX_TOLD,
     Evidence,
     Outcome,

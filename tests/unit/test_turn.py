@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mftgit.member.turn import waits_for_turn
-from mftgit.model.cohorts import Rollout
-from mftgit.model.config import Cluster
-from mftgit.model.messages import Head, RolloutState, Turn
+from mftgit.model.configuration.config import Cluster
+from mftgit.model.members.messages import Head, RolloutState, Turn
+from mftgit.model.members.record import Wait
 from mftgit.model.names import MemberName, Revision
-from mftgit.model.record import Wait
-from mftgit.model.windows import Window, Windows
+from mftgit.model.rollout.cohorts import Rollout
+from mftgit.model.rollout.windows import Window, Windows
 
 ME = MemberName("node-1")
 OID, NEWER = Revision("a" * 40), Revision("b" * 40)

@@ -9,10 +9,10 @@ from config_tree import VALID, entry, found, tree, validate, validator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.documents import MAX_SIZE_BYTES
-from mftgit.model.problem import format_problems
-from mftgit.model.tree import Entry
-from mftgit.model.validate import MAX_PROBLEMS, Validator
+from mftgit.model.documents.document import MAX_SIZE_BYTES
+from mftgit.model.documents.problem import format_problems
+from mftgit.model.rules.tree import Entry
+from mftgit.model.rules.validate import MAX_PROBLEMS, Validator
 from mftgit.resources import load_schemas
 
 SECRET = "hunter2-hunter2"

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mftgit.model.names import Epoch, MemberName, TransferName
-from mftgit.model.session import Told, format_told, parse_told, see_sessions
-from mftgit.model.standing import MAX_KEYS, MAX_WHY, Handover, Standing, parse_standing
-from mftgit.model.view import FREE, View
+from mftgit.model.ownership.session import Told, format_told, parse_told, see_sessions
+from mftgit.model.ownership.standing import MAX_KEYS, MAX_WHY, Handover, Standing, parse_standing
+from mftgit.model.ownership.view import FREE, View
 
 ONE, TWO = MemberName("one"), MemberName("two")
 T, U = TransferName("t"), TransferName("u")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mftgit.model.visitor import read_visitor
+from mftgit.model.inbound.visitor import read_visitor
 
 
 @pytest.mark.parametrize(

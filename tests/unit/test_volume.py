@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.chart import HEIGHT, WIDTH, draw_failures, draw_volume
-from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.names import MemberName
-from mftgit.model.sessions_told import MOST_TOLD, SessionsTold, parse_sessions, tell_sessions
-from mftgit.model.volume import (
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.inbound.sessions_told import (
+    MOST_TOLD,
+    SessionsTold,
+    parse_sessions,
+    tell_sessions,
+)
+from mftgit.model.monitoring.chart import HEIGHT, WIDTH, draw_failures, draw_volume
+from mftgit.model.monitoring.volume import (
     About,
     Amount,
     Bar,
@@ -23,6 +27,7 @@ from mftgit.model.volume import (
     first_hour,
     hour_of,
 )
+from mftgit.model.names import MemberName
 
 NOW = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 """An uploaded file is news for the transfers whose folders it is in, and for no other."""
 
 from mftgit.model.names import TransferName
-from mftgit.model.watched import WatchedFolders
+from mftgit.model.transfers.watched import WatchedFolders
 
 FLAT, DEEP, ALL = (TransferName(name) for name in ("flat", "deep", "all"))
 FOLDERS = WatchedFolders(

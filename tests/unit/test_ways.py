@@ -3,19 +3,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.config import (
+from mftgit.model.configuration.config import (
     AfterSuccess,
     Destination,
     Overwrite,
     Source,
     Transfer,
 )
-from mftgit.model.location import LocalLocation
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import LocationName, TransferName
-from mftgit.model.rings import Leg, find_rings, going_round
-from mftgit.model.transfer_rules import legs_of
-from mftgit.model.triggers import WatchTrigger
-from mftgit.model.ways import Ways
+from mftgit.model.rules.rings import Leg, find_rings, going_round
+from mftgit.model.rules.transfer import legs_of
+from mftgit.model.rules.ways import Ways
+from mftgit.model.transfers.triggers import WatchTrigger
 
 ROOT = LocalLocation(name=LocationName("root"), path=".")
 

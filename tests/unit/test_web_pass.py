@@ -5,11 +5,18 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.account import Account, Factor, Login, Place
+from mftgit.model.inbound.account import Account, Factor, Login, Place
+from mftgit.model.inbound.serving import Served
+from mftgit.model.inbound.web_pass import (
+    MAX_PASS_BYTES,
+    Pass,
+    account_of,
+    format_pass,
+    key_of,
+    read_pass,
+)
 from mftgit.model.names import AccountName, LocationName
-from mftgit.model.secret_value import SecretValue
-from mftgit.model.serving import Served
-from mftgit.model.web_pass import MAX_PASS_BYTES, Pass, account_of, format_pass, key_of, read_pass
+from mftgit.model.secrets.value import SecretValue
 
 KEY = key_of("a certificate")
 PASS = Pass(

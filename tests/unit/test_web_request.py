@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.web_request import (
+from mftgit.model.inbound.web_request import (
     MAX_TARGET_BYTES,
     NoSuchSpanError,
     Piece,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mftgit.model.windows import (
+from mftgit.model.rollout.windows import (
     DAYS,
     Closed,
     Window,

@@ -4,8 +4,15 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from waiting import until
 
-from mftgit.controller.worked_out import MAX_WAITING, StillWorkingError, WorkedOut
+from mftgit.controller.views.worked_out import (
+    MAX_OF_ONE,
+    MAX_WAITING,
+    MAX_WAITS_OF_ONE,
+    StillWorkingError,
+    WorkedOut,
+)
 
 
 class Work:
@@ -72,6 +79,47 @@ def test_no_more_wait_than_is_allowed(work: Work, worked: WorkedOut[int, int]) -
             worked.get(key, wait_s=0)
     with pytest.raises(StillWorkingError, match="others"):
         worked.get(MAX_WAITING, wait_s=0)
+
+
+def ask(worked: WorkedOut[int, int], key: int, by: str | None, *, wait_s: float = 0.0) -> str:
+    """Return what somebody is told who asks."""
+    try:
+        return str(worked.get(key, wait_s=wait_s, by=by))
+    except StillWorkingError as error:
+        return str(error)
+
+
+def test_one_who_asks_for_very_much_leaves_room_for_others(
+    work: Work, worked: WorkedOut[int, int]
+) -> None:
+    work.go.clear()
+    told = [ask(worked, key, "ann") for key in range(MAX_WAITING)]
+    assert [text.startswith("this takes long") for text in told].count(True) == MAX_OF_ONE
+    assert "that you asked for are being worked out" in told[-1]
+    assert "this takes long" in ask(worked, 100, "bob")
+    assert "this takes long" in ask(worked, 101, None)
+    assert "this takes long" in ask(worked, 0, "ann")  # the same once more costs nothing
+    work.go.set()
+    until(lambda: ask(worked, 102, "ann", wait_s=60) == "204")
+
+
+def test_one_who_asks_at_many_windows_holds_two_threads_at_most(
+    work: Work, worked: WorkedOut[int, int]
+) -> None:
+    work.go.clear()
+    threads = [
+        threading.Thread(target=ask, args=(worked, 1, "ann"), kwargs={"wait_s": 60})
+        for _ in range(MAX_WAITS_OF_ONE)
+    ]
+    for each in threads:
+        each.start()
+    until(lambda: worked._waits["ann"] == MAX_WAITS_OF_ONE)
+    assert "ask again" in ask(worked, 1, "ann", wait_s=60)
+    work.go.set()
+    for each in threads:
+        each.join()
+    assert ask(worked, 1, "ann", wait_s=60) == "2"
+    assert not worked._waits
 
 
 def test_the_oldest_answer_is_forgotten(work: Work, worked: WorkedOut[int, int]) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.written import MAX_PIECES, Written
+from mftgit.model.inbound.written import MAX_PIECES, Written
 
 PIECES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 15), st.booleans()), max_size=40)
 

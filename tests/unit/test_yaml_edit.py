@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mftgit.model.documents import read_document
-from mftgit.model.sample_text import sample_text, write_inline, write_yaml
-from mftgit.model.yaml_edit import edit_document
+from mftgit.model.documents.document import read_document
+from mftgit.model.documents.sample_text import sample_text, write_inline, write_yaml
+from mftgit.model.documents.yaml_edit import edit_document
 
 TEXT = """\
 # What it is for

@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from mftgit.adapters.sftp_partner import SftpPartner
+from mftgit.adapters.sftp.partner import SftpPartner
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.demo.counted import Consumer, Count, count, received_names
 from mftgit.cli.demo.processes import DemoFailedError, Processes, call, mftgit_command, need_git
 from mftgit.cli.status import read_status
-from mftgit.controller.cluster_status import ClusterStatus
-from mftgit.model.ledger_line import parse_line
+from mftgit.controller.views.cluster_status import ClusterStatus
+from mftgit.model.transfers.ledger_line import parse_line
 from mftgit.resources import read_sample
 
 TRANSFER = "invoices"
@@ -26,8 +26,8 @@ NODES = ("node-1", "node-2")
 PARTNER_USER = "acme"
 KEY_FILE = "partner.key"
 
-_CONVERGE_S = 20.0
-_DELIVER_S = 20.0
+_CONVERGE_S = 60.0
+_DELIVER_S = 60.0
 _GIT_OVERRIDES = ("GIT_SSL_CAINFO", "GIT_SSL_NO_VERIFY", "GIT_DIR", "GIT_WORK_TREE")
 
 
@@ -134,9 +134,11 @@ class Story:
             self._drop(name)
         dropped = time.monotonic()
         self._until(f"the partner has {', '.join(names)}", self._all_received, _DELIVER_S)
+        taken_s = time.monotonic() - dropped
+        self._until("the owner shows in the status", self._taken_over, _DELIVER_S)
         self._say(
             f"{told}: {len(names)} files are at the partner",
-            f"owner {self.owner()}, {time.monotonic() - dropped:.1f} s after the drop",
+            f"owner {self.owner()}, {taken_s:.1f} s after the drop",
         )
 
     def push_broken(self) -> None:

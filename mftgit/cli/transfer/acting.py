@@ -8,22 +8,22 @@ from typing import Final
 import click
 
 from mftgit.adapters.clock import SystemClock, rfc3339
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.process_lock import one_at_a_time, wake
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.orders import give_order, user
 from mftgit.cli.transfer.here import Here, read_active, read_here
 from mftgit.errors import ConfigError, MftgitError, TransientError
-from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.storage import STATE
-from mftgit.model.events import EventName
+from mftgit.member.outbound.ownership.storage import STATE
+from mftgit.member.outbound.records.pauses import Pauses
+from mftgit.model.events.event import EventName
+from mftgit.model.members.orders import Verb
 from mftgit.model.names import TransferName
-from mftgit.model.orders import Verb
-from mftgit.model.pause import Pause
 from mftgit.model.printable import printable
-from mftgit.model.transfer_status import TransferState, TransferStatus
-from mftgit.model.under_way import describe_under_way
+from mftgit.model.transfers.pause import Pause
+from mftgit.model.transfers.status import TransferState, TransferStatus
+from mftgit.model.transfers.under_way import describe_under_way
 
 _KNOWN_BY: Final = (
     "every member that may own it knows by its next look, and within a second where it runs"
@@ -73,11 +73,11 @@ Example:
 @dir_option
 @json_option
 def stop(name: TransferName, folder: StateFolder, as_json: bool) -> None:
-    """End the run of transfer NAME that is under way, on the member that owns it, after the file at hand.
+    """End the run of transfer NAME that is under way, on the member that owns it.
 
-    The file at hand is finished, because a part of it is of no use to anybody; what the run has not come to stays at
-    the source for the next one. A transfer that watches its source goes on with its next look: `pause` keeps it from
-    that.
+    A large file is cut off, and the next run goes on with it where it was; small files at hand are finished. What the
+    run has not come to stays at the source for the next one. A transfer that watches its source goes on with its next
+    look: `pause` keeps it from that.
     """
     here = read_here(folder)
     _check_is_ours(here, name)
@@ -89,7 +89,8 @@ def stop(name: TransferName, folder: StateFolder, as_json: bool) -> None:
         under_way = [each.as_json() for each in status.under_way]
         print_json({"member": here.bootstrap.name, "transfer": name, "under_way": under_way})
         return
-    click.echo(f"Member {here.bootstrap.name} ends the run of {name} after the file at hand.")
+    cut = ", in the middle of:" if status.under_way else "."
+    click.echo(f"Member {here.bootstrap.name} ends the run of {name}{cut}")
     for way in status.under_way:
         click.echo(f"  {printable(describe_under_way(way))}")
 

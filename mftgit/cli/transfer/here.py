@@ -12,14 +12,14 @@ from mftgit.cli.rules import make_validator
 from mftgit.cli.transfer.patience import Patience
 from mftgit.errors import ConfigError, TransientError
 from mftgit.member.kept import read_record
-from mftgit.model.config import Generation, Transfer
-from mftgit.model.messages import MemberStatus, parse_member_status
+from mftgit.model.configuration.config import Generation, Transfer
+from mftgit.model.configuration.render import render
+from mftgit.model.members.messages import MemberStatus, parse_member_status
 from mftgit.model.names import MemberName, Revision, TransferName
-from mftgit.model.parts import Parts
+from mftgit.model.ownership.standing import Standing
 from mftgit.model.printable import printable
-from mftgit.model.render import render
-from mftgit.model.standing import Standing
-from mftgit.model.transfer_status import TransferStatus
+from mftgit.model.rules.parts import Parts
+from mftgit.model.transfers.status import TransferStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

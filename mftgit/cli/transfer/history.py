@@ -13,13 +13,13 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.transfer.patience import Patience
 from mftgit.errors import ConfigError
-from mftgit.member.outbound.history import ledgers, newest_first
-from mftgit.member.outbound.storage import STATE
+from mftgit.member.outbound.ownership.storage import STATE
+from mftgit.member.outbound.records.history import ledgers, newest_first
 from mftgit.model.amounts import format_bytes, format_rate, format_span
-from mftgit.model.history import Asked, parse_when, tell_line
-from mftgit.model.ledger_line import Line
 from mftgit.model.names import TransferName
 from mftgit.model.printable import printable
+from mftgit.model.transfers.history import Asked, parse_when, tell_line
+from mftgit.model.transfers.ledger_line import Line
 
 _SHORT: Final = 8
 _HEAD: Final = (

@@ -12,13 +12,17 @@ from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.transfer.here import Active, Here, not_running, read_active, read_here
 from mftgit.model.amounts import format_bytes
-from mftgit.model.config import Transfer
-from mftgit.model.definition import describe_location, describe_trigger, tell_definition
+from mftgit.model.configuration.config import Transfer
+from mftgit.model.configuration.definition import (
+    describe_location,
+    describe_trigger,
+    tell_definition,
+)
 from mftgit.model.names import TransferName
-from mftgit.model.pause import read_pause_fields
 from mftgit.model.printable import printable
-from mftgit.model.transfer_status import TransferStatus
-from mftgit.model.under_way import describe_under_way
+from mftgit.model.transfers.pause import read_pause_fields
+from mftgit.model.transfers.status import TransferStatus
+from mftgit.model.transfers.under_way import describe_under_way
 
 _COLOURS: Final = {"failing": "red", "running": "green", "ending": "yellow"}
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from mftgit.adapters.clock import SystemClock, rfc3339
-from mftgit.adapters.event_store import EventStore
+from mftgit.adapters.events.store import EventStore
 from mftgit.adapters.process_lock import one_at_a_time, wake
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
@@ -19,14 +19,14 @@ from mftgit.cli.transfer.here import Active, Here, not_running, read_active, rea
 from mftgit.cli.transfer.looking import owner as words_of
 from mftgit.cli.transfer.patience import Patience
 from mftgit.errors import ConfigError, TransientError
-from mftgit.member.outbound.moves import Moves
-from mftgit.member.outbound.storage import STATE
-from mftgit.model.config import Ownership, Transfer
-from mftgit.model.events import EventName
-from mftgit.model.move import Move
+from mftgit.member.outbound.ownership.storage import STATE
+from mftgit.member.outbound.records.moves import Moves
+from mftgit.model.configuration.config import Ownership, Transfer
+from mftgit.model.events.event import EventName
 from mftgit.model.names import MemberName, TransferName
 from mftgit.model.printable import printable
-from mftgit.model.transfer_status import TransferStatus
+from mftgit.model.transfers.move import Move
+from mftgit.model.transfers.status import TransferStatus
 
 _LOOK_S: Final = 0.1
 

@@ -8,13 +8,13 @@ from typing import Final
 import click
 
 from mftgit.adapters.clock import SystemClock
-from mftgit.adapters.endpoint import Endpoint
+from mftgit.adapters.endpoint.contract import Endpoint
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.state_folder import StateFolder
 from mftgit.cli.options import Name, dir_option, json_option, print_json
 from mftgit.cli.transfer.here import Active, read_active
 from mftgit.cli.transfer.patience import Patience
-from mftgit.member.outbound.opening import open_location
+from mftgit.member.outbound.places.opening import open_location
 from mftgit.member.outbound.trial import (
     Step,
     try_content,
@@ -24,12 +24,12 @@ from mftgit.member.outbound.trial import (
     try_source,
 )
 from mftgit.member.secrets import Unsealer
-from mftgit.model.definition import describe_location
-from mftgit.model.location import Location
+from mftgit.model.configuration.definition import describe_location
+from mftgit.model.locations.location import Location
 from mftgit.model.names import LocationName, SecretName, TransferName
-from mftgit.model.needs import secrets_of, secrets_of_transfer
 from mftgit.model.printable import printable
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.needs import secrets_of, secrets_of_transfer
+from mftgit.model.secrets.value import SecretValue
 
 FAILED: Final = 1
 

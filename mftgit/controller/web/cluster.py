@@ -6,11 +6,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_server.doors import NotServedError
 from mftgit.adapters.process_lock import is_running
-from mftgit.controller.cluster_status import ClusterStatus, mark_of_cluster, status_of_cluster
-from mftgit.controller.recovery import is_recoverable
-from mftgit.controller.steer import ABORT, PAUSE, RESUME, Word, promote, steer, there
+from mftgit.controller.recovery.seal import is_recoverable
+from mftgit.controller.rollout.steer import ABORT, PAUSE, RESUME, Word, promote, steer, there
+from mftgit.controller.views.cluster_status import (
+    ClusterStatus,
+    mark_of_cluster,
+    status_of_cluster,
+    what_runs,
+)
 from mftgit.controller.web.doors import (
     AnyDoor,
     ApiDoor,
@@ -24,7 +29,8 @@ from mftgit.controller.web.doors import (
 from mftgit.controller.web.parts import WebParts
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
-from mftgit.model.rollout import NothingToDoError, describe
+from mftgit.model.rollout.orders import NothingToDoError
+from mftgit.model.rollout.told import describe, tell_unseen
 
 _T = TypeVar("_T")
 _KEPT_S = 3.0
@@ -73,7 +79,9 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
         )
 
     def page(_asked: Asked) -> Page:
-        values = {"cluster": kept.get(mark(), found).as_json()}
+        cluster = kept.get(mark(), found).as_json()
+        unseen = tell_unseen((cluster["rollout"] or {}).get("unseen", ()))
+        values = {"cluster": cluster, "unseen": unseen}
         return Page(template="cluster.html", title="Cluster", values=values, live="cluster")
 
     return [
@@ -91,7 +99,10 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             role=OperatorRole.READ,
             summary="How the roll-out of the newest revision is: what `mftgit rollout status --json` prints.",
             answer="output-rollout-status",
-            handle=lambda _: describe(_served(lambda: there(parts.registry.rollout()))),
+            handle=lambda _: describe(
+                _served(lambda: there(parts.registry.rollout())),
+                what_runs(parts.registry.members()),
+            ),
         ),
         PageDoor(path="/cluster", handle=page),
         PageDoor(path="/", handle=lambda _: GoTo(path="/cluster")),

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from mftgit.controller.history import Comparison
-from mftgit.model.change_words import components_of, restarts
-from mftgit.model.changes import ComponentChange, MemberChange, Presence
-from mftgit.model.changes_grouped import grouped
-from mftgit.model.changes_markdown import shown
-from mftgit.model.flat import FieldChange
+from mftgit.controller.views.history import Comparison
+from mftgit.model.configuration.change_words import components_of, restarts
+from mftgit.model.configuration.changes import ComponentChange, MemberChange, Presence
+from mftgit.model.configuration.changes_grouped import grouped
+from mftgit.model.configuration.changes_markdown import shown
+from mftgit.model.configuration.flat import FieldChange
 from mftgit.model.printable import printable
-from mftgit.model.text_difference import FileDifference, Side
+from mftgit.model.revisions.text_difference import FileDifference, Side
 
 MOST_COMPONENTS: Final = 200
 """Of one kind, on one group of members, on a page; the API tells all."""

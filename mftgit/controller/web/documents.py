@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mftgit.adapters.http_doors import NotServedError, Pool
+from mftgit.adapters.http_server.doors import NotServedError, Pool
 from mftgit.controller.web.doors import AnyDoor, ApiDoor, Asked, not_found
 from mftgit.controller.web.history import PROPOSED
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.served import revision_of, served
 from mftgit.model.access import OperatorRole
-from mftgit.model.documents import MAX_SIZE_BYTES
-from mftgit.model.draft import MAX_BYTES, MAX_FILES, check_path, text_of
+from mftgit.model.documents.document import MAX_SIZE_BYTES
 from mftgit.model.names import Revision
 from mftgit.model.printable import printable
-from mftgit.model.tree import Entry
+from mftgit.model.revisions.draft import MAX_BYTES, MAX_FILES, check_path, text_of
+from mftgit.model.rules.tree import Entry
 
 MAX_BODY_BYTES: Final = 3 * MAX_BYTES
 """A browser sends a character that is none of ASCII's letters as three, or more."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mftgit.adapters.http_doors import NotServedError, Pool, Response
+from mftgit.adapters.http_server.doors import NotServedError, Pool, Response
 from mftgit.model.access import OperatorRole, Principal
 
 MAX_BODY_BYTES = 64 << 10

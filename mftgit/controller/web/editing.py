@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from mftgit.adapters.git_objects import StoreError
-from mftgit.adapters.http_doors import NotServedError, Pool
-from mftgit.controller.proposals import ProposalRefusedError
+from mftgit.adapters.git.objects import StoreError
+from mftgit.adapters.http_server.doors import NotServedError, Pool
+from mftgit.controller.gate.proposals import ProposalRefusedError
 from mftgit.controller.web.documents import MAX_BODY_BYTES, loaded
 from mftgit.controller.web.doors import AnyDoor, Asked, GoTo, Page, PageDoor, not_found
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.served import served
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
-from mftgit.model.documents import Kind
-from mftgit.model.draft import Draft, check_path, overlay, text_of
+from mftgit.model.documents.document import Kind
+from mftgit.model.documents.places import CLUSTER_FILE, FOLDERS, kind_of
+from mftgit.model.documents.problem import Problem
 from mftgit.model.names import CHANGES, MAIN, Revision, is_name
-from mftgit.model.places import CLUSTER_FILE, FOLDERS, kind_of
 from mftgit.model.printable import printable
-from mftgit.model.problem import Problem
-from mftgit.model.proposal import free_name
-from mftgit.model.tree import Tree
+from mftgit.model.revisions.draft import Draft, check_path, overlay, text_of
+from mftgit.model.revisions.proposal import free_name
+from mftgit.model.rules.tree import Tree
 
 _PROPOSE: Final = OperatorRole.PROPOSE
 _NEW: Final = [folder for folder in FOLDERS if folder != "secrets"]
@@ -172,7 +172,12 @@ def editor_page(
 
 def not_kept(problems: int) -> str:
     """Return the words for what was to be kept and has ``problems``."""
-    return f"Not kept in your draft yet: {problems} problem{'' if problems == 1 else 's'}, as told below."
+    return f"Not kept in your draft yet: {counted(problems)}, as told below."
+
+
+def counted(problems: int) -> str:
+    """Return how many ``problems`` there are, in words."""
+    return f"{problems} problem{'' if problems == 1 else 's'}"
 
 
 def _new(parts: WebParts, asked: Asked) -> Page | GoTo:

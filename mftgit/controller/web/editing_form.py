@@ -1,23 +1,24 @@
 """The form of a document, made from its schema; what it cannot say is said in pieces of YAML, or in the text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from mftgit.adapters.http_doors import Pool
+from mftgit.adapters.http_server.doors import Pool
 from mftgit.controller.web.documents import MAX_BODY_BYTES, loaded
 from mftgit.controller.web.doors import AnyDoor, Asked, GoTo, Page, PageDoor, not_found
-from mftgit.controller.web.editing import edit_url, editor_page, not_kept
+from mftgit.controller.web.editing import counted, edit_url, editor_page, not_kept
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.served import served
 from mftgit.errors import ConfigError
 from mftgit.model.access import OperatorRole
-from mftgit.model.documents import Document, Kind, parse_document
-from mftgit.model.draft import Draft, overlay, text_of
-from mftgit.model.places import kind_of
+from mftgit.model.documents.document import Document, Kind, parse_document
+from mftgit.model.documents.places import kind_of
+from mftgit.model.documents.problem import Problem
+from mftgit.model.documents.schema_form import FormError, FormField, SchemaForm
+from mftgit.model.documents.yaml_edit import edit_document
 from mftgit.model.printable import printable
-from mftgit.model.problem import Problem
-from mftgit.model.schema_form import FormError, FormField, SchemaForm
-from mftgit.model.yaml_edit import edit_document
+from mftgit.model.revisions.draft import Draft, overlay, text_of
 from mftgit.resources import load_schemas
 
 _FIELD: Final = "field"
@@ -130,20 +131,39 @@ def _page(
     elsewhere = []
     for problem in problems:
         if problem.file == path and problem.pointer in names:
-            at.setdefault(problem.pointer, []).append(f"{problem.message} {problem.hint}".strip())
+            words = "; ".join(filter(None, (problem.message, problem.hint)))
+            at.setdefault(problem.pointer, []).append(words)
         else:
             elsewhere.append(problem.as_json())
+    typed = {name: text.replace("\r\n", "\n") for name, text in (said or {}).items()}
+    told = at.keys() | {name for name, text in typed.items() if text}
     values: dict[str, Any] = {
         "document": path,
         "fields": fields,
-        "typed": {name: text.replace("\r\n", "\n") for name, text in (said or {}).items()},
+        "opened": {name for each in fields for name in _opened(each, told)},
+        "typed": typed,
         "here": at,
         "elsewhere": elsewhere,
         "refused": refused,
         "is_checked": is_checked,
+        "told": "" if refused else _told(sum(map(len, at.values())) + len(elsewhere), is_checked),
     }
     return Page(template="edit-form.html", title=printable(path), values=values, status=status)
 
 
+def _told(problems: int, is_checked: bool) -> str:  # noqa: FBT001
+    if is_checked:
+        return "No problem was found."
+    return f"{counted(problems)}." if problems else ""
+
+
 def _names(fields: Sequence[FormField]) -> list[str]:
     return [name for each in fields for name in (each.pointer, *_names(each.parts))]
+
+
+def _opened(field: FormField, told: AbstractSet[str]) -> Iterator[str]:
+    """Give what of ``field`` is open from the start: what is needed or filled, or has something ``told`` in it."""
+    if field.required or field.is_filled or not told.isdisjoint(_names([field])):
+        yield field.pointer
+    for part in field.parts:
+        yield from _opened(part, told)

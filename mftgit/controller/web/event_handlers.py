@@ -6,7 +6,7 @@ from typing import Any, Final
 from mftgit.controller.web.doors import AnyDoor, ApiDoor, Page, PageDoor, Topic
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
-from mftgit.model.transfer_view import NOT_HEARD
+from mftgit.model.transfers.view import NOT_HEARD
 from mftgit.resources import load_schemas
 
 _MEMBER: Final = {"type": "string", "minLength": 1, "maxLength": 64}

@@ -13,15 +13,15 @@ from dataclasses import replace
 from typing import Final
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.event_search import Searched
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.http_doors import NotServedError
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.events.search import Searched
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.http_server.doors import NotServedError
+from mftgit.adapters.registry.registry import Registry
 from mftgit.controller.web.doors import Asked
 from mftgit.controller.web.event_told import query_of, tell, whole_number
 from mftgit.controller.web.sessions import Sessions
-from mftgit.model.event_query import EventQuery
-from mftgit.model.events import Event
+from mftgit.model.events.event import Event
+from mftgit.model.events.query import EventQuery
 from mftgit.model.printable import json_line
 
 MOST: Final = 100

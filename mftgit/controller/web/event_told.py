@@ -4,12 +4,12 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_server.doors import NotServedError
 from mftgit.controller.web.doors import Asked, Schema
-from mftgit.model.event_kinds import KINDS, Group, Severity, account, component
-from mftgit.model.event_query import FILTERS, EventQuery, QueryError, parse_query
-from mftgit.model.event_words import say
-from mftgit.model.events import Event
+from mftgit.model.events.event import Event
+from mftgit.model.events.kinds import KINDS, Group, Severity, account, component
+from mftgit.model.events.query import FILTERS, EventQuery, QueryError, parse_query
+from mftgit.model.events.words import say
 from mftgit.resources import load_schemas
 
 POSITION: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": 2**62}

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from mftgit.adapters.event_search import Searched
-from mftgit.adapters.http_doors import NotServedError, Pool
+from mftgit.adapters.events.search import Searched
+from mftgit.adapters.http_server.doors import NotServedError, Pool
 from mftgit.controller.web.doors import AnyDoor, ApiDoor, Asked, Page, PageDoor, StreamDoor
 from mftgit.controller.web.event_lines import EventLines
 from mftgit.controller.web.event_told import (
@@ -19,8 +19,8 @@ from mftgit.controller.web.event_told import (
 )
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
-from mftgit.model.event_kinds import Group, Severity
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.events.kinds import Group, Severity
 from mftgit.model.printable import json_line
 from mftgit.resources import load_schemas
 

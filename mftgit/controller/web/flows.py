@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_server.doors import NotServedError
 from mftgit.controller.web.doors import Asked
 from mftgit.controller.web.parts import WebParts
-from mftgit.model.chart import HEIGHT, WIDTH, draw_failures, draw_volume
-from mftgit.model.events import EventName
-from mftgit.model.volume import Flow, Step
+from mftgit.model.events.event import EventName
+from mftgit.model.monitoring.chart import HEIGHT, WIDTH, draw_failures, draw_volume
+from mftgit.model.monitoring.volume import Flow, Step
 
 ON_A_PAGE: Final = 50
 MOST: Final = 500

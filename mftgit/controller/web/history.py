@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from mftgit.adapters.http_doors import NotServedError, Pool
-from mftgit.controller.history import MOST_AT_ONCE, Row, tell_row
+from mftgit.adapters.http_server.doors import NotServedError, Pool
+from mftgit.controller.views.history import MOST_AT_ONCE, Row, tell_row
 from mftgit.controller.web.differences import show
 from mftgit.controller.web.doors import (
     AnyDoor,
@@ -23,7 +23,7 @@ from mftgit.controller.web.served import revision_of, served
 from mftgit.model.access import OperatorRole
 from mftgit.model.names import Revision
 from mftgit.model.printable import printable
-from mftgit.model.signature_told import describe_signer
+from mftgit.model.trust.signature_told import describe_signer
 from mftgit.resources import load_schemas
 
 _AT_ONCE: Final = 20
@@ -69,7 +69,8 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
     def compared(asked: Asked) -> Any:
         before, after = _pair(parts, asked)
         return served(
-            lambda: history.compare(history.known(before), history.known(after)), missing=404
+            lambda: history.compare(history.known(before), history.known(after), by=asked.who.name),
+            missing=404,
         )
 
     revert = ApiDoor(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_server.doors import NotServedError
 from mftgit.controller.web.doors import (
     AnyDoor,
     ApiDoor,
@@ -18,12 +18,12 @@ from mftgit.controller.web.doors import (
 from mftgit.controller.web.flows import BY, EVENTS, PAGED, VOLUME, charts, history, volume
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
-from mftgit.model.bans import covering
-from mftgit.model.events import EventName
-from mftgit.model.messages import MemberStatus
+from mftgit.model.events.event import EventName
+from mftgit.model.inbound.bans import covering
+from mftgit.model.members.messages import MemberStatus
+from mftgit.model.monitoring.volume import ALL, Flow
 from mftgit.model.names import is_name
-from mftgit.model.transfer_view import NOT_HEARD
-from mftgit.model.volume import ALL, Flow
+from mftgit.model.transfers.view import NOT_HEARD
 from mftgit.resources import load_schemas
 
 _WAITS_S: Final = 1.0

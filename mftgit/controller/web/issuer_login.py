@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from mftgit.adapters.http_doors import Door, Pool, Request, Response
+from mftgit.adapters.http_server.doors import Door, Pool, Request, Response
 from mftgit.adapters.openid import make_verifier
-from mftgit.controller.vouching import Vouching
+from mftgit.controller.operators.vouching import Vouching
 from mftgit.controller.web.doors import GoTo
 from mftgit.controller.web.serve import go_to, parsed
 from mftgit.controller.web.sessions import host_cookie

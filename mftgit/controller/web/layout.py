@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from mftgit.adapters.http_doors import Door, NotServedError, Request, Response
+from mftgit.adapters.http_server.doors import Door, NotServedError, Request, Response
 from mftgit.adapters.page_templates import PageTemplates
 from mftgit.controller.web.doors import Page
 from mftgit.model.access import Access, OperatorRole, Principal

@@ -12,7 +12,7 @@ from functools import partial
 
 from loguru import logger
 
-from mftgit.adapters.http_doors import Door, Request
+from mftgit.adapters.http_server.doors import Door, Request
 from mftgit.controller.web.doors import Topic
 from mftgit.controller.web.serve import refuse_call
 from mftgit.controller.web.sessions import Sessions

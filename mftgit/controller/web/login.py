@@ -3,8 +3,8 @@
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.http_doors import (
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.http_server.doors import (
     Door,
     NotAuthenticatedError,
     NotServedError,
@@ -13,8 +13,8 @@ from mftgit.adapters.http_doors import (
     Response,
     TooManyTriesError,
 )
-from mftgit.adapters.web_sessions import make_session_secret
-from mftgit.controller.vouching import Vouching
+from mftgit.adapters.registry.web_sessions import make_session_secret
+from mftgit.controller.operators.vouching import Vouching
 from mftgit.controller.web.doors import GoTo, Page
 from mftgit.controller.web.issuer_login import BEGIN, IssuerLogin
 from mftgit.controller.web.layout import Layout
@@ -22,7 +22,7 @@ from mftgit.controller.web.parts import LogIn
 from mftgit.controller.web.serve import error_of, go_to, page_response, parsed, read_form
 from mftgit.controller.web.sessions import Sessions, host_cookie, session_cookie
 from mftgit.model.access import Access, Principal
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events.event import EventName, Fact
 from mftgit.model.web_guard import is_form_token, own_path, read_cookie, why_foreign
 
 _FORM_COOKIE: Final = "__Host-mftgit-login"
@@ -102,7 +102,10 @@ class Login:
         except TooManyTriesError as error:
             return self._shown(request, to=to, refused=str(error), name=name, status=429)
         except NotAuthenticatedError:
-            refused = "This did not let you in: a name, its password, and a one-time code where one is set up."
+            refused = (
+                "You were not let in. Check the name and the password, and give a one-time code "
+                "if you have set that up."
+            )
             return self._shown(request, to=to, refused=refused, name=name, status=403)
         return self._let_in(request, who, to)
 

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mftgit.adapters.http_doors import NotServedError
-from mftgit.adapters.order_records import TooManyOrdersError, UnknownOrderError
-from mftgit.controller.orders import UnknownMemberError
+from mftgit.adapters.http_server.doors import NotServedError
+from mftgit.adapters.registry.orders import TooManyOrdersError, UnknownOrderError
+from mftgit.controller.members.orders import UnknownMemberError
 from mftgit.controller.web.doors import AnyDoor, ApiDoor, FormDoor, GoTo, Page, PageDoor, Topic
 from mftgit.controller.web.doors import Asked as AskedOfDoor
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
+from mftgit.model.members.orders import Verb
+from mftgit.model.members.passed_orders import ABOUT, About, Asked, OrderState, PassedOrder
 from mftgit.model.names import AccountName, MemberName, TransferName, is_name
-from mftgit.model.orders import Verb
-from mftgit.model.passed_orders import ABOUT, About, Asked, OrderState, PassedOrder
 
 _MOST: Final = 200
 _MOST_NUMBER: Final = 10**15

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.adapters.web_sessions import WebSession
+from mftgit.adapters.registry.web_sessions import WebSession
 from mftgit.controller.web.doors import (
     AnyDoor,
     ApiDoor,
@@ -19,7 +19,7 @@ from mftgit.controller.web.doors import (
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.sessions import session_cookie
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events.event import EventName, Fact
 
 _SHOWN_DIGITS = 16
 _SESSION = {

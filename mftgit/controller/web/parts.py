@@ -3,26 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mftgit.adapters.ban_records import BanRecords
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.git_store import GitStore
-from mftgit.adapters.registry import Registry
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.git.store import GitStore
+from mftgit.adapters.registry.bans import BanRecords
+from mftgit.adapters.registry.registry import Registry
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
-from mftgit.controller.codes import Codes
-from mftgit.controller.definitions import Definitions
-from mftgit.controller.editing import Editing
-from mftgit.controller.history import History
-from mftgit.controller.orders import Orders
-from mftgit.controller.proposals import Proposals
-from mftgit.controller.reported import Reported
-from mftgit.controller.reviews import Reviews
-from mftgit.controller.visits import Visits
-from mftgit.controller.volumes import Volumes
-from mftgit.controller.vouching import Vouching
+from mftgit.controller.gate.proposals import Proposals
+from mftgit.controller.members.orders import Orders
+from mftgit.controller.members.reported import Reported
+from mftgit.controller.members.visits import Visits
+from mftgit.controller.members.volumes import Volumes
+from mftgit.controller.operators.codes import Codes
+from mftgit.controller.operators.vouching import Vouching
+from mftgit.controller.review.reviews import Reviews
+from mftgit.controller.views.definitions import Definitions
+from mftgit.controller.views.editing import Editing
+from mftgit.controller.views.history import History
 from mftgit.controller.web.sessions import Sessions
 from mftgit.model.access import Principal
-from mftgit.model.validate import Validator
+from mftgit.model.rules.validate import Validator
 
 LogIn = Callable[[str, str, str, str], Principal]
 """Takes name, password, one-time code and the client's address; raises NotAuthenticatedError."""

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.controller.reviews import ChangeSummary, ChangeView
-from mftgit.model.review_record import Entry
+from mftgit.controller.review.reviews import ChangeSummary, ChangeView
+from mftgit.model.review.record import Entry
 
 _MOST_TITLE: Final = 300
 _TEXT: Final = {"type": "string"}

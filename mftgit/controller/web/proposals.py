@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from mftgit.adapters.http_doors import NotServedError, Pool
-from mftgit.controller.reviews import ChangeView
+from mftgit.adapters.http_server.doors import NotServedError, Pool
+from mftgit.controller.review.reviews import ChangeView
+from mftgit.controller.views.worked_out import StillWorkingError
 from mftgit.controller.web.differences import show
 from mftgit.controller.web.doors import (
     AnyDoor,
@@ -30,11 +31,10 @@ from mftgit.controller.web.proposal_view import (
     tell_view,
 )
 from mftgit.controller.web.served import revision_of, served
-from mftgit.controller.worked_out import StillWorkingError
 from mftgit.model.access import OperatorRole
 from mftgit.model.names import CHANGES, REVIEWS, Revision
 from mftgit.model.printable import printable
-from mftgit.model.proposal import signing
+from mftgit.model.revisions.proposal import signing
 
 _REVISION: Final = {
     "type": "string",
@@ -161,14 +161,20 @@ def _doing(parts: WebParts) -> list[AnyDoor]:
     def merge(name: str, asked: Asked) -> Any:
         return {"revision": reviews.merge(name, asked.who, tip=_tip(asked))}
 
-    def close(name: str, asked: Asked) -> Any:
-        if proposals.tip(name) != _tip(asked):
+    def seen(name: str, asked: Asked) -> Revision:
+        tip = _tip(asked)
+        if proposals.tip(name) != tip:
             raise NotServedError(409, f"change/{name} has moved on: look again")
+        return tip
+
+    def close(name: str, asked: Asked) -> Any:
+        seen(name, asked)
         reviews.close(name, asked.who)
         return {"closed": name}
 
     def bring_up(name: str, asked: Asked) -> Any:
-        return {"name": name, "revision": proposals.bring_up(name, asked.who)}
+        tip = seen(name, asked)
+        return {"name": name, "revision": proposals.bring_up(name, asked.who, tip=tip)}
 
     propose, publish = OperatorRole.PROPOSE, OperatorRole.PUBLISH
     calls = [

@@ -13,8 +13,15 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
-from mftgit.adapters.http_doors import EVENT_STREAM, Door, NotServedError, Pool, Request, Response
-from mftgit.controller.codes import Codes
+from mftgit.adapters.http_server.doors import (
+    EVENT_STREAM,
+    Door,
+    NotServedError,
+    Pool,
+    Request,
+    Response,
+)
+from mftgit.controller.operators.codes import Codes
 from mftgit.controller.web.doors import (
     AnyDoor,
     ApiDoor,
@@ -30,7 +37,7 @@ from mftgit.controller.web.doors import (
 from mftgit.controller.web.layout import Layout
 from mftgit.controller.web.sessions import COOKIE, Sessions
 from mftgit.model.access import Access, OperatorRole, Principal
-from mftgit.model.json_fit import JsonFit
+from mftgit.model.documents.json_fit import JsonFit
 from mftgit.model.web_guard import is_form_token, read_cookie, why_foreign
 
 GUARDED: Final[Mapping[str, str]] = {

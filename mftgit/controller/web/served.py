@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from mftgit.adapters.git_objects import StoreError
-from mftgit.adapters.http_doors import NotServedError
-from mftgit.controller.proposals import ConflictError, ProposalRefusedError
-from mftgit.controller.review_reading import NoSuchChangeError
-from mftgit.controller.reviews import ReviewRefusedError
+from mftgit.adapters.git.objects import StoreError
+from mftgit.adapters.http_server.doors import NotServedError
+from mftgit.controller.gate.proposals import ConflictError, ProposalRefusedError
+from mftgit.controller.review.reading import NoSuchChangeError
+from mftgit.controller.review.reviews import ReviewRefusedError
 from mftgit.errors import ConfigError
 from mftgit.model.names import Revision, parse_revision
 

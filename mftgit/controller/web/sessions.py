@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from loguru import logger
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.http_doors import Visit
-from mftgit.adapters.registry import Registry
-from mftgit.adapters.sqlite import DatabaseError
-from mftgit.adapters.web_sessions import (
+from mftgit.adapters.http_server.doors import Visit
+from mftgit.adapters.registry.registry import Registry
+from mftgit.adapters.registry.web_sessions import (
     WebSession,
     WebSessions,
     make_session_secret,
     session_id_of,
 )
-from mftgit.controller.codes import Codes
+from mftgit.adapters.sqlite import DatabaseError
+from mftgit.controller.operators.codes import Codes
 from mftgit.errors import MftgitError
 from mftgit.model.access import Kind, OperatorRole, Principal
 from mftgit.model.names import OperatorName

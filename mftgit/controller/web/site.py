@@ -1,6 +1,6 @@
 """The Web Manager, put together: its resources, where to log in, what pages load, and the description of the API."""
 
-from mftgit.adapters.http_doors import Door
+from mftgit.adapters.http_server.doors import Door
 from mftgit.controller.web.doors import AnyDoor, ApiDoor, StreamDoor, Topic
 from mftgit.controller.web.layout import Layout
 from mftgit.controller.web.live import Live

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from mftgit.adapters.http_doors import NotServedError
+from mftgit.adapters.http_server.doors import NotServedError
 from mftgit.controller.web.doors import (
     AnyDoor,
     ApiDoor,
@@ -19,11 +19,12 @@ from mftgit.controller.web.flows import BY, EVENTS, PAGED, VOLUME, charts, histo
 from mftgit.controller.web.ordering import ORDER, give, name_in, said_of
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
-from mftgit.model.events import EventName
+from mftgit.model.events.event import EventName
+from mftgit.model.members.orders import Verb
+from mftgit.model.monitoring.volume import Flow
 from mftgit.model.names import MemberName, TransferName, is_name
-from mftgit.model.orders import Verb
-from mftgit.model.transfer_status import TransferState
-from mftgit.model.transfer_view import (
+from mftgit.model.transfers.status import TransferState
+from mftgit.model.transfers.view import (
     MOST_ON_A_PAGE,
     NOBODY,
     PAUSED,
@@ -34,7 +35,6 @@ from mftgit.model.transfer_view import (
     choose_member,
     find,
 )
-from mftgit.model.volume import Flow
 from mftgit.resources import load_schemas
 
 VERBS: Final[Mapping[str, Verb]] = {
@@ -46,7 +46,7 @@ VERBS: Final[Mapping[str, Verb]] = {
 }
 _DOES: Final = {
     "run": "Have its owner run a transfer now.",
-    "stop": "Have its owner end the run under way after the file at hand.",
+    "stop": "Have its owner end the run under way, in the middle of a large file.",
     "pause": "Let a transfer begin nothing more, on all members.",
     "resume": "Let a paused transfer go on.",
     "move": "Have a transfer handed over to another member.",
@@ -81,10 +81,15 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
 
     def shown(asked: Asked) -> dict[str, Any]:
         views = _named(parts, asked)
-        orders = parts.orders.newest(transfer=views[0].name, limit=_ORDERS)
+        name = views[0].name
+        runs, _ = parts.volumes.newest(Flow.RUN, name, limit=_RUNS)
+        owners, _ = parts.volumes.newest(Flow.OWNER, name, limit=_RUNS)
+        orders = parts.orders.newest(transfer=name, limit=_ORDERS)
         return {
-            "name": views[0].name,
+            "name": name,
             "transfers": [_tell(parts, each) for each in views],
+            "runs": [each.as_json() for each in runs],
+            "owners": [each.as_json() for each in owners],
             "orders": [each.as_json() for each in orders],
         }
 
@@ -115,13 +120,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
 
     def page_of_one(asked: Asked) -> Page:
         found = shown(asked)
-        runs, _ = parts.volumes.newest(Flow.RUN, found["name"], limit=_RUNS)
-        owners, _ = parts.volumes.newest(Flow.OWNER, found["name"], limit=_RUNS)
-        values = {
-            "found": found,
-            "runs": [each.as_json() for each in runs],
-            "owners": [each.as_json() for each in owners],
-        }
+        values = {"found": found}
         return Page(template="transfer.html", title=found["name"], values=values, live="transfers")
 
     return [
@@ -143,7 +142,7 @@ def doors(parts: WebParts) -> Sequence[AnyDoor]:
             method="GET",
             path="/api/v1/transfers/{transfer}",
             role=OperatorRole.READ,
-            summary="How one transfer is; on each member, where each runs it for itself. With its latest orders.",
+            summary="How one transfer is, on each member where each runs it; its latest runs, owners and orders.",
             answer=_answer_of_one(),
             handle=shown,
         ),
@@ -303,9 +302,12 @@ def _answer() -> dict[str, Any]:
 
 
 def _answer_of_one() -> dict[str, Any]:
+    events = {"type": "array", "items": {"type": "object"}}
     properties = {
         "name": _NAME,
         "transfers": {"type": "array", "items": _item()},
+        "runs": {**events, "description": "Events of its latest runs, the newest first"},
+        "owners": {**events, "description": "Events of who came to own it, the newest first"},
         "orders": {"type": "array", "items": ORDER},
     }
     return {"type": "object", "properties": properties, "unevaluatedProperties": False}

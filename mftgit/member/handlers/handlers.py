@@ -8,8 +8,8 @@ from typing import Final
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.handler_records import HandlerRecords
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.handlers.records import HandlerRecords
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import ConfigError, MftgitError
@@ -17,12 +17,12 @@ from mftgit.member.handlers.opening import Surroundings, open_work
 from mftgit.member.handlers.running_handler import FORGET_S, RunningHandler
 from mftgit.member.handlers.work import Work
 from mftgit.member.told import Told
-from mftgit.model.config import Generation
-from mftgit.model.coverage import Coverage
-from mftgit.model.event_handler import AnyEventHandler
-from mftgit.model.handler_status import MAX_HANDLERS, EventHandlerStatus, HandlerState
+from mftgit.model.configuration.config import Generation
+from mftgit.model.handlers.coverage import Coverage
+from mftgit.model.handlers.handler import AnyEventHandler
+from mftgit.model.handlers.status import MAX_HANDLERS, EventHandlerStatus, HandlerState
 from mftgit.model.names import EventHandlerName, SecretName
-from mftgit.model.secret_value import SecretValue
+from mftgit.model.secrets.value import SecretValue
 
 _TICK_S: Final = 0.5
 TRY_EVERY_S: Final = 30.0

@@ -7,19 +7,22 @@ from urllib.parse import urlsplit
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.command import require_program
-from mftgit.adapters.event_file import EventFile, place_of
+from mftgit.adapters.handlers.event_file import EventFile, place_of
+from mftgit.adapters.handlers.program import Program
+from mftgit.adapters.handlers.smtp import Mailer
+from mftgit.adapters.handlers.syslog import Syslog
+from mftgit.adapters.handlers.target import Target
+from mftgit.adapters.handlers.webhook import Message, Webhook
 from mftgit.adapters.location_secrets import SecretsHere, name_of
-from mftgit.adapters.program import Program
-from mftgit.adapters.smtp import Mailer
 from mftgit.adapters.state_folder import StateFolder
-from mftgit.adapters.syslog import Syslog
-from mftgit.adapters.target import Target
-from mftgit.adapters.tls_client import client_context, show_certificate
-from mftgit.adapters.webhook import Message, Webhook
+from mftgit.adapters.tls.client import client_context, show_certificate
 from mftgit.errors import ConfigError
 from mftgit.member.handlers.work import Mails, Pieces, Work
-from mftgit.model.event_bounds import bounded
-from mftgit.model.event_handler import (
+from mftgit.model.events.bounds import bounded
+from mftgit.model.events.event import Event
+from mftgit.model.events.kinds import KINDS, component
+from mftgit.model.events.template import event_id, fill_template
+from mftgit.model.handlers.handler import (
     AnyEventHandler,
     CommandHandler,
     EmailHandler,
@@ -27,14 +30,11 @@ from mftgit.model.event_handler import (
     SyslogHandler,
     WebhookHandler,
 )
-from mftgit.model.event_kinds import KINDS, component
-from mftgit.model.event_template import event_id, fill_template
-from mftgit.model.events import Event
-from mftgit.model.login import SecretRef
+from mftgit.model.handlers.syslog_message import syslog_frame
+from mftgit.model.handlers.webhook_message import read_signing_key, webhook_body, webhook_headers
+from mftgit.model.locations.login import SecretRef
 from mftgit.model.names import MemberName
 from mftgit.model.printable import json_line
-from mftgit.model.syslog_message import syslog_frame
-from mftgit.model.webhook_message import read_signing_key, webhook_body, webhook_headers
 
 WORKERS: Final = 4
 """So many components' events are posted at once: one that hangs does not keep the others."""

@@ -11,17 +11,18 @@ from typing import Any, Final
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, rfc3339
-from mftgit.adapters.event_store import EventStore
-from mftgit.adapters.handler_records import HandlerRecords
-from mftgit.adapters.target import TargetError, TargetRefusedError
+from mftgit.adapters.events.store import EventStore
+from mftgit.adapters.handlers.records import HandlerRecords
+from mftgit.adapters.handlers.target import TargetError, TargetRefusedError
 from mftgit.errors import MftgitError
 from mftgit.member.handlers.work import Page, Work
 from mftgit.member.told import Told
-from mftgit.model.coverage import Coverage
-from mftgit.model.event_handler import AnyEventHandler
-from mftgit.model.event_template import event_id
-from mftgit.model.events import Event, EventName, Fact
-from mftgit.model.handler_status import (
+from mftgit.model.events.event import Event, EventName, Fact
+from mftgit.model.events.template import event_id
+from mftgit.model.handlers.coverage import Coverage
+from mftgit.model.handlers.handler import AnyEventHandler
+from mftgit.model.handlers.lanes import Lanes, parse_lanes
+from mftgit.model.handlers.status import (
     MAX_ERROR,
     Episode,
     EventHandlerStatus,
@@ -29,8 +30,7 @@ from mftgit.model.handler_status import (
     Tell,
     parse_episode,
 )
-from mftgit.model.lanes import Lanes, parse_lanes
-from mftgit.model.retry import Retry
+from mftgit.model.transfers.retry import Retry
 
 BACK_OFF: Final = Retry(first_s=1.0, longest_s=300.0, jitter=0.2)
 REFUSED_AFTER: Final = 5

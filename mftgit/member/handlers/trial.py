@@ -5,19 +5,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mftgit.adapters.clock import Clock, rfc3339
-from mftgit.adapters.dialled import Dialled
+from mftgit.adapters.handlers.dialled import Dialled
 from mftgit.errors import MftgitError
 from mftgit.member.handlers.opening import Surroundings, open_mailer, open_target, server_of
 from mftgit.member.handlers.work import digest_mail
-from mftgit.model.event_handler import (
+from mftgit.model.events.event import Event, EventName
+from mftgit.model.handlers.handler import (
     AnyEventHandler,
     EmailHandler,
     MailTls,
     SyslogHandler,
     WebhookHandler,
 )
-from mftgit.model.events import Event, EventName
-from mftgit.model.mail_digest import Digest
+from mftgit.model.handlers.mail_digest import Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

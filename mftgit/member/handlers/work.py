@@ -5,12 +5,12 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.smtp import Mail, Mailer
-from mftgit.adapters.target import Target
-from mftgit.model.event_handler import EmailHandler
-from mftgit.model.events import Event
-from mftgit.model.mail_digest import Digest, fill_subject, sort_of
-from mftgit.model.mail_pace import Pace
+from mftgit.adapters.handlers.smtp import Mail, Mailer
+from mftgit.adapters.handlers.target import Target
+from mftgit.model.events.event import Event
+from mftgit.model.handlers.handler import EmailHandler
+from mftgit.model.handlers.mail_digest import Digest, fill_subject, sort_of
+from mftgit.model.handlers.mail_pace import Pace
 
 Page = tuple[int, Sequence[tuple[int, Event]]]
 """Up to which position the log was read, and the events of the lane in it, with their positions."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 from mftgit.adapters.control_line import ControlLine, LineEndedError
-from mftgit.adapters.home import HomeError, Refusal
-from mftgit.model.account import Factor
-from mftgit.model.finished import Finished
-from mftgit.model.inbound_messages import (
+from mftgit.adapters.home.contract import HomeError, Refusal
+from mftgit.adapters.hosting import UNWRITTEN
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.login_steps import Flaw
+from mftgit.model.inbound.messages import (
     MAX_PATH,
     MAX_TOLD_ACCOUNT,
     Admit,
@@ -23,13 +25,12 @@ from mftgit.model.inbound_messages import (
     Verdict,
     format_message,
 )
-from mftgit.model.login_steps import Flaw
+from mftgit.model.inbound.visitor import Visitor
 from mftgit.model.names import AccountName
-from mftgit.model.visitor import Visitor
 
 _MAX_CLIENT: Final = 255
-_COURTESY_S: Final = 0.0005
-_MOST_AHEAD: Final = 10
+_COURTESY_S: Final = 0.002
+_MOST_AHEAD: Final = 20
 _MAX_ASKED: Final = 4096
 """More questions at once are not asked: they are refused here."""
 
@@ -37,13 +38,18 @@ _REFUSED: Final = Verdict(request=0, granted=False, why="the member does not ans
 
 
 class _Waiting:
-    """One question that is not answered yet."""
+    """Who waits for an answer."""
 
     __slots__ = ("answered", "verdict")
 
     def __init__(self) -> None:
         self.answered = threading.Event()
         self.verdict = _REFUSED
+
+    def take(self, verdict: Verdict) -> None:
+        """Be answered."""
+        self.verdict = verdict
+        self.answered.set()
 
 
 class Asking:
@@ -53,18 +59,29 @@ class Asking:
         """Ask over ``line``."""
         self._line = line
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Callable[[Verdict], None]] = {}
         self._lock = threading.Lock()
         self._ahead = 0
+        self._admitting = 0
+        self.others = 0
 
     @property
     def courtesy_s(self) -> float:
-        """How long to leave the next connection to processes that have fewer; they wait less for it."""
-        return min(self._ahead, _MOST_AHEAD) * _COURTESY_S
+        """How long to leave the next connection to the ``others`` that have fewer; they wait less for it."""
+        ahead = self._ahead + self._admitting if self.others else 0
+        return min(ahead, _MOST_AHEAD) * _COURTESY_S
 
-    def note_ahead(self, ahead: int) -> None:
-        """Note how many connections more this process has than others."""
-        self._ahead = ahead
+    def admit(self, made: Callable[[int], Request]) -> bool:
+        """Ask whether a connection is let on, and hear how many more this process has than others."""
+        with self._lock:
+            self._admitting += 1
+        try:
+            verdict = self.ask(made)
+        finally:
+            with self._lock:
+                self._admitting -= 1
+        self._ahead = verdict.ahead
+        return verdict.granted
 
     def tell(self, told: Telling) -> None:
         """Say what needs no answer; raises LineEndedError."""
@@ -73,10 +90,9 @@ class Asking:
     def answer(self, verdict: Verdict) -> None:
         """Let the one go on that asked."""
         with self._lock:
-            waiting = self._waiting.pop(verdict.request, None)
-        if waiting is not None:
-            waiting.verdict = verdict
-            waiting.answered.set()
+            then = self._waiting.pop(verdict.request, None)
+        if then is not None:
+            then(verdict)
 
     def take(self, account: AccountName, step: int) -> bool:
         """See `mftgit.member.inbound.login.Codes`: none is taken twice on this member."""
@@ -85,21 +101,30 @@ class Asking:
     def ask(self, made: Callable[[int], Request]) -> Verdict:
         """Send the request that ``made`` makes of its number, and return the answer; refused where there is none."""
         waiting = _Waiting()
-        with self._lock:
-            if len(self._waiting) >= _MAX_ASKED:
-                return _REFUSED
-            number = next(self._numbers)
-            self._waiting[number] = waiting
-        try:
-            self.tell(made(number))
-        except LineEndedError:
-            return _REFUSED
+        self.ask_for(made, waiting.take)
         waiting.answered.wait()  # a line that ends ends this process
         return waiting.verdict
 
+    def ask_for(self, made: Callable[[int], Request], then: Callable[[Verdict], None]) -> None:
+        """Send the request that ``made`` makes of its number; ``then`` is called with the answer, and must not wait."""
+        with self._lock:
+            number = next(self._numbers)
+            is_asked = len(self._waiting) < _MAX_ASKED
+            if is_asked:
+                self._waiting[number] = then
+        try:
+            if is_asked:
+                self.tell(made(number))
+                return
+        except LineEndedError:  # this process ends
+            with self._lock:
+                is_asked = self._waiting.pop(number, None) is None
+        if not is_asked:
+            then(_REFUSED)
+
 
 class Reception:
-    """What one connection asks; see `mftgit.adapters.ssh_reception.Reception`. ``number`` is the configuration's."""
+    """What one connection asks; see `ssh_server.reception.Reception`. ``number`` is the configuration's."""
 
     def __init__(
         self, asking: Asking, connection: int, number: int, *, ended: Callable[[int, str], None]
@@ -111,7 +136,7 @@ class Reception:
 
     def admit(self, visitor: Visitor) -> bool:
         """Tell whether ``visitor`` is let on to the handshake; asked once, and first of all."""
-        verdict = self._asking.ask(
+        return self._asking.admit(
             lambda request: Admit(
                 request=request,
                 connection=self._connection,
@@ -119,11 +144,9 @@ class Reception:
                 source=visitor.source,
             )
         )
-        self._asking.note_ahead(verdict.ahead)
-        return verdict.granted
 
     def failed(self, account: str, flaw: Flaw) -> float | None:
-        """See `ssh_reception.Reception.failed`."""
+        """See `ssh_server.reception.Reception.failed`."""
         told = account.encode(errors="replace").decode()[:MAX_TOLD_ACCOUNT]
         verdict = self._asking.ask(
             lambda request: Failed(
@@ -133,7 +156,7 @@ class Reception:
         return verdict.delay_s if verdict.granted else None
 
     def logged_in(self, account: AccountName, factors: frozenset[Factor], client: str) -> bool:
-        """See `ssh_reception.Reception.logged_in`."""
+        """See `ssh_server.reception.Reception.logged_in`."""
         return self._asking.ask(
             lambda request: LoggedIn(
                 request=request,
@@ -145,7 +168,7 @@ class Reception:
         ).granted
 
     def ended(self, reason: str) -> None:
-        """See `ssh_reception.Reception.ended`."""
+        """See `ssh_server.reception.Reception.ended`."""
         self._ended(self._connection, reason)
 
     def uploaded(self, finished: Finished) -> None:
@@ -154,15 +177,16 @@ class Reception:
         Raises:
             HomeError: it could not be; the client is to be told that its upload failed.
         """
+        if not self._asking.ask(self._upload(finished)).granted:
+            raise HomeError(Refusal.FAILED, UNWRITTEN)
+
+    def tell_uploaded(self, finished: Finished, then: Callable[[bool], None]) -> None:
+        """Do as `uploaded` does, and return at once: ``then`` is called with whether it is written down."""
+        self._asking.ask_for(self._upload(finished), lambda verdict: then(verdict.granted))
+
+    def _upload(self, finished: Finished) -> Callable[[int], Request]:
         told = replace(finished, path=told_path(finished.path), file=told_path(finished.file))
-        verdict = self._asking.ask(
-            lambda request: Uploaded(request=request, connection=self._connection, finished=told)
-        )
-        if not verdict.granted:
-            raise HomeError(
-                Refusal.FAILED,
-                "the file is there, but that could not be written down: send it again",
-            )
+        return lambda request: Uploaded(request=request, connection=self._connection, finished=told)
 
 
 def told_path(path: str) -> str:

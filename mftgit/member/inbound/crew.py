@@ -11,9 +11,9 @@ from loguru import logger
 
 from mftgit.adapters.child_process import Child
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.control_line import LineEndedError
+from mftgit.adapters.control_line import LineEndedError, LineSilentError
 from mftgit.errors import MftgitError
-from mftgit.model.inbound_messages import (
+from mftgit.model.inbound.messages import (
     MAX_TELLING_BYTES,
     Configure,
     Noted,
@@ -29,6 +29,10 @@ _MODULE: Final = "mftgit.member.inbound.worker"
 _END_S: Final = 2.0
 _LONGEST_BACK_OFF_S: Final = 30.0
 _GOOD_AFTER_S: Final = 60.0
+_BEGIN_S: Final = 240.0
+"""One that has just begun is borne for longer: a busy machine loads Python for a minute, and another would not help."""
+_SILENT_S: Final = 30.0
+"""A process that says nothing for so long stands still, and is killed: it gives a sign of life every two seconds."""
 _numbers = itertools.count(1)
 
 
@@ -78,8 +82,10 @@ class Crew:
         heard: Callable[[Worker, Telling], None],
         lost: Callable[[Lost], None],
         gone: Callable[[Worker], None],
+        silent_s: float = _SILENT_S,
     ) -> None:
         """Nobody works yet. ``gone`` is called of every process that has ended, before ``lost``."""
+        self._silent_s = silent_s
         self._service = service
         self._clock = clock
         self._heard = heard
@@ -178,7 +184,13 @@ class Crew:
 
     def _start(self, index: int, slot: _Slot, now: float) -> None:
         try:
-            child = Child(_MODULE, self._service, str(index), most_bytes=MAX_TELLING_BYTES)
+            child = Child(
+                _MODULE,
+                self._service,
+                str(index),
+                most_bytes=MAX_TELLING_BYTES,
+                silent_s=_BEGIN_S,
+            )
         except MftgitError as error:
             slot.failures += 1
             slot.at = now + _back_off_s(slot.failures)
@@ -192,16 +204,21 @@ class Crew:
         worker.reader.start()
 
     def _hear(self, worker: Worker) -> None:
+        why = ""
         try:
             while True:
                 self._take(worker, parse_telling(worker.child.line.receive()))
+        except LineSilentError:
+            silent_s = self._silent_s if worker.ready else _BEGIN_S
+            why = f"it stood still for {silent_s:g} s, "
+            worker.child.kill()
         except LineEndedError:
             pass
         except Exception:  # noqa: BLE001  whatever it said, it is not to be trusted any more
             logger.opt(exception=True).error("a process of a service said what none says")
             worker.child.kill()
         worker.child.line.end()
-        how = worker.child.wait(_END_S)
+        how = why + worker.child.wait(_END_S)
         worker.child.line.close()
         self._gone(worker)
         self._take_leave(worker, how)
@@ -219,6 +236,8 @@ class Crew:
         """Tell a process that has just begun what to serve; no other order of that kind comes between."""
         with self._lock:
             begins, worker.ready = not worker.ready, True
+            if begins:
+                worker.child.bear(self._silent_s)
             if begins and self._configure is not None and not worker.leaving:
                 self._send(worker, format_message(self._configure), self._listening)
 

@@ -10,11 +10,12 @@ from loguru import logger
 
 from mftgit.member.inbound.guest import Guest, Place, closed, downloaded, opened, uploaded
 from mftgit.member.inbound.register import Register
-from mftgit.model.admission import Crowd, Turned, has_expired
-from mftgit.model.barrier import source_of
-from mftgit.model.events import EventName, Fact
-from mftgit.model.finished import Finished
-from mftgit.model.inbound_messages import (
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.inbound.account_use import KNOWN_S
+from mftgit.model.inbound.admission import Crowd, Turned, has_expired
+from mftgit.model.inbound.barrier import source_of
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.messages import (
     Admit,
     Downloaded,
     Ended,
@@ -26,11 +27,12 @@ from mftgit.model.inbound_messages import (
     Usage,
     Verdict,
 )
-from mftgit.model.serving import Serving
-from mftgit.model.session_fate import Fate, fate
+from mftgit.model.inbound.serving import Serving
+from mftgit.model.inbound.session_fate import Fate, fate
 
 _KEPT_SERVINGS: Final = 16
 _COMPLAINS_EVERY_S: Final = 60.0
+_DOUBTS_S: Final = 2.0
 _TOLD: Final = frozenset({Turned.FULL, Turned.SOURCE_FULL, Turned.CROWDED})
 
 Answer = Callable[[Verdict], None]
@@ -137,7 +139,7 @@ class Desk:
                 good = known and self._register.redeem(request.account, request.step)
                 answer(Verdict(request=request.request, granted=good))
             case LoggedIn():
-                answer(self._logged_in(process, request))
+                self._log_in(process, request, answer, self._register.clock.boottime())
             case Uploaded():
                 self._uploaded(process, request, answer)
 
@@ -241,27 +243,39 @@ class Desk:
         self.end(others, Turned.BANNED.value)
         return replace(_refused(asked.request, Turned.BANNED.value), delay_s=delay_s)
 
-    def _logged_in(self, process: int, asked: LoggedIn) -> Verdict:
-        register = self._register
-        with register.lock:
+    def _log_in(self, process: int, asked: LoggedIn, answer: Answer, since: float) -> None:
+        """Answer ``asked``, which is so since then. Whom only sessions elsewhere stand against is looked at again.
+
+        One of them may have ended just before, as where a client goes from one member to another. Where nothing is
+        heard meanwhile of other members, they do not count.
+        """
+        now = self._register.clock.boottime()
+        is_last = now >= since + _DOUBTS_S
+        guest, turned = self._let_in(process, asked, since if is_last else now - KNOWN_S)
+        if guest is None:
+            answer(_refused(asked.request, "no such connection, or it has logged in"))
+        elif turned is Turned.BUSY_ELSEWHERE and not is_last:
+            self._register.doubt(partial(self._log_in, process, asked, answer, since))
+        else:
+            answer(self._logged_in(guest, asked, turned))
+
+    def _let_in(
+        self, process: int, asked: LoggedIn, heard_since: float
+    ) -> tuple[Guest | None, Turned | None]:
+        """Return who asks, None where nobody may, and why it is turned away; otherwise count it in."""
+        with self._register.lock:
             guest = self._guests.get((process, asked.connection))
             if guest is None or guest.account is not None:
-                return _refused(asked.request, "no such connection, or it has logged in")
-            turned = self._let_in(guest, asked)
+                return None, None
+            turned = self._begin(guest, asked, heard_since)
             if turned is None:
                 self._crowd.log_in(guest.source)
                 guest.account, guest.factors = asked.account, asked.factors
                 guest.client = asked.client
                 guest.served = self.serving.accounts[asked.account]
-        facts: dict[str, Fact] = {"account": asked.account}
-        if turned is not None:
-            facts["why"] = turned.value
-            register.tell_refused(self.serving.service.name, guest.address, facts)
-            return _refused(asked.request, turned.value)
-        register.recorder.put(EventName.SESSION_OPENED, opened(guest))
-        return Verdict(request=asked.request, granted=True)
+        return guest, turned
 
-    def _let_in(self, guest: Guest, asked: LoggedIn) -> Turned | None:
+    def _begin(self, guest: Guest, asked: LoggedIn, heard_since: float) -> Turned | None:
         if guest.why is not None or not self.open:
             return Turned.CLOSED
         before = guest.serving.accounts.get(asked.account)
@@ -270,7 +284,18 @@ class Desk:
             return Turned.GONE
         if fate(before, now) is not None:
             return Turned.CHANGED
-        return self._register.sessions.begin(now, self._register.clock.now())
+        register = self._register
+        return register.sessions.begin(now, register.clock.now(), heard_since=heard_since)
+
+    def _logged_in(self, guest: Guest, asked: LoggedIn, turned: Turned | None) -> Verdict:
+        register = self._register
+        if turned is not None:
+            facts: dict[str, Fact] = {"account": asked.account, "why": turned.value}
+            register.tell_refused(self.serving.service.name, guest.address, facts)
+            return _refused(asked.request, turned.value)
+        register.used()
+        register.recorder.put(EventName.SESSION_OPENED, opened(guest), flush=False)
+        return Verdict(request=asked.request, granted=True)
 
     def _uploaded(self, process: int, told: Uploaded, answer: Answer) -> None:
         guest, finished = self._guests.get((process, told.connection)), told.finished
@@ -278,7 +303,12 @@ class Desk:
             answer(_refused(told.request, "no such session"))
             return
         then = partial(self._written, told.request, finished, answer)
-        self._register.recorder.put(EventName.UPLOAD_FINISHED, uploaded(guest, finished), then)
+        self._register.recorder.put(
+            EventName.UPLOAD_FINISHED,
+            uploaded(guest, finished),
+            then,
+            flush=guest.serving.service.uploads.flush,
+        )
 
     def _written(self, request: int, finished: Finished, answer: Answer, written: bool) -> None:  # noqa: FBT001  the last of a call back
         answer(Verdict(request=request, granted=written))
@@ -292,7 +322,9 @@ class Desk:
         guest = self._guests.get((process, told.connection))
         if guest is None or guest.account is None:
             return
-        self._register.recorder.put(EventName.DOWNLOAD_FINISHED, downloaded(guest, told))
+        self._register.recorder.put(
+            EventName.DOWNLOAD_FINISHED, downloaded(guest, told), flush=False
+        )
 
     def used(self, process: int, usages: Iterable[Usage]) -> None:
         """Take note of what guests have done by now."""
@@ -313,8 +345,11 @@ class Desk:
             if guest.account is None:
                 return
             register.sessions.end(guest.account)
+        register.used()
         register.recorder.put(
-            EventName.SESSION_CLOSED, closed(guest, told, register.clock.boottime())
+            EventName.SESSION_CLOSED,
+            closed(guest, told, register.clock.boottime()),
+            flush=False,
         )
 
     def lost(self, process: int) -> None:

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mftgit.adapters.clock import rfc3339
-from mftgit.model.account import Factor
-from mftgit.model.events import Fact
-from mftgit.model.finished import Finished
-from mftgit.model.inbound_messages import Downloaded, Ended, Usage
+from mftgit.model.events.event import Fact
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.messages import Downloaded, Ended, Usage
+from mftgit.model.inbound.serving import Served, Serving
 from mftgit.model.names import AccountName
-from mftgit.model.serving import Served, Serving
 
 Place = tuple[int, int]
 """A connection: the number of its process, and its own there."""

@@ -15,12 +15,11 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.passwords import PasswordChecker
-from mftgit.adapters.ssh_reception import Answer, Question, Verdict
-from mftgit.adapters.ssh_verify import is_certified
-from mftgit.model.account import Factor
-from mftgit.model.barrier import source_of
-from mftgit.model.host_authority import read_authority
-from mftgit.model.login_steps import (
+from mftgit.adapters.ssh.verify import is_certified
+from mftgit.adapters.ssh_server.reception import Answer, Question, Verdict
+from mftgit.model.inbound.account import Factor
+from mftgit.model.inbound.barrier import source_of
+from mftgit.model.inbound.login_steps import (
     Flaw,
     Method,
     asked_for,
@@ -29,14 +28,15 @@ from mftgit.model.login_steps import (
     offered_to_all,
     useful,
 )
+from mftgit.model.inbound.password_hash import Cost, cost_of, decoy
+from mftgit.model.inbound.serving import Served, Serving
+from mftgit.model.inbound.totp import read_key, step_of
+from mftgit.model.inbound.visitor import Visitor
+from mftgit.model.keys.host_authority import read_authority
+from mftgit.model.keys.ssh_key import PublicKey
+from mftgit.model.keys.ssh_user_key import Shown, is_for
 from mftgit.model.names import AccountName
-from mftgit.model.password_hash import Cost, cost_of, decoy
-from mftgit.model.secret_value import SecretValue
-from mftgit.model.serving import Served, Serving
-from mftgit.model.ssh_key import PublicKey
-from mftgit.model.ssh_user_key import Shown, is_for
-from mftgit.model.totp import read_key, step_of
-from mftgit.model.visitor import Visitor
+from mftgit.model.secrets.value import SecretValue
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ class Logins:
 
 
 class AccountDoorkeeper:
-    """Decides over one connection; see `mftgit.adapters.ssh_reception.Doorkeeper`."""
+    """Decides over one connection; see `mftgit.adapters.ssh_server.reception.Doorkeeper`."""
 
     def __init__(self, logins: Logins, visitor: Visitor) -> None:
         self._logins = logins
@@ -192,7 +192,7 @@ class AccountDoorkeeper:
         return None if good and is_certified(shown.certificate) else Flaw.CERTIFICATE
 
     def vouched(self, account: AccountName, factors: frozenset[Factor]) -> Answer:
-        """Decide on somebody who has proved ``factors`` before; see `mftgit.adapters.web_login.WebDoorkeeper`."""
+        """Decide on somebody who has proved ``factors`` before; see `mftgit.adapters.web.login.WebDoorkeeper`."""
         flaw = self._barred(account)
         if flaw is not None:
             return self._refuse(flaw)

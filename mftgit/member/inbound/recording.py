@@ -3,14 +3,22 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Protocol
 
 from loguru import logger
 
-from mftgit.model.events import EventName, Fact
+from mftgit.model.events.event import EventName, Fact
+
+_GATHER_S: Final = 0.1
 
 Facts = Mapping[str, Fact]
-Write = Callable[[Sequence[tuple[EventName, Facts]]], None]
-"""Writes facts down, all or none; they are on disk when it returns. Raises MftgitError."""
+
+
+class Write(Protocol):
+    """Writes facts down."""
+
+    def __call__(self, facts: Sequence[tuple[EventName, Facts]], *, flush: bool) -> None:
+        """Write all of them or none; with ``flush`` they are on disk when it returns. Raises MftgitError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +26,7 @@ class _Waiting:
     event: EventName
     facts: Facts
     then: Callable[[bool], None] | None
+    flush: bool
 
 
 class Recorder:
@@ -27,6 +36,7 @@ class Recorder:
         """Write nothing yet."""
         self._write = write
         self._waiting: list[_Waiting] = []
+        self._is_pressing = False
         self._due = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="inbound-events", daemon=True)
@@ -36,11 +46,17 @@ class Recorder:
         self._thread.start()
 
     def put(
-        self, event: EventName, facts: Facts, then: Callable[[bool], None] | None = None
+        self,
+        event: EventName,
+        facts: Facts,
+        then: Callable[[bool], None] | None = None,
+        *,
+        flush: bool = True,
     ) -> None:
-        """Have a fact written down soon; ``then`` is called with whether it is on disk."""
+        """Have a fact written down soon; ``then`` is called with whether it is, with ``flush`` on disk."""
         with self._due:
-            self._waiting.append(_Waiting(event=event, facts=facts, then=then))
+            self._waiting.append(_Waiting(event=event, facts=facts, then=then, flush=flush))
+            self._is_pressing |= then is not None
             self._due.notify()
 
     def stop(self) -> None:
@@ -53,12 +69,9 @@ class Recorder:
 
     def _run(self) -> None:
         while True:
-            with self._due:
-                while not self._waiting and not self._stopping:
-                    self._due.wait()
-                some, self._waiting = self._waiting, []
-                if not some:
-                    return
+            some = self._gathered()
+            if not some:
+                return
             written = self._write_down(some)
             for each in some:
                 if each.then is not None:
@@ -67,9 +80,19 @@ class Recorder:
                     except Exception:  # noqa: BLE001  the others wait for theirs
                         logger.opt(exception=True).error("unexpected failure after an event")
 
+    def _gathered(self) -> list[_Waiting]:
+        """Return what is to be written, none at the end; what nobody waits for is gathered for a moment."""
+        with self._due:
+            while not self._waiting and not self._stopping:
+                self._due.wait()
+            self._due.wait_for(lambda: self._is_pressing or self._stopping, _GATHER_S)
+            some, self._waiting, self._is_pressing = self._waiting, [], False
+            return some
+
     def _write_down(self, some: Sequence[_Waiting]) -> bool:
         try:
-            self._write([(each.event, each.facts) for each in some])
+            flush = any(each.flush for each in some)
+            self._write([(each.event, each.facts) for each in some], flush=flush)
         except Exception as error:  # noqa: BLE001  whatever it is, clients are told that it failed
             logger.opt(exception=True).error(
                 "events of the services could not be written down",

@@ -2,50 +2,89 @@
 
 import itertools
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
 
 from mftgit.adapters.clock import Clock
+from mftgit.adapters.code_records import CodeRecords
 from mftgit.member.inbound.recording import Recorder
-from mftgit.model.admission import Sessions
-from mftgit.model.barrier import Ban, Barrier
-from mftgit.model.event_brake import EventBrake
-from mftgit.model.events import EventName, Fact
-from mftgit.model.finished import Finished
+from mftgit.model.events.brake import EventBrake
+from mftgit.model.events.event import EventName, Fact
+from mftgit.model.inbound.account_use import AccountUse
+from mftgit.model.inbound.admission import Sessions
+from mftgit.model.inbound.barrier import Ban, Barrier
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.service import Defence
 from mftgit.model.names import AccountName, MemberName, ServiceName
-from mftgit.model.service import Defence
 
 Arrived = Callable[[ServiceName, Finished], None]
 """Called with each upload once it is written down; it must not wait."""
-
-_MOST_CODES: Final = 100_000
 
 
 class Register:
     """One for each member; whoever uses its parts holds ``lock``."""
 
     def __init__(
-        self, member: MemberName, recorder: Recorder, clock: Clock, arrived: Arrived
+        self,
+        member: MemberName,
+        recorder: Recorder,
+        clock: Clock,
+        codes: CodeRecords,
+        *,
+        arrived: Arrived,
+        used: Callable[[], None],
     ) -> None:
-        """Nobody is there."""
+        """Nobody is there. ``used`` is called when an account comes, goes or uses a code."""
         self._member = member
         self.lock = threading.RLock()
         self.recorder = recorder
         self.clock = clock
         self.arrived = arrived
+        self.used = used
         self.barrier = Barrier(member)
         self.sessions = Sessions()
         self.numbers = itertools.count(1)
         self._brake = EventBrake()
-        self._steps: dict[AccountName, int] = {}
+        self._codes = codes
+        self._doubts: list[Callable[[], None]] = []
 
     def redeem(self, account: AccountName, step: int) -> bool:
-        """Take the one-time code of ``step``; False where it or a later one was taken."""
+        """Take the one-time code of ``step``; False where it or a later one was used, as far as is known here."""
+        taken = self._codes.take(account, step)
+        if taken:
+            self.used()
+        return taken
+
+    def uses(self) -> list[AccountUse]:
+        """Return how accounts are in use at this member."""
+        codes = self._codes.recent()
         with self.lock:
-            if step <= self._steps.get(account, -1) or len(self._steps) >= _MOST_CODES:
-                return False
-            self._steps[account] = step
-            return True
+            sessions = self.sessions.counts()
+        return [
+            AccountUse(account=name, sessions=sessions.get(name, 0), step=codes.get(name))
+            for name in sessions.keys() | codes.keys()
+        ]
+
+    def learn_uses(self, uses: Iterable[AccountUse], *, whole: bool) -> None:
+        """Take in how they are at the others; see `mftgit.member.uses.Accounts`."""
+        told = tuple(uses)
+        self._codes.learn({each.account: each.step for each in told if each.step is not None})
+        counts = {each.account: each.sessions for each in told}
+        with self.lock:
+            self.sessions.learn(counts, whole=whole, at=self.clock.boottime())
+        self.settle()
+
+    def doubt(self, again: Callable[[], None]) -> None:
+        """Have ``again`` called when more is known of the other members, and every so often in any case."""
+        with self.lock:
+            self._doubts.append(again)
+        self.used()  # which asks
+
+    def settle(self) -> None:
+        """Have everybody who is in doubt look again."""
+        with self.lock:
+            doubts, self._doubts = self._doubts, []
+        for again in doubts:
+            again()
 
     def judge(
         self, service: ServiceName, address: str, defence: Defence, facts: dict[str, Fact]

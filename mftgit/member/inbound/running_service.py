@@ -3,20 +3,22 @@
 import itertools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from socket import socket
 from typing import Final
 
 from loguru import logger
 
+from mftgit.adapters.clock import rfc3339
 from mftgit.adapters.health_server import HealthServer
+from mftgit.adapters.tls.pki import holds_until
 from mftgit.member.inbound.crew import Crew, Lost, Worker
 from mftgit.member.inbound.desk import Desk
 from mftgit.member.inbound.guest import Guest
 from mftgit.member.inbound.register import Register
-from mftgit.model.events import EventName
-from mftgit.model.inbound_messages import (
+from mftgit.model.events.event import EventName
+from mftgit.model.inbound.messages import (
     Configure,
     Downloaded,
     EndConnections,
@@ -27,9 +29,9 @@ from mftgit.model.inbound_messages import (
     Telling,
     Traffic,
 )
-from mftgit.model.service import Listen
-from mftgit.model.service_status import ServiceState, ServiceStatus
-from mftgit.model.serving import Serving
+from mftgit.model.inbound.service import HttpsService, Listen
+from mftgit.model.inbound.service_status import ServiceState, ServiceStatus
+from mftgit.model.inbound.serving import Serving
 
 _MOST_PROCESSES: Final = 4
 _FAREWELL_S: Final = 0.5
@@ -61,6 +63,7 @@ class RunningService:
             gone=lambda worker: self._desk.lost(worker.number),
         )
         self._welcome = False
+        self._certificate_until: str | None = None
         self._health: tuple[Listen, HealthServer] | None = None
 
     # Changes
@@ -71,16 +74,20 @@ class RunningService:
         ``welcome`` is what balancers are told.
         """
         self.serving = serving
+        self._certificate_until = _certificate_until(serving)
         number = next(_numbers)
         self._desk.change(number, serving)
         self._desk.open = doors.clients is not None
         self._welcome = welcome
         self._answer_health(serving.service.health, doors.health)
-        self._crew.configure(
-            Configure(number=number, serving=serving, listens=doors.clients is not None),
-            doors.clients,
-            processes=serving.service.processes or min(os.cpu_count() or 1, _MOST_PROCESSES),
+        processes = serving.service.processes or min(os.cpu_count() or 1, _MOST_PROCESSES)
+        configure = Configure(
+            number=number,
+            serving=serving,
+            listens=doors.clients is not None,
+            others=processes - 1,
         )
+        self._crew.configure(configure, doors.clients, processes=processes)
 
     def end_sessions(self, why: str) -> None:
         """Hang up on everybody."""
@@ -117,10 +124,10 @@ class RunningService:
         self._desk.end_expired()
         self._crew.tick({guest.place[0] for guest in self._desk.guests()})
 
-    def sweep(self) -> None:
-        """Have one process remove uploads that nobody went on with."""
+    def sweep(self, left: Sequence[str] = ()) -> None:
+        """Have one process remove uploads that nobody went on with, also in folders that were ``left``."""
         for worker in self._crew.workers[:1]:
-            self._crew.tell(worker, Sweep())
+            self._crew.tell(worker, Sweep(left=tuple(left)))
 
     # What is true
 
@@ -153,6 +160,7 @@ class RunningService:
             sessions=self._desk.sessions,
             workers=len(self._crew.workers),
             banned=banned,
+            certificate_until=self._certificate_until,
         )
 
     # Processes
@@ -200,3 +208,11 @@ def written(listen: Listen) -> str:
     """Return ``listen`` as people write it."""
     host = f"[{listen.address}]" if ":" in listen.address else listen.address
     return f"{host}:{listen.port}"
+
+
+def _certificate_until(serving: Serving) -> str | None:
+    """Return until when the certificate holds that is shown to clients."""
+    if not isinstance(serving.service, HttpsService):
+        return None
+    until = holds_until(serving.keys[0].reveal().encode())
+    return None if until is None else rfc3339(until)

@@ -2,23 +2,28 @@
 
 import json
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock
+from mftgit.adapters.code_records import CodeRecords
 from mftgit.adapters.durable import replace_file
+from mftgit.adapters.home.records import HomeRecords
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.member.inbound.guest import Guest, tell
 from mftgit.member.inbound.recording import Recorder, Write
 from mftgit.member.inbound.register import Arrived, Register
+from mftgit.member.inbound.running_service import RunningService
 from mftgit.member.inbound.services import Prepared, Services
-from mftgit.model.barrier import Ban
-from mftgit.model.config import Generation
-from mftgit.model.finished import Finished
+from mftgit.model.configuration.config import Generation
+from mftgit.model.inbound.account_use import AccountUse
+from mftgit.model.inbound.barrier import Ban
+from mftgit.model.inbound.finished import Finished
+from mftgit.model.inbound.service_status import ServiceStatus
 from mftgit.model.names import Revision, ServiceName
-from mftgit.model.service_status import ServiceStatus
 
 GRACE_S: Final = 5.0
 """So long after `drain` new clients are still taken where there is a health endpoint, so that a balancer sees it."""
@@ -45,12 +50,14 @@ class Inbound:
         bootstrap: Bootstrap,
         write: Write,
         arrived: Arrived | None = None,
+        used: Callable[[], None] | None = None,
         clock: Clock | None = None,
         grace_s: float = GRACE_S,
     ) -> None:
         """Serve nothing yet.
 
-        ``write`` writes events down; ``arrived`` is called with each upload once it is.
+        ``write`` writes events down; ``arrived`` is called with each upload once it is,
+        ``used`` when an account comes, goes or uses a one-time code; neither may wait.
         """
         self._clock: Clock = clock or SystemClock()
         self._grace_s = grace_s
@@ -58,11 +65,19 @@ class Inbound:
         self._left: object = None
         self._recorder = Recorder(write)
         self._arrived = arrived
-        self._register = Register(bootstrap.name, self._recorder, self._clock, self._tell_arrived)
+        self._register = Register(
+            bootstrap.name,
+            self._recorder,
+            self._clock,
+            CodeRecords(folder.used_codes, now=self._clock.now),
+            arrived=self._tell_arrived,
+            used=used or (lambda: None),
+        )
         self._lock = threading.RLock()  # of what follows
         self._services = Services(
             self._register, files_root=Path(bootstrap.files_root), secrets_dir=folder.secrets
         )
+        self._homes = HomeRecords(folder.homes, now=self._clock.now)
         self._offered_at: float | None = None
         self._draining_since: float | None = None
         self._stopping = threading.Event()
@@ -95,6 +110,7 @@ class Inbound:
         with self._lock:
             self._offered_at = None
             self._services.apply(prepared)
+            self._left_homes()
 
     def stop_all(self) -> None:
         """Serve nothing from now on."""
@@ -182,6 +198,16 @@ class Inbound:
         with self._register.lock:
             return self._register.barrier.bans()
 
+    # How accounts are in use
+
+    def uses(self) -> list[AccountUse]:
+        """See `mftgit.member.uses.Accounts`."""
+        return self._register.uses()
+
+    def learn_uses(self, uses: Iterable[AccountUse], *, whole: bool) -> None:
+        """See `mftgit.member.uses.Accounts`."""
+        self._register.learn_uses(uses, whole=whole)
+
     # What is true
 
     def status(self) -> list[ServiceStatus]:
@@ -228,16 +254,37 @@ class Inbound:
         if self._stopping.is_set():
             return
         self._go_on_draining()
+        self._register.settle()
         for service in self._services.running.values():
             service.tick()
-            if sweeps:
-                service.sweep()
+        if sweeps:
+            self._sweep()
         if tidies:
             self._register.tick()
             self._services.try_again()
             if self._offered_at is not None and self._is_long_ago(self._offered_at):
                 self._services.forget_offers()
                 self._offered_at = None
+
+    def _sweep(self) -> None:
+        """Have what is left of uploads removed; the service that waits for them longest looks at other folders, too."""
+        left = self._left_homes()
+        running = self._services.running.values()
+        last = max(running, key=_stalled_s, default=None)
+        for each in running:
+            each.sweep(left if each is last else ())
+
+    def _left_homes(self) -> tuple[str, ...]:
+        """Take down which folders are served; return those that are not any more."""
+        services = self._services
+        if not services.are_whole:  # what is served is not known
+            return ()
+        served: dict[str, float] = {}
+        for each in services.running.values():
+            stalled_s = _stalled_s(each)
+            for root in each.serving.roots:
+                served[root] = max(stalled_s, served.get(root, 0.0))
+        return self._homes.follow(served)
 
     def _is_long_ago(self, at: float) -> bool:
         return self._clock.boottime() > at + _OFFERED_S
@@ -256,3 +303,7 @@ class Inbound:
     def _tell_arrived(self, service: ServiceName, finished: Finished) -> None:
         if self._arrived is not None:
             self._arrived(service, finished)
+
+
+def _stalled_s(running: RunningService) -> float:
+    return running.serving.service.uploads.stalled_s

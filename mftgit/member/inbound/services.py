@@ -12,11 +12,11 @@ from mftgit.member.inbound.register import Register
 from mftgit.member.inbound.rendering import check_serving, make_serving
 from mftgit.member.inbound.running_service import Doors, RunningService, written
 from mftgit.member.inbound.sockets import Sockets
-from mftgit.model.config import Generation
+from mftgit.model.configuration.config import Generation
+from mftgit.model.inbound.service import AnyService, Listen
+from mftgit.model.inbound.service_status import ServiceState, ServiceStatus
+from mftgit.model.inbound.serving import Serving
 from mftgit.model.names import Revision, ServiceName
-from mftgit.model.service import AnyService, Listen
-from mftgit.model.service_status import ServiceState, ServiceStatus
-from mftgit.model.serving import Serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,11 @@ class Services:
         for name, serving in prepared.servings.items():
             self._open(name, serving)
         self._keep_sockets()
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether services run, and none that is to is missing."""
+        return bool(self.running) and not self._failing
 
     def reopen(self) -> None:
         """Open and close doors as ``closed`` and ``welcome`` say."""

@@ -5,7 +5,7 @@ from socket import socket
 
 from mftgit.adapters.listening import close_listening, listen_on
 from mftgit.errors import ConfigError
-from mftgit.model.service import Listen
+from mftgit.model.inbound.service import Listen
 
 
 class Sockets:

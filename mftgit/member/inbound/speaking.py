@@ -6,17 +6,17 @@ from functools import partial
 from socket import socket
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.home import HomeError
+from mftgit.adapters.home.contract import HomeError
 from mftgit.adapters.hosting import Hosting
-from mftgit.adapters.sftp_serve import serve
-from mftgit.adapters.ssh_reception import Connection, Reception, Session
-from mftgit.adapters.ssh_server import SshServer
-from mftgit.adapters.web_login import Passes
-from mftgit.adapters.web_server import WebServer
+from mftgit.adapters.sftp_server.serve import serve
+from mftgit.adapters.ssh_server.reception import Connection, Reception, Session
+from mftgit.adapters.ssh_server.server import SshServer
+from mftgit.adapters.web.login import Passes
+from mftgit.adapters.web.server import WebServer
 from mftgit.member.inbound.login import Logins
-from mftgit.model.service import HttpsService, SftpService
-from mftgit.model.serving import Serving
-from mftgit.model.visitor import Visitor
+from mftgit.model.inbound.service import HttpsService, SftpService
+from mftgit.model.inbound.serving import Serving
+from mftgit.model.inbound.visitor import Visitor
 
 Greet = Callable[[socket, Visitor, Logins, Reception, Hosting], Connection]
 """Begins to speak with a client, and returns at once; the socket is closed later."""
@@ -63,8 +63,10 @@ def _serve_session(hosting: Hosting, session: Session) -> None:
             session.stream,
             home,
             account=session.account,
+            tell_upload=hosting.tell_upload,
             downloaded=hosting.downloaded,
             tally=hosting.tally,
+            answering=hosting.answering,
             clock=hosting.clock,
             work=session.work,
         )

@@ -12,20 +12,21 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock
 from mftgit.adapters.control_line import LineEndedError
-from mftgit.adapters.home import Home, HomeError
-from mftgit.adapters.home_account import open_home
-from mftgit.adapters.home_usage import Usages
-from mftgit.adapters.hosting import Download, Hosting, Tally
+from mftgit.adapters.home.account import open_home
+from mftgit.adapters.home.contract import Home, HomeError
+from mftgit.adapters.home.usage import Usages
+from mftgit.adapters.hosting import Answering, Download, Hosting, Tally
 from mftgit.adapters.proxy_protocol import visitor_of
-from mftgit.adapters.ssh_reception import Connection
+from mftgit.adapters.ssh_server.reception import Connection
 from mftgit.errors import MftgitError
 from mftgit.member.inbound.asking import Asking, Reception, told_path
 from mftgit.member.inbound.login import Logins
+from mftgit.member.inbound.partners import Partners
 from mftgit.member.inbound.speaking import Greet
-from mftgit.model.inbound_messages import Downloaded, Ended, Traffic, Usage
+from mftgit.model.inbound.messages import Downloaded, Ended, Traffic, Usage
+from mftgit.model.inbound.serving import Serving
+from mftgit.model.inbound.visitor import Visitor, read_visitor
 from mftgit.model.names import AccountName
-from mftgit.model.serving import Serving
-from mftgit.model.visitor import Visitor, read_visitor
 
 _HEADER_S: Final = 5.0
 _MOST_MEETING: Final = 256
@@ -50,7 +51,14 @@ class _Visit:
     tally: Tally = field(default_factory=Tally)
     told: Usage | None = None
     homes: set[Home] = field(default_factory=set)
+    answering: Answering = field(default_factory=Answering)
     end_why: str | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no file is open, nor is one closed of which the client has not heard."""
+        # In this order: a file that was open a moment ago is being answered for by now.
+        return all(home.is_idle for home in self.homes) and not self.answering.is_any
 
 
 class Visits:
@@ -61,6 +69,7 @@ class Visits:
         self._asking = asking
         self._clock = clock
         self._usages = Usages(clock)
+        self.partners = Partners(clock)
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._visits: dict[int, _Visit] = {}
@@ -83,13 +92,12 @@ class Visits:
             sock.close()
 
     def end(self, numbers: Collection[int] | None, why: str, *, idle: bool) -> None:
-        """Hang up on these connections, None: on all; with ``idle`` only on those that have no file open."""
+        """Hang up on these connections, None: on all; with ``idle`` only on those that are idle."""
         with self._lock:
             visits = [
                 visit
                 for number, visit in self._visits.items()
-                if (numbers is None or number in numbers)
-                and not (idle and any(not home.is_idle for home in visit.homes))
+                if (numbers is None or number in numbers) and not (idle and not visit.is_idle)
             ]
             for visit in visits:
                 visit.end_why = why
@@ -179,6 +187,7 @@ class Visits:
                     finished=reception.uploaded,
                     clock=self._clock,
                     usages=self._usages,
+                    lender=self.partners,
                 )
             except HomeError as error:
                 logger.warning(
@@ -195,7 +204,14 @@ class Visits:
                 with self._lock:
                     visit.homes.discard(home)
 
-        return Hosting(enter=enter, downloaded=downloaded, tally=visit.tally, clock=self._clock)
+        return Hosting(
+            enter=enter,
+            tell_upload=reception.tell_uploaded,
+            downloaded=downloaded,
+            tally=visit.tally,
+            answering=visit.answering,
+            clock=self._clock,
+        )
 
     def _ended(self, number: int, why: str) -> None:
         with self._lock:

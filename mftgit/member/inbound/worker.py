@@ -27,7 +27,7 @@ from mftgit.member.inbound.login import Logins, Passwords
 from mftgit.member.inbound.speaking import make_greeting
 from mftgit.member.inbound.sweeping import Sweeping
 from mftgit.member.inbound.visits import Servant, Visits
-from mftgit.model.inbound_messages import (
+from mftgit.model.inbound.messages import (
     MAX_ORDER_BYTES,
     Configure,
     EndConnections,
@@ -36,6 +36,7 @@ from mftgit.model.inbound_messages import (
     Serves,
     Sweep,
     Swept,
+    Traffic,
     Verdict,
     parse_order,
 )
@@ -83,10 +84,11 @@ class Serving:
             self._carry_out(parse_order(self._orders.get()))
 
     def tell(self) -> None:
-        """Tell now and then what connections do; raises LineEndedError."""
+        """Tell now and then what connections do, and that this process lives; raises LineEndedError."""
         pause = threading.Event()
         while not pause.wait(_TELL_EVERY_S):
             self._visits.tell_traffic()
+            self._asking.tell(Traffic(usages=()))
 
     def _carry_out(self, order: Order) -> None:
         match order:
@@ -97,19 +99,21 @@ class Serving:
             case EndConnections():
                 self._visits.end(order.connections, order.why, idle=order.idle)
             case Sweep():
-                self._begin_sweep()
+                self._begin_sweep(order)
 
-    def _begin_sweep(self) -> None:
+    def _begin_sweep(self, order: Sweep) -> None:
         servant = self._visits.servant
         if servant is not None:
-            self._sweeping.begin(servant.serving, self._tell_swept)
+            self._sweeping.begin(servant.serving, self._tell_swept, left=order.left)
 
     def _tell_swept(self, removed: int) -> None:
         with suppress(LineEndedError):  # the process ends
             self._asking.tell(Swept(removed=removed))
 
     def _configure(self, order: Configure) -> None:
+        self._visits.partners.go_by(order.serving)
         self._visits.servant = self._servant(order)
+        self._asking.others = order.others
         self._acceptor.take_from(self._line.take_socket() if order.listens else None)
         self._asking.tell(Serves(number=order.number, accepting=order.listens))
 

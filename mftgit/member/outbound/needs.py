@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mftgit.adapters.location_secrets import SecretsHere
-from mftgit.member.outbound.connections import Secrets
-from mftgit.member.outbound.content import Changing
-from mftgit.member.outbound.opening import prepare
-from mftgit.member.outbound.programs import check_programs
-from mftgit.model.plan import Job
+from mftgit.member.outbound.copying.content import Changing
+from mftgit.member.outbound.given.programs import check_programs
+from mftgit.member.outbound.places.connections import Secrets
+from mftgit.member.outbound.places.opening import prepare
+from mftgit.model.configuration.plan import Job
 
 
 def require(

@@ -19,13 +19,13 @@ from typing import Final
 from loguru import logger
 
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.line import Line
-from mftgit.member.outbound.lines import Lines
-from mftgit.model.location import LocalLocation
+from mftgit.member.outbound.runs.line import Line
+from mftgit.member.outbound.runs.lines import Lines
+from mftgit.model.locations.location import LocalLocation
 from mftgit.model.names import TransferName
-from mftgit.model.selection import deepest
-from mftgit.model.triggers import WatchTrigger
-from mftgit.model.watched import WatchedFolders
+from mftgit.model.transfers.selection import deepest
+from mftgit.model.transfers.triggers import WatchTrigger
+from mftgit.model.transfers.watched import WatchedFolders
 
 LISTEN_S: Final = 0.25
 ABSENT_S: Final = 5.0

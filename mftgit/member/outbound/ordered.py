@@ -5,24 +5,24 @@ from typing import Final
 
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.equip import Record
-from mftgit.member.outbound.in_time import InTime
-from mftgit.member.outbound.line import Line, Look
-from mftgit.member.outbound.lines import Lines
-from mftgit.member.outbound.moves import Moves
+from mftgit.member.outbound.given.progress import Progress
 from mftgit.member.outbound.owning import Owning
-from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.progress import Progress
-from mftgit.member.outbound.runs import Runs
-from mftgit.model.config import Ownership
-from mftgit.model.events import EventName
-from mftgit.model.failover import Health
-from mftgit.model.move import Move
+from mftgit.member.outbound.places.in_time import InTime
+from mftgit.member.outbound.records.moves import Moves
+from mftgit.member.outbound.records.pauses import Pauses
+from mftgit.member.outbound.runs.equip import Record
+from mftgit.member.outbound.runs.line import Line, Look
+from mftgit.member.outbound.runs.lines import Lines
+from mftgit.member.outbound.runs.runs import Runs
+from mftgit.model.configuration.config import Ownership
+from mftgit.model.events.event import EventName
+from mftgit.model.members.orders import Order, Verb
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.orders import Order, Verb
-from mftgit.model.pause import Pause
-from mftgit.model.under_way import describe_rest
-from mftgit.model.view import FREE
+from mftgit.model.ownership.view import FREE
+from mftgit.model.transfers.failover import Health
+from mftgit.model.transfers.move import Move
+from mftgit.model.transfers.pause import Pause
+from mftgit.model.transfers.under_way import describe_rest
 
 _STORAGE_S: Final = 5.0
 """So long the members' storage is waited for."""
@@ -108,7 +108,7 @@ class Ordered:
         return any(submitted)
 
     def stop(self, name: TransferName, by: str) -> str:
-        """End the run under way after the file at hand; what it has not come to is for the next one."""
+        """End the run under way, in the middle of a large file; the rest, of that too, is for the next one."""
         lines = self._here(name)
         ended = [self._runs.end_early(line, by) for line in lines]  # each of them
         if not any(ended):
@@ -117,7 +117,7 @@ class Ordered:
                 f"no run of {name} is under way" if ours else self._why_not_ours(name)
             )
         ways = self._progress.under_way(name)
-        at_hand = f" after the file at hand: {describe_rest(ways[0])}" if ways else " at once"
+        at_hand = f" in the middle of {describe_rest(ways[0])}" if ways else " at once"
         more = f"; {_GOES_ON}" if any(line.watches for line in lines) else ""
         return f"its run ends{at_hand}{more}"
 

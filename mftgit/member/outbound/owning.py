@@ -9,23 +9,23 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock, rfc3339
 from mftgit.errors import MftgitError
-from mftgit.member.outbound import coordination
-from mftgit.member.outbound.equip import Record
-from mftgit.member.outbound.intents import highest_epoch
-from mftgit.member.outbound.keep import Callbacks, Keeper, Taken
-from mftgit.member.outbound.line import Line
-from mftgit.member.outbound.lines import Lines
-from mftgit.member.outbound.moves import Moves
-from mftgit.member.outbound.storage import Admitted, Storage
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.config import Ownership as OwnedBy
-from mftgit.model.events import EventName
-from mftgit.model.failover import Sign
-from mftgit.model.move import Answer, Move, answer
+from mftgit.member.outbound.ownership import coordination
+from mftgit.member.outbound.ownership.keep import Callbacks, Keeper, Taken
+from mftgit.member.outbound.ownership.storage import Admitted, Storage
+from mftgit.member.outbound.records.intents import highest_epoch
+from mftgit.member.outbound.records.moves import Moves
+from mftgit.member.outbound.runs.equip import Record
+from mftgit.member.outbound.runs.line import Line
+from mftgit.member.outbound.runs.lines import Lines
+from mftgit.member.outbound.runs.tally import RunOutcome
+from mftgit.model.configuration.config import Ownership as OwnedBy
+from mftgit.model.events.event import EventName
 from mftgit.model.names import Epoch, MemberName, Revision, TransferName
-from mftgit.model.spread import Want
-from mftgit.model.standing import MAX_WHY, Standing
-from mftgit.model.view import View
+from mftgit.model.ownership.spread import Want
+from mftgit.model.ownership.standing import MAX_WHY, Standing
+from mftgit.model.ownership.view import View
+from mftgit.model.transfers.failover import Sign
+from mftgit.model.transfers.move import Answer, Move, answer
 
 _SAME_S: Final = 0.05
 """Two moments that are no further apart are one, read twice."""

@@ -8,42 +8,42 @@ from pathlib import Path
 from loguru import logger
 
 from mftgit.adapters.clock import Clock, SystemClock, rfc3339
+from mftgit.adapters.content.pgp_home import sweep
 from mftgit.adapters.location_secrets import SecretsHere
-from mftgit.adapters.pgp_home import sweep
 from mftgit.adapters.scheduler import MadeTrigger, Scheduler
 from mftgit.adapters.state_folder import Bootstrap, StateFolder
 from mftgit.errors import MftgitError
-from mftgit.member.outbound import coordination
-from mftgit.member.outbound.connections import SWEEP_S
-from mftgit.member.outbound.equip import Equipping, Record
-from mftgit.member.outbound.former import Former
-from mftgit.member.outbound.leftover import LOOK_S
-from mftgit.member.outbound.line import (
+from mftgit.member.outbound.firing.notices import Notices
+from mftgit.member.outbound.given.progress import Progress
+from mftgit.member.outbound.needs import require
+from mftgit.member.outbound.news import News
+from mftgit.member.outbound.ordered import Ordered
+from mftgit.member.outbound.ownership import coordination
+from mftgit.member.outbound.ownership.storage import STATE, Storage
+from mftgit.member.outbound.owning import Owning
+from mftgit.member.outbound.places.connections import SWEEP_S
+from mftgit.member.outbound.records.leftover import LOOK_S
+from mftgit.member.outbound.records.moves import Moves
+from mftgit.member.outbound.records.pauses import Pauses
+from mftgit.member.outbound.runs.equip import Equipping, Record
+from mftgit.member.outbound.runs.former import Former
+from mftgit.member.outbound.runs.line import (
     Basis,
     Line,
     Look,
 )
-from mftgit.member.outbound.lines import Lines
-from mftgit.member.outbound.moves import Moves
-from mftgit.member.outbound.needs import require
-from mftgit.member.outbound.news import News
-from mftgit.member.outbound.notices import Notices
-from mftgit.member.outbound.ordered import Ordered
-from mftgit.member.outbound.owning import Owning
-from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.progress import Progress
-from mftgit.member.outbound.runs import Runs
+from mftgit.member.outbound.runs.lines import Lines
+from mftgit.member.outbound.runs.runs import Runs
+from mftgit.member.outbound.runs.successes import Successes
+from mftgit.member.outbound.runs.tally import RunOutcome
 from mftgit.member.outbound.status import Statuses
-from mftgit.member.outbound.storage import STATE, Storage
-from mftgit.member.outbound.successes import Successes
-from mftgit.member.outbound.tally import RunOutcome
-from mftgit.model.config import Generation, Ownership
+from mftgit.model.configuration.config import Generation, Ownership
+from mftgit.model.configuration.plan import Plan
 from mftgit.model.names import MemberName, Revision, TransferName
-from mftgit.model.plan import Plan
-from mftgit.model.standing import Standing
-from mftgit.model.storage import StorageStatus
-from mftgit.model.transfer_status import TransferStatus
-from mftgit.model.triggers import IntervalTrigger, WatchTrigger
+from mftgit.model.ownership.standing import Standing
+from mftgit.model.ownership.storage import StorageStatus
+from mftgit.model.transfers.status import TransferStatus
+from mftgit.model.transfers.triggers import IntervalTrigger, WatchTrigger
 
 _FORMER, _PROBE, _SWEEP = ".leftovers", ".probe", ".connections"  # no transfer is called so
 _PROBE_S = 10.0

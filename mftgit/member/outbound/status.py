@@ -8,16 +8,16 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.in_time import InTime
-from mftgit.member.outbound.line import Line, Look, count, describe, to_be_counted
-from mftgit.member.outbound.lines import Lines
+from mftgit.member.outbound.given.progress import Progress
 from mftgit.member.outbound.owning import Owning
-from mftgit.member.outbound.pauses import Pauses
-from mftgit.member.outbound.progress import Progress
+from mftgit.member.outbound.places.in_time import InTime
+from mftgit.member.outbound.records.pauses import Pauses
+from mftgit.member.outbound.runs.line import Line, Look, count, describe, to_be_counted
+from mftgit.member.outbound.runs.lines import Lines
 from mftgit.model.names import MemberName, TransferName
-from mftgit.model.pause import Pause
-from mftgit.model.transfer_status import TransferStatus
-from mftgit.model.view import FREE
+from mftgit.model.ownership.view import FREE
+from mftgit.model.transfers.pause import Pause
+from mftgit.model.transfers.status import TransferStatus
 
 _SHARED_S: Final = 1.0
 """So long the storage is waited for."""

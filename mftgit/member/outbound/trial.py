@@ -1,8 +1,9 @@
 """Try the two sides of a transfer, step by step, without touching a file of anybody.
 
-The source is listed, and one byte of its first file is read. At the destination a small file under a name that is
-reserved for the cluster is written, read back, renamed and removed. What fails keeps the steps after it from being
-tried, but for those that tell something of their own.
+The source is listed, and one byte of its first file is read. At the destination a small file is written, read back,
+renamed and removed, under names as the transfer gives to what is not whole yet: partners take those, and leave them
+alone, also where the partner is a cluster, whose own names nobody may use. What fails keeps the steps after it from
+being tried, but for those that tell something of their own.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
 from mftgit.adapters.clock import Clock
-from mftgit.adapters.endpoint import (
+from mftgit.adapters.endpoint.contract import (
     Endpoint,
     EndpointBusyError,
     EndpointFullError,
@@ -28,15 +29,15 @@ from mftgit.adapters.endpoint import (
 )
 from mftgit.adapters.location_secrets import SecretsHere
 from mftgit.errors import ConfigError, MftgitError
-from mftgit.member.outbound.content import Changing
-from mftgit.member.outbound.opening import stages
-from mftgit.member.outbound.programs import check_programs
-from mftgit.model.claim import join
-from mftgit.model.commands import Commands
-from mftgit.model.config import Overwrite, Transfer, Verify
-from mftgit.model.content import PgpStep
-from mftgit.model.location import Location
-from mftgit.model.selection import is_selected
+from mftgit.member.outbound.copying.content import Changing
+from mftgit.member.outbound.given.programs import check_programs
+from mftgit.member.outbound.places.opening import stages
+from mftgit.model.configuration.config import Overwrite, Transfer, Verify
+from mftgit.model.locations.location import Location
+from mftgit.model.transfers.claim import ClaimId, join, temporary_name
+from mftgit.model.transfers.commands import Commands
+from mftgit.model.transfers.content import PgpStep
+from mftgit.model.transfers.selection import is_selected
 
 Open = Callable[[Location, Callable[[str], None]], Endpoint]
 """(location, passed): open it without making a folder; ``passed`` is told of each stage that was come through."""
@@ -50,7 +51,7 @@ T = TypeVar("T")
 
 _NOT_YET: Final = "{} is not there yet, and the first file makes it; tried in {}"
 _DIGEST_BY: Final = "digest by {}"
-_PROBE: Final = ".mftgit-probe-"
+_PROBE: Final = "probe"
 _PROBE_BYTES: Final = 64
 _WAYS_OUT: Final[tuple[tuple[type[MftgitError], str], ...]] = (
     (ProbeDiffersError, "see what else works on files there, and whether that server keeps what it is given"),
@@ -161,15 +162,33 @@ def _try_writing(
             note=lambda found: None if found == wanted else _NOT_YET.format(wanted, found),
         )
         if folder is not None:
-            name = join(folder, f"{_PROBE}{secrets.token_hex(8)}")
+            names = _names(transfer, folder)
             replaces = transfer.destination.overwrite is Overwrite.OVERWRITE
             asks = transfer.destination.verify is Verify.DIGEST
-            _probe(side, endpoint, name, replaces=replaces, asks=asks)
+            _probe(side, endpoint, names, replaces=replaces, asks=asks)
 
 
-def _probe(side: "_Side", endpoint: Endpoint, name: str, *, replaces: bool, asks: bool) -> None:
+def _names(transfer: Transfer, folder: str) -> tuple[str, str]:
+    """Return two names in ``folder`` that nobody has, and nobody takes for whole files."""
+    rules, claim = transfer.destination, ClaimId(secrets.token_hex(8))
+    first, second = (
+        temporary_name(
+            join(folder, _PROBE),
+            claim,
+            attempt,
+            rules.temporary_suffix,
+            prefix=rules.temporary_prefix,
+        )
+        for attempt in ("1", "2")
+    )
+    return first, second
+
+
+def _probe(
+    side: "_Side", endpoint: Endpoint, names: tuple[str, str], *, replaces: bool, asks: bool
+) -> None:
     """Write, read, rename and remove a file of the cluster's own; remove what a step has left behind."""
-    renamed, content = f"{name}-renamed", secrets.token_bytes(_PROBE_BYTES)
+    (name, renamed), content = names, secrets.token_bytes(_PROBE_BYTES)
     left = {name, renamed}
     try:
         if not side.take("write", lambda: _write(endpoint, name, content)):

@@ -26,8 +26,8 @@ def run_clock_at(rate: float) -> None:
 
 def remove_fence() -> None:
     """Let `Delivery.resume` send anew what is READY, beside the temporary that is there."""
-    from mftgit.member.outbound.deliver import Delivery  # noqa: PLC0415
-    from mftgit.model.run import DeliveryState  # noqa: PLC0415
+    from mftgit.member.outbound.delivering.deliver import Delivery  # noqa: PLC0415
+    from mftgit.model.transfers.run import DeliveryState  # noqa: PLC0415
 
     real: Any = Delivery.resume
 
@@ -42,7 +42,7 @@ def remove_fence() -> None:
 
 def remove_deadline() -> None:
     """Let every effect begin, whatever became of the ownership."""
-    from mftgit.member.outbound.own import Ownership  # noqa: PLC0415
+    from mftgit.member.outbound.ownership.own import Ownership  # noqa: PLC0415
 
     Ownership.check = lambda _ownership: None  # type: ignore[method-assign,assignment]
 

@@ -1,0 +1,1 @@
+"""Content that is changed on its way: gzip, zip, OpenPGP."""

@@ -1,0 +1,1 @@
+"""The contract of locations, and what its implementations have in common."""

@@ -1,0 +1,1 @@
+"""Ownership by etcd."""

@@ -1,0 +1,1 @@
+"""Locations on FTPS servers."""

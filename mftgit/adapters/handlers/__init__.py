@@ -1,0 +1,1 @@
+"""Where event handlers bring events to."""

@@ -1,0 +1,1 @@
+"""What accounts see of files: folders here and on other servers, behind one contract."""

@@ -1,0 +1,1 @@
+"""The controller's HTTP server, by starlette and uvicorn."""

@@ -1,0 +1,1 @@
+"""Locations on HTTPS servers, with WebDAV or without."""

@@ -1,0 +1,1 @@
+"""Locations on this machine and on mounted storage."""

@@ -1,0 +1,1 @@
+"""Locations in buckets of S3."""

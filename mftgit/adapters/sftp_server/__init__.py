@@ -1,0 +1,1 @@
+"""SFTP as a server: what clients ask of the files of their account."""

@@ -1,0 +1,1 @@
+"""Ownership by a folder that members share."""

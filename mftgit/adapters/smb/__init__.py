@@ -1,0 +1,1 @@
+"""Locations on SMB 3 servers."""

@@ -1,0 +1,1 @@
+"""SSH as a server, by paramiko: keys, logins, channels, and the threads that serve them."""

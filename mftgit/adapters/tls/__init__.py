@@ -1,0 +1,1 @@
+"""TLS: which one is spoken, certificates, and the cluster's own authority."""

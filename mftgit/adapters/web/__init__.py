@@ -1,0 +1,1 @@
+"""HTTPS as a server: up- and download for accounts, by h11."""

@@ -1,0 +1,1 @@
+"""``mftgit secret``: passwords and private keys, encrypted in a person's clone."""

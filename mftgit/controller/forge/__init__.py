@@ -1,0 +1,1 @@
+"""Follow the protected branch of a forge, and tell it what became of it."""

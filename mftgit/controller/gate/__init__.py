@@ -1,0 +1,1 @@
+"""Decide about what is pushed or proposed, and publish it."""

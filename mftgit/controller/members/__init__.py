@@ -1,0 +1,1 @@
+"""Let members in, tell them what is news, and take in what they say."""

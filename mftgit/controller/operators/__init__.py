@@ -1,0 +1,1 @@
+"""Find out who is at the door."""

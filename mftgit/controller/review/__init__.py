@@ -1,0 +1,1 @@
+"""Have proposals reviewed: the record of approvals, and what may be merged."""

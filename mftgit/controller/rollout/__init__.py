@@ -1,0 +1,1 @@
+"""Lead a revision through the members, step by step."""

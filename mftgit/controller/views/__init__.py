@@ -1,0 +1,1 @@
+"""What pages and verbs show of the cluster and its history."""

@@ -1,0 +1,1 @@
+"""Files on their whole way, step by step."""

@@ -1,0 +1,1 @@
+"""Which member owns a transfer: leases kept, looked after and given back."""

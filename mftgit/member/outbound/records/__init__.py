@@ -1,0 +1,1 @@
+"""What is written down of deliveries on storage that the members share."""

@@ -1,0 +1,1 @@
+"""Which files are taken out of the source, and as what they go."""

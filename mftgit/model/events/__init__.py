@@ -1,0 +1,1 @@
+"""What happened: its words, how it is searched, counted and kept."""

@@ -1,0 +1,1 @@
+"""Event handlers: which events go where, when, and in which words."""

@@ -1,0 +1,1 @@
+"""Who comes in: services, accounts, how they prove themselves, and what they may do."""

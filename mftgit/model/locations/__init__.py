@@ -1,0 +1,1 @@
+"""Where files come from and go to, and how servers there are reached."""

@@ -1,0 +1,1 @@
+"""Who owns what: leases, sessions, and how members come to the same answer."""

@@ -1,0 +1,1 @@
+"""Review: who approves what, and what is written down of it."""

@@ -1,0 +1,1 @@
+"""What may become of a revision on its way to being published."""

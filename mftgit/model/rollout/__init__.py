@@ -1,0 +1,1 @@
+"""How a revision goes through the members."""

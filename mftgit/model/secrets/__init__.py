@@ -1,0 +1,1 @@
+"""Secrets: their documents, their values, and who needs them."""

@@ -1,0 +1,1 @@
+"""SFTP version 3: requests, answers, and their bytes."""
