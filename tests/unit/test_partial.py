@@ -125,8 +125,11 @@ def test_only_what_has_not_changed_and_is_not_old_fits(
 
 @pytest.mark.parametrize(
     ("first", "then", "fits"),
-    [(None, '"a"', True), ('"a"', None, True), ('"a"', '"a"', True), ('"a"', '"b"', False)],
-)
+    [
+        (None, '"a"', True), ('"a"', None, True), ('"a"', '"a"', True), ('"a"', '"b"', False),
+        ('W/"a"', '"a"', True), ('"a"', 'W/"a"', True), ('W/"a"', '"b"', False),
+    ],
+)  # fmt: skip
 def test_a_tag_tells_of_another_file_where_both_are_known(
     first: str | None, then: str | None, *, fits: bool
 ) -> None:

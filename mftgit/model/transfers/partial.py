@@ -31,6 +31,10 @@ _STEP_BYTES: Final = 1 << 20
 _MOST_SEGMENTS: Final = 1024
 
 
+def _opaque(tag: str | None) -> str:
+    return (tag or "").removeprefix("W/")
+
+
 def segment_bytes(size_bytes: int) -> int:
     """Return after how many bytes of a file of ``size_bytes`` its digest is taken note of: 1 MiB, or more for 1 GiB up.
 
@@ -58,12 +62,16 @@ class Partial:
     tag: str | None = None
 
     def fits(self, mark: Mark, now: datetime, *, tag: str | None = None) -> bool:
-        """Tell whether it is of a file of ``mark``, and of ``tag`` where both are known, and young enough."""
+        """Tell whether it is of a file of ``mark``, and of ``tag`` where both are known, and young enough.
+
+        Weak tags are taken for the same as strong ones (RFC 9110, 8.8.3.2): Apache's are weak while a file is younger
+        than a second.
+        """
         try:
             age = now - datetime.fromisoformat(self.saved_at)
         except (ValueError, TypeError):
             return False
-        same = self.mark == mark and (None in {self.tag, tag} or self.tag == tag)
+        same = self.mark == mark and (None in {self.tag, tag} or _opaque(self.tag) == _opaque(tag))
         return same and abs(age) < KEPT
 
     def segments_in(self, size_bytes: int) -> int:
