@@ -310,15 +310,16 @@ def test_a_source_that_only_connects_shuts_nobody_else_out(site: InboundSite) ->
     site.apply(site.documents("acme", service="limits: {unauthenticated: 3, login_s: 600}\n"))
     until("it serves", lambda: site.status().state is ServiceState.SERVING)
     with ExitStack() as held:
-        silent = [
-            held.enter_context(
-                socket.create_connection(
-                    ("127.0.0.1", site.port), timeout=60, source_address=("127.0.0.2", 0)
+        silent = []
+        for _ in range(3):  # one after the other is let in: the oldest one goes first
+            silent.append(
+                held.enter_context(
+                    socket.create_connection(
+                        ("127.0.0.1", site.port), timeout=60, source_address=("127.0.0.2", 0)
+                    )
                 )
             )
-            for _ in range(3)
-        ]
-        assert all(each.recv(4) == b"SSH-" for each in silent)
+            assert silent[-1].recv(4) == b"SSH-"
         assert site.sftp("acme", "ls").returncode == 0
         while silent[0].recv(4096):
             pass  # the oldest one has been hung up on

@@ -244,7 +244,7 @@ def test_memory_does_not_grow_with_the_history(tmp_path: Path) -> None:
 MEMORY_OF_A_FRESH_ONE = """
 import gc, sys, tracemalloc
 from pathlib import Path
-from mftgit.member.outbound import ledger
+from mftgit.member.outbound.records import ledger
 
 ledger.REMEMBERED = 100
 tracemalloc.start()
