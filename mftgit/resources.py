@@ -12,6 +12,14 @@ from typing import Any
 _SCHEMA_SUFFIX = ".schema.json"
 
 
+def load_schema(name: str) -> dict[str, Any]:
+    """Return the installed schema ``name``, as ``transfer``."""
+    found: dict[str, Any] = json.loads(
+        (files("mftgit.schemas") / f"{name}{_SCHEMA_SUFFIX}").read_bytes()
+    )
+    return found
+
+
 def load_schemas() -> dict[str, Any]:
     """Return every installed schema by its name, as ``{"transfer": {...}}``."""
     return {

@@ -21,7 +21,7 @@ from mftgit.model.revisions.draft import Draft, content_of, overlay
 from mftgit.model.revisions.three_way import Merged, merge_trees
 from mftgit.model.rules.tree import Tree
 from mftgit.model.rules.validate import Validator
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 MOST_DRAFTS: Final = 100
 _AT_ONCE: Final = 2
@@ -38,7 +38,6 @@ class Editing:
         self._kept = kept
         self._store = store
         self._validator = validator.apart()
-        self._schemas = load_schemas()
         self._seats = threading.BoundedSemaphore(_AT_ONCE)
         self._drafts = OrderedDict(kept.read(operators)[-MOST_DRAFTS:])
         self._lock = threading.Lock()
@@ -93,7 +92,7 @@ class Editing:
 
     def sample(self, kind: Kind) -> str:
         """Return what a new document of ``kind`` begins with: the example of its schema."""
-        return sample_text(self._schemas[kind.value])
+        return sample_text(load_schema(kind.value))
 
     def change(self, operator: str, path: str, text: str | None) -> Draft:
         """Put what a browser sent of ``path`` into the draft, None to remove the file; return the draft.

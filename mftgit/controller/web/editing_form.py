@@ -19,7 +19,7 @@ from mftgit.model.documents.schema_form import FormError, FormField, SchemaForm
 from mftgit.model.documents.yaml_edit import edit_document
 from mftgit.model.printable import printable
 from mftgit.model.revisions.draft import Draft, overlay, text_of
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 _FIELD: Final = "field"
 _LOST: Final = (
@@ -30,9 +30,8 @@ _LOST: Final = (
 
 def doors(parts: WebParts) -> Sequence[AnyDoor]:
     """Return the form, and where it is sent."""
-    schemas = load_schemas()
     forms: dict[Kind, SchemaForm] = {
-        kind: SchemaForm(schemas[kind.value]) for kind in Kind if kind is not Kind.SECRET
+        kind: SchemaForm(load_schema(kind.value)) for kind in Kind if kind is not Kind.SECRET
     }
     return [
         PageDoor(

@@ -7,7 +7,7 @@ from mftgit.controller.web.doors import AnyDoor, ApiDoor, Page, PageDoor, Topic
 from mftgit.controller.web.parts import WebParts
 from mftgit.model.access import OperatorRole
 from mftgit.model.transfers.view import NOT_HEARD
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 _MEMBER: Final = {"type": "string", "minLength": 1, "maxLength": 64}
 
@@ -47,7 +47,7 @@ def _told(parts: WebParts) -> list[dict[str, Any]]:
 
 
 def _answer() -> dict[str, Any]:
-    members = load_schemas()["output-status"]["properties"]["members"]["items"]["properties"]
+    members = load_schema("output-status")["properties"]["members"]["items"]["properties"]
     told = members["event_handlers"]["items"]
     added = {"member": _MEMBER, "heard": {"type": "boolean"}}
     handler = {

@@ -10,7 +10,7 @@ from mftgit.model.events.event import Event
 from mftgit.model.events.kinds import KINDS, Group, Severity, account, component
 from mftgit.model.events.query import FILTERS, EventQuery, QueryError, parse_query
 from mftgit.model.events.words import say
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 POSITION: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": 2**62}
 """Where an event stands in the controller's log."""
@@ -41,7 +41,7 @@ ASKED: Final[dict[str, Schema]] = {
 
 def told_schema() -> Schema:
     """Return the schema of what `tell` gives."""
-    event = load_schemas()["output-event"]
+    event = load_schema("output-event")
     return {
         "type": "object",
         "properties": {

@@ -22,7 +22,7 @@ from mftgit.model.access import OperatorRole
 from mftgit.model.events.event import EventName
 from mftgit.model.events.kinds import Group, Severity
 from mftgit.model.printable import json_line
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 MOST_AT_ONCE: Final = 1000
 _AT_ONCE: Final = 100
@@ -114,7 +114,7 @@ def _found_schema() -> dict[str, Any]:
 
 
 def _event_schema() -> dict[str, Any]:
-    event = load_schemas()["output-event"]
+    event = load_schema("output-event")
     return {key: event[key] for key in event if not key.startswith("$")}
 
 

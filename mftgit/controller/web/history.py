@@ -24,7 +24,7 @@ from mftgit.model.access import OperatorRole
 from mftgit.model.names import Revision
 from mftgit.model.printable import printable
 from mftgit.model.trust.signature_told import describe_signer
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 _AT_ONCE: Final = 20
 _MOST_SUBJECT: Final = 300  # characters on a page; the page of the revision has the message
@@ -138,7 +138,7 @@ PROPOSED: Final = {
 
 
 def _listed_schema() -> dict[str, Any]:
-    schema = load_schemas()["output-log"]
+    schema = load_schema("output-log")
     more = {"anyOf": [_REVISION, {"type": "null"}], "description": "Where older ones begin"}
     return {
         "type": "object",
@@ -149,7 +149,7 @@ def _listed_schema() -> dict[str, Any]:
 
 
 def _difference_schema() -> dict[str, Any]:
-    schema = load_schemas()["output-diff"]
+    schema = load_schema("output-diff")
     text = {
         "invalid": {
             "type": ["string", "null"],

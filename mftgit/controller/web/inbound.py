@@ -24,7 +24,7 @@ from mftgit.model.members.messages import MemberStatus
 from mftgit.model.monitoring.volume import ALL, Flow
 from mftgit.model.names import is_name
 from mftgit.model.transfers.view import NOT_HEARD
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 _WAITS_S: Final = 1.0
 _FLOWS: Final = {"upload": Flow.UPLOAD, "download": Flow.DOWNLOAD}
@@ -216,7 +216,7 @@ def _mark(parts: WebParts) -> str:
 
 
 def _answer_of_sessions() -> dict[str, Any]:
-    told = load_schemas()["output-session-list"]["items"]
+    told = load_schema("output-session-list")["items"]
     session = {
         **told,
         "properties": {"member": _NAME, **told["properties"]},
@@ -235,7 +235,7 @@ def _answer_of_sessions() -> dict[str, Any]:
 
 
 def _answer_of_services() -> dict[str, Any]:
-    members = load_schemas()["output-status"]["properties"]["members"]["items"]["properties"]
+    members = load_schema("output-status")["properties"]["members"]["items"]["properties"]
     told = members["services"]["items"]
     added = {"member": _NAME, "heard": {"type": "boolean"}}
     service = {

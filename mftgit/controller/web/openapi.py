@@ -1,13 +1,13 @@
 """The description of the API (OpenAPI 3.1), made from its doors."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from mftgit import __version__
 from mftgit.controller.web.doors import ApiDoor, Schema, StreamDoor
 from mftgit.model.access import OperatorRole
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 Call = ApiDoor | StreamDoor
 
@@ -73,8 +73,7 @@ def describe_api(doors: Iterable[Call]) -> dict[str, Any]:
 def answer_schema(door: Call) -> Schema:
     """Return the whole schema of what ``door`` answers."""
     if isinstance(door.answer, str):
-        found: Mapping[str, Any] = load_schemas()[door.answer]
-        return found
+        return load_schema(door.answer)
     return door.answer
 
 

@@ -35,7 +35,7 @@ from mftgit.model.transfers.view import (
     choose_member,
     find,
 )
-from mftgit.resources import load_schemas
+from mftgit.resources import load_schema
 
 VERBS: Final[Mapping[str, Verb]] = {
     "run": Verb.RUN_TRANSFER,
@@ -271,7 +271,7 @@ def _tell(parts: WebParts, view: TransferView) -> dict[str, Any]:
 
 def _item() -> dict[str, Any]:
     """Return the schema of one transfer: that of ``transfer list --json``, and what the controller adds."""
-    told = load_schemas()["output-transfer-list"]["properties"]["transfers"]["items"]
+    told = load_schema("output-transfer-list")["properties"]["transfers"]["items"]
     words = {"type": ["string", "null"]}
     added = {
         "told_by": {"type": "string", "description": "The member that says so"},

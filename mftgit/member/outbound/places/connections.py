@@ -10,7 +10,6 @@ from mftgit.adapters.clock import Clock
 from mftgit.adapters.endpoint.contract import Endpoint, EndpointLostError, RemoteEndpoint
 from mftgit.model.locations.location import RemoteLocation
 from mftgit.model.names import LocationName, SecretName
-from mftgit.model.secrets.needs import secrets_of
 from mftgit.model.secrets.value import SecretValue
 
 SWEEP_S: Final = 5.0
@@ -53,7 +52,7 @@ class Connections:
                 now.
             MftgitError: see ``connect``.
         """
-        way = location, tuple(secrets.get(name) for _, name in secrets_of(location))
+        way = location, tuple(secrets.get(name) for _, name in location.secrets())
         while (idle := self._next_idle(way, wait=wait)) is not None:
             if idle.is_alive():
                 return idle
