@@ -7,20 +7,16 @@ import pytest
 from browser import keep_failures
 from hypothesis import HealthCheck, settings
 
-# The same examples every time; `HYPOTHESIS_PROFILE=deep` looks further. How fast values are made tells of the machine.
+# The same examples every time. `HYPOTHESIS_PROFILE=deep` looks further, and `few` at a quarter of them: another
+# Python is given the same ones, and what is counted takes three times as long.
+# How fast values are made tells of the machine.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", _PATIENT, derandomize=True, print_blob=True)
+settings.register_profile("few", settings.get_profile("default"), max_examples=25)
 settings.register_profile("deep", _PATIENT, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-_PARTNERS = {"apache2", "etcd", "haproxy", "proftpd", "rclone", "smbd"}
 _BESIDE_PATH = "/usr/sbin:/sbin:/usr/lib/openssh"
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what needs a server of a kind of its own."""
-    if any(_PARTNERS.intersection(mark.args) for mark in item.iter_markers("needs")):
-        item.add_marker("partner")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -37,9 +37,10 @@ def command(site: Site, script: str, *, mode: int = 0o755) -> Path:
     """Put the program ``check`` where a node's administrator does."""
     path = site.folder.root.parent / "node-1" / "commands" / "check"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    path.chmod(mode)
-    return path
+    new = path.with_name("new")  # one that is just begun could not be written to
+    new.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    new.chmod(mode)
+    return new.replace(path)
 
 
 def has_failed(node: Node) -> bool:

@@ -279,16 +279,17 @@ def test_a_tree_that_unfolds_to_more_than_the_gate_takes_is_refused(
     assert bad not in objects(bare)
 
 
-@pytest.mark.parametrize("hook", ["pre-push", "pre-receive"])
 @pytest.mark.parametrize(
-    ("limit", "lowest", "files", "why"),
+    ("hook", "limit", "lowest", "files", "why"),
     [
-        ("max_tree_depth", 1, {"a/b/c": "1"}, "folders are 2 deep, at most 1"),
-        ("max_entries", 100, {f"n/{n}": "" for n in range(110)}, "files and folders, at most 100"),
-        ("max_path_bytes", 100, {"a" * 110: ""}, "a path has 110 bytes, at most 100"),
-        ("max_object_bytes", 4 << 20, {"big": "1" * (5 << 20)}, "an object has 5,242,880 bytes"),
+        ("pre-push", "max_tree_depth", 1, {"a/b/c": "1"}, "folders are 2 deep, at most 1"),
+        ("pre-receive", "max_tree_depth", 1, {"a/b/c": "1"}, "folders are 2 deep, at most 1"),
+        ("pre-receive", "max_entries", 100, {f"n/{n}": "" for n in range(110)}, "files and folders, at most 100"),
+        ("pre-receive", "max_path_bytes", 100, {"a" * 110: ""}, "a path has 110 bytes, at most 100"),
+        ("pre-push", "max_object_bytes", 4 << 20, {"big": "1" * (5 << 20)}, "an object has 5,242,880 bytes"),
+        ("pre-receive", "max_object_bytes", 4 << 20, {"big": "1" * (5 << 20)}, "an object has 5,242,880 bytes"),
     ],
-)
+)  # fmt: skip
 def test_the_limits_that_are_published_hold_for_a_hook_too(  # noqa: PLR0917
     bare: Path,
     work: Path,

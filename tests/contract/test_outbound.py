@@ -440,47 +440,64 @@ def test_a_predecessor_that_wakes_before_any_effect_makes_no_duplicate(
         assert there.records() == []
 
 
-def test_two_predecessors_that_wake_one_after_the_other_make_no_duplicate(root: Path) -> None:
+def every(step: int) -> pytest.MarkDecorator:
+    """Try each of so many pairs of moments; all of them where there is time."""
+    return pytest.mark.parametrize("step", [step, pytest.param(1, marks=pytest.mark.soak)])
+
+
+def pairs(count: int, others: int, step: int) -> Iterator[tuple[int, int]]:
+    """Give each ``step``-th pair of moments, so that all are in some."""
+    for first in range(1, count + 1):
+        for second in range(1 + first % step, others + 1, step):
+            yield first, second
+
+
+@every(12)
+def test_two_predecessors_that_wake_one_after_the_other_make_no_duplicate(
+    root: Path, step: int
+) -> None:
     after, overwrite = AfterSuccess.DELETE, Overwrite.OVERWRITE
     count = effects(root, after, overwrite)
-    for first in range(1, count + 1, 2):
-        for second in range(1, count + 1, 3):
-            there = fill(root / f"{first}-{second}", after, overwrite)
+    for first, second in pairs(count, count, step):
+        there = fill(root / f"{first}-{second}", after, overwrite)
 
-            def last(there: Site = there) -> None:
-                there.run(4)
+        def last(there: Site = there) -> None:
+            there.run(4)
 
-            def middle(
-                there: Site = there, second: int = second, last: Callable[[], None] = last
-            ) -> None:
-                there.run(Owner(3, at=second, then=last))
+        def middle(
+            there: Site = there, second: int = second, last: Callable[[], None] = last
+        ) -> None:
+            there.run(Owner(3, at=second, then=last))
 
-            there.run(Owner(2, at=first, then=middle))
-            there.run(5)
-            once_each(there)
-            assert there.records() == []
+        there.run(Owner(2, at=first, then=middle))
+        there.run(5)
+        once_each(there)
+        assert there.records() == []
 
 
+@every(8)
 def test_a_successor_that_crashes_while_its_predecessor_sleeps_makes_no_duplicate(
-    root: Path,
+    root: Path, step: int
 ) -> None:
     after, overwrite = AfterSuccess.DELETE, Overwrite.FAIL
     count = effects(root, after, overwrite)
-    for first in range(1, count + 1, 3):
-        for second in range(1, count + 1):
-            there = fill(root / f"{first}-{second}", after, overwrite)
+    for first, second in pairs(count, count, step):
+        there = fill(root / f"{first}-{second}", after, overwrite)
 
-            def middle(there: Site = there, second: int = second) -> None:
-                with suppress(Crash):
-                    there.run(Owner(3, at=second, then=crash))
+        def middle(there: Site = there, second: int = second) -> None:
+            with suppress(Crash):
+                there.run(Owner(3, at=second, then=crash))
 
-            there.run(Owner(2, at=first, then=middle))
-            there.run(4)
-            once_each(there)
-            assert there.records() == []
+        there.run(Owner(2, at=first, then=middle))
+        there.run(4)
+        once_each(there)
+        assert there.records() == []
 
 
-def test_a_woken_predecessor_cannot_clear_away_what_its_successor_has_finished(root: Path) -> None:
+@every(4)
+def test_a_woken_predecessor_cannot_clear_away_what_its_successor_has_finished(
+    root: Path, step: int
+) -> None:
     def begun(folder: Path) -> Site:
         for name in ("source", "target"):
             (folder / name).mkdir(parents=True)
@@ -501,19 +518,18 @@ def test_a_woken_predecessor_cannot_clear_away_what_its_successor_has_finished(r
     counted = begun(root / "count")
     owner = Owner(2)
     counted.run(owner)
-    for first in range(1, owner.effects + 1):
-        for second in range(1, owner.effects + 3):
-            there = begun(root / f"{first}-{second}")
+    for first, second in pairs(owner.effects, owner.effects + 2, step):
+        there = begun(root / f"{first}-{second}")
 
-            def middle(there: Site = there, second: int = second) -> None:
-                with suppress(Crash):
-                    there.run(Owner(3, at=second, then=crash))
+        def middle(there: Site = there, second: int = second) -> None:
+            with suppress(Crash):
+                there.run(Owner(3, at=second, then=crash))
 
-            there.run(Owner(2, at=first, then=middle))
-            there.run(4)
-            assert there.consumer is not None
-            assert there.consumer.got == Counter({("a.csv", b"1"): 1}), (first, second)
-            assert there.records() == []
+        there.run(Owner(2, at=first, then=middle))
+        there.run(4)
+        assert there.consumer is not None
+        assert there.consumer.got == Counter({("a.csv", b"1"): 1}), (first, second)
+        assert there.records() == []
 
 
 def late_claims(root: Path) -> list[str]:

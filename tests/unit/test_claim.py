@@ -91,6 +91,7 @@ def test_a_unique_name_keeps_its_ending() -> None:
 def test_paths_are_joined_below_a_folder_or_the_place_itself() -> None:
     assert join(".", "a/b") == "a/b"
     assert join("in", "a/b") == "in/a/b"
+    assert join("in//of", "a/b") == "in/of/a/b"
 
 
 @given(st.text("a./\0", max_size=8), st.text("a./\0", max_size=8))

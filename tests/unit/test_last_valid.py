@@ -22,6 +22,7 @@ from mftgit.model.rules.tree import Entry, Tree
 from mftgit.model.rules.validate import Validation, Validator
 from mftgit.resources import load_schemas
 
+EXAMPLES = min(settings.default.max_examples, 500)  # each takes a third of a second
 SCHEMAS = load_schemas()
 ZONES = frozenset({"Europe/Berlin"})
 NODE = MemberName("node-1")
@@ -251,13 +252,13 @@ INBOUND: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@settings(max_examples=50)
+@settings(max_examples=EXAMPLES)
 @given(pushes(INBOUND))
 def test_who_may_come_in_follows_whatever_was_seen_before(pushes: Pushes) -> None:
     follow({path: texts[0] for path, texts in INBOUND.items()}, pushes)
 
 
-@settings(max_examples=150)
+@settings(max_examples=EXAMPLES)
 @given(pushes(FILES))
 def test_a_revision_is_judged_and_rendered_whatever_was_seen_before(pushes: Pushes) -> None:
     follow(BEGIN, pushes)
@@ -335,7 +336,7 @@ def sealed_files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple
     }
 
 
-@settings(max_examples=150)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_who_needs_which_secret_follows_whatever_was_seen_before(
     sealed_files: Mapping[str, tuple[str, ...]], data: st.DataObject

@@ -110,6 +110,10 @@ KEEP, OVERWRITE = AfterSuccess.KEEP, Overwrite.OVERWRITE
             ["a b", "c d"],
         ),
         ((way("a", "x", "y"), way("b", "y", "x"), way("in", "w", "x"), way("out", "y", "z")), ["a b"]),
+        (
+            (way("a", "x", "y"), way("b", "y", "x"), way("c", "u", "v"), way("d", "v", "u"), way("e", "u", "x")),
+            ["a b", "c d"],
+        ),
     ],
 )  # fmt: skip
 def test_a_ring_is_what_a_file_goes_round_in(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from certificate_lines import AUTHORITY_LINE, HOST_LINE, RSA_LINE, USER_LINE
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mftgit.model.keys.ssh_certificate import CertifiedAs, read_certificate, read_certificate_line
@@ -90,6 +90,7 @@ def test_an_option_without_a_value_makes_no_certificate() -> None:
 
 
 @given(st.integers(0, 2000), st.sampled_from([USER_LINE, HOST_LINE, RSA_LINE]))
+@example(4 + 32 + 4 + 32 + 4 + 32 + 10, USER_LINE)  # in the number that says of whom it is
 def test_a_certificate_that_is_cut_off_anywhere_is_none(length: int, line: str) -> None:
     whole = blob(line)
     with pytest.raises(ValueError, match=r"early|fields|kind|32 bytes|point"):
