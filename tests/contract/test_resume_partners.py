@@ -162,7 +162,7 @@ def test_a_file_goes_on_after_an_ftp_server_died(
     assert there.run(1).files == 0
     assert there.run(2).files == 1
     require_whole(there)
-    assert resumed_from(there) >= CUT_AT - 8 * MIB
+    assert resumed_from(there) >= CUT_AT - 12 * MIB  # but for what lay in sockets, unread
 
 
 @pytest.mark.needs("proftpd")

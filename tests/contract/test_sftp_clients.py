@@ -12,6 +12,7 @@ from pathlib import Path
 import paramiko
 import pytest
 from inbound_sftp import Inbound, inbound_sftp
+from patient_ssh import transport_to
 from ssh_keys import program
 from waiting import until
 
@@ -271,7 +272,7 @@ def test_sshfs_shows_the_files_and_writes_them(
 
 @pytest.fixture
 def client(server: Inbound) -> Iterator[paramiko.SFTPClient]:
-    transport = paramiko.Transport(("127.0.0.1", server.port))
+    transport = transport_to(server.port)
     transport.connect(username="acme", password="any")
     with transport, transport.open_sftp_client() as client:
         yield client
@@ -346,7 +347,7 @@ def test_the_order_of_a_graphical_client_is_served(
 def test_an_upload_of_a_client_that_is_cut_off_has_no_visible_name(
     server: Inbound, folder: Path
 ) -> None:
-    transport = paramiko.Transport(("127.0.0.1", server.port))
+    transport = transport_to(server.port)
     transport.connect(username="acme", password="any")
     client = transport.open_sftp_client()
     file = client.open(f"/{folder.name}/a.csv", "w")

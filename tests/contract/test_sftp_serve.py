@@ -10,6 +10,7 @@ import paramiko
 import pytest
 from homes import HomeSite
 from inbound_sftp import Inbound, inbound_sftp
+from patient_ssh import transport_to
 from raw_sftp import RawSftp, raw_session
 from sftp_requests import framed, hostile, request, text, u32, u64
 
@@ -31,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbound]:
 
 @pytest.fixture(scope="module")
 def transport(server: Inbound) -> Iterator[paramiko.Transport]:
-    transport = paramiko.Transport(("127.0.0.1", server.port))
+    transport = transport_to(server.port)
     transport.connect(username="acme", password="any")
     yield transport
     transport.close()

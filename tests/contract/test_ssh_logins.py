@@ -1,6 +1,5 @@
 """Every way to prove who one is, by OpenSSH's client and by one that does things in an odd order."""
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ import argon2
 import paramiko
 import pytest
 from paramiko.pkey import PublicBlob
+from patient_ssh import transport_to
 from ssh_door import WAIT_S, Book, Door, account, open_door, served, serving
 from ssh_keys import make_key, sign_key
 from waiting import until
@@ -335,7 +335,7 @@ def test_a_signature_is_of_the_kind_that_was_said(
 @pytest.fixture
 def client(door: Door) -> Iterator[paramiko.Transport]:
     """A connection whose login is up to the test; the door's record of it is the next one."""
-    transport = paramiko.Transport(socket.create_connection(("127.0.0.1", door.port)))
+    transport = transport_to(door.port)
     with closing(transport):
         transport.start_client(timeout=WAIT_S)
         yield transport
@@ -371,7 +371,7 @@ def test_everybody_is_offered_the_same_first(door: Door, client: paramiko.Transp
             client.auth_none(name)
         offered.append(refused.value.allowed_types)
         client.close()
-        client = paramiko.Transport(socket.create_connection(("127.0.0.1", door.port)))
+        client = transport_to(door.port)
         client.start_client(timeout=WAIT_S)
     client.close()
     assert offered[0] == offered[1] == ["publickey", "password", "keyboard-interactive"]
@@ -478,7 +478,7 @@ def test_a_signature_that_is_none_is_refused(
 
 def test_a_delay_ends_with_the_connection(work: Path) -> None:
     with open_door(work, _accounts(work), book=lambda: Book(delay_s=WAIT_S * 10)) as door:
-        transport = paramiko.Transport(socket.create_connection(("127.0.0.1", door.port)))
+        transport = transport_to(door.port)
         with closing(transport):
             transport.start_client(timeout=WAIT_S)
             trying = Thread(target=_try_in_vain, args=(transport,))

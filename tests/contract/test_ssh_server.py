@@ -1,7 +1,6 @@
 """Real clients against our SSH server: sessions, keys that change, host keys, and what is refused."""
 
 import os
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
+from patient_ssh import transport_to
 from ssh_door import WAIT_S, Door, account, open_door, served, serving
 from ssh_keys import make_key, program
 
@@ -88,7 +88,7 @@ def _run(
 @pytest.fixture
 def client(door: Door, work: Path) -> Iterator[paramiko.Transport]:
     """A connection that is logged in."""
-    transport = paramiko.Transport(socket.create_connection(("127.0.0.1", door.port)))
+    transport = transport_to(door.port)
     with closing(transport):
         transport.start_client(timeout=WAIT_S)
         key = paramiko.Ed25519Key.from_private_key_file(str(work / "keys" / "ann"))
@@ -279,7 +279,7 @@ def test_a_session_that_fails_ends_alone(work: Path) -> None:
         session.stream.send(b"fine")
 
     with open_door(work, _ann(work), serve=serve) as door:
-        transport = paramiko.Transport(socket.create_connection(("127.0.0.1", door.port)))
+        transport = transport_to(door.port)
         with closing(transport):
             transport.start_client(timeout=WAIT_S)
             key = paramiko.Ed25519Key.from_private_key_file(str(work / "keys" / "ann"))

@@ -12,6 +12,7 @@ import paramiko
 import pytest
 from cluster import Cluster, cluster, mftgit_json
 from paramiko.sftp import CMD_CLOSE
+from patient_ssh import transport_to
 from ports import own_port
 from ssh_keys import make_key, program
 
@@ -187,7 +188,7 @@ def _put(root: Path, port: int) -> None:
 
 
 def _session(root: Path, port: int) -> paramiko.Transport:
-    transport = paramiko.Transport(("127.0.0.1", port))
+    transport = transport_to(port)
     key = paramiko.Ed25519Key.from_private_key_file(str(root / "acme"))
     transport.connect(username="acme", pkey=key)
     return transport

@@ -11,6 +11,7 @@ from accessible import check_page
 from browser import browser
 from cluster import Cluster, cluster
 from manager_window import log_in
+from patient_ssh import transport_to
 from ports import own_port
 from ssh_keys import make_key
 from waiting import until
@@ -74,7 +75,7 @@ def test_a_client_is_seen_while_it_is_there_and_shown_out(serving: Serving, tmp_
     access = serving.made.access
     key = paramiko.Ed25519Key.from_private_key_file(str(tmp_path / "acme"))
     with (
-        closing(paramiko.Transport(("127.0.0.1", serving.port))) as client,
+        closing(transport_to(serving.port)) as client,
         browser(tmp_path / "window") as window,
     ):
         client.connect(username="acme", pkey=key)

@@ -101,7 +101,7 @@ def location_at(
         username=USER if auth is None else None,
         auth=TlsAuth(password=SecretRef(file="password")) if auth is None else auth,
         ca=shown.authority.certificate.decode(),
-        timeout_s=20.0,
+        timeout_s=60.0,
     )
 
 

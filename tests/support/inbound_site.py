@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import paramiko
 from member_folder import NODE, make_folder
+from patient_ssh import transport_to
 from ports import own_port
 from ssh_keys import make_key, program
 
@@ -144,8 +145,7 @@ class InboundSite:
 
         By its own choice of ``ciphers`` it is not served in rounds; by `IN_ROUNDS` it is.
         """
-        with closing(paramiko.Transport(("127.0.0.1", port or self.port))) as transport:
-            transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = WAIT_S
+        with closing(transport_to(port or self.port)) as transport:
             key = paramiko.Ed25519Key.from_private_key_file(str(self.root / name))
             if ciphers:
                 transport.get_security_options().ciphers = ciphers

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import paramiko
+from patient_ssh import transport_to
 from sftp_requests import extended, framed, request, text, u32
 
 STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED_REPLY = 101, 102, 103, 104, 105, 201
@@ -101,7 +102,7 @@ class RawSftp:
 @contextmanager
 def raw_transport(port: int) -> Iterator[paramiko.Transport]:
     """Connect and log in."""
-    transport = paramiko.Transport(("127.0.0.1", port))
+    transport = transport_to(port)
     transport.connect(username="acme", password="any")
     try:
         yield transport

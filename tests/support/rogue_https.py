@@ -45,7 +45,7 @@ class Rogue:
     hung_up: Event | None = None
     """Set once a PUT was answered well and the connection ended, without a look at what is stored."""
 
-    def location(self, *, timeout_s: float = 20.0) -> HttpsLocation:
+    def location(self, *, timeout_s: float = 60.0) -> HttpsLocation:
         """Return a location on it that works."""
         return replace(location_at(self.port, self.shown), timeout_s=timeout_s)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import paramiko
 from inbound_sftp import ACCOUNT, Inbound
+from patient_ssh import transport_to
 from raw_sftp import ATTRS, RawSftp, raw_session
 from sftp_requests import text
 
@@ -22,7 +23,7 @@ STAT = 17
 
 def log_in(end: socket.socket, *, window_bytes: int = 2 << 20) -> paramiko.Transport:
     """Log in over ``end``, with the cipher that OpenSSH has; others are served by a thread of their own."""
-    transport = paramiko.Transport(end, default_window_size=window_bytes)
+    transport = transport_to(end, window_bytes=window_bytes)
     transport.get_security_options().ciphers = ("aes128-gcm@openssh.com",)
     transport.connect(username="acme", password="any")
     return transport

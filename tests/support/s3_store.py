@@ -53,7 +53,7 @@ class S3Store:
             "addressing": Addressing.PATH,
             "ca": self.ca,
             "auth": S3Keys(access_key_id="AKIATEST", secret_access_key=SecretRef(file="s3")),
-            "timeout_s": 20.0,
+            "timeout_s": 60.0,
         }
         return S3Location(**(fields | options))
 

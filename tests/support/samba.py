@@ -43,7 +43,7 @@ class Samba:
         domain: str | None = None,
         encrypt: bool = True,
         flush: bool = True,
-        timeout_s: float = 20.0,
+        timeout_s: float = 60.0,
         port: int | None = None,
     ) -> SmbLocation:
         """Return a location on this server that works, but for what is asked otherwise."""

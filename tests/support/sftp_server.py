@@ -47,7 +47,7 @@ class Served:
         host_keys: tuple[str, ...] | None = None,
         host_ca: tuple[str, ...] = (),
         auth: tuple[Auth, ...] = (PasswordAuth(file="password"),),
-        timeout_s: float = 20.0,
+        timeout_s: float = 60.0,
     ) -> SftpLocation:
         """Return a location on this server that works, but for what is asked otherwise."""
         return SftpLocation(

@@ -59,7 +59,7 @@ class Sshd:
         auth: tuple[Auth, ...] = (KeyAuth(file="client"),),
         username: str | None = None,
         host: str = "127.0.0.1",
-        timeout_s: float = 20.0,
+        timeout_s: float = 60.0,
     ) -> SftpLocation:
         """Return a location on this server that works, but for what is asked otherwise.
 

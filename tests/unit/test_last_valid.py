@@ -22,7 +22,7 @@ from mftgit.model.rules.tree import Entry, Tree
 from mftgit.model.rules.validate import Validation, Validator
 from mftgit.resources import load_schemas
 
-EXAMPLES = min(settings.default.max_examples, 500)  # each takes a third of a second
+EXAMPLES = min(settings().max_examples, 500)  # each takes a third of a second
 SCHEMAS = load_schemas()
 ZONES = frozenset({"Europe/Berlin"})
 NODE = MemberName("node-1")
