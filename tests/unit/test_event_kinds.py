@@ -33,6 +33,22 @@ def test_a_severity_reaches_itself_and_what_matters_less(
 
 
 @pytest.mark.parametrize(
+    ("name", "least", "reaches"),
+    [
+        (EventName.TRANSFER_RECOVERED, Severity.ERROR, True),
+        (EventName.EVENT_HANDLER_RECOVERED, Severity.WARNING, True),
+        (EventName.EVENT_HANDLER_RECOVERED, Severity.ERROR, False),
+        (EventName.TRANSFER_RESUMED, Severity.WARNING, False),
+        (EventName.RUN_FAILED, Severity.ERROR, True),
+    ],
+)
+def test_who_hears_of_something_hears_also_that_it_is_over(
+    name: EventName, least: Severity, *, reaches: bool
+) -> None:
+    assert KINDS[name].reaches(least) is reaches
+
+
+@pytest.mark.parametrize(
     ("facts", "expected"),
     [
         ({"transfer": "invoices"}, Component(kind="transfer", name="invoices")),

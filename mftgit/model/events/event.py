@@ -80,6 +80,7 @@ class EventName(Enum):
     TRANSFER_MOVE_ORDERED = "TransferMoveOrdered"
     TRANSFER_PAUSED = "TransferPaused"
     TRANSFER_RESUMED = "TransferResumed"
+    TRANSFER_RECOVERED = "TransferRecovered"
     INBOUND_LOGIN_FAILED = "InboundLoginFailed"
     SESSION_OPENED = "SessionOpened"
     SESSION_CLOSED = "SessionClosed"

@@ -70,19 +70,33 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventKind:
-    """What holds for all events of one name."""
+    """What holds for all events of one name; ``ends`` is the severity of what one says the end of."""
 
     group: Group
     severity: Severity
+    ends: Severity | None = None
+
+    def reaches(self, least: Severity) -> bool:
+        """Tell whether it is for whoever wants to hear of ``least`` and worse: also that such a thing is over."""
+        return (self.ends or self.severity).reaches(least)
 
 
 def _kinds() -> dict[Name, EventKind]:
     found: dict[Name, EventKind] = {}
     for group, severities in _TABLE.items():
         for severity, names in severities.items():
-            found |= {each: EventKind(group=group, severity=severity) for each in names}
+            found |= {
+                each: EventKind(group=group, severity=severity, ends=_ENDS.get(each))
+                for each in names
+            }
     return found
 
+
+_ENDS: Final[Mapping[Name, Severity]] = {
+    Name.TRANSFER_RECOVERED: Severity.ERROR,
+    Name.EVENT_HANDLER_RECOVERED: Severity.WARNING,
+    Name.FORGE_REACHED: Severity.WARNING,
+}
 
 _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
     Group.CHANGE: {
@@ -159,6 +173,7 @@ _TABLE: Final[Mapping[Group, Mapping[Severity, tuple[Name, ...]]]] = {
             Name.TRANSFER_MOVE_ORDERED,
             Name.TRANSFER_PAUSED,
             Name.TRANSFER_RESUMED,
+            Name.TRANSFER_RECOVERED,
         ),
         Severity.WARNING: (Name.DELIVERY_FAILED, Name.DESTINATION_AWAY, Name.COMMAND_FAILED),
         Severity.ERROR: (Name.RUN_FAILED, Name.DELIVERY_GIVEN_UP),

@@ -97,7 +97,7 @@ class EventQuery:
             for name, kind in KINDS.items()
             if (not self.events or name in self.events)
             and (not self.groups or kind.group in self.groups)
-            and (self.least is None or kind.severity.reaches(self.least))
+            and (self.least is None or kind.reaches(self.least))
         )
 
     @cached_property

@@ -83,6 +83,7 @@ _WORDS: Final[Mapping[Name, str]] = {
     Name.TRANSFER_MOVE_ORDERED: "{by} ordered {transfer} to move to {to}",
     Name.TRANSFER_PAUSED: "{by} paused {transfer}",
     Name.TRANSFER_RESUMED: "{by} ended the pause of {transfer}",
+    Name.TRANSFER_RECOVERED: "{transfer} works again, after {failed_runs} runs that failed",
     Name.INBOUND_LOGIN_FAILED: "a log-in as {account} from {source} at {service} failed: {why}",
     Name.SESSION_OPENED: "{account} logged in at {service} from {source}",
     Name.SESSION_CLOSED: "the session of {account} at {service} ended: {why}",

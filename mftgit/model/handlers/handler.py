@@ -41,7 +41,7 @@ class EventFilter:
         return (
             (not self.events or event.event.value in self.events)
             and (not self.groups or kind.group.value in self.groups)
-            and (self.least is None or kind.severity.reaches(self.least))
+            and (self.least is None or kind.reaches(self.least))
             and (not self.members or event.member in self.members)
             and (not self.accounts or account(event) in self.accounts)
             and (not self.components or self._is_about_one(event))

@@ -53,9 +53,14 @@ FEW_FAILURES: Final = 1000
 
 THE_RUN: Final = ""
 AWAY: Final = "/"
-"""What failures of a run as a whole, and of reaching the destination, are remembered by; no path and no id is so."""
+FAILED_RUNS: Final = "//"
+"""What failures of a run as a whole, and of reaching the destination, and all runs that failed are remembered by.
 
-_NO_FILES: Final = (THE_RUN, AWAY)
+No path and no id is so.
+"""
+
+_NO_FILES: Final = (THE_RUN, AWAY, FAILED_RUNS)
+_NEVER_WAIT: Final = (AWAY, FAILED_RUNS)
 
 Fence = tuple[Epoch, Location | None, str, bool]
 
@@ -98,7 +103,7 @@ class Memory:
     def failed(
         self, what: str, mark: Mark | None, now: float, *, for_ever: bool = False
     ) -> Failure:
-        """Remember that ``what`` (a path, an id, `THE_RUN`, `AWAY`) failed; ``mark`` tells when it is another one.
+        """Remember that ``what`` (a path, an id, `THE_RUN`, …) failed; ``mark`` tells when it is another one.
 
         ``for_ever``: it is not given up, however often that was.
         """
@@ -144,12 +149,24 @@ class Memory:
             self.changed = True
 
     def forget_failures(self) -> None:
-        """Count all failures anew, those also that are written down."""
-        self.failures, self.anew, self.changed, self.recalled = {}, True, True, None
+        """Count all failures anew, those also that are written down, but for how many runs have failed."""
+        runs = self.failures.get(FAILED_RUNS)
+        self.failures = {} if runs is None else {FAILED_RUNS: runs}
+        self.anew, self.changed, self.recalled = True, True, None
+
+    def recovered(self, now: float) -> int:
+        """Return how many runs failed before one that went well, if that was the end of it; 0 while something waits."""
+        if not self.is_quiet(now):
+            return 0
+        count = self.count(FAILED_RUNS)
+        self.succeeded(FAILED_RUNS)
+        return count
 
     def is_quiet(self, now: float) -> bool:
         """Tell whether nothing waits because it failed."""
-        return not any(now < each.until for what, each in self.failures.items() if what != AWAY)
+        return not any(
+            now < each.until for what, each in self.failures.items() if what not in _NEVER_WAIT
+        )
 
     def waiting(self, now: float, stable_s: float) -> Waiting:
         """Return what waits, as of the last listing."""
@@ -167,7 +184,7 @@ class Memory:
         waits = (
             each.until - now
             for what, each in self.failures.items()
-            if what != AWAY and now < each.until and not each.spent
+            if what not in _NEVER_WAIT and now < each.until and not each.spent
         )
         return min(waits, default=None)
 

@@ -9,7 +9,7 @@ from loguru import logger
 
 from mftgit.adapters.clock import Clock
 from mftgit.errors import MftgitError
-from mftgit.member.outbound.given.context import THE_RUN, RunContext
+from mftgit.member.outbound.given.context import FAILED_RUNS, THE_RUN, RunContext
 from mftgit.member.outbound.ownership.own import Ownership
 from mftgit.member.outbound.records.pauses import Pauses
 from mftgit.member.outbound.runs.attempts import recall
@@ -221,7 +221,8 @@ class Runs:
         memory, now = context.memory, self._clock.boottime()
         if memory.is_put_off("", None, now):
             return
-        memory.failed("", None, now)
+        memory.failed(THE_RUN, None, now)
+        memory.failed(FAILED_RUNS, None, now)
         failed = RunOutcome(outcome=RunState.FAILED, files=0, size_bytes=0, errors=(str(error),))
         context.record(EventName.RUN_STARTED, firing_facts(None))
         facts = {"outcome": failed.outcome.value, "files": 0, "size_bytes": 0, **firing_facts(None)}

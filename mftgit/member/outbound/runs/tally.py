@@ -8,7 +8,7 @@ from mftgit.adapters.endpoint.contract import EndpointLostError, HostKeyError, L
 from mftgit.errors import ConfigError, MftgitError
 from mftgit.member.outbound.copying.content_keys import ContentKeysError
 from mftgit.member.outbound.delivering.send import HeldBackError
-from mftgit.member.outbound.given.context import THE_RUN, Endpoints, RunContext
+from mftgit.member.outbound.given.context import FAILED_RUNS, THE_RUN, Endpoints, RunContext
 from mftgit.member.outbound.given.stopped import RunStoppedError
 from mftgit.member.outbound.ownership.own import OwnershipEndedError, SupersededError
 from mftgit.member.outbound.records.intents import StateUnavailableError
@@ -76,6 +76,7 @@ class Tally:
         self._superseded_by: Epoch | None = None
         self._unable = ""
         self._elsewhere = False
+        self._was_whole = False  # what those before it failed by
         self.is_clearing = False  # what was left behind; that there are no files says nothing then
 
     def carry_out(self, go: Callable[[Endpoints], object]) -> RunOutcome:
@@ -84,6 +85,7 @@ class Tally:
         self._tell(EventName.RUN_STARTED, firing_facts(self.context.firing))
         recall(self.context)
         memory = self.context.memory
+        self._was_whole = memory.count(THE_RUN) > 0
         try:
             with Endpoints(self.context) as endpoints:
                 go(endpoints)
@@ -103,8 +105,10 @@ class Tally:
         else:
             memory.succeeded(THE_RUN)
             self._after_run()
+        outcome = self._finished()
+        self._note_run()
         keep(self.context)
-        return self._finished()
+        return outcome
 
     def _after_run(self) -> None:
         """Finish, and run what is to be run after it, by which it may still fail.
@@ -314,6 +318,22 @@ class Tally:
             sign=self._sign(),
             unable=self._unable,
         )
+
+    def _note_run(self) -> None:
+        """Count a run that failed, or tell that those before it are over."""
+        memory, now = self.context.memory, self.context.clock.boottime()
+        if self._state is RunState.FAILED:
+            memory.failed(FAILED_RUNS, None, now)
+        elif self._proves_more() and not self._errors and self.again_in_s is None:
+            count = memory.recovered(now)
+            if count:
+                self._tell(EventName.TRANSFER_RECOVERED, {"failed_runs": count})
+
+    def _proves_more(self) -> bool:
+        """Tell whether it did what those before it could not: to find no file says only that the source is reached."""
+        if self._state is RunState.IDLE and not self._was_whole:
+            return False
+        return self._sign() is Sign.ABLE
 
     def _place(self) -> Mapping[str, Fact]:
         """Return where it was that ended the run, or that all which failed had to do with, if that is one location."""
