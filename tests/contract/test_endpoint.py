@@ -88,7 +88,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dav]:
     params=[
         "local",
         pytest.param("smb", marks=pytest.mark.needs("smbd")),
-        pytest.param("s3", marks=pytest.mark.partner),
+        "s3",
         pytest.param("ftps", marks=pytest.mark.needs("proftpd")),
         pytest.param("apache", marks=pytest.mark.needs("apache2")),
         pytest.param("rclone", marks=[pytest.mark.needs("rclone"), pytest.mark.long]),

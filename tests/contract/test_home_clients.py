@@ -94,7 +94,6 @@ def test_openssh_sends_into_a_drop_box(server: Inbound, box: Path, tmp_path: Pat
     )
 
 
-@pytest.mark.partner
 @pytest.mark.needs("lftp")
 def test_lftp_goes_on_with_what_broke_off_also_in_a_drop_box(
     server: Inbound, box: Path, tmp_path: Path
@@ -105,7 +104,6 @@ def test_lftp_goes_on_with_what_broke_off_also_in_a_drop_box(
     assert [each.resumed for each in server.site.finished if each.path == "/box/again"] == [True]
 
 
-@pytest.mark.partner
 @pytest.mark.needs("rclone")
 def test_rclone_sends_into_a_drop_box_over_several_connections(
     server: Inbound, box: Path, tmp_path: Path

@@ -65,7 +65,7 @@ def https(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(
     params=[
         pytest.param("sftp", marks=pytest.mark.needs("sshd")),
-        pytest.param("s3", marks=pytest.mark.partner),
+        "s3",
         pytest.param("smb", marks=pytest.mark.needs("smbd")),
         pytest.param("ftps", marks=pytest.mark.needs("proftpd")),
         pytest.param("https", marks=pytest.mark.needs("apache2")),

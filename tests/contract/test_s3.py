@@ -45,8 +45,6 @@ from mftgit.model.locations.s3_location import Encryption, Machine, S3Keys, S3Lo
 from mftgit.model.names import TransferName
 from mftgit.model.transfers.triggers import WatchTrigger
 
-pytestmark = pytest.mark.partner
-
 MIB = 1 << 20
 
 

@@ -24,8 +24,6 @@ from mftgit.model.transfers.run import RunState
 MIB = 1 << 20
 BIG = random.Random(20261129).randbytes(22 * MIB + 5)
 
-pytestmark = pytest.mark.partner
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:

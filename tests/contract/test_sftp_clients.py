@@ -218,7 +218,6 @@ def test_rclone_copies_checks_lists_and_moves(
     assert not (folder / "tree" / "a.csv").exists()
 
 
-@pytest.mark.partner
 @pytest.mark.needs("lftp")
 def test_lftp_mirrors_and_goes_on(server: Inbound, folder: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
@@ -239,7 +238,6 @@ def test_lftp_mirrors_and_goes_on(server: Inbound, folder: Path, tmp_path: Path)
     assert (folder / "c.csv").read_bytes() == CONTENT
 
 
-@pytest.mark.partner
 @pytest.mark.needs("sshfs", "fusermount3")
 def test_sshfs_shows_the_files_and_writes_them(
     server: Inbound, folder: Path, tmp_path: Path

@@ -144,7 +144,6 @@ def test_keys_change_where_the_server_wants_it(
     assert door.book().reason in GONE
 
 
-@pytest.mark.partner
 @pytest.mark.parametrize("kex", [*(name for name in KEX if "group-exchange" not in name)])
 def test_every_exchange_of_keys_that_openssh_knows_works(door: Door, kex: str) -> None:
     known = subprocess.run(
@@ -157,7 +156,6 @@ def test_every_exchange_of_keys_that_openssh_knows_works(door: Door, kex: str) -
     assert len(door.book().logins) == 1
 
 
-@pytest.mark.partner
 @pytest.mark.parametrize("mac", MACS)
 def test_every_mac_works(door: Door, mac: str) -> None:
     ssh = _run(door, "-s", "sftp", options=(f"MACs={mac}", "Ciphers=aes128-ctr"))
@@ -165,7 +163,6 @@ def test_every_mac_works(door: Door, mac: str) -> None:
     assert len(door.book().logins) == 1
 
 
-@pytest.mark.partner
 @pytest.mark.parametrize(
     ("option", "told"),
     [

@@ -12,7 +12,7 @@ from mftgit.cli.main import run_verb
 from mftgit.cli.orders import give_order
 from mftgit.model.members.orders import Verb
 
-pytestmark = [pytest.mark.partner, pytest.mark.needs("haproxy"), pytest.mark.needs("sftp")]
+pytestmark = [pytest.mark.needs("haproxy"), pytest.mark.needs("sftp")]
 
 LARGE = bytes(range(256)) * (4 << 10)  # 1 MiB
 FILES = ("a", "b", "c")
