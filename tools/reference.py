@@ -25,7 +25,7 @@ from mftgit.cli.main import mftgit
 from mftgit.controller.web.doors import ApiDoor, StreamDoor
 from mftgit.controller.web.parts import WebParts
 from mftgit.controller.web.site import all_doors
-from mftgit.model.events.kinds import KINDS, EventKind, Group, Severity
+from mftgit.model.events.kinds import KINDS, Group, Severity
 from mftgit.model.members.activation import NEXT
 from mftgit.model.members.record import Stage
 from mftgit.model.monitoring.metrics import METRICS
@@ -173,8 +173,12 @@ def event_kinds(_page: Path) -> Iterator[str]:
     yield from ("| group | severity | events |", "|---|---|---|")
     for group in Group:
         for severity in Severity:
-            kind = EventKind(group=group, severity=severity)
-            if names := [f"`{name.value}`" for name, each in KINDS.items() if each == kind]:
+            names = [
+                f"`{name.value}`"
+                for name, each in KINDS.items()
+                if (each.group, each.severity) == (group, severity)
+            ]
+            if names:
                 yield f"| `{group.value}` | `{severity.value}` | {', '.join(names)} |"
 
 
