@@ -79,6 +79,12 @@ def test_an_event_is_wanted_that_fits_every_field(named: dict[str, Any], *, expe
     assert handler(exclude=named).wants(failed) is not expected
 
 
+def test_whoever_hears_of_errors_hears_that_one_is_over_and_of_no_other_news() -> None:
+    errors = handler(include={"least": "error"})
+    assert errors.wants(event(EventName.TRANSFER_RECOVERED, transfer="invoices"))
+    assert not errors.wants(event(EventName.TRANSFER_RESUMED, transfer="invoices"))
+
+
 def test_what_is_about_no_component_or_account_fits_none_that_is_named() -> None:
     started = event(EventName.MEMBER_STARTED)
     assert handler().wants(started)
