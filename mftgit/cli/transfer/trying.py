@@ -28,7 +28,7 @@ from mftgit.model.configuration.definition import describe_location
 from mftgit.model.locations.location import Location
 from mftgit.model.names import LocationName, SecretName, TransferName
 from mftgit.model.printable import printable
-from mftgit.model.secrets.needs import secrets_of, secrets_of_transfer
+from mftgit.model.secrets.needs import secrets_of_transfer
 from mftgit.model.secrets.value import SecretValue
 
 FAILED: Final = 1
@@ -67,7 +67,7 @@ def test(name: TransferName, folder: StateFolder, as_json: bool) -> int:
             files_root=files_root,
             secrets_dir=folder.secrets,
             secrets=_secrets(
-                folder, active, secrets_of(location), locations={location.name: location}
+                folder, active, location.secrets(), locations={location.name: location}
             ),
             make=False,
             passed=passed,

@@ -18,7 +18,7 @@ from mftgit.model.names import (
     ServiceName,
     TransferName,
 )
-from mftgit.model.secrets.needs import secrets_of, secrets_of_transfer
+from mftgit.model.secrets.needs import secrets_of_transfer
 from mftgit.model.secrets.value import SecretValue
 
 _Name = TypeVar("_Name")
@@ -141,4 +141,4 @@ def _own_secrets_of(transfer: Transfer) -> set[SecretName]:
 
 
 def _secrets_of(location: Location) -> set[SecretName]:
-    return {secret for _, secret in secrets_of(location)}
+    return {secret for _, secret in location.secrets()}

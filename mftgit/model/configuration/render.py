@@ -15,7 +15,7 @@ from mftgit.model.names import LocationName, MemberName, SecretName, TransferNam
 from mftgit.model.rules.parts import Part, Parts, declared_cluster, declared_members, sound_parts
 from mftgit.model.rules.validate import Validation
 from mftgit.model.secrets.document import Secret
-from mftgit.model.secrets.needs import secrets_needed, secrets_of
+from mftgit.model.secrets.needs import secrets_needed
 
 Locations = Mapping[LocationName, Location]
 
@@ -82,7 +82,7 @@ def _sealed(parts: Parts, generation: Generation) -> Mapping[SecretName, Secret]
         return {}
     named = secrets_needed(generation)
     reached = generation.elsewhere.values()
-    named |= {name for each in reached for place in each.values() for _, name in secrets_of(place)}
+    named |= {name for each in reached for place in each.values() for _, name in place.secrets()}
     return {
         SecretName(part.name): replace(sound.built, name=SecretName(part.name))
         for part, sound in sound_parts(parts, Kind.SECRET)

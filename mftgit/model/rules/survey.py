@@ -19,7 +19,7 @@ from mftgit.model.documents.templates import Variable, first_use
 from mftgit.model.locations.location import LocalLocation, Location, RemoteLocation
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.rules.parts import Part, Parts, declared_members, sound_parts
-from mftgit.model.secrets.needs import Needs, Use, secrets_of
+from mftgit.model.secrets.needs import Needs, Use
 
 Fill = Callable[[Part, Sound, Mapping[str, Variable]], Filled]
 """Gives a document with these values in the place of its templates, checked."""
@@ -157,7 +157,7 @@ class Survey:
 
     def need(self, saying: Part, part: Part, location: Location, members: Names) -> None:
         """Note which secrets ``saying`` needs on ``members``, by the location that is the document ``part``."""
-        self.use(saying, part, secrets_of(location), members)
+        self.use(saying, part, location.secrets(), members)
 
     def use(
         self, saying: Part, part: Part, secrets: Iterable[tuple[str, SecretName]], members: Names

@@ -7,7 +7,6 @@ from typing import Self
 from mftgit.model.configuration.config import Cluster, Generation, Transfer
 from mftgit.model.configuration.grouping import Names
 from mftgit.model.documents.document import Kind
-from mftgit.model.locations.location import Location
 from mftgit.model.names import MemberName, SecretName
 from mftgit.model.rules.parts import Part
 from mftgit.model.transfers.content import secrets_of_content
@@ -36,11 +35,6 @@ class Use:
     members: Names = ()
 
 
-def secrets_of(location: Location) -> Iterator[tuple[str, SecretName]]:
-    """Give pointer and name of every secret that ``location`` logs in with."""
-    return location.secrets()
-
-
 def secrets_of_transfer(transfer: Transfer) -> Iterator[tuple[str, SecretName]]:
     """Give pointer and name of every secret that ``transfer`` needs besides those of its locations."""
     return secrets_of_content(transfer.content)
@@ -55,7 +49,7 @@ def secrets_of_cluster(cluster: Cluster) -> Iterator[tuple[str, SecretName]]:
 def secrets_needed(generation: Generation) -> set[SecretName]:
     """Return the names of all secrets that the member needs to run ``generation``."""
     places, transfers = generation.locations.values(), generation.transfers.values()
-    named = {name for each in places for _, name in secrets_of(each)}
+    named = {name for each in places for _, name in each.secrets()}
     named |= {name for each in transfers for _, name in secrets_of_transfer(each)}
     named |= {name for each in generation.services.values() for _, name in each.secrets()}
     named |= {name for each in generation.accounts.values() for _, name in each.secrets()}
